@@ -40,8 +40,9 @@ export interface Absent {
 export interface Heartbeat {
   readonly type: 'heartbeat'
   readonly topic: string
-  readonly version: string
-  readonly checkedAt: number
+  /** Not there while the topic never had a value. */
+  readonly version?: string
+  readonly checkedAt?: number
   /** True while the value is older than its feed allows because the upstream could not confirm it. */
   readonly stale: boolean
   readonly now: number

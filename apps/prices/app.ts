@@ -1,0 +1,62 @@
+import { absent, defineApp, feed, stream } from '@weir/gateway'
+import { z } from 'zod'
+import { jupiter, Mint, Price, Prices, Token, Tokens } from './jupiter.ts'
+import { POPULAR } from './popular.ts'
+
+export const price = feed('/prices/:mint', {
+  name: 'price',
+  key: { mint: Mint },
+  value: Price,
+  from: jupiter,
+  load: {
+    batch: 50,
+    within: '100ms',
+    many: async (keys, call) => {
+      const found = await call.get('/price/v3', { query: { ids: keys.map((k) => k.mint).join() }, answer: Prices })
+      return keys.map((k) => found[k.mint] ?? absent('not priced', { for: '10s' }))
+    },
+  },
+  fresh: '1s',
+  stale: '30s',
+  live: { every: '1s', linger: '30s' },
+})
+
+export const token = feed('/tokens/:mint', {
+  name: 'token',
+  key: { mint: Mint },
+  value: Token,
+  from: jupiter,
+  load: {
+    batch: 100,
+    within: '100ms',
+    many: async (keys, call) => {
+      const found = await call.get('/tokens/v2/search', {
+        query: { query: keys.map((k) => k.mint).join() },
+        answer: Tokens,
+      })
+      const byMint = new Map(found.map((token) => [token.mint, token]))
+      return keys.map((k) => byMint.get(k.mint) ?? absent('not known', { for: '1m' }))
+    },
+  },
+  fresh: '10m',
+  stale: '1d',
+})
+
+export const search = feed('/tokens/search', {
+  name: 'search',
+  key: { query: z.string().trim().toLowerCase().min(1, 'expected a symbol, a name or a mint').max(100) },
+  value: z.array(Token),
+  from: jupiter,
+  load: { one: ({ query }, call) => call.get('/tokens/v2/search', { query: { query }, answer: Tokens }) },
+  fresh: '30s',
+  stale: '10m',
+})
+
+/** `?mints=a,b` follows these; without it, everything that anybody watches, and the popular ones. */
+export const prices = stream('/api/stream', { of: price, choose: { query: 'mints', part: 'mint' }, always: POPULAR })
+
+export default defineApp({
+  name: 'prices',
+  use: [price, token, search, prices],
+  page: new URL('./page/dist/', import.meta.url),
+})

@@ -1,0 +1,93 @@
+import { env } from 'node:process'
+import { ConfigError, type HttpLimit, http } from '@weir/gateway'
+import { z } from 'zod'
+
+interface Plan {
+  readonly limit: HttpLimit
+  /** Calls of each window that are left to others who use the same account. */
+  readonly reserve: number
+}
+
+/**
+ * Jupiter counts 60 s sliding windows over an organisation: 3,000 calls on Launch. So many in any one second hold that
+ * and spread the calls besides. Without a key it is 0.5 calls a second, and a burst of six is refused.
+ */
+const PLANS: Readonly<Record<string, Plan>> = {
+  keyless: { limit: { calls: 1, per: '2s' }, reserve: 0 },
+  free: { limit: { calls: 1, per: '1s' }, reserve: 0 },
+  developer: { limit: { calls: 10, per: '1s' }, reserve: 1 },
+  launch: { limit: { calls: 50, per: '1s' }, reserve: 5 },
+  pro: { limit: { calls: 150, per: '1s' }, reserve: 15 },
+}
+
+const name = env.JUPITER_PLAN ?? 'launch'
+const plan = PLANS[name]
+if (plan === undefined) throw new ConfigError('app "prices"', 'JUPITER_PLAN', Object.keys(PLANS).join(', '), name)
+
+export const jupiter = http({
+  name: 'jupiter',
+  url: env.JUPITER_URL,
+  keys: env.JUPITER_API_KEYS,
+  auth: { header: 'x-api-key' },
+  limits: [plan.limit],
+  reserve: plan.reserve,
+  concurrency: 10,
+})
+
+/** The address of a mint: 32 bytes in base58. */
+export const Mint = z.string().regex(/^[1-9A-HJ-NP-Za-km-z]{32,44}$/, 'expected a mint address in base58')
+
+/** What the price of a token is. `blockId` is left out on purpose: it moves every block, and no price with it. */
+export const Price = z.object({
+  usdPrice: z.number(),
+  /** Percent. */
+  priceChange24h: z
+    .number()
+    .nullish()
+    .transform((change) => change ?? null),
+  liquidity: z
+    .number()
+    .nullish()
+    .transform((liquidity) => liquidity ?? null),
+  decimals: z.int(),
+})
+
+/** `GET /price/v3`: mints without a price are left out. */
+export const Prices = z.record(z.string(), Price)
+
+/** What a token is. */
+export const Token = z.object({
+  mint: z.string(),
+  name: z.string(),
+  symbol: z.string(),
+  decimals: z.int(),
+  icon: z.string().nullable(),
+  verified: z.boolean(),
+  liquidity: z.number().nullable(),
+  usdPrice: z.number().nullable(),
+})
+
+/** `GET /tokens/v2/search`. */
+export const Tokens = z.array(
+  z
+    .object({
+      id: z.string(),
+      name: z.string(),
+      symbol: z.string(),
+      decimals: z.int(),
+      icon: z.string().nullish(),
+      isVerified: z.boolean().nullish(),
+      liquidity: z.number().nullish(),
+      usdPrice: z.number().nullish(),
+    })
+    .transform(({ id, name, symbol, decimals, icon, isVerified, liquidity, usdPrice }) => ({
+      mint: id,
+      name,
+      symbol,
+      decimals,
+      icon: icon ?? null,
+      verified: isVerified ?? false,
+      liquidity: liquidity ?? null,
+      usdPrice: usdPrice ?? null,
+    })),
+)

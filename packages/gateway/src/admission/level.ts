@@ -1,0 +1,30 @@
+import type { Level } from '@weir/protocol'
+import type { Emit } from '../events.ts'
+
+/** How hard the gateway is pressed: an input to cache, poller and admission. */
+export interface LevelState {
+  readonly now: Level
+  /** How much longer values are fresh, and intervals, than when all is well. */
+  readonly stretch: number
+  /** Sets it by hand. */
+  set(level: Level, reason: string): void
+}
+
+const STRETCH: Readonly<Record<Level, number>> = { normal: 1, saver: 3, strained: 10, maintenance: 10 }
+
+export function createLevel(emit: Emit): LevelState {
+  let level: Level = 'normal'
+  return {
+    get now() {
+      return level
+    },
+    get stretch() {
+      return STRETCH[level]
+    },
+    set(next, reason) {
+      if (next === level) return
+      level = next
+      emit({ type: 'admission.level', level, reason })
+    },
+  }
+}

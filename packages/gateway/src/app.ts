@@ -1,0 +1,62 @@
+import { ConfigError } from './errors.ts'
+import { APP_OPTIONS, isRecord, readOptions } from './options.ts'
+import type { Feed } from './topic/feed.ts'
+import type { Stream } from './topic/stream.ts'
+
+/** What an app is made of. */
+export type Part = Feed | Stream
+
+/** The app's own routes: a Hono app, or anything with a Web-standard fetch. */
+export interface Routes {
+  fetch(request: Request): Response | Promise<Response>
+  /** Hono lists its routes here; clashes with the rest of the app are found by it. */
+  readonly routes?: readonly { readonly method: string; readonly path: string }[]
+}
+
+/** What `defineApp()` takes. */
+export interface AppOptions {
+  /** The app in metrics, in the terminal and in errors: letters, digits and dashes. */
+  readonly name: string
+  readonly use: readonly Part[]
+  readonly routes?: Routes
+  /** The folder of its built page, as a file: URL. */
+  readonly page?: URL
+}
+
+/** An app: one site, with its feeds, its streams, its routes and its page. */
+export interface App {
+  readonly kind: 'app'
+  readonly name: string
+  readonly use: readonly Part[]
+  readonly routes: Routes | undefined
+  readonly page: URL | undefined
+}
+
+/**
+ * Declares an app. Nothing starts; `createGateway` or `weir start` runs it.
+ *
+ * @throws ConfigError naming the option, what was expected and what came
+ */
+export function defineApp(options: AppOptions): App {
+  const where = `app ${JSON.stringify(isRecord(options) ? options.name : options)}`
+  const { name } = readOptions(where, APP_OPTIONS, options)
+  const { use, routes, page } = options
+  if (!/^[a-z][a-z0-9-]*$/.test(name))
+    throw new ConfigError(where, 'name', 'lower-case letters, digits and dashes', name)
+  if (!Array.isArray(use)) throw new ConfigError(where, 'use', 'a list of feeds and streams', use)
+  use.forEach((part: unknown, index) => {
+    if (!isRecord(part) || (part.kind !== 'feed' && part.kind !== 'stream'))
+      throw new ConfigError(where, `use[${index}]`, 'a feed or a stream', part)
+  })
+  const names = new Set<string>()
+  for (const part of use) {
+    if (part.kind !== 'feed') continue
+    if (names.has(part.name)) throw new ConfigError(where, 'use', 'feeds with different names', part.name)
+    names.add(part.name)
+  }
+  if (routes !== undefined && typeof routes.fetch !== 'function')
+    throw new ConfigError(where, 'routes', 'a Hono app or { fetch }', routes)
+  if (page !== undefined && !(page instanceof URL && page.protocol === 'file:'))
+    throw new ConfigError(where, 'page', 'a file: URL', page)
+  return { kind: 'app', name, use, routes, page }
+}

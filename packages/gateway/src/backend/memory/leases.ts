@@ -1,0 +1,40 @@
+import type { Clock } from '../../clock.ts'
+import type { Leases } from '../ports.ts'
+
+/** The lowest token that may still write, by topic. */
+export interface Fences {
+  of(name: string): number
+}
+
+interface Held {
+  owner: string
+  token: number
+  /** Moment on the monotonic clock. */
+  until: number
+}
+
+/** Leases inside one process. */
+export function memoryLeases(clock: Clock): Leases & Fences {
+  const leases = new Map<string, Held>()
+  // One counter for all names keeps every token above all earlier ones without remembering each name's last.
+  let last = 0
+
+  return {
+    of: (name) => leases.get(name)?.token ?? 0,
+
+    async acquire(name, owner, ttl, known) {
+      const now = clock.monotonic()
+      const held = leases.get(name)
+      if (held !== undefined && held.until > now && held.owner !== owner) return { held: false, for: held.until - now }
+      const token = Math.max(clock.now() * 1000, last + 1, known + 1)
+      last = token
+      leases.set(name, { owner, token, until: now + ttl })
+      return { held: true, token }
+    },
+
+    async release(name, owner, token) {
+      const held = leases.get(name)
+      if (held?.owner === owner && held.token === token) leases.delete(name)
+    },
+  }
+}

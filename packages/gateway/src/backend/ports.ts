@@ -1,0 +1,130 @@
+import type { Soon } from '../call.ts'
+import type { Content, Stored } from '../entry.ts'
+import type { Priority } from '../events.ts'
+
+/** What nodes share. Five ports, and the same five files in each backend. */
+export interface Backend {
+  readonly values: Values
+  readonly leases: Leases
+  readonly meters: Meters
+  readonly bus: Bus
+  readonly logs: Logs
+  close(): Promise<void>
+}
+
+/** The second cache tier: the latest content of each topic, its version, and the fence against late writers. */
+export interface Values {
+  read(topic: string): Promise<Stored | undefined>
+  /**
+   * Takes a content as the latest: the same version with a new `checkedAt` when it is unchanged, the next sequence
+   * when it changed, a new epoch when the past is lost. Those who listen on the bus are told.
+   * Answers undefined, and changes nothing, when `token` is below the topic's fence.
+   */
+  publish(topic: string, publication: Publication): Promise<Stored | undefined>
+}
+
+export interface Publication {
+  /** The fencing token of the lease under which the content was fetched. */
+  readonly token: number
+  /** The epoch this node last saw for the topic, 0 when none: a new epoch must be larger. */
+  readonly knownEpoch: number
+  readonly hash: string
+  readonly content: Content
+  /** How long it is kept, in milliseconds. */
+  readonly keep: number
+}
+
+/** Who may fetch a topic now, on any node. */
+export interface Leases {
+  /** Takes the lease, or says for how many milliseconds another holds it. `known`: the largest token seen before. */
+  acquire(name: string, owner: string, ttl: number, known: number): Promise<Lease>
+  /** Gives it back; does nothing unless owner and token are the holder's. */
+  release(name: string, owner: string, token: number): Promise<void>
+}
+
+export type Lease = { readonly held: true; readonly token: number } | { readonly held: false; readonly for: number }
+
+/** Counts what was spent of the limits of upstreams, exactly. */
+export interface Meters {
+  /** The meter of one upstream; the same name gives the same meter to all who ask. */
+  open(upstream: string, plan: MeterPlan): Meter
+}
+
+export interface MeterPlan {
+  readonly limits: readonly MeterLimit[]
+  /** API keys to spread calls over, at least 1: an upstream without keys counts as one with one. */
+  readonly keys: number
+  /** `unknown`: calls may have been made before we came, so nothing is granted for one window. */
+  readonly past: 'unknown' | 'none'
+}
+
+export interface MeterLimit {
+  /** Units of cost that fit in the window. */
+  readonly limit: number
+  /** Milliseconds; the window slides. */
+  readonly window: number
+  /** Whether all keys share it, or each has its own. */
+  readonly by: 'account' | 'key'
+}
+
+/** All windows of one upstream. A grant holds its places in them until one window after it was settled. */
+export interface Meter {
+  /**
+   * Grants what may start now, in the order of the wants, and says how long to wait for the first that may not.
+   * What memory can decide it decides at once, without a promise.
+   */
+  take(wants: readonly Want[]): Soon<Grants>
+  /** The call of a grant is over: its places come free one window from now. */
+  settle(grant: Grant): void
+  /** The call of a grant was never started: its places are free. */
+  cancel(grant: Grant): void
+  /** The upstream said to wait: nothing is granted, on this key or on all, for so many milliseconds. */
+  close(duration: number, key: number | undefined): void
+}
+
+export interface Want {
+  readonly priority: Priority
+  readonly cost: number
+}
+
+/** Leave to start one call, with the key of this index. */
+export interface Grant {
+  readonly id: number
+  readonly key: number
+  readonly cost: number
+}
+
+export interface Grants {
+  readonly granted: readonly Grant[]
+  /** Milliseconds until the next want may be granted; undefined when only the end of a call can free a place. */
+  readonly wait: number | undefined
+}
+
+/** Tells all nodes. */
+export interface Bus {
+  publish(channel: string, message: Stored): void
+  /** Returns how to stop listening. */
+  subscribe(channel: string, listener: (message: Stored) => void): () => void
+}
+
+/** Bounded histories of events in order. */
+export interface Logs {
+  /** Adds an event and answers its offset, from 1. */
+  append(log: string, event: Buffer, bounds: LogBounds): Promise<number>
+  /** Events after an offset, oldest first, and the offset of the oldest that is kept: a larger one than asked for is a gap. */
+  read(log: string, after: number, most: number): Promise<LogPage>
+}
+
+export interface LogBounds {
+  readonly events: number
+  /** Milliseconds. */
+  readonly age: number
+}
+
+export interface LogPage {
+  readonly events: readonly { readonly offset: number; readonly at: number; readonly event: Buffer }[]
+  /** The oldest offset that is kept; 0 when the log is empty. */
+  readonly oldest: number
+  /** The newest offset ever given; 0 when there was none. */
+  readonly newest: number
+}

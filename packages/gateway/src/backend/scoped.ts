@@ -1,0 +1,28 @@
+import type { Backend } from './ports.ts'
+
+/** A backend in which every name begins with `scope`: two apps may use the same paths and never meet. */
+export function scopedBackend(backend: Backend, scope: string): Backend {
+  const { values, leases, meters, bus, logs } = backend
+  const named = (name: string) => `${scope}:${name}`
+  return {
+    // Upstreams are shared between apps on purpose, so meters keep their names.
+    meters,
+    values: {
+      read: (topic) => values.read(named(topic)),
+      publish: (topic, publication) => values.publish(named(topic), publication),
+    },
+    leases: {
+      acquire: (name, owner, ttl, known) => leases.acquire(named(name), owner, ttl, known),
+      release: (name, owner, token) => leases.release(named(name), owner, token),
+    },
+    bus: {
+      publish: (channel, message) => bus.publish(named(channel), message),
+      subscribe: (channel, listener) => bus.subscribe(named(channel), listener),
+    },
+    logs: {
+      append: (log, event, bounds) => logs.append(named(log), event, bounds),
+      read: (log, after, most) => logs.read(named(log), after, most),
+    },
+    close: () => backend.close(),
+  }
+}

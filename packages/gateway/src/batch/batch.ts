@@ -1,0 +1,80 @@
+import type { Ask, Stage } from '../call.ts'
+import type { Clock, Timer } from '../clock.ts'
+import type { Content } from '../entry.ts'
+import { WeirError } from '../errors.ts'
+import type { Emit, Priority } from '../events.ts'
+
+export interface BatchParts {
+  readonly feed: string
+  /** The most keys in one call. */
+  readonly most: number
+  /** How long the first key waits for others, in milliseconds; 0: no longer than the work at hand. */
+  readonly within: number
+  readonly clock: Clock
+  readonly emit: Emit
+}
+
+/** A result for one key: what the upstream has for it, or why it could not be had. */
+export type BatchResult = Content | Error
+
+interface Member {
+  readonly ask: Ask
+  resolve(content: Content): void
+  reject(error: unknown): void
+}
+
+interface Gathering {
+  members: Member[]
+  timer: Timer | undefined
+}
+
+/** Gathers asks of the same class into one call, and hands each its own result. */
+export function batch({
+  feed,
+  most,
+  within,
+  clock,
+  emit,
+}: BatchParts): Stage<Ask, Promise<Content>, readonly Ask[], Promise<readonly BatchResult[]>> {
+  const gatherings = new Map<Priority, Gathering>()
+
+  return (next) => {
+    async function send(priority: Priority, gathering: Gathering): Promise<void> {
+      gathering.timer?.stop()
+      if (gatherings.get(priority) === gathering) gatherings.delete(priority)
+      const members = gathering.members.filter((member) => member.ask.signal?.aborted !== true)
+      if (members.length === 0) return
+      emit({ type: 'batch.sent', feed, keys: members.length })
+      try {
+        const results = await next(members.map((member) => member.ask))
+        members.forEach((member, index) => {
+          const result = results[index]
+          if (result === undefined) {
+            member.reject(
+              new WeirError('upstream_invalid', `${feed}: expected ${members.length} results, got ${results.length}`),
+            )
+          } else if (result instanceof Error) {
+            member.reject(result)
+          } else {
+            member.resolve(result)
+          }
+        })
+      } catch (error) {
+        for (const member of members) member.reject(error)
+      }
+    }
+
+    return (ask) =>
+      new Promise<Content>((resolve, reject) => {
+        const gathering = gatherings.get(ask.priority) ?? { members: [], timer: undefined }
+        gathering.members.push({ ask, resolve, reject })
+        ask.signal?.addEventListener('abort', () => reject(ask.signal?.reason), { once: true })
+        if (gathering.members.length >= most) {
+          void send(ask.priority, gathering)
+        } else if (gathering.members.length === 1) {
+          gatherings.set(ask.priority, gathering)
+          gathering.timer = clock.after(within, () => void send(ask.priority, gathering))
+        }
+      })
+  }
+}

@@ -1,0 +1,153 @@
+import { compareVersions } from '@weir/protocol'
+import { LRUCache } from 'lru-cache'
+import type { Values } from '../backend/ports.ts'
+import type { Ask, Soon, Stage } from '../call.ts'
+import type { Clock } from '../clock.ts'
+import { Entry, type Stored } from '../entry.ts'
+import { asWeirError, type WeirError } from '../errors.ts'
+import type { Emit } from '../events.ts'
+
+/** How long a failure is shared with those who ask again, in milliseconds: brief, so that recovery shows at once. */
+const FAILURE_KEPT = 1000
+
+/** The first tier, in this process's memory and bounded in bytes; one for all feeds of a gateway. */
+export interface Memory {
+  readonly entries: LRUCache<string, Entry>
+  /** Failures that are still shared, with their end on the monotonic clock. */
+  readonly failures: LRUCache<string, { error: WeirError; until: number }>
+}
+
+export function createMemory(bytes: number): Memory {
+  return {
+    entries: new LRUCache({ maxSize: bytes, sizeCalculation: (entry) => entry.size }),
+    failures: new LRUCache({ max: 10_000 }),
+  }
+}
+
+export interface CacheParts {
+  readonly feed: string
+  readonly memory: Memory
+  readonly values: Values
+  readonly clock: Clock
+  readonly emit: Emit
+  /** How much longer values are fresh at the level of now. */
+  readonly stretch: () => number
+  /** Milliseconds for which a value is served without asking. */
+  readonly fresh: number
+  /** Milliseconds beyond that for which it may be served while it is fetched anew, or while that fails. */
+  readonly stale: number
+}
+
+/** The freshness of one feed. */
+export interface Cache {
+  readonly stage: Stage<Ask, Soon<Entry>, Ask, Promise<Stored>>
+  /** The entry that would be served without asking, if there is one. */
+  fresh(topic: string): Entry | undefined
+  /** Whatever is kept of a topic, however old. */
+  kept(topic: string): Entry | undefined
+  /** Takes what was published, here or on another node, and returns the entry that now holds. */
+  accept(topic: string, key: unknown, stored: Stored): Entry
+  /** Milliseconds for which an entry stays fresh from now; below zero when it is not. */
+  left(entry: Entry): number
+}
+
+export function createCache({ feed, memory, values, clock, emit, stretch, fresh, stale }: CacheParts): Cache {
+  const revalidating = new Set<string>()
+
+  function left(entry: Entry): number {
+    const lasts = (entry.content.absentFor ?? fresh) * stretch()
+    return entry.confirmedAt + lasts - clock.monotonic()
+  }
+
+  function accept(topic: string, key: unknown, stored: Stored): Entry {
+    const kept = memory.entries.get(topic)
+    // What comes from afar may be older than its arrival: its age is counted by the wall clocks, never below zero.
+    const confirmedAt = clock.monotonic() - Math.max(0, clock.now() - stored.checkedAt)
+    if (kept !== undefined) {
+      const order = compareVersions(stored.version, kept.version)
+      if (order < 0) return kept
+      if (order === 0) {
+        kept.checkedAt = Math.max(kept.checkedAt, stored.checkedAt)
+        kept.confirmedAt = Math.max(kept.confirmedAt, confirmedAt)
+        memory.failures.delete(topic)
+        return kept
+      }
+    }
+    const entry = new Entry(topic, key, stored, confirmedAt)
+    memory.entries.set(topic, entry)
+    memory.failures.delete(topic)
+    return entry
+  }
+
+  const stage: Cache['stage'] = (next) => {
+    async function fetch(ask: Ask): Promise<Entry> {
+      try {
+        return accept(ask.topic, ask.key, await next(ask))
+      } catch (thrown) {
+        if (ask.signal?.aborted !== true) {
+          memory.failures.set(ask.topic, { error: asWeirError(thrown), until: clock.monotonic() + FAILURE_KEPT })
+        }
+        throw thrown
+      }
+    }
+
+    function revalidate(ask: Ask): void {
+      if (revalidating.has(ask.topic)) return
+      revalidating.add(ask.topic)
+      fetch({ ...ask, signal: undefined, priority: 'live' })
+        .catch(() => {
+          // The reader has its answer; the failure was told by the stage where it happened.
+        })
+        .finally(() => revalidating.delete(ask.topic))
+    }
+
+    async function miss(ask: Ask): Promise<Entry> {
+      const stored = await values.read(ask.topic)
+      if (stored !== undefined) {
+        const entry = accept(ask.topic, ask.key, stored)
+        if (left(entry) > 0) return entry
+      }
+      const failure = memory.failures.get(ask.topic)
+      if (failure !== undefined && failure.until > clock.monotonic()) throw failure.error
+      try {
+        return await fetch(ask)
+      } catch (thrown) {
+        const entry = memory.entries.get(ask.topic)
+        if (entry !== undefined && left(entry) + stale > 0) return entry
+        throw thrown
+      }
+    }
+
+    return (ask) => {
+      if (ask.refresh) {
+        emit({ type: 'cache.read', feed, outcome: 'refresh' })
+        return fetch(ask)
+      }
+      const entry = memory.entries.get(ask.topic)
+      const remaining = entry === undefined ? Number.NEGATIVE_INFINITY : left(entry)
+      if (entry !== undefined && remaining > 0) {
+        emit({ type: 'cache.read', feed, outcome: 'hit' })
+        return entry
+      }
+      if (entry !== undefined && remaining + stale > 0) {
+        emit({ type: 'cache.read', feed, outcome: 'stale' })
+        const failure = memory.failures.get(ask.topic)
+        if (failure === undefined || failure.until <= clock.monotonic()) revalidate(ask)
+        return entry
+      }
+      emit({ type: 'cache.read', feed, outcome: 'miss' })
+      return miss(ask)
+    }
+  }
+
+  return {
+    stage,
+    fresh(topic) {
+      const entry = memory.entries.get(topic)
+      return entry !== undefined && left(entry) > 0 ? entry : undefined
+    },
+    kept: (topic) => memory.entries.peek(topic),
+    accept,
+    left,
+  }
+}

@@ -1,0 +1,119 @@
+import type { Priority } from './events.ts'
+
+/** A request, whatever server took it: plain data, so that a cached read builds nothing else. */
+export interface Call {
+  readonly method: string
+  /** The address as it came: path and query, still percent-encoded. */
+  readonly url: string
+  /** The path alone, still percent-encoded. */
+  readonly path: string
+  /** What follows `?`, or ''. */
+  readonly query: string
+  /** A header by its lower-case name; repeated ones are joined as HTTP says. */
+  header(name: string): string | undefined
+  /** All headers, for those who must pass them on. */
+  headers(): Iterable<readonly [name: string, value: string]>
+  /** The address of the peer. */
+  readonly remote: string
+  /**
+   * The body, at most `limit` bytes.
+   *
+   * @throws WeirError `body_too_large`
+   */
+  body(limit: number): Promise<Uint8Array>
+  /** Aborted when the client is gone. Made on first use. */
+  readonly signal: AbortSignal
+}
+
+/** Headers by their lower-case names; only those that can't be joined by commas are lists. */
+export type AnswerHeaders = Record<string, string | string[]>
+
+/** An answer that is whole, or a stream of bytes. */
+export interface WholeAnswer {
+  readonly kind: 'whole'
+  readonly status: number
+  readonly headers: AnswerHeaders
+  readonly body: Uint8Array | string | ReadableStream<Uint8Array> | null
+}
+
+/** An answer that goes on: its head is sent at once, then `open` gets the connection. */
+export interface LiveAnswer {
+  readonly kind: 'live'
+  readonly headers: AnswerHeaders
+  /** Called once, when the head is on its way. */
+  open(connection: Connection): void
+}
+
+export type Answer = WholeAnswer | LiveAnswer
+
+/** A live connection as transports see it; a runtime makes them. */
+export interface Connection {
+  /** Hands bytes to the network. False: the peer lags, and `drained` follows when it has caught up. */
+  write(bytes: Uint8Array): boolean
+  /** Between these, writes leave together, where the runtime can. */
+  cork(): void
+  uncork(): void
+  /** Bytes that wait for the peer. */
+  readonly waiting: number
+  /** Ends it: what is written leaves first. */
+  close(): void
+  /** Who is told of drain and close. Set by `open`. */
+  owner: ConnectionOwner | undefined
+}
+
+export interface ConnectionOwner {
+  drained(): void
+  /** The peer is gone, or we closed; called once. */
+  closed(): void
+}
+
+/** Something now, or soon. A cached read answers now: no promise is made for it. */
+export type Soon<T> = T | Promise<T>
+
+/** What a site does with a call. */
+export type Handler = (call: Call) => Soon<Answer>
+
+/** One ask on the read path: which key, how urgent, until when, for whom. */
+export interface Ask {
+  readonly topic: string
+  readonly key: unknown
+  readonly priority: Priority
+  /** Whom fairness counts: a client's address, a poller, a job. */
+  readonly client: string
+  /** Moment on the monotonic clock after which the answer is of no use. */
+  readonly deadline: number
+  /** Aborted when nobody waits any more. */
+  readonly signal: AbortSignal | undefined
+  /** Asks for what the upstream has now, whatever is kept. */
+  readonly refresh: boolean
+}
+
+/** One request to an upstream, on its way down through attempt, budget and pool. */
+export interface UpstreamRequest {
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+  /** Path and query, joined to the upstream's address. */
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Uint8Array | string | undefined
+  readonly priority: Priority
+  readonly client: string
+  readonly deadline: number
+  readonly signal: AbortSignal | undefined
+  /** What it costs, in calls. */
+  readonly cost: number
+  /** The API key to use; the budget chooses it. */
+  readonly apiKey: string | undefined
+}
+
+/** What an upstream answered, headers by their lower-case names. */
+export interface UpstreamAnswer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Buffer
+}
+
+/** The rest of the path below a stage. */
+export type Next<In, Out> = (ask: In) => Out
+
+/** Every stage has this one shape: given what is below, it makes the path from itself down. */
+export type Stage<In, Out, InBelow = In, OutBelow = Out> = (next: Next<InBelow, OutBelow>) => Next<In, Out>

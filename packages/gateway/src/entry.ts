@@ -1,0 +1,115 @@
+import { hash } from 'node:crypto'
+import type { Version } from '@weir/protocol'
+
+/** What an upstream has for a key: a value as JSON, or a reason why there is none. */
+export interface Content {
+  /** JSON text of the value; undefined when it is absent. */
+  readonly json: Buffer | undefined
+  /** Why there is no value. */
+  readonly reason: string | undefined
+  /** How long absence is believed before asking again, in milliseconds. */
+  readonly absentFor: number | undefined
+}
+
+/** What the shared tier keeps of a topic. */
+export interface Stored extends Content {
+  readonly version: Version
+  /** A hash of the content: the same content has the same hash, on every node. */
+  readonly hash: string
+  /** When the value became this, wall time in milliseconds since 1970. */
+  readonly changedAt: number
+  /** When the upstream last confirmed it. */
+  readonly checkedAt: number
+}
+
+/** One way to put an entry on the wire: `json`, `br`, `sse`, … */
+export interface Encoding<Subject> {
+  readonly name: string
+  encode(subject: Subject): Buffer
+}
+
+/** Something that is encoded at most once for each encoding, whoever many get it. */
+export class Encoded<Subject> {
+  readonly #subject: Subject
+  // Nearly every subject has one or two encodings: an array of pairs is smaller and quicker than a Map.
+  readonly #made: { encoding: Encoding<Subject>; bytes: Buffer }[] = []
+
+  constructor(subject: Subject) {
+    this.#subject = subject
+  }
+
+  get subject(): Subject {
+    return this.#subject
+  }
+
+  /** The bytes in this encoding; the same Buffer every time, which nobody may change. */
+  as(encoding: Encoding<Subject>): Buffer {
+    for (const pair of this.#made) if (pair.encoding === encoding) return pair.bytes
+    const bytes = encoding.encode(this.#subject)
+    this.#made.push({ encoding, bytes })
+    return bytes
+  }
+}
+
+/**
+ * One version of a topic, on this node: immutable but for `checkedAt`, which moves when the upstream confirms the value
+ * unchanged.
+ */
+export class Entry {
+  readonly topic: string
+  readonly key: unknown
+  readonly content: Content
+  readonly version: Version
+  readonly hash: string
+  readonly changedAt: number
+  /** When the upstream last confirmed it, wall time. */
+  checkedAt: number
+  /** The same on this node's monotonic clock: freshness is counted by it. */
+  confirmedAt: number
+  readonly encoded: Encoded<Entry>
+  #value: unknown
+  #parsed = false
+
+  constructor(topic: string, key: unknown, stored: Stored, confirmedAt: number) {
+    this.topic = topic
+    this.key = key
+    this.content = { json: stored.json, reason: stored.reason, absentFor: stored.absentFor }
+    this.version = stored.version
+    this.hash = stored.hash
+    this.changedAt = stored.changedAt
+    this.checkedAt = stored.checkedAt
+    this.confirmedAt = confirmedAt
+    this.encoded = new Encoded<Entry>(this)
+  }
+
+  get absent(): boolean {
+    return this.content.json === undefined
+  }
+
+  /** The value, parsed once, frozen through and through: no caller can change what another reads. */
+  get value(): unknown {
+    if (!this.#parsed) {
+      this.#value = this.content.json === undefined ? undefined : deepFreeze(JSON.parse(this.content.json.toString()))
+      this.#parsed = true
+    }
+    return this.#value
+  }
+
+  /** Bytes of memory it keeps, near enough to bound a cache by. */
+  get size(): number {
+    return 400 + this.topic.length * 2 + (this.content.json?.byteLength ?? 0) * 3
+  }
+}
+
+/** The hash of a content, for its version and its ETag: 27 letters of base64url (SHA-1, for identity, not for secrecy). */
+export function hashOf(content: Content): string {
+  return hash('sha1', content.json ?? `absent:${content.reason}`, 'base64url')
+}
+
+function deepFreeze(value: unknown): unknown {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value)
+    for (const part of Object.values(value)) deepFreeze(part)
+  }
+  return value
+}

@@ -1,0 +1,123 @@
+import type { Problem } from '@weir/protocol'
+
+interface ErrorRow {
+  /** The HTTP status that clients see. */
+  readonly status: number
+  /** Whether the same request may succeed later. */
+  readonly retry: boolean
+  /** The error in general; the detail of each occurrence names what was expected and what came. */
+  readonly title: string
+}
+
+/** Everything that can go wrong from outside. `docs/ERRORS.md` is made from this table. */
+export const ERRORS = {
+  bad_request: { status: 400, retry: false, title: 'The request could not be read' },
+  bad_key: { status: 400, retry: false, title: 'The address names a key that its schema refuses' },
+  bad_version: { status: 400, retry: false, title: 'The version to resume from is not a version' },
+  not_found: { status: 404, retry: false, title: 'Nothing is served at this address' },
+  absent: { status: 404, retry: true, title: 'The upstream has no value for this key' },
+  method_not_allowed: { status: 405, retry: false, title: 'The address does not take this method' },
+  body_too_large: { status: 413, retry: false, title: 'The body of the request is too large' },
+  uri_too_long: { status: 414, retry: false, title: 'The address is too long' },
+  headers_too_large: { status: 431, retry: false, title: 'The headers of the request are too large' },
+  internal: { status: 500, retry: true, title: 'The gateway failed to answer' },
+  upstream_failed: { status: 502, retry: true, title: 'The upstream could not answer' },
+  upstream_invalid: { status: 502, retry: true, title: 'The upstream answered something unexpected' },
+  upstream_refused: { status: 502, retry: false, title: 'The upstream refused our key or our request' },
+  draining: { status: 503, retry: true, title: 'This server is going away' },
+  full: { status: 503, retry: true, title: 'This server has as many live connections as it takes' },
+  maintenance: { status: 503, retry: true, title: 'The service is being maintained' },
+  over_budget: { status: 503, retry: true, title: "The upstream's budget leaves no room before the deadline" },
+  upstream_limited: { status: 503, retry: true, title: 'The upstream asks us to wait' },
+  upstream_timeout: { status: 504, retry: true, title: 'The upstream took too long' },
+} as const satisfies Record<string, ErrorRow>
+
+/** A code from the table of errors. */
+export type ErrorCode = keyof typeof ERRORS
+
+interface ErrorDetails {
+  readonly cause?: unknown
+  /** Milliseconds after which it may go better. */
+  readonly retryAfter?: number
+  /** The status that the upstream answered, where it did. */
+  readonly upstreamStatus?: number
+}
+
+/** An error with a code from the table. `message` is the detail: what was expected and what came. */
+export class WeirError extends Error {
+  override readonly name = 'WeirError'
+  readonly code: ErrorCode
+  readonly retryAfter: number | undefined
+  readonly upstreamStatus: number | undefined
+
+  constructor(code: ErrorCode, detail: string, details: ErrorDetails = {}) {
+    super(detail, details.cause === undefined ? undefined : { cause: details.cause })
+    this.code = code
+    this.retryAfter = details.retryAfter
+    this.upstreamStatus = details.upstreamStatus
+  }
+
+  get status(): number {
+    return ERRORS[this.code].status
+  }
+
+  get retry(): boolean {
+    return ERRORS[this.code].retry
+  }
+}
+
+/** A declaration that can't be run: which option, what was expected, what came. Thrown where it is declared. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+  /** Such as `http "jupiter"`, or `feed "/prices/:mint"`. */
+  readonly where: string
+  /** The option, such as `limits[0].per`. */
+  readonly key: string
+  readonly expected: string
+  readonly got: string
+
+  constructor(where: string, key: string, expected: string, got: unknown) {
+    const shown = show(got)
+    super(`${where}: ${key}: expected ${expected}, got ${shown}`)
+    this.where = where
+    this.key = key
+    this.expected = expected
+    this.got = shown
+  }
+}
+
+/** Anything thrown, as an error of the table: what has no code is `internal`, and keeps its words to itself. */
+export function asWeirError(thrown: unknown): WeirError {
+  if (thrown instanceof WeirError) return thrown
+  return new WeirError('internal', 'Something failed inside the gateway; its log says what.', { cause: thrown })
+}
+
+/** The error as clients get it (RFC 9457). `retryAfter` is in whole seconds, rounded up so that it is never too early. */
+export function problemOf(error: WeirError): Problem {
+  const row = ERRORS[error.code]
+  return {
+    type: `https://weir.dev/errors#${error.code}`,
+    title: row.title,
+    status: row.status,
+    code: error.code,
+    detail: error.message,
+    retry: row.retry,
+    ...(error.retryAfter === undefined ? {} : { retryAfter: Math.max(1, Math.ceil(error.retryAfter / 1000)) }),
+  }
+}
+
+/** A value from outside, short and on one line, for the `got` of a message. */
+export function show(value: unknown): string {
+  if (value === undefined) return 'nothing'
+  if (typeof value === 'function') return 'a function'
+  const text = typeof value === 'string' ? JSON.stringify(value) : safeJson(value)
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text
+}
+
+function safeJson(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? String(value)
+  } catch {
+    return Object.prototype.toString.call(value)
+  }
+}

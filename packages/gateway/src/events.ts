@@ -1,0 +1,62 @@
+import type { Level } from '@weir/protocol'
+import type { ErrorCode } from './errors.ts'
+
+/** How urgent an ask is. A better class goes first to the upstream's budget. */
+export type Priority = 'interactive' | 'live' | 'background'
+
+/** Why the cache answered as it did. */
+export type CacheOutcome = 'hit' | 'stale' | 'miss' | 'refresh'
+
+/**
+ * What the stages tell. Metrics, health, the status line and logs are made from these and from nothing else.
+ * Times are milliseconds.
+ */
+export type WeirEvent =
+  | { readonly type: 'cache.read'; readonly feed: string; readonly outcome: CacheOutcome }
+  | { readonly type: 'flight.joined'; readonly feed: string; readonly waiters: number }
+  | { readonly type: 'flight.aborted'; readonly feed: string }
+  | { readonly type: 'batch.sent'; readonly feed: string; readonly keys: number }
+  | { readonly type: 'attempt.failed'; readonly upstream: string; readonly code: ErrorCode; readonly detail: string }
+  | { readonly type: 'budget.started'; readonly upstream: string; readonly waited: number; readonly priority: Priority }
+  | {
+      readonly type: 'budget.refused'
+      readonly upstream: string
+      readonly priority: Priority
+      readonly retryAfter: number
+    }
+  | { readonly type: 'budget.closed'; readonly upstream: string; readonly for: number; readonly reason: string }
+  | {
+      readonly type: 'pool.answered'
+      readonly upstream: string
+      readonly status: number
+      readonly took: number
+      readonly bytes: number
+    }
+  | { readonly type: 'pool.failed'; readonly upstream: string; readonly code: ErrorCode; readonly took: number }
+  | { readonly type: 'topic.changed'; readonly feed: string; readonly topic: string }
+  | { readonly type: 'topic.stale'; readonly feed: string; readonly topic: string; readonly stale: boolean }
+  | {
+      readonly type: 'poller.round'
+      readonly feed: string
+      readonly keys: number
+      readonly failed: number
+      readonly took: number
+    }
+  | { readonly type: 'hub.joined' }
+  | { readonly type: 'hub.left' }
+  | { readonly type: 'hub.lagging' }
+  | { readonly type: 'hub.caughtUp' }
+  | { readonly type: 'hub.written'; readonly messages: number; readonly connections: number }
+  | { readonly type: 'admission.refused'; readonly code: ErrorCode }
+  | { readonly type: 'admission.level'; readonly level: Level; readonly reason: string }
+  | {
+      readonly type: 'route.answered'
+      readonly app: string
+      readonly route: string
+      readonly status: number
+      readonly took: number
+    }
+  | { readonly type: 'failed'; readonly where: string; readonly error: unknown }
+
+/** Hands an event to whoever observes. It never throws and never waits. */
+export type Emit = (event: WeirEvent) => void

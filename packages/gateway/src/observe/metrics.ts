@@ -1,0 +1,202 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { Emit } from '../events.ts'
+
+/** What operators count, made from events and from nothing else. */
+export interface Metrics {
+  readonly observe: Emit
+  /** Prometheus text format. */
+  text(): Promise<string>
+  /** What health and the status line show of it. */
+  readonly summary: Summary
+}
+
+/** Running totals since start. */
+export interface Summary {
+  readonly connections: number
+  readonly requests: number
+  readonly failures: number
+  readonly upstreamCalls: number
+  readonly upstreamFailures: number
+  readonly cacheHits: number
+  readonly cacheReads: number
+  readonly messages: number
+  /** Median and tail of the last answers, in milliseconds. */
+  readonly responseTime: { readonly p50: number; readonly p95: number; readonly p99: number }
+}
+
+/** How many of the last answers the response times are taken from. */
+const REMEMBERED = 1024
+
+export function createMetrics(): Metrics {
+  // A registry of its own: two gateways in one process must not count into each other's.
+  const registry = new Registry()
+  const registers = [registry]
+  const buckets = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+  const requests = new Counter({
+    name: 'weir_requests_total',
+    help: 'Answers to clients.',
+    labelNames: ['app', 'route', 'status'],
+    registers,
+  })
+  const seconds = new Histogram({
+    name: 'weir_request_seconds',
+    help: 'Time to answer a client.',
+    labelNames: ['app', 'route'],
+    buckets,
+    registers,
+  })
+  const cache = new Counter({
+    name: 'weir_cache_reads_total',
+    help: 'Reads by what the cache made of them.',
+    labelNames: ['feed', 'outcome'],
+    registers,
+  })
+  const calls = new Counter({
+    name: 'weir_upstream_calls_total',
+    help: 'Calls an upstream answered.',
+    labelNames: ['upstream', 'status'],
+    registers,
+  })
+  const failed = new Counter({
+    name: 'weir_upstream_failures_total',
+    help: 'Attempts that failed.',
+    labelNames: ['upstream', 'code'],
+    registers,
+  })
+  const took = new Histogram({
+    name: 'weir_upstream_seconds',
+    help: 'Time an upstream took.',
+    labelNames: ['upstream'],
+    buckets,
+    registers,
+  })
+  const waited = new Histogram({
+    name: 'weir_budget_wait_seconds',
+    help: 'Time a call waited for its place in the budget.',
+    labelNames: ['upstream', 'priority'],
+    buckets,
+    registers,
+  })
+  const refused = new Counter({
+    name: 'weir_budget_refused_total',
+    help: 'Calls that found no place before their deadline.',
+    labelNames: ['upstream', 'priority'],
+    registers,
+  })
+  const closed = new Counter({
+    name: 'weir_budget_closed_total',
+    help: 'Times an upstream told us to wait.',
+    labelNames: ['upstream'],
+    registers,
+  })
+  const connections = new Gauge({ name: 'weir_connections', help: 'Live connections.', registers })
+  const lagging = new Gauge({
+    name: 'weir_connections_lagging',
+    help: 'Live connections that read too slowly.',
+    registers,
+  })
+  const messages = new Counter({
+    name: 'weir_messages_total',
+    help: 'Messages written to live connections.',
+    registers,
+  })
+  const changes = new Counter({
+    name: 'weir_changes_total',
+    help: 'New versions of watched values.',
+    labelNames: ['feed'],
+    registers,
+  })
+  const admissions = new Counter({
+    name: 'weir_admission_refused_total',
+    help: 'Calls that were not let in.',
+    labelNames: ['code'],
+    registers,
+  })
+  const faults = new Counter({ name: 'weir_faults_total', help: 'Failures inside the gateway.', registers })
+
+  const sums = {
+    connections: 0,
+    requests: 0,
+    failures: 0,
+    upstreamCalls: 0,
+    upstreamFailures: 0,
+    cacheHits: 0,
+    cacheReads: 0,
+    messages: 0,
+  }
+  const times = new Float64Array(REMEMBERED)
+
+  const observe: Emit = (event) => {
+    switch (event.type) {
+      case 'route.answered':
+        requests.inc({ app: event.app, route: event.route, status: event.status })
+        seconds.observe({ app: event.app, route: event.route }, event.took / 1000)
+        times[sums.requests % REMEMBERED] = event.took
+        sums.requests += 1
+        if (event.status >= 500) sums.failures += 1
+        break
+      case 'cache.read':
+        cache.inc({ feed: event.feed, outcome: event.outcome })
+        // A poller's refresh asks for what is new on purpose; it says nothing of how well the cache serves.
+        if (event.outcome === 'refresh') break
+        sums.cacheReads += 1
+        if (event.outcome !== 'miss') sums.cacheHits += 1
+        break
+      case 'pool.answered':
+        calls.inc({ upstream: event.upstream, status: event.status })
+        took.observe({ upstream: event.upstream }, event.took / 1000)
+        sums.upstreamCalls += 1
+        break
+      case 'attempt.failed':
+        failed.inc({ upstream: event.upstream, code: event.code })
+        sums.upstreamFailures += 1
+        break
+      case 'budget.started':
+        waited.observe({ upstream: event.upstream, priority: event.priority }, event.waited / 1000)
+        break
+      case 'budget.refused':
+        refused.inc({ upstream: event.upstream, priority: event.priority })
+        break
+      case 'budget.closed':
+        closed.inc({ upstream: event.upstream })
+        break
+      case 'hub.joined':
+        connections.inc()
+        sums.connections += 1
+        break
+      case 'hub.left':
+        connections.dec()
+        sums.connections -= 1
+        break
+      case 'hub.lagging':
+        lagging.inc()
+        break
+      case 'hub.caughtUp':
+        lagging.dec()
+        break
+      case 'hub.written':
+        messages.inc(event.messages)
+        sums.messages += event.messages
+        break
+      case 'topic.changed':
+        changes.inc({ feed: event.feed })
+        break
+      case 'admission.refused':
+        admissions.inc({ code: event.code })
+        break
+      case 'failed':
+        faults.inc()
+        break
+    }
+  }
+
+  return {
+    observe,
+    text: () => registry.metrics(),
+    get summary() {
+      const known = times.slice(0, Math.min(sums.requests, REMEMBERED)).sort()
+      const at = (share: number) => Math.round((known[Math.floor(known.length * share)] ?? 0) * 100) / 100
+      return { ...sums, responseTime: { p50: at(0.5), p95: at(0.95), p99: at(0.99) } }
+    },
+  }
+}

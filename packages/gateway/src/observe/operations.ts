@@ -1,0 +1,91 @@
+import type { Level } from '@weir/protocol'
+import type { Answer, AnswerHeaders } from '../call.ts'
+import type { Clock } from '../clock.ts'
+import type { Route } from '../route/router.ts'
+import type { Metrics } from './metrics.ts'
+
+export interface OperationsParts {
+  readonly metrics: Metrics
+  readonly clock: Clock
+  readonly level: () => Level
+  readonly draining: () => boolean
+  /** Entries in memory. */
+  readonly kept: () => number
+  readonly upstreams: () => readonly UpstreamHealth[]
+}
+
+/** How it stands with one upstream. */
+export interface UpstreamHealth {
+  readonly name: string
+  /** Calls that wait for the budget. */
+  readonly queued: number
+  /** Calls under way. */
+  readonly running: number
+}
+
+/** The addresses that the gateway owns on every site. */
+export function operations(parts: OperationsParts): readonly Route[] {
+  const { metrics, draining } = parts
+  const started = parts.clock.monotonic()
+
+  const routes: readonly (readonly [string, () => Answer | Promise<Answer>])[] = [
+    // Unready first, so that a load balancer sends nobody to a server that is about to go.
+    ['/health', () => json({ status: draining() ? 'draining' : 'healthy' }, draining() ? 503 : 200)],
+    ['/api/health', () => json(health(parts, started), draining() ? 503 : 200)],
+    [
+      '/api/db/health',
+      () =>
+        json({
+          status: 'healthy',
+          database: 'none',
+          connections: { active: 0, idle: 0 },
+          timestamp: parts.clock.now(),
+        }),
+    ],
+    ['/metrics', async () => whole(await metrics.text(), 'text/plain; version=0.0.4; charset=utf-8')],
+  ]
+  return routes.map(([path, handle]) => ({
+    path,
+    owner: 'the gateway',
+    methods: ['GET', 'HEAD'],
+    operator: true,
+    handle,
+  }))
+}
+
+function health(
+  { metrics, clock, level, draining, kept, upstreams }: OperationsParts,
+  started: number,
+): Readonly<Record<string, unknown>> {
+  const { summary } = metrics
+  const all = upstreams()
+  const { rss, heapUsed, heapTotal } = process.memoryUsage()
+  return {
+    status: draining() ? 'draining' : level() === 'normal' ? 'healthy' : 'degraded',
+    connections: summary.connections,
+    queue: all.reduce((sum, { queued }) => sum + queued, 0),
+    cacheSize: kept(),
+    timestamp: clock.now(),
+    level: level(),
+    uptime: Math.round((clock.monotonic() - started) / 1000),
+    cacheHitRate: share(summary.cacheHits, summary.cacheReads),
+    errorRate: share(summary.failures, summary.requests),
+    responseTime: summary.responseTime,
+    memory: { rss, heapUsed, heapTotal },
+    upstreams: all,
+  }
+}
+
+/** A share from 0 to 1, null when there is nothing to take it of. */
+function share(part: number, whole: number): number | null {
+  return whole === 0 ? null : Math.round((part / whole) * 10_000) / 10_000
+}
+
+function json(value: unknown, status = 200): Answer {
+  return whole(JSON.stringify(value), 'application/json', status)
+}
+
+function whole(body: string, type: string, status = 200): Answer {
+  const headers: AnswerHeaders = { 'content-type': type, 'cache-control': 'no-store' }
+  return { kind: 'whole', status, headers, body }
+}

@@ -1,0 +1,314 @@
+import { ConfigError } from './errors.ts'
+
+/** A length of time with its unit: `'100ms'`, `'1s'`, `'5m'`, `'2h'`, `'1d'`. */
+export type Duration = `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
+
+/** An amount of memory with its unit: `'64kb'`, `'16mb'`, `'1gb'` (1 kb is 1,024 bytes). */
+export type Bytes = `${number}${'b' | 'kb' | 'mb' | 'gb'}`
+
+/** What an option takes, and what the reader makes of it. */
+type Kind = 'duration' | 'bytes' | 'integer' | 'boolean' | 'text' | 'url' | 'texts' | 'any'
+
+interface Compiled {
+  duration: number
+  bytes: number
+  integer: number
+  boolean: boolean
+  text: string
+  url: string
+  texts: readonly string[]
+  any: unknown
+}
+
+/** One row of a table of options; `docs/OPTIONS.md` is made from these. */
+interface Option {
+  readonly kind: Kind
+  /** What holds when nothing is given, written as one would give it. Without it the option is required, unless optional. */
+  readonly default?: string | number | boolean
+  readonly optional?: true
+  readonly min?: number
+  readonly max?: number
+  readonly help: string
+}
+
+export type OptionTable = Readonly<Record<string, Option>>
+
+/** What the reader makes of a table: numbers for durations (ms) and bytes, undefined where an optional was not given. */
+export type OptionsOf<Table extends OptionTable> = {
+  readonly [Name in keyof Table]: Table[Name] extends { optional: true }
+    ? Compiled[Table[Name]['kind']] | undefined
+    : Compiled[Table[Name]['kind']]
+}
+
+/** What `http()` takes. */
+export const HTTP_OPTIONS = {
+  name: { kind: 'text', help: 'The upstream in metrics, errors and budgets. Apps that use one name share one budget.' },
+  url: { kind: 'url', help: 'Where it is; paths of calls are added to it.' },
+  keys: { kind: 'texts', optional: true, help: 'API keys: a list, or one text with commas between them.' },
+  auth: {
+    kind: 'any',
+    optional: true,
+    help: "Where a key goes: `{ header: 'x-api-key' }` (`prefix` before it), or `{ query: 'apikey' }`. By default `authorization: Bearer KEY`.",
+  },
+  limits: {
+    kind: 'any',
+    optional: true,
+    help: "What the upstream allows: `[{ calls: 50, per: '1s', by: 'account' }]`. By account, or by each key.",
+  },
+  reserve: {
+    kind: 'integer',
+    default: 0,
+    min: 0,
+    help: 'Calls of each limit left to others who use the same account.',
+  },
+  past: {
+    kind: 'text',
+    default: 'unknown',
+    help: '`unknown`: the budget stays shut for one window at start, since calls may have been made before. `none`: nobody made any.',
+  },
+  concurrency: {
+    kind: 'integer',
+    default: 10,
+    min: 1,
+    max: 10_000,
+    help: 'Connections to it, and calls under way at once.',
+  },
+  timeout: {
+    kind: 'duration',
+    default: '10s',
+    min: 1,
+    help: 'The longest a call may take, from its start to the last byte.',
+  },
+  maxAnswer: { kind: 'bytes', default: '16mb', min: 1, help: 'The largest answer that is taken.' },
+  headers: { kind: 'any', optional: true, help: 'Headers sent with every call.' },
+} as const satisfies OptionTable
+
+/** What `feed()` takes. */
+export const FEED_OPTIONS = {
+  name: { kind: 'text', help: 'The feed in metrics and in GraphQL.' },
+  key: { kind: 'any', help: 'A schema for each part of the key. Parts that are not in the path are query parameters.' },
+  value: { kind: 'any', help: 'The schema of the value.' },
+  from: { kind: 'any', help: 'The upstream.' },
+  load: {
+    kind: 'any',
+    help: 'How to get values: `{ one }` for one key a call, or `{ many, batch, within }` for several.',
+  },
+  fresh: { kind: 'duration', default: '1s', min: 0, help: 'How long a value is served without asking again.' },
+  stale: {
+    kind: 'duration',
+    default: '30s',
+    min: 0,
+    help: 'How long beyond that it may still be served, while it is fetched anew or the upstream fails.',
+  },
+  deadline: { kind: 'duration', default: '10s', min: 1, help: 'The longest a client waits for a value.' },
+  live: { kind: 'any', optional: true, help: "Keeps watched values moving: `{ every: '1s', linger: '30s' }`." },
+} as const satisfies OptionTable
+
+/** `load` of a feed that asks for several keys in one call. */
+export const BATCH_OPTIONS = {
+  many: {
+    kind: 'any',
+    help: '`(keys, call) => results`: one result for each key, in their order: a value, `absent(…)` or an Error.',
+  },
+  batch: { kind: 'integer', default: 50, min: 1, max: 100_000, help: 'The most keys in one call.' },
+  within: { kind: 'duration', default: '10ms', min: 0, help: 'How long the first key waits for others.' },
+} as const satisfies OptionTable
+
+/** `live` of a feed. */
+export const LIVE_OPTIONS = {
+  every: { kind: 'duration', default: '1s', min: 1, help: 'How often a watched value is asked for.' },
+  linger: {
+    kind: 'duration',
+    default: '30s',
+    min: 0,
+    help: 'How long a value is kept moving after the last watcher left.',
+  },
+} as const satisfies OptionTable
+
+/** One row of `limits` of an upstream. */
+export const LIMIT_OPTIONS = {
+  calls: { kind: 'integer', min: 1, help: 'How many calls fit in the window.' },
+  per: { kind: 'duration', min: 1, help: 'The window; it slides.' },
+  by: { kind: 'text', default: 'account', help: '`account`: all keys share it. `key`: each key has its own.' },
+} as const satisfies OptionTable
+
+/** What `stream()` takes. */
+export const STREAM_OPTIONS = {
+  of: { kind: 'any', help: 'The feed.' },
+  choose: {
+    kind: 'any',
+    optional: true,
+    help: "How a client names keys: `{ query: 'mints', part: 'mint' }` takes `?mints=a,b`. Without it in a request, the stream follows all that is watched.",
+  },
+  always: { kind: 'any', optional: true, help: 'Keys that a stream of everything keeps watched.' },
+  most: { kind: 'integer', default: 500, min: 1, max: 10_000, help: 'The most keys a client may choose.' },
+} as const satisfies OptionTable
+
+/** What `defineApp()` takes. */
+export const APP_OPTIONS = {
+  name: { kind: 'text', help: 'The app in metrics, in the terminal and in errors.' },
+  use: { kind: 'any', help: 'Its feeds and streams.' },
+  routes: {
+    kind: 'any',
+    optional: true,
+    help: 'A Hono app, or anything with a Web-standard `fetch(request)`, for its other routes.',
+  },
+  page: { kind: 'any', optional: true, help: 'The folder of its built page, as a file: URL.' },
+} as const satisfies OptionTable
+
+/** What `createGateway()` takes. */
+export const GATEWAY_OPTIONS = {
+  apps: { kind: 'any', help: 'The apps to serve, each its own site.' },
+  clock: { kind: 'any', optional: true, help: 'The clock; the system clock by default.' },
+  observe: { kind: 'any', optional: true, help: 'Called with every event.' },
+  heartbeat: { kind: 'duration', default: '10s', min: 10, help: 'A live connection is never silent for longer.' },
+  memory: { kind: 'bytes', default: '256mb', min: 1024, help: 'The most memory that kept values take.' },
+  connections: { kind: 'integer', default: 100_000, min: 1, help: 'The most live connections of this process.' },
+} as const satisfies OptionTable
+
+/**
+ * Reads options against their table: fills in defaults, turns durations into milliseconds and sizes into bytes, and
+ * refuses unknown names with a suggestion.
+ *
+ * @param where what is being declared, for messages, such as `http "jupiter"`
+ * @throws ConfigError naming the option, what was expected and what came
+ */
+export function readOptions<const Table extends OptionTable>(
+  where: string,
+  table: Table,
+  given: unknown,
+): OptionsOf<Table> {
+  if (!isRecord(given)) throw new ConfigError(where, 'options', 'an object', given)
+  for (const name of Object.keys(given)) {
+    if (!Object.hasOwn(table, name)) {
+      const near = nearest(name, Object.keys(table))
+      throw new ConfigError(
+        where,
+        name,
+        near === undefined ? `one of ${Object.keys(table).join(', ')}` : `a known option (did you mean "${near}"?)`,
+        name,
+      )
+    }
+  }
+  const read: Record<string, unknown> = {}
+  for (const [name, option] of Object.entries(table)) {
+    const value = given[name] ?? option.default
+    if (value === undefined) {
+      if (option.optional !== true) throw new ConfigError(where, name, describe(option), undefined)
+      read[name] = undefined
+    } else {
+      read[name] = readOption(where, name, option, value)
+    }
+  }
+  return Object.freeze(read) as OptionsOf<Table>
+}
+
+/**
+ * A duration in milliseconds.
+ *
+ * @throws ConfigError when it is anything but a number with one of the units ms, s, m, h, d
+ */
+export function milliseconds(where: string, key: string, value: unknown): number {
+  return withUnit(where, key, value, MILLISECONDS, "a duration such as '100ms', '1s' or '5m'")
+}
+
+const MILLISECONDS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+const BYTES: Readonly<Record<string, number>> = { b: 1, kb: 1024, mb: 1024 ** 2, gb: 1024 ** 3 }
+
+function readOption(where: string, key: string, option: Option, value: unknown): unknown {
+  switch (option.kind) {
+    case 'duration':
+      return inRange(where, key, option, value, milliseconds(where, key, value))
+    case 'bytes':
+      return inRange(where, key, option, value, withUnit(where, key, value, BYTES, "a size such as '64kb' or '16mb'"))
+    case 'integer':
+      if (!Number.isSafeInteger(value)) throw new ConfigError(where, key, describe(option), value)
+      return inRange(where, key, option, value, value as number)
+    case 'boolean':
+      if (typeof value !== 'boolean') throw new ConfigError(where, key, describe(option), value)
+      return value
+    case 'text':
+      if (typeof value !== 'string' || value === '') throw new ConfigError(where, key, describe(option), value)
+      return value
+    case 'url':
+      if (typeof value !== 'string' || !/^https?:$/.test(URL.parse(value)?.protocol ?? '')) {
+        throw new ConfigError(where, key, describe(option), value)
+      }
+      return value
+    case 'texts': {
+      const texts = typeof value === 'string' ? value.split(',') : value
+      if (!Array.isArray(texts) || !texts.every((text) => typeof text === 'string')) {
+        throw new ConfigError(where, key, describe(option), value)
+      }
+      return texts.map((text: string) => text.trim()).filter((text) => text !== '')
+    }
+    case 'any':
+      return value
+  }
+}
+
+function inRange(where: string, key: string, option: Option, given: unknown, value: number): number {
+  if (value < (option.min ?? 0) || value > (option.max ?? Number.POSITIVE_INFINITY)) {
+    throw new ConfigError(where, key, describe(option), given)
+  }
+  return value
+}
+
+function withUnit(
+  where: string,
+  key: string,
+  value: unknown,
+  units: Readonly<Record<string, number>>,
+  expected: string,
+): number {
+  const match = typeof value === 'string' ? /^(\d+(?:\.\d+)?)([a-z]+)$/.exec(value) : null
+  const unit = units[match?.[2] ?? '']
+  if (match === null || unit === undefined) throw new ConfigError(where, key, expected, value)
+  return Number(match[1]) * unit
+}
+
+const KINDS: Readonly<Record<Kind, string>> = {
+  duration: "a duration such as '1s'",
+  bytes: "a size such as '16mb'",
+  integer: 'a whole number',
+  boolean: 'true or false',
+  text: 'a text',
+  url: 'an address that begins with http:// or https://',
+  texts: 'a list of texts',
+  any: 'a value',
+}
+
+/** What an option takes, in words; for messages and for the reference. */
+export function describe(option: Option): string {
+  const unit = option.kind === 'duration' ? ' ms' : option.kind === 'bytes' ? ' bytes' : ''
+  const least = option.min ? `, at least ${option.min.toLocaleString('en')}${unit}` : ''
+  const most = option.max === undefined ? '' : `, at most ${option.max.toLocaleString('en')}${unit}`
+  return `${KINDS[option.kind]}${least}${most}`
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** The known name that is at most two slips away, if any. */
+function nearest(name: string, known: readonly string[]): string | undefined {
+  return known
+    .map((candidate) => ({ candidate, slips: slips(name.toLowerCase(), candidate.toLowerCase()) }))
+    .filter(({ slips }) => slips <= 2)
+    .sort((a, b) => a.slips - b.slips)[0]?.candidate
+}
+
+/** Levenshtein distance, by rows. */
+function slips(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      next.push(
+        Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)),
+      )
+    }
+    row = next
+  }
+  return row[b.length] ?? 0
+}

@@ -1,0 +1,27 @@
+import type { Answer, AnswerHeaders, Call } from '../call.ts'
+
+/** The largest body that an app's own routes take, in bytes. */
+const LARGEST_BODY = 10 * 1024 * 1024
+
+/** Hands a call to a Web-standard fetch, such as a Hono app's. This is the only place on a server that builds a Request. */
+export async function own(
+  routes: { fetch(request: Request): Response | Promise<Response> },
+  call: Call,
+): Promise<Answer> {
+  const bodiless = call.method === 'GET' || call.method === 'HEAD'
+  const host = call.header('host') ?? 'localhost'
+  const headers = new Headers()
+  for (const [name, value] of call.headers()) headers.append(name, value)
+  const request = new Request(`http://${host}${call.url}`, {
+    method: call.method,
+    headers,
+    signal: call.signal,
+    ...(bodiless ? {} : { body: Buffer.from(await call.body(LARGEST_BODY)) }),
+  })
+  const response = await routes.fetch(request)
+  const answered: AnswerHeaders = {}
+  for (const [name, value] of response.headers) if (name !== 'set-cookie') answered[name] = value
+  const cookies = response.headers.getSetCookie()
+  if (cookies.length > 0) answered['set-cookie'] = cookies
+  return { kind: 'whole', status: response.status, headers: answered, body: response.body }
+}

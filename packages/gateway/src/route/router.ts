@@ -1,0 +1,60 @@
+import { addRoute, createRouter, findRoute } from 'rou3'
+import type { Answer, Call, Soon } from '../call.ts'
+import { ConfigError, WeirError } from '../errors.ts'
+
+/** What one address of a site does. */
+export interface Route {
+  /** Such as `/prices/:mint`. */
+  readonly path: string
+  /** Who declared it, for messages and metrics: `feed "price"`. */
+  readonly owner: string
+  readonly methods: readonly string[]
+  /** Operators' addresses answer also while the site is closed to others. */
+  readonly operator: boolean
+  handle(call: Call, parameters: Readonly<Record<string, string>>): Soon<Answer>
+}
+
+export interface Match {
+  readonly route: Route
+  readonly parameters: Readonly<Record<string, string>>
+}
+
+/** Which route a call means. */
+export interface Router {
+  /** @throws WeirError `method_not_allowed`; undefined when no route has this path */
+  find(call: Call): Match | undefined
+}
+
+const NO_PARAMETERS: Readonly<Record<string, string>> = Object.freeze({})
+
+/** @throws ConfigError when two routes have one address */
+export function createRoutes(app: string, routes: readonly Route[]): Router {
+  const router = createRouter<Route>()
+  const owners = new Map<string, Route>()
+  for (const route of routes) {
+    const shape = route.path.replace(/:[^/]+/g, ':')
+    const other = owners.get(shape)
+    if (other !== undefined) {
+      throw new ConfigError(
+        `app ${JSON.stringify(app)}`,
+        route.owner,
+        `an address of its own, since ${other.owner} has ${other.path}`,
+        route.path,
+      )
+    }
+    owners.set(shape, route)
+    addRoute(router, '', route.path, route)
+  }
+
+  return {
+    find({ method, path }) {
+      const found = findRoute(router, '', path)
+      if (found === undefined) return undefined
+      const { methods } = found.data
+      if (!methods.includes(method)) {
+        throw new WeirError('method_not_allowed', `${found.data.path}: expected ${methods.join(' or ')}, got ${method}`)
+      }
+      return { route: found.data, parameters: found.params ?? NO_PARAMETERS }
+    },
+  }
+}

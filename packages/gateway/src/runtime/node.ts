@@ -1,0 +1,321 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import { Readable } from 'node:stream'
+import type { ReadableStream as NodeReadableStream } from 'node:stream/web'
+import { LONGEST_ADDRESS } from '../admission/admission.ts'
+import type { Answer, Call, Connection, ConnectionOwner, Handler, LiveAnswer, WholeAnswer } from '../call.ts'
+import { WeirError } from '../errors.ts'
+import { problemAnswer } from '../transport/problem.ts'
+
+/** Connections that may wait to be accepted: a herd of thousands arrives at once, and the system's 511 would turn most away. */
+const BACKLOG = 4096
+
+/** Bytes of the request line and headers together. */
+const LARGEST_HEAD = 65_536
+
+/** How long a connection may take to send its headers, and a whole request, in milliseconds. */
+const HEAD_TIMEOUT = 15_000
+const REQUEST_TIMEOUT = 60_000
+
+/** Silence after which the system probes whether the peer is still there, in milliseconds. */
+const PROBE_AFTER = 15_000
+
+/** A server that listens. */
+export interface Listening {
+  /** Such as `http://127.0.0.1:8080`. */
+  readonly url: string
+  /** Stops accepting and waits for calls under way, for at most `within` milliseconds. */
+  close(within: number): Promise<void>
+}
+
+/** Serves a site on Node's HTTP server. @throws the system's error when the address can't be had */
+export async function listen(
+  handle: Handler,
+  at: { readonly port: number; readonly host: string },
+): Promise<Listening> {
+  const server = createServer({
+    maxHeaderSize: LARGEST_HEAD,
+    headersTimeout: HEAD_TIMEOUT,
+    requestTimeout: REQUEST_TIMEOUT,
+    keepAliveTimeout: 65_000,
+    // Nothing here speaks another protocol; what asks for one is answered in HTTP. See `letGo` for who is upgraded.
+    shouldUpgradeCallback: () => false,
+  })
+  server.on('request', (request, response) => serve(handle, request, response))
+  server.on('upgrade', upgraded)
+  server.on('clientError', refuse)
+
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ port: at.port, host: at.host, backlog: BACKLOG }, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+  const { address, port } = server.address() as AddressInfo
+  return {
+    url: `http://${address.includes(':') ? `[${address}]` : address}:${port}`,
+    close: (within) => close(server, within),
+  }
+}
+
+function close(server: Server, within: number): Promise<void> {
+  return new Promise((resolve) => {
+    const late = setTimeout(() => server.closeAllConnections(), within)
+    server.close(() => {
+      clearTimeout(late)
+      resolve()
+    })
+    server.closeIdleConnections()
+  })
+}
+
+function serve(handle: Handler, request: IncomingMessage, response: ServerResponse): void {
+  const answer = handle(new NodeCall(request, response))
+  if (answer instanceof Promise) {
+    answer.then((answer) => send(answer, request, response, false)).catch(() => response.destroy())
+  } else {
+    send(answer, request, response, true)
+  }
+}
+
+/** `inListener`: whether Node's parser is still at this request, so that it can be let go. */
+function send(answer: Answer, request: IncomingMessage, response: ServerResponse, inListener: boolean): void {
+  if (response.destroyed) return
+  if (answer.kind === 'live') sendLive(answer, request, response, inListener)
+  else if (answer.body instanceof ReadableStream) sendStream(answer, answer.body, request, response)
+  else sendBytes(answer, answer.body, request, response)
+}
+
+function sendBytes(
+  { status, headers }: WholeAnswer,
+  body: Uint8Array | string | null,
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
+  if (status !== 304) headers['content-length'] = String(body === null ? 0 : Buffer.byteLength(body))
+  // Whatever of its body we did not read must not be taken for the next request.
+  if (hasBody(request) && !request.complete) headers.connection = 'close'
+  response.writeHead(status, headers)
+  if (body === null || request.method === 'HEAD') response.end()
+  else response.end(body)
+}
+
+function sendStream(
+  { status, headers }: WholeAnswer,
+  body: ReadableStream<Uint8Array>,
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
+  response.writeHead(status, headers)
+  if (request.method === 'HEAD') {
+    void body.cancel()
+    response.end()
+    return
+  }
+  Readable.fromWeb(body as NodeReadableStream<Uint8Array>)
+    .on('error', () => response.destroy())
+    .pipe(response)
+}
+
+function sendLive(answer: LiveAnswer, request: IncomingMessage, response: ServerResponse, inListener: boolean): void {
+  // The body ends with the connection, so its bytes need no frames and one buffer serves every client.
+  response.useChunkedEncodingByDefault = false
+  response.shouldKeepAlive = false
+  response.writeHead(200, { ...answer.headers, connection: 'close' })
+  response.flushHeaders()
+  const { socket } = request
+  const connection = new SocketConnection(socket)
+  if (inListener && !hasBody(request)) letGo(request, response, connection)
+  answer.open(connection)
+}
+
+/** Live connections whose socket Node is about to hand over. */
+const handingOver = new WeakMap<Socket, { readonly response: ServerResponse; readonly connection: SocketConnection }>()
+
+/**
+ * After the headers a live connection is its socket: request, response and parser are let go, which is most of the memory
+ * of one. Node does that for an upgrade, right after this listener returns, when the request says it is one; so it is
+ * told so. Should a later Node not look any more, no upgrade comes and the connection goes on through its response.
+ */
+function letGo(request: IncomingMessage, response: ServerResponse, connection: SocketConnection): void {
+  handingOver.set(request.socket, { response, connection })
+  Object.assign(request, { upgrade: true })
+}
+
+function upgraded(_request: IncomingMessage, stream: unknown): void {
+  const socket = stream as Socket
+  const handed = handingOver.get(socket)
+  if (handed === undefined) {
+    socket.destroy()
+    return
+  }
+  handingOver.delete(socket)
+  handed.response.detachSocket(socket)
+  handed.connection.bare()
+}
+
+/** A live connection on a TCP socket. Its listeners are shared functions: none is made for each client. */
+class SocketConnection implements Connection {
+  owner: ConnectionOwner | undefined
+  readonly #socket: OwnedSocket
+
+  constructor(socket: Socket) {
+    this.#socket = socket as OwnedSocket
+    this.#socket[CONNECTION] = this
+    socket.setTimeout(0)
+    socket.setKeepAlive(true, PROBE_AFTER)
+    socket.on('drain', onDrain)
+    socket.on('close', onClose)
+    socket.on('error', onError)
+    // HTTP sockets are half open: a client that leaves politely only ends its side, and would stay for ever.
+    socket.on('end', onEnd)
+  }
+
+  /** Node has let go: nobody else reads this socket now. */
+  bare(): void {
+    const socket: Partial<Socket> = this.#socket
+    // Node's HTTP server gave each socket wrappers of these, closures that are of no use any more.
+    delete socket.on
+    delete socket.addListener
+    delete socket.prependListener
+    delete socket.setEncoding
+    this.#socket.resume()
+  }
+
+  write(bytes: Uint8Array): boolean {
+    return this.#socket.write(bytes)
+  }
+
+  cork(): void {
+    this.#socket.cork()
+  }
+
+  uncork(): void {
+    this.#socket.uncork()
+  }
+
+  get waiting(): number {
+    return this.#socket.writableLength
+  }
+
+  close(): void {
+    this.#socket.destroySoon()
+  }
+
+  gone(): void {
+    this.owner?.closed()
+    this.owner = undefined
+  }
+}
+
+const CONNECTION = Symbol('connection')
+
+type OwnedSocket = Socket & { [CONNECTION]?: SocketConnection }
+
+function onDrain(this: OwnedSocket): void {
+  this[CONNECTION]?.owner?.drained()
+}
+
+function onClose(this: OwnedSocket): void {
+  this[CONNECTION]?.gone()
+}
+
+function onEnd(this: OwnedSocket): void {
+  this.destroy()
+}
+
+function onError(this: OwnedSocket): void {
+  // 'close' follows and tells the owner; without a listener the process would end.
+}
+
+/** A request as a Call; nothing is copied out of it before it is asked for. */
+class NodeCall implements Call {
+  readonly method: string
+  readonly url: string
+  readonly path: string
+  readonly query: string
+  readonly #request: IncomingMessage
+  readonly #response: ServerResponse
+  #controller: AbortController | undefined
+
+  constructor(request: IncomingMessage, response: ServerResponse) {
+    this.#request = request
+    this.#response = response
+    this.method = request.method ?? 'GET'
+    const url = request.url ?? '/'
+    // A proxy's absolute form (RFC 9112, 3.2.2) names the same resource.
+    this.url = url.startsWith('/') ? url : url.replace(/^https?:\/\/[^/?]*/i, '') || '/'
+    const mark = this.url.indexOf('?')
+    this.path = mark === -1 ? this.url : this.url.slice(0, mark)
+    this.query = mark === -1 ? '' : this.url.slice(mark + 1)
+  }
+
+  get remote(): string {
+    return this.#request.socket.remoteAddress ?? ''
+  }
+
+  header(name: string): string | undefined {
+    const value = this.#request.headers[name]
+    return Array.isArray(value) ? value.join(', ') : value
+  }
+
+  *headers(): Iterable<readonly [string, string]> {
+    for (const [name, value] of Object.entries(this.#request.headers)) {
+      if (value !== undefined) yield [name, Array.isArray(value) ? value.join(', ') : value]
+    }
+  }
+
+  async body(limit: number): Promise<Uint8Array> {
+    const chunks: Buffer[] = []
+    let bytes = 0
+    for await (const chunk of this.#request) {
+      bytes += chunk.length
+      if (bytes > limit) throw new WeirError('body_too_large', `expected a body of at most ${limit} bytes, got more`)
+      chunks.push(chunk)
+    }
+    return Buffer.concat(chunks)
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      const controller = new AbortController()
+      this.#controller = controller
+      this.#response.once('close', () => {
+        if (!this.#response.writableFinished) controller.abort()
+      })
+    }
+    return this.#controller.signal
+  }
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
+}
+
+/** What Node's parser refuses still gets an answer that names the fault. */
+function refuse(error: Error & { code?: string; rawPacket?: Buffer }, stream: unknown): void {
+  const socket = stream as Socket
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const { status, headers, body } = problemAnswer(refusal(error))
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  socket.end(
+    `HTTP/1.1 ${status} Refused\r\n${lines.join('')}content-length: ${Buffer.byteLength(String(body))}\r\nconnection: close\r\n\r\n${body}`,
+  )
+}
+
+function refusal({ code, rawPacket, message }: Error & { code?: string; rawPacket?: Buffer }): WeirError {
+  if (code !== 'HPE_HEADER_OVERFLOW')
+    return new WeirError('bad_request', `expected HTTP/1.1, got something else: ${message}`)
+  // While the request line goes on there is no line break: then it was the address that was too long.
+  if (rawPacket !== undefined && !rawPacket.includes('\r\n')) {
+    return new WeirError(
+      'uri_too_long',
+      `expected an address of at most ${LONGEST_ADDRESS} characters, got more than ${LARGEST_HEAD}`,
+    )
+  }
+  return new WeirError('headers_too_large', `expected at most ${LARGEST_HEAD} bytes of headers, got more`)
+}

@@ -1,0 +1,114 @@
+import type { Answer, Call, Connection, ConnectionOwner, Handler, LiveAnswer } from '../call.ts'
+import { WeirError } from '../errors.ts'
+
+/** Bytes that may wait in the stream of a live answer before its reader counts as slow. */
+const HIGH_WATER = 65_536
+
+/**
+ * A site as a Web-standard `fetch(request)`: for Bun, Deno, workers, tests, or a route of another framework.
+ * `remote` may come from the platform; without it every client counts as one.
+ */
+export function toFetch(handle: Handler): (request: Request, remote?: string) => Promise<Response> {
+  return async (request, remote = '') => respond(await handle(callOf(request, remote)), request)
+}
+
+function callOf(request: Request, remote: string): Call {
+  const { pathname, search } = new URL(request.url)
+  return {
+    method: request.method,
+    url: pathname + search,
+    path: pathname,
+    query: search.slice(1),
+    header: (name) => request.headers.get(name) ?? undefined,
+    headers: () => request.headers,
+    remote,
+    body: (limit) => bodyOf(request, limit),
+    signal: request.signal,
+  }
+}
+
+async function bodyOf(request: Request, limit: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of request.body ?? []) {
+    bytes += chunk.byteLength
+    if (bytes > limit) throw new WeirError('body_too_large', `expected a body of at most ${limit} bytes, got more`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}
+
+function respond(answer: Answer, request: Request): Response {
+  if (answer.kind === 'live')
+    return new Response(streamOf(answer, request.signal), { headers: headersOf(answer.headers) })
+  const { status, body } = answer
+  const bodiless = request.method === 'HEAD' || status === 204 || status === 304
+  // A view of memory that others share must not be handed to a stream that could transfer it.
+  const sent =
+    bodiless || body === null
+      ? null
+      : typeof body === 'string' || body instanceof ReadableStream
+        ? body
+        : new Uint8Array(body)
+  return new Response(sent, { status, headers: headersOf(answer.headers) })
+}
+
+function headersOf(given: Answer['headers']): Headers {
+  const headers = new Headers()
+  for (const [name, value] of Object.entries(given)) {
+    for (const one of Array.isArray(value) ? value : [value]) headers.append(name, one)
+  }
+  return headers
+}
+
+function streamOf(answer: LiveAnswer, signal: AbortSignal): ReadableStream<Uint8Array> {
+  let connection: StreamConnection | undefined
+  return new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        connection = new StreamConnection(controller)
+        signal.addEventListener('abort', () => connection?.close(), { once: true })
+        answer.open(connection)
+      },
+      pull: () => connection?.owner?.drained(),
+      cancel: () => connection?.gone(),
+    },
+    { highWaterMark: HIGH_WATER, size: (chunk) => chunk.byteLength },
+  )
+}
+
+class StreamConnection implements Connection {
+  owner: ConnectionOwner | undefined
+  readonly #controller: ReadableStreamDefaultController<Uint8Array>
+  #open = true
+
+  constructor(controller: ReadableStreamDefaultController<Uint8Array>) {
+    this.#controller = controller
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (!this.#open) return false
+    this.#controller.enqueue(new Uint8Array(bytes))
+    return (this.#controller.desiredSize ?? 0) > 0
+  }
+
+  cork(): void {}
+
+  uncork(): void {}
+
+  get waiting(): number {
+    return Math.max(0, HIGH_WATER - (this.#controller.desiredSize ?? 0))
+  }
+
+  close(): void {
+    if (!this.#open) return
+    this.#controller.close()
+    this.gone()
+  }
+
+  gone(): void {
+    if (!this.#open) return
+    this.#open = false
+    this.owner?.closed()
+  }
+}

@@ -1,0 +1,189 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { ConfigError, WeirError } from '../errors.ts'
+import {
+  BATCH_OPTIONS,
+  type Duration,
+  FEED_OPTIONS,
+  isRecord,
+  LIVE_OPTIONS,
+  milliseconds,
+  readOptions,
+} from '../options.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+import { isSchema, type KeyOf, type KeyReader, type KeySchemas, keyReader, type PathParameter } from './key.ts'
+
+/** The upstream has no value for a key. Made by `absent()`. */
+export interface Absent {
+  readonly absent: true
+  readonly reason: string
+  /** Milliseconds. */
+  readonly for: number
+}
+
+/**
+ * What a loader returns for a key that the upstream has no value for.
+ *
+ * @param reason why, in words that clients see
+ * @param options `for`: how long that is believed before asking again, `'10s'` by default
+ */
+export function absent(reason: string, options: { readonly for?: Duration } = {}): Absent {
+  return { absent: true, reason, for: milliseconds('absent()', 'for', options.for ?? '10s') }
+}
+
+/** What a loader may say of one key. */
+type Result<Value extends StandardSchemaV1> = StandardSchemaV1.InferInput<Value> | Absent | Error
+
+/** How to get one value with one call. */
+export interface LoadOne<Key, Value extends StandardSchemaV1, Client> {
+  one(key: Key, call: Client): Promise<Result<Value>>
+}
+
+/** How to get many values with one call. */
+export interface LoadMany<Key, Value extends StandardSchemaV1, Client> {
+  /** One result for each key, in their order. */
+  many(keys: readonly Key[], call: Client): Promise<readonly Result<Value>[]>
+  /** The most keys in one call. 50 by default. */
+  readonly batch?: number
+  /** How long the first key waits for others. `'10ms'` by default. */
+  readonly within?: Duration
+}
+
+/** What `feed()` takes. */
+export interface FeedOptions<Schemas extends KeySchemas, Value extends StandardSchemaV1, Client> {
+  /** The feed in metrics and in GraphQL. */
+  readonly name: string
+  /** A schema for each part of the key. Parts that are not in the path are query parameters. */
+  readonly key: Schemas
+  /** The schema of the value. */
+  readonly value: Value
+  readonly from: Upstream<Client>
+  readonly load: LoadOne<KeyOf<Schemas>, Value, Client> | LoadMany<KeyOf<Schemas>, Value, Client>
+  /** How long a value is served without asking again. `'1s'` by default. */
+  readonly fresh?: Duration
+  /** How long beyond that it may still be served. `'30s'` by default. */
+  readonly stale?: Duration
+  /** The longest a client waits for a value. `'10s'` by default. */
+  readonly deadline?: Duration
+  /** How watched values are kept moving; every `fresh` by default. */
+  readonly live?: LiveOptions
+}
+
+export interface LiveOptions {
+  /** How often a watched value is asked for. `'1s'` by default. */
+  readonly every?: Duration
+  /** How long a value is kept moving after the last watcher left. `'30s'` by default. */
+  readonly linger?: Duration
+}
+
+/** A value as code reads it. */
+export interface Reading<Value> {
+  readonly value: Value
+  /** `epoch:sequence`; it only rises. */
+  readonly version: string
+  /** Milliseconds since the upstream confirmed it. */
+  readonly age: number
+}
+
+/** A feed as it was declared, ready to run. Times in milliseconds. */
+export interface FeedPlan {
+  readonly path: string
+  readonly name: string
+  readonly where: string
+  readonly keys: KeyReader
+  readonly value: StandardSchemaV1
+  readonly upstream: Upstream
+  readonly load: (keys: readonly unknown[], client: unknown) => Promise<readonly unknown[]>
+  readonly batch: number
+  readonly within: number
+  readonly fresh: number
+  readonly stale: number
+  readonly deadline: number
+  readonly every: number
+  readonly linger: number
+}
+
+/** What a running gateway lends to a feed. */
+export interface FeedRunner {
+  get(parts: Readonly<Record<string, unknown>>): Promise<Reading<unknown>>
+}
+
+/** A JSON value that many want and one upstream can give; its URL serves it in every form. */
+export interface Feed<Key = never, Value = unknown> {
+  readonly kind: 'feed'
+  readonly path: string
+  readonly name: string
+  readonly plan: FeedPlan
+  /** Lent by the gateway in which the feed runs. */
+  runner: FeedRunner | undefined
+  /**
+   * The value, from memory or from the upstream.
+   *
+   * @throws WeirError `absent` when the upstream has none, `bad_key` when the key is refused, or why it could not be had
+   */
+  get(key: Key): Promise<Reading<Value>>
+}
+
+/**
+ * Declares a feed.
+ *
+ * @param path its address, such as `/prices/:mint`: each `:name` needs a schema in `key`
+ * @throws ConfigError naming the option, what was expected and what came
+ */
+export function feed<
+  const Path extends string,
+  Schemas extends KeySchemas & Record<PathParameter<Path>, StandardSchemaV1>,
+  Value extends StandardSchemaV1,
+  Client,
+>(path: Path, options: FeedOptions<Schemas, Value, Client>): Feed<KeyOf<Schemas>, StandardSchemaV1.InferOutput<Value>> {
+  const where = `feed ${JSON.stringify(path)}`
+  const read = readOptions(where, FEED_OPTIONS, options)
+  if (!isSchema(read.value)) throw new ConfigError(where, 'value', 'a schema (zod, valibot, arktype, …)', read.value)
+  if (!isRecord(read.from) || read.from.kind !== 'upstream')
+    throw new ConfigError(where, 'from', 'an upstream such as http(…)', read.from)
+  const live = readOptions(`${where}: live`, LIVE_OPTIONS, read.live ?? { every: `${Math.max(1, read.fresh)}ms` })
+  const plan: FeedPlan = {
+    path,
+    name: read.name,
+    where,
+    keys: keyReader(where, path, read.key),
+    value: read.value,
+    upstream: options.from,
+    ...loadOf(where, read.load),
+    fresh: read.fresh,
+    stale: read.stale,
+    deadline: read.deadline,
+    every: live.every,
+    linger: live.linger,
+  }
+  const declared: Feed<KeyOf<Schemas>, StandardSchemaV1.InferOutput<Value>> = {
+    kind: 'feed',
+    path,
+    name: read.name,
+    plan,
+    runner: undefined,
+    async get(key) {
+      if (declared.runner === undefined) {
+        throw new WeirError(
+          'internal',
+          `${where}: expected a running gateway, got none: start one with an app that uses this feed`,
+        )
+      }
+      return (await declared.runner.get(key)) as Reading<StandardSchemaV1.InferOutput<Value>>
+    },
+  }
+  return declared
+}
+
+function loadOf(where: string, given: unknown): Pick<FeedPlan, 'load' | 'batch' | 'within'> {
+  if (isRecord(given) && typeof given.one === 'function') {
+    for (const name of Object.keys(given)) {
+      if (name !== 'one') throw new ConfigError(where, `load.${name}`, 'nothing beside one()', given[name])
+    }
+    const one = given.one as (key: unknown, client: unknown) => Promise<unknown>
+    return { load: async ([key], client) => [await one(key, client)], batch: 1, within: 0 }
+  }
+  if (!isRecord(given)) throw new ConfigError(where, 'load', '{ one } or { many }', given)
+  const { many, batch, within } = readOptions(`${where}: load`, BATCH_OPTIONS, given)
+  if (typeof many !== 'function') throw new ConfigError(where, 'load.many', 'a function', many)
+  return { load: many as FeedPlan['load'], batch, within }
+}

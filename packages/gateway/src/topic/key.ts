@@ -1,0 +1,130 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { ConfigError, show, WeirError } from '../errors.ts'
+import { isRecord } from '../options.ts'
+
+/** The names of a path's parameters: `'/books/:venue/:pair'` has `'venue' | 'pair'`. */
+export type PathParameter<Path extends string> = Path extends `${infer Head}/${infer Rest}`
+  ? PathParameter<Head> | PathParameter<Rest>
+  : Path extends `:${infer Name}`
+    ? Name
+    : never
+
+/** A schema for each part of a key. */
+export type KeySchemas = Readonly<Record<string, StandardSchemaV1>>
+
+/** A key as loaders get it. */
+export type KeyOf<Schemas extends KeySchemas> = {
+  readonly [Part in keyof Schemas]: StandardSchemaV1.InferOutput<Schemas[Part]>
+}
+
+/** A key that was read, and the one address it has. */
+export interface ReadKey {
+  readonly topic: string
+  readonly key: Readonly<Record<string, unknown>>
+}
+
+/** Turns addresses into keys and keys into topics. */
+export interface KeyReader {
+  /**
+   * The key of an address: parameters of the path as the router matched them, still percent-encoded, and the query.
+   *
+   * @throws WeirError `bad_key` naming the part, what was expected and what came
+   */
+  fromAddress(parameters: Readonly<Record<string, string>>, query: string): ReadKey
+  /** The same for a key given in code. */
+  fromParts(parts: Readonly<Record<string, unknown>>): ReadKey
+}
+
+const SEGMENT = /^:?[A-Za-z0-9_.~-]+$/
+
+/** The longest text of one part of a key. */
+const LONGEST_PART = 512
+
+/**
+ * @param path such as `/prices/:mint`; parts of the key that are not in it are query parameters
+ * @throws ConfigError when path and schemas don't fit
+ */
+export function keyReader(where: string, path: string, schemas: unknown): KeyReader {
+  const segments = path.split('/').slice(1)
+  if (!path.startsWith('/') || !segments.every((segment) => SEGMENT.test(segment))) {
+    throw new ConfigError(where, 'path', 'a path such as "/prices/:mint"', path)
+  }
+  if (!isRecord(schemas) || !Object.values(schemas).every(isSchema)) {
+    throw new ConfigError(
+      where,
+      'key',
+      'an object with a schema (zod, valibot, arktype, …) for each part of the key',
+      schemas,
+    )
+  }
+  const parts = schemas as KeySchemas
+  const inPath = segments.filter((segment) => segment.startsWith(':')).map((segment) => segment.slice(1))
+  for (const name of inPath) {
+    if (parts[name] === undefined)
+      throw new ConfigError(where, `key.${name}`, `a schema, since ${path} has :${name}`, undefined)
+  }
+  const inQuery = Object.keys(parts)
+    .filter((name) => !inPath.includes(name))
+    .sort()
+
+  function topicOf(key: Readonly<Record<string, unknown>>): string {
+    const filled = segments.map((segment) =>
+      segment.startsWith(':') ? encodeURIComponent(String(key[segment.slice(1)])) : segment,
+    )
+    const query = inQuery
+      .filter((name) => key[name] !== undefined)
+      .map((name) => `${encodeURIComponent(name)}=${encodeURIComponent(String(key[name]))}`)
+    return `/${filled.join('/')}${query.length === 0 ? '' : `?${query.join('&')}`}`
+  }
+
+  function read(raw: Readonly<Record<string, unknown>>): ReadKey {
+    const key: Record<string, unknown> = {}
+    for (const [name, schema] of Object.entries(parts)) {
+      const value = raw[name]
+      if (typeof value === 'string' && value.length > LONGEST_PART) {
+        throw new WeirError('bad_key', `${name}: expected at most ${LONGEST_PART} characters, got ${value.length}`)
+      }
+      const result = schema['~standard'].validate(value)
+      if (result instanceof Promise)
+        throw new WeirError('internal', `${where}: key.${name}: expected a schema that answers at once, got a promise`)
+      if (result.issues !== undefined) {
+        throw new WeirError(
+          'bad_key',
+          `${name}: ${result.issues[0]?.message ?? 'refused by its schema'}, got ${show(value)}`,
+        )
+      }
+      key[name] = result.value
+    }
+    return { topic: topicOf(key), key: Object.freeze(key) }
+  }
+
+  return {
+    fromParts: read,
+    fromAddress(parameters, query) {
+      const raw: Record<string, unknown> = {}
+      for (const name of inPath) raw[name] = decoded(name, parameters[name] ?? '')
+      const given = new URLSearchParams(query)
+      for (const name of inQuery) raw[name] = given.get(name) ?? undefined
+      for (const name of given.keys()) {
+        // `as` chooses the form of the answer, not the value.
+        if (name !== 'as' && !inQuery.includes(name)) {
+          const known = inQuery.length === 0 ? 'no query parameters' : `only ${inQuery.join(', ')}`
+          throw new WeirError('bad_key', `${name}: ${path} takes ${known}`)
+        }
+      }
+      return read(raw)
+    },
+  }
+}
+
+function decoded(name: string, text: string): string {
+  try {
+    return decodeURIComponent(text).normalize('NFC')
+  } catch {
+    throw new WeirError('bad_key', `${name}: expected percent-encoded UTF-8, got ${show(text)}`)
+  }
+}
+
+export function isSchema(value: unknown): value is StandardSchemaV1 {
+  return (typeof value === 'object' || typeof value === 'function') && value !== null && '~standard' in value
+}

@@ -1,0 +1,227 @@
+import { formatVersion, type Version } from '@weir/protocol'
+import type { Bus } from '../backend/ports.ts'
+import type { Ask, Soon } from '../call.ts'
+import type { Clock, Timer } from '../clock.ts'
+import type { Entry, Stored } from '../entry.ts'
+import { asWeirError, problemOf, WeirError } from '../errors.ts'
+import type { Emit } from '../events.ts'
+import type { Channel, Hub, Listener } from '../hub/hub.ts'
+import type { FeedPlan, FeedRunner, Reading } from './feed.ts'
+import type { ReadKey } from './key.ts'
+import { createPoller, type Poller } from './poller.ts'
+
+/** The read path as topics see it; the pipeline makes one for each feed. */
+export interface ReadPath {
+  /** An entry that is kept comes at once, others as a promise. */
+  read(ask: Ask): Soon<Entry>
+  /** The entry that would be served without asking. */
+  fresh(topic: string): Entry | undefined
+  /** Whatever is kept, however old. */
+  kept(topic: string): Entry | undefined
+  accept(topic: string, key: unknown, stored: Stored): Entry
+  /** Milliseconds for which an entry stays fresh. */
+  left(entry: Entry): number
+}
+
+export interface LiveFeedParts {
+  readonly plan: FeedPlan
+  readonly path: ReadPath
+  readonly hub: Hub
+  readonly bus: Bus
+  readonly clock: Clock
+  readonly emit: Emit
+  /** How much longer intervals are at the level of now. */
+  readonly stretch: () => number
+}
+
+/** On whose behalf a value is read. */
+export interface Reader {
+  readonly client: string
+  readonly signal: AbortSignal | undefined
+}
+
+interface Watched {
+  readonly readKey: ReadKey
+  readonly channel: Channel
+  /** Moment on the monotonic clock at which somebody last listened. */
+  seen: number
+  /** The failure that listeners were last told of, while there is no value. */
+  failure: string | undefined
+  readonly unsubscribe: () => void
+}
+
+/** A feed at work: reads for those who ask, and keeps moving what is watched. */
+export class LiveFeed implements FeedRunner {
+  readonly plan: FeedPlan
+  readonly #parts: LiveFeedParts
+  readonly #watched = new Map<string, Watched>()
+  readonly #always = new Set<string>()
+  readonly #everything: Channel
+  readonly #poller: Poller
+  #watchdog: Timer | undefined
+
+  constructor(parts: LiveFeedParts) {
+    const { plan, hub, clock, emit } = parts
+    this.plan = plan
+    this.#parts = parts
+    this.#everything = hub.channel(plan.path)
+    this.#poller = createPoller<Watched>({
+      feed: plan.name,
+      clock,
+      emit,
+      every: () => this.#every(),
+      due: () => this.#due(),
+      ask: (watched) => this.#refresh(watched, true),
+    })
+  }
+
+  /** How many topics are kept moving. */
+  get watched(): number {
+    return this.#watched.size
+  }
+
+  fresh(topic: string): Entry | undefined {
+    return this.#parts.path.fresh(topic)
+  }
+
+  left(entry: Entry): number {
+    return this.#parts.path.left(entry)
+  }
+
+  read({ topic, key }: ReadKey, { client, signal }: Reader): Soon<Entry> {
+    const deadline = this.#parts.clock.monotonic() + this.plan.deadline
+    return this.#parts.path.read({ topic, key, priority: 'interactive', client, deadline, signal, refresh: false })
+  }
+
+  async get(parts: Readonly<Record<string, unknown>>): Promise<Reading<unknown>> {
+    const entry = await this.read(this.plan.keys.fromParts(parts), { client: 'code', signal: undefined })
+    if (entry.absent) throw absence(entry)
+    const age = this.#parts.clock.monotonic() - entry.confirmedAt
+    return { value: entry.value, version: formatVersion(entry.version), age: Math.max(0, age) }
+  }
+
+  /** From now on the listener hears this topic. `known`: the version it already has. */
+  watch(listener: Listener, readKey: ReadKey, known: Version | undefined): void {
+    const watched = this.#watched.get(readKey.topic) ?? this.#begin(readKey)
+    this.#parts.hub.join(listener, watched.channel, known)
+  }
+
+  /** The listener hears every topic of the feed that anybody watches; `always` are watched for its sake. */
+  watchAll(listener: Listener, always: readonly ReadKey[]): void {
+    for (const readKey of always) {
+      this.#always.add(readKey.topic)
+      if (!this.#watched.has(readKey.topic)) this.#begin(readKey)
+    }
+    this.#parts.hub.join(listener, this.#everything, undefined)
+    for (const { channel } of this.#watched.values()) this.#parts.hub.show(listener, channel)
+  }
+
+  stop(): void {
+    this.#poller.stop()
+    this.#watchdog?.stop()
+    for (const watched of this.#watched.values()) watched.unsubscribe()
+    this.#watched.clear()
+  }
+
+  #begin(readKey: ReadKey): Watched {
+    const { hub, bus, path, clock } = this.#parts
+    const channel = hub.channel(readKey.topic, this.#everything)
+    const unsubscribe = bus.subscribe(readKey.topic, (stored) => this.#arrived(watched, stored))
+    const watched: Watched = { readKey, channel, seen: clock.monotonic(), failure: undefined, unsubscribe }
+    this.#watched.set(readKey.topic, watched)
+    const kept = path.kept(readKey.topic)
+    if (kept !== undefined) hub.publish(channel, kept)
+    if (path.fresh(readKey.topic) === undefined) void this.#refresh(watched, false)
+    this.#poller.wake()
+    this.#watchdog ??= clock.after(this.#every(), () => this.#watch())
+    return watched
+  }
+
+  #arrived({ readKey, channel }: Watched, stored: Stored): void {
+    const { path, hub, emit } = this.#parts
+    const before = channel.latest?.version
+    const entry = path.accept(readKey.topic, readKey.key, stored)
+    hub.publish(channel, entry)
+    if (before !== channel.latest?.version) emit({ type: 'topic.changed', feed: this.plan.name, topic: readKey.topic })
+    this.#judge(channel)
+  }
+
+  /** Asks for a watched value, and says whether it came. What came arrives by the bus, here as on every other node. */
+  async #refresh(watched: Watched, refresh: boolean): Promise<boolean> {
+    const { path, hub, clock } = this.#parts
+    const { topic, key } = watched.readKey
+    const deadline = clock.monotonic() + Math.max(this.plan.deadline, this.plan.every)
+    try {
+      const entry = await path.read({
+        topic,
+        key,
+        priority: 'live',
+        client: 'poller',
+        deadline,
+        signal: undefined,
+        refresh,
+      })
+      watched.failure = undefined
+      hub.publish(watched.channel, entry)
+      return true
+    } catch (thrown) {
+      const error = asWeirError(thrown)
+      // Those who have a value see it grow stale; only those who have none need to hear why.
+      if (watched.channel.latest === undefined && watched.failure !== error.code) {
+        watched.failure = error.code
+        hub.notice(watched.channel, { type: 'error', topic, problem: problemOf(error) })
+      }
+      return false
+    }
+  }
+
+  #every(): number {
+    return this.plan.every * this.#parts.stretch()
+  }
+
+  /** What this round asks for. What nobody has listened to for the linger time is let go. */
+  #due(): readonly Watched[] {
+    const now = this.#parts.clock.monotonic()
+    for (const [topic, watched] of this.#watched) {
+      if (this.#isHeard(watched)) watched.seen = now
+      else if (now - watched.seen >= this.plan.linger) {
+        watched.unsubscribe()
+        this.#watched.delete(topic)
+        this.#parts.hub.drop(watched.channel)
+      }
+    }
+    return [...this.#watched.values()]
+  }
+
+  #isHeard({ channel, readKey }: Watched): boolean {
+    return channel.listeners.size > 0 || (this.#always.has(readKey.topic) && this.#everything.listeners.size > 0)
+  }
+
+  /** On a timer of its own, since a round waits for an upstream that hangs, and that is just when values grow stale. */
+  #watch(): void {
+    for (const { channel } of this.#watched.values()) this.#judge(channel)
+    this.#watchdog = this.#watched.size === 0 ? undefined : this.#parts.clock.after(this.#every(), () => this.#watch())
+  }
+
+  #judge(channel: Channel): void {
+    const { clock, emit, hub, stretch } = this.#parts
+    const entry = channel.latest
+    if (entry === undefined) return
+    // One missed round is noise; a value is stale when two were missed.
+    const rounds = 2 * Math.max(this.#every(), this.#poller.took)
+    const stale = clock.monotonic() - entry.confirmedAt > this.plan.fresh * stretch() + rounds
+    if (stale === channel.stale) return
+    hub.setStale(channel, stale)
+    emit({ type: 'topic.stale', feed: this.plan.name, topic: channel.topic, stale })
+  }
+}
+
+/** The error of a key that has no value. */
+export function absence(entry: Entry): WeirError {
+  const retryAfter = entry.content.absentFor
+  return new WeirError(
+    'absent',
+    `${entry.topic}: ${entry.content.reason}`,
+    retryAfter === undefined ? {} : { retryAfter },
+  )
+}

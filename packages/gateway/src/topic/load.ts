@@ -1,0 +1,93 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { Ask, Next, UpstreamAnswer, UpstreamRequest } from '../call.ts'
+import type { Content } from '../entry.ts'
+import { asWeirError, WeirError } from '../errors.ts'
+import { isRecord } from '../options.ts'
+import type { FeedPlan } from './feed.ts'
+
+/**
+ * The end of the read path of values: runs a feed's loader for some keys and makes each result a content, or an Error.
+ * What the loader asks of the upstream goes down the path of requests, on behalf of those who wait.
+ */
+export function loader(
+  plan: FeedPlan,
+  send: Next<UpstreamRequest, Promise<UpstreamAnswer>>,
+): Next<readonly Ask[], Promise<readonly (Content | Error)[]>> {
+  return async (asks) => {
+    const [first] = asks
+    if (first === undefined) return []
+    const signal = allGone(asks)
+    const client = plan.upstream.client({
+      signal,
+      send: (request) =>
+        send({
+          ...request,
+          signal,
+          priority: first.priority,
+          client: first.client,
+          deadline: Math.max(...asks.map((ask) => ask.deadline)),
+          cost: 1,
+          apiKey: undefined,
+        }),
+    })
+    const keys = asks.map((ask) => ask.key)
+    const results = await plan.load(keys, client).catch((thrown: unknown) => {
+      throw failure(plan, thrown)
+    })
+    if (!Array.isArray(results) || results.length !== asks.length) {
+      const got = Array.isArray(results) ? `${results.length} results` : typeof results
+      throw new WeirError(
+        'upstream_invalid',
+        `${plan.where}: load: expected ${asks.length} results, one for each key in order, got ${got}`,
+      )
+    }
+    return Promise.all(results.map((result) => contentOf(plan, result)))
+  }
+}
+
+async function contentOf(plan: FeedPlan, result: unknown): Promise<Content | Error> {
+  if (result instanceof Error) return failure(plan, result)
+  if (isRecord(result) && result.absent === true) {
+    return { json: undefined, reason: String(result.reason), absentFor: Number(result.for) }
+  }
+  const checked = await plan.value['~standard'].validate(result)
+  if (checked.issues !== undefined) return invalid(plan, checked.issues[0])
+  const json = JSON.stringify(checked.value)
+  if (json === undefined)
+    return new WeirError('upstream_invalid', `${plan.where}: expected a JSON value, got ${typeof checked.value}`)
+  return { json: Buffer.from(json), reason: undefined, absentFor: undefined }
+}
+
+function invalid(plan: FeedPlan, issue: StandardSchemaV1.Issue | undefined): WeirError {
+  const path = (issue?.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part)).join('.')
+  return new WeirError(
+    'upstream_invalid',
+    `${plan.where}: ${path === '' ? 'value' : path}: ${issue?.message ?? 'refused by its schema'}`,
+  )
+}
+
+/** What a loader throws without a code of ours is the upstream's failure to be understood. */
+function failure(plan: FeedPlan, thrown: unknown): WeirError {
+  const error = asWeirError(thrown)
+  if (error.code !== 'internal') return error
+  return new WeirError(
+    'upstream_failed',
+    `${plan.where}: ${thrown instanceof Error ? thrown.message : String(thrown)}`,
+    { cause: thrown },
+  )
+}
+
+/** Aborted when all who asked are gone. */
+function allGone(asks: readonly Ask[]): AbortSignal {
+  const controller = new AbortController()
+  let left = asks.length
+  const gone = () => {
+    left -= 1
+    if (left === 0) controller.abort()
+  }
+  for (const { signal } of asks) {
+    if (signal?.aborted === true) gone()
+    else signal?.addEventListener('abort', gone, { once: true })
+  }
+  return controller.signal
+}

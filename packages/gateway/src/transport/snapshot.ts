@@ -1,0 +1,76 @@
+import { formatVersion } from '@weir/protocol'
+import type { Answer, AnswerHeaders, Call, Soon } from '../call.ts'
+import type { Clock } from '../clock.ts'
+import { COMPRESSIONS, type Compression, chooseCompression } from '../compress.ts'
+import type { Encoding, Entry } from '../entry.ts'
+import { absence, type LiveFeed } from '../topic/live-feed.ts'
+import { problemAnswer } from './problem.ts'
+
+/** Compressed forms of an entry: each made at most once for each version. */
+const PACKED = Object.fromEntries(COMPRESSIONS.map((compression) => [compression.name, packed(compression)])) as Record<
+  Compression['name'],
+  Encoding<Entry>
+>
+
+function packed({ name, compress }: Compression): Encoding<Entry> {
+  return { name, encode: (entry) => compress(entry.content.json ?? Buffer.alloc(0)) }
+}
+
+/** Answers a call with the value of a feed as JSON: from memory at once, or when the upstream has answered. */
+export function snapshot(
+  feed: LiveFeed,
+  clock: Clock,
+  call: Call,
+  parameters: Readonly<Record<string, string>>,
+): Soon<Answer> {
+  // An address that is itself a topic was read before: what is kept under it needs no second reading of its key.
+  const known = feed.fresh(call.url)
+  if (known !== undefined) return answer(feed, clock, call, known, true)
+  const readKey = feed.plan.keys.fromAddress(parameters, call.query)
+  const hit = feed.fresh(readKey.topic) !== undefined
+  const entry = feed.read(readKey, { client: call.remote, signal: hit ? undefined : call.signal })
+  if (entry instanceof Promise) return entry.then((entry) => answer(feed, clock, call, entry, false))
+  return answer(feed, clock, call, entry, hit)
+}
+
+function answer(feed: LiveFeed, clock: Clock, call: Call, entry: Entry, hit: boolean): Answer {
+  const age = Math.max(0, clock.monotonic() - entry.confirmedAt)
+  const left = feed.left(entry)
+  const { json } = entry.content
+  const headers: AnswerHeaders = {
+    'cache-control': cacheControl(feed, entry),
+    'cache-status': hit || left <= 0 ? `weir; hit; ttl=${Math.floor(left / 1000)}` : 'weir; fwd=miss; stored',
+    age: String(Math.floor(age / 1000)),
+    vary: 'accept, accept-encoding',
+    'weir-version': formatVersion(entry.version),
+  }
+  if (json === undefined) return problemAnswer(absence(entry), headers)
+
+  const compression = chooseCompression(call.header('accept-encoding'), json.byteLength)
+  // A strong tag names bytes, and each compression has its own.
+  const etag = compression === undefined ? `"${entry.hash}"` : `"${entry.hash}-${compression.name}"`
+  headers.etag = etag
+  if (matches(call.header('if-none-match'), entry.hash)) return { kind: 'whole', status: 304, headers, body: null }
+  headers['content-type'] = 'application/json'
+  if (compression === undefined) return { kind: 'whole', status: 200, headers, body: json }
+  headers['content-encoding'] = compression.name
+  return { kind: 'whole', status: 200, headers, body: entry.encoded.as(PACKED[compression.name]) }
+}
+
+function cacheControl({ plan }: LiveFeed, entry: Entry): string {
+  const fresh = Math.ceil((entry.content.absentFor ?? plan.fresh) / 1000)
+  return `public, max-age=${fresh}, stale-while-revalidate=${Math.floor(plan.stale / 1000)}`
+}
+
+/** Whether `If-None-Match` names this content, in whatever compression (RFC 9110, 13.1.2: compared weakly). */
+function matches(header: string | undefined, hash: string): boolean {
+  if (header === undefined) return false
+  if (header.trim() === '*') return true
+  return header.split(',').some(
+    (tag) =>
+      tag
+        .trim()
+        .replace(/^W\//, '')
+        .replace(/^"|(-br|-gzip)?"$/g, '') === hash,
+  )
+}

@@ -1,0 +1,209 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { MeterLimit } from '../backend/ports.ts'
+import type { UpstreamAnswer, UpstreamRequest } from '../call.ts'
+import { ConfigError, show, WeirError } from '../errors.ts'
+import { type Bytes, type Duration, HTTP_OPTIONS, isRecord, LIMIT_OPTIONS, readOptions } from '../options.ts'
+import type { CallContext, Outgoing, Upstream } from './upstream.ts'
+
+/** What `http()` takes. */
+export interface HttpOptions {
+  /** The upstream in metrics, errors and budgets. Apps that use one name share one budget. */
+  readonly name: string
+  /** Where it is, from the environment; undefined is refused with a clear error at start. */
+  readonly url: string | undefined
+  /** API keys: a list, or one text with commas between them. */
+  readonly keys?: string | readonly string[] | undefined
+  /** Where a key goes. By default `authorization: Bearer KEY`. */
+  readonly auth?: { readonly header: string; readonly prefix?: string } | { readonly query: string }
+  /** What the upstream allows, in sliding windows. */
+  readonly limits?: readonly HttpLimit[]
+  /** Calls of each limit left to others who use the same account. 0 by default. */
+  readonly reserve?: number
+  /** `unknown` (default): the budget stays shut for one window at start. `none`: nobody called before. */
+  readonly past?: 'unknown' | 'none'
+  /** Connections, and calls under way at once. 10 by default. */
+  readonly concurrency?: number
+  /** The longest a call may take. `'10s'` by default. */
+  readonly timeout?: Duration
+  /** The largest answer that is taken. `'16mb'` by default. */
+  readonly maxAnswer?: Bytes
+  /** Headers sent with every call. */
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** So many calls in any window of this length. */
+export interface HttpLimit {
+  readonly calls: number
+  readonly per: Duration
+  /** `account` (default): all keys share it. `key`: each key has its own. */
+  readonly by?: 'account' | 'key'
+}
+
+/** What a loader calls an HTTP upstream with. Every call passes the budget. */
+export interface HttpCall {
+  /**
+   * GETs JSON. With `answer`, it is validated and typed.
+   *
+   * @throws WeirError `upstream_failed`, `upstream_invalid`, `upstream_refused`, `upstream_limited`, `upstream_timeout` or
+   *   `over_budget`; `upstreamStatus` tells the upstream's status where it answered
+   */
+  get<Schema extends StandardSchemaV1>(
+    path: string,
+    options: HttpGet & { readonly answer: Schema },
+  ): Promise<StandardSchemaV1.InferOutput<Schema>>
+  get(path: string, options?: HttpGet): Promise<unknown>
+  /** POSTs JSON and reads JSON; otherwise as `get`. */
+  post<Schema extends StandardSchemaV1>(
+    path: string,
+    options: HttpPost & { readonly answer: Schema },
+  ): Promise<StandardSchemaV1.InferOutput<Schema>>
+  post(path: string, options?: HttpPost): Promise<unknown>
+  /** Aborted when nobody waits any more. */
+  readonly signal: AbortSignal
+}
+
+export interface HttpGet {
+  /** Query parameters; those that are undefined are left out. */
+  readonly query?: Readonly<Record<string, string | number | boolean | undefined>>
+  readonly headers?: Readonly<Record<string, string>>
+  /** The schema that the answer must pass. */
+  readonly answer?: StandardSchemaV1
+}
+
+export interface HttpPost extends HttpGet {
+  /** Sent as JSON. */
+  readonly body?: unknown
+}
+
+/**
+ * Declares an HTTP upstream.
+ *
+ * @throws ConfigError naming the option, what was expected and what came
+ */
+export function http(options: HttpOptions): Upstream<HttpCall> {
+  const name = isRecord(options) && typeof options.name === 'string' ? options.name : '?'
+  const where = `http "${name}"`
+  const read = readOptions(where, HTTP_OPTIONS, options)
+  if (read.past !== 'unknown' && read.past !== 'none')
+    throw new ConfigError(where, 'past', '"unknown" or "none"', read.past)
+  const fixed = headersOf(where, read.headers)
+  const place = authOf(where, read.auth)
+
+  return {
+    kind: 'upstream',
+    name: read.name,
+    settings: {
+      url: read.url,
+      keys: read.keys ?? [],
+      limits: limitsOf(where, read.limits, read.reserve),
+      past: read.past,
+      concurrency: read.concurrency,
+      timeout: read.timeout,
+      maxAnswer: read.maxAnswer,
+    },
+    client: (context) => httpCall(read.name, fixed, context),
+    authorize(request) {
+      if (request.apiKey === undefined) return request
+      if ('header' in place) {
+        return { ...request, headers: { ...request.headers, [place.header]: place.prefix + request.apiKey } }
+      }
+      const joint = request.path.includes('?') ? '&' : '?'
+      return { ...request, path: `${request.path}${joint}${place.query}=${encodeURIComponent(request.apiKey)}` }
+    },
+  }
+}
+
+function httpCall(name: string, fixed: UpstreamRequest['headers'], context: CallContext): HttpCall {
+  async function exchange(request: Outgoing, schema: StandardSchemaV1 | undefined): Promise<unknown> {
+    const what = `${name}: ${request.method} ${request.path.split('?', 1)[0]}`
+    const answer = await context.send(request)
+    if (answer.status >= 400) {
+      throw new WeirError('upstream_failed', `${what}: answered ${answer.status}`, { upstreamStatus: answer.status })
+    }
+    const value = parse(what, answer)
+    if (schema === undefined) return value
+    const checked = await schema['~standard'].validate(value)
+    if (checked.issues === undefined) return checked.value
+    const issue = checked.issues[0]
+    const path = (issue?.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part)).join('.')
+    throw new WeirError(
+      'upstream_invalid',
+      `${what}: ${path === '' ? 'the answer' : path}: ${issue?.message ?? 'refused by its schema'}`,
+    )
+  }
+
+  function get(path: string, options: HttpGet = {}): Promise<unknown> {
+    const headers = { accept: 'application/json', ...fixed, ...options.headers }
+    return exchange({ method: 'GET', path: withQuery(path, options.query), headers, body: undefined }, options.answer)
+  }
+
+  function post(path: string, options: HttpPost = {}): Promise<unknown> {
+    const headers = { accept: 'application/json', 'content-type': 'application/json', ...fixed, ...options.headers }
+    const body = JSON.stringify(options.body ?? null)
+    return exchange({ method: 'POST', path: withQuery(path, options.query), headers, body }, options.answer)
+  }
+
+  return { get, post, signal: context.signal }
+}
+
+function withQuery(path: string, query: HttpGet['query']): string {
+  const pairs = Object.entries(query ?? {}).filter(
+    (pair): pair is [string, string | number | boolean] => pair[1] !== undefined,
+  )
+  if (pairs.length === 0) return path
+  return `${path}?${pairs.map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join('&')}`
+}
+
+function parse(what: string, { headers, body }: UpstreamAnswer): unknown {
+  const type = headers['content-type'] ?? ''
+  if (!/\bjson\b/i.test(type)) {
+    throw new WeirError(
+      'upstream_invalid',
+      `${what}: expected JSON, got ${type === '' ? 'no content type' : show(type)}`,
+    )
+  }
+  try {
+    return JSON.parse(body.toString())
+  } catch (cause) {
+    throw new WeirError('upstream_invalid', `${what}: expected JSON, got ${show(body.subarray(0, 60).toString())}`, {
+      cause,
+    })
+  }
+}
+
+function limitsOf(where: string, given: unknown, reserve: number): readonly MeterLimit[] {
+  if (given === undefined) return []
+  if (!Array.isArray(given)) throw new ConfigError(where, 'limits', 'a list of limits', given)
+  return given.map((row, index) => {
+    const { calls, per, by } = readOptions(`${where}: limits[${index}]`, LIMIT_OPTIONS, row)
+    if (by !== 'account' && by !== 'key') throw new ConfigError(where, `limits[${index}].by`, '"account" or "key"', by)
+    if (reserve >= calls)
+      throw new ConfigError(where, 'reserve', `fewer than the ${calls} calls of limits[${index}]`, reserve)
+    return { limit: calls - reserve, window: per, by }
+  })
+}
+
+function headersOf(where: string, given: unknown): UpstreamRequest['headers'] {
+  if (given === undefined) return {}
+  if (!isRecord(given)) throw new ConfigError(where, 'headers', 'an object of texts', given)
+  return Object.fromEntries(
+    Object.entries(given).map(([name, value]) => {
+      if (typeof value !== 'string') throw new ConfigError(where, `headers.${name}`, 'a text', value)
+      return [name.toLowerCase(), value]
+    }),
+  )
+}
+
+type KeyPlace = { readonly header: string; readonly prefix: string } | { readonly query: string }
+
+function authOf(where: string, given: unknown): KeyPlace {
+  if (given === undefined) return { header: 'authorization', prefix: 'Bearer ' }
+  const expected = "{ header: 'x-api-key' } or { query: 'apikey' }"
+  if (!isRecord(given)) throw new ConfigError(where, 'auth', expected, given)
+  const { header, prefix, query } = given
+  if (typeof header === 'string' && query === undefined) {
+    return { header: header.toLowerCase(), prefix: typeof prefix === 'string' ? prefix : '' }
+  }
+  if (typeof query === 'string' && header === undefined) return { query }
+  throw new ConfigError(where, 'auth', expected, given)
+}
