@@ -8,7 +8,9 @@ export interface Plan {
   readonly executeRps: number
 }
 
-export type PlanName = 'keyless' | 'free' | 'developer' | 'launch' | 'pro'
+export const PLAN_NAMES = ['keyless', 'free', 'developer', 'launch', 'pro'] as const
+
+export type PlanName = (typeof PLAN_NAMES)[number]
 
 export const PLANS: Readonly<Record<PlanName, Plan>> = {
   keyless: { rps: 0.5, perMinute: 30, executeRps: 20 },

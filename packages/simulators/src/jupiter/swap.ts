@@ -78,7 +78,7 @@ export class Swaps {
       mode: 'manual',
       ...quote.fields,
       priceImpactPct: quote.impact === 0 ? '0' : quote.impact.toFixed(12),
-      priceImpact: -quote.impact * 100,
+      priceImpact: quote.impact * 100,
       routePlan: route(wish, quote),
       router: 'metis',
       transaction: taker === null ? null : buildable ? Buffer.from(`${requestId}${taker}`).toString('base64') : '',
