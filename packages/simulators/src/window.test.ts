@@ -41,10 +41,11 @@ describe('a sliding window', () => {
 
   test('keeps its order while the ring wraps and grows', () => {
     const window = new SlidingWindow(100)
-    for (let at = 0; at < 50; at++) window.add(at)
-    for (let at = 120; at < 320; at++) window.add(at)
-    expect(window.count(319)).toBe(100)
-    expect(window.untilOldestLeaves(319)).toBe(1)
+    const times = [...Array.from({ length: 50 }, (_, at) => at), ...Array.from({ length: 200 }, (_, at) => 120 + at)]
+    times.forEach((at, index) => {
+      const inside = times.slice(0, index + 1).filter((time) => time > at - 100)
+      expect([window.add(at), window.untilOldestLeaves(at)]).toEqual([inside.length, (inside[0] ?? at) + 100 - at])
+    })
   })
 })
 
