@@ -1,13 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { type JupiterOptions, startJupiter } from './jupiter/server.ts'
-import { ask, SOL } from './test-client.ts'
+import { ask, ManualClock, SOL } from './test-client.ts'
 
 const KEY = 'jup_one'
 const PRICE = `/price/v3?ids=${SOL}`
 
+/** On a clock that stands: only the delays are real. */
 async function start(options: JupiterOptions = {}) {
-  const jupiter = await startJupiter({ latency: 0, jitter: 0, ...options })
+  const jupiter = await startJupiter({ latency: 0, jitter: 0, clock: new ManualClock(), ...options })
   return {
     jupiter,
     get: (path: string, init: RequestInit = {}) => ask(jupiter.url + path, KEY, init),
@@ -140,7 +141,7 @@ describe('over HTTP', () => {
 })
 
 test('a call is counted when it arrives, not when it sets out', async () => {
-  await using sim = await start({ travel: { mean: 80, spread: 0 } })
+  await using sim = await start({ travel: { mean: 300, spread: 0 } })
   const answer = sim.get(PRICE)
   await until(() => sim.jupiter.stats().openConnections === 1)
   expect(sim.jupiter.stats().asked).toBe(0)
@@ -149,8 +150,14 @@ test('a call is counted when it arrives, not when it sets out', async () => {
 })
 
 test('a call whose client left on the way arrives all the same', async () => {
-  await using sim = await start({ travel: { mean: 80, spread: 0 } })
-  await expect(sim.get(PRICE, { signal: AbortSignal.timeout(30) })).rejects.toThrow('timeout')
+  await using sim = await start({ travel: { mean: 400, spread: 0 } })
+  const client = new AbortController()
+  const left = expect(sim.get(PRICE, { signal: client.signal })).rejects.toThrow('aborted')
+  await until(() => sim.jupiter.stats().openConnections === 1)
+  await sleep(50)
+  client.abort()
+  await left
+  expect(sim.jupiter.stats().asked).toBe(0)
   await until(() => sim.jupiter.stats().asked === 1)
   expect(sim.jupiter.stats()).toMatchObject({ served: 1, aborted: 1 })
 })
