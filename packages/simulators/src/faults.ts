@@ -1,0 +1,101 @@
+/** Faults that any upstream can have; each simulator adds the refusals of its own, such as `429`. */
+export const WIRE_FAULTS = ['hang', 'slow', 'garbage', 'truncated', 'wrong-type', 'dead'] as const
+
+export type WireFault = (typeof WIRE_FAULTS)[number]
+
+/** A fault on demand. With neither `for` nor `count` it lasts until it is cleared. */
+export interface FaultSpec<Status extends string> {
+  readonly kind: WireFault | Status
+  /** Milliseconds from now. */
+  readonly for?: number
+  /** So many calls, then it is over. */
+  readonly count?: number
+  /** Only calls whose path begins with this. */
+  readonly path?: string
+  /** Milliseconds before the answer, beyond the usual; 5,000 for `slow`, else 0. */
+  readonly delay?: number
+}
+
+/** A fault that has met its call. */
+export interface Fault<Status extends string> {
+  readonly kind: WireFault | Status
+  readonly delay: number
+  /** When it is over, by the monotonic clock; undefined while nobody has said. */
+  readonly until: number | undefined
+}
+
+interface Armed<Status extends string> extends Fault<Status> {
+  readonly path: string
+  left: number
+}
+
+/** The faults now asked for. The one asked for first hits first. */
+export class Faults<Status extends string> {
+  #armed: Armed<Status>[] = []
+
+  add(spec: FaultSpec<Status>, at: number): void {
+    this.#armed.push({
+      kind: spec.kind,
+      delay: spec.delay ?? (spec.kind === 'slow' ? 5_000 : 0),
+      until: spec.for === undefined ? undefined : at + spec.for,
+      path: spec.path ?? '/',
+      left: spec.count ?? Number.POSITIVE_INFINITY,
+    })
+  }
+
+  /** The fault this call runs into, if any; takes one from its count. */
+  take(path: string, at: number): Fault<Status> | undefined {
+    if (this.#armed.length === 0) return undefined
+    this.#armed = this.#armed.filter((fault) => fault.left > 0 && (fault.until === undefined || at < fault.until))
+    const hit = this.#armed.find((fault) => path.startsWith(fault.path))
+    if (hit !== undefined) hit.left -= 1
+    return hit
+  }
+
+  clear(): void {
+    this.#armed = []
+  }
+}
+
+const FIELDS = ['kind', 'for', 'count', 'path', 'delay']
+
+/** Reads a fault that came as JSON; a text instead says what was expected and what came. */
+export function readFault<Status extends string>(
+  value: unknown,
+  statuses: readonly Status[],
+): FaultSpec<Status> | string {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return `expected a fault as a JSON object such as {"kind":"slow","for":1000}, got ${JSON.stringify(value)}`
+  }
+  const fields: Record<string, unknown> = { ...value }
+  const unknown = Object.keys(fields).find((name) => !FIELDS.includes(name))
+  if (unknown !== undefined) return `expected only the fields ${FIELDS.join(', ')}, got ${JSON.stringify(unknown)}`
+
+  const kinds: readonly (WireFault | Status)[] = [...statuses, ...WIRE_FAULTS]
+  const kind = kinds.find((name) => name === fields.kind)
+  if (kind === undefined) return `expected kind to be one of ${kinds.join(', ')}, ${got(fields.kind)}`
+
+  const { for: lasting, count, path, delay } = fields
+  if (!optional(lasting, (n) => n > 0)) return `expected for to be milliseconds above 0, ${got(lasting)}`
+  if (!optional(count, (n) => Number.isInteger(n) && n > 0))
+    return `expected count to be a whole number above 0, ${got(count)}`
+  if (!optional(delay, (n) => n >= 0)) return `expected delay to be milliseconds, 0 or more, ${got(delay)}`
+  if (path !== undefined && !(typeof path === 'string' && path.startsWith('/'))) {
+    return `expected path to be a text that begins with /, ${got(path)}`
+  }
+  return {
+    kind,
+    ...(lasting !== undefined && { for: lasting }),
+    ...(count !== undefined && { count }),
+    ...(path !== undefined && { path }),
+    ...(delay !== undefined && { delay }),
+  }
+}
+
+function optional(value: unknown, holds: (number: number) => boolean): value is number | undefined {
+  return value === undefined || (typeof value === 'number' && Number.isFinite(value) && holds(value))
+}
+
+function got(value: unknown): string {
+  return value === undefined ? 'got nothing' : `got ${JSON.stringify(value)}`
+}
