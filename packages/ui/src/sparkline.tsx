@@ -14,6 +14,8 @@ interface SparklineProps {
 const WIDTH = 120
 const HEIGHT = 32
 const EDGE = 3
+// Two points a second apart are no trend: the line shows at least this long a time, growing in from the right.
+const SHORTEST_SPAN = 60_000
 // A stablecoin's last digit must not look like a crash: the scale never shows less than this share of the price.
 const SMALLEST_SPAN = 0.0005
 
@@ -53,7 +55,8 @@ function trace(points: readonly SeriesPoint[]): { path: string; end: string } | 
   }
   const middle = (low + high) / 2
   const span = Math.max(high - low, Math.abs(middle) * SMALLEST_SPAN, Number.MIN_VALUE)
-  const x = (at: number) => ((at - first.at) / Math.max(1, last.at - first.at)) * (WIDTH - EDGE)
+  const time = Math.max(SHORTEST_SPAN, last.at - first.at)
+  const x = (at: number) => (1 - (last.at - at) / time) * (WIDTH - EDGE)
   const y = (value: number) => HEIGHT / 2 - ((value - middle) / span) * (HEIGHT - 2 * EDGE)
   const path = points.map((p, index) => `${index === 0 ? 'M' : 'L'}${x(p.at).toFixed(1)} ${y(p.value).toFixed(1)}`)
   // A line of no length with round ends: unlike a circle it stays round however wide the picture is drawn.

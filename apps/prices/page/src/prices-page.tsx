@@ -39,9 +39,11 @@ function Frame({ page }: { readonly page: Page }) {
       <main className="list">
         <div className="list-head">
           <StatusLine />
-          <CopyButton text={() => location.href} label="Copy a link to this list" icon="link">
-            Copy link
-          </CopyButton>
+          {mints.length > 0 && (
+            <CopyButton text={() => location.href} label="Copy a link to this list" icon="link">
+              Copy link
+            </CopyButton>
+          )}
         </div>
         {mints.length > 0 ? (
           <WatchlistTable rows={rows} />
@@ -65,7 +67,7 @@ function EmptyList({ restore }: { readonly restore: () => void }) {
           </button>
         }
       >
-        Search for a token by symbol, name or mint to add it. Press / to go to the search.
+        Search for a token by symbol, name or mint to add it.
       </Note>
     </div>
   )

@@ -131,7 +131,7 @@ function DetailPrice({ entry }: { readonly entry: PriceEntry }) {
 
 function Fact({ name, children }: { readonly name: string; readonly children: ReactNode }) {
   return (
-    <div className="fact">
+    <div className="fact" data-fact={name}>
       <dt>{name}</dt>
       <dd>{children}</dd>
     </div>
