@@ -18,7 +18,7 @@ export function PriceText({ price, direction }: PriceTextProps) {
     if (before === price || matchMedia('(prefers-reduced-motion: reduce)').matches) return
     const tint = price > before ? 'var(--up)' : 'var(--down)'
     const flash = element.current?.animate(
-      [{ backgroundColor: `color-mix(in srgb, ${tint} 32%, transparent)` }, { backgroundColor: 'transparent' }],
+      [{ backgroundColor: `color-mix(in srgb, ${tint} 24%, transparent)` }, { backgroundColor: 'transparent' }],
       { duration: 300, easing: 'ease-out' },
     )
     return () => flash?.cancel()

@@ -19,13 +19,16 @@ export function StatusPill({ status, detail, facts }: StatusPillProps) {
       <button type="button" className="pill" data-status={status} aria-describedby={id}>
         <span className="pill-dot" aria-hidden="true" />
         <span className="hidden">Connection: </span>
-        <span role="status">{status}</span>
+        {status}
         {detail !== undefined && (
           <span className="pill-detail" aria-hidden="true">
             {detail}
           </span>
         )}
       </button>
+      <span className="hidden" role="status">
+        Connection {status}
+      </span>
       <div className="pill-facts" id={id} role="tooltip">
         <dl>
           {facts.map(([name, value]) => (

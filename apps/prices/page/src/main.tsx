@@ -13,7 +13,11 @@ const clock = new ServerClock()
 const prices = new PriceStore(clock)
 const feed = new PriceFeed(browserPorts, prices.apply)
 const watchlist = new WatchlistStore()
-const follow = () => feed.watch(watchlist.get().mints)
+const follow = () => {
+  const { mints, token } = watchlist.get()
+  // A shared address may open a token that is on nobody's list.
+  feed.watch(token === undefined || mints.includes(token) ? mints : [...mints, token])
+}
 watchlist.subscribe(follow)
 follow()
 

@@ -32,8 +32,8 @@ export function TokenSearch() {
   const choose = (mint: string) => {
     const token = found.find((each) => each.mint === mint)
     if (token !== undefined) tokens.add(token)
-    if (watchlist.add(mint)) setText('')
-    else watchlist.open(mint)
+    if (!watchlist.add(mint)) watchlist.open(mint)
+    setText('')
   }
   return (
     <SearchBox
