@@ -15,11 +15,11 @@ const WIDTH = 120
 const HEIGHT = 32
 const EDGE = 3
 // Two points a second apart are no trend: the line shows at least this long a time, growing in from the right.
-const SHORTEST_SPAN = 60_000
+const SHORTEST_SPAN = 30_000
 // A stablecoin's last digit must not look like a crash: the scale never shows less than this share of the price.
-const SMALLEST_SPAN = 0.0005
+const SMALLEST_SPAN = 0.002
 
-/** A small line of the points seen so far, newest at the right; a dotted line until there are two. */
+/** A small line of the points seen so far, newest at the right; dotted for the time before the first. */
 export function Sparkline({ points, label }: SparklineProps) {
   const line = trace(points)
   return (
@@ -35,6 +35,7 @@ export function Sparkline({ points, label }: SparklineProps) {
         <path className="sparkline-empty" d={`M0 ${HEIGHT / 2}H${WIDTH}`} />
       ) : (
         <>
+          <path className="sparkline-empty" d={line.before} />
           <path className="sparkline-line" d={line.path} />
           <path className="sparkline-end" d={line.end} />
         </>
@@ -43,7 +44,7 @@ export function Sparkline({ points, label }: SparklineProps) {
   )
 }
 
-function trace(points: readonly SeriesPoint[]): { path: string; end: string } | undefined {
+function trace(points: readonly SeriesPoint[]): { before: string; path: string; end: string } | undefined {
   const first = points[0]
   const last = points.at(-1)
   if (first === undefined || last === undefined || first === last) return undefined
@@ -59,6 +60,7 @@ function trace(points: readonly SeriesPoint[]): { path: string; end: string } | 
   const x = (at: number) => (1 - (last.at - at) / time) * (WIDTH - EDGE)
   const y = (value: number) => HEIGHT / 2 - ((value - middle) / span) * (HEIGHT - 2 * EDGE)
   const path = points.map((p, index) => `${index === 0 ? 'M' : 'L'}${x(p.at).toFixed(1)} ${y(p.value).toFixed(1)}`)
+  const before = `M0 ${y(first.value).toFixed(1)}H${x(first.at).toFixed(1)}`
   // A line of no length with round ends: unlike a circle it stays round however wide the picture is drawn.
-  return { path: path.join(''), end: `M${x(last.at).toFixed(1)} ${y(last.value).toFixed(1)}h0` }
+  return { before, path: path.join(''), end: `M${x(last.at).toFixed(1)} ${y(last.value).toFixed(1)}h0` }
 }
