@@ -1,0 +1,24 @@
+import { createContext, useContext } from 'react'
+import type { PriceFeed } from './price-feed.ts'
+import type { PriceStore } from './price-store.ts'
+import type { ServerClock } from './server-clock.ts'
+import type { TokenBook } from './token-book.ts'
+import type { WatchlistStore } from './watchlist-store.ts'
+
+/** The stores of one page. They live as long as it does; components subscribe to the parts they show. */
+export interface Page {
+  readonly clock: ServerClock
+  readonly prices: PriceStore
+  readonly feed: PriceFeed
+  readonly watchlist: WatchlistStore
+  readonly tokens: TokenBook
+}
+
+export const PageContext = createContext<Page | undefined>(undefined)
+
+/** The stores of the page around this component. */
+export function usePage(): Page {
+  const page = useContext(PageContext)
+  if (page === undefined) throw new Error('A component that reads prices stands outside <PricesPage>.')
+  return page
+}

@@ -1,0 +1,41 @@
+import { useCallback, useEffect, useSyncExternalStore } from 'react'
+import type { Token } from './default-tokens.ts'
+import { usePage } from './page-context.ts'
+import type { PriceEntry } from './price-entry.ts'
+import type { FeedStatus } from './price-feed.ts'
+import type { Watchlist } from './watchlist-store.ts'
+
+/** One token's price; renders again when that one changes and at no other time. */
+export function usePriceEntry(mint: string): PriceEntry {
+  const { prices } = usePage()
+  const subscribe = useCallback((changed: () => void) => prices.subscribe(mint, changed), [prices, mint])
+  return useSyncExternalStore(subscribe, () => prices.entry(mint))
+}
+
+/** A token's name; asks for it when nobody knows it yet. */
+export function useToken(mint: string): Token | undefined {
+  const { tokens } = usePage()
+  useEffect(() => tokens.want(mint), [tokens, mint])
+  return useSyncExternalStore(tokens.subscribe, () => tokens.get(mint))
+}
+
+export function useWatchlist(): Watchlist {
+  const { watchlist } = usePage()
+  return useSyncExternalStore(watchlist.subscribe, watchlist.get)
+}
+
+export function useFeedStatus(): FeedStatus {
+  const { feed } = usePage()
+  return useSyncExternalStore(feed.subscribe, feed.status)
+}
+
+const LONGEST_SILENCE = 30_000
+
+/** Whether a value has gone unconfirmed for longer than a live connection allows, whatever the server said of it. */
+export function useOverdue(entry: PriceEntry): boolean {
+  const { clock, feed } = usePage()
+  return useSyncExternalStore(clock.subscribe, () => {
+    const limit = Math.max(LONGEST_SILENCE, 3 * (feed.status().heartbeat ?? 0))
+    return entry.state === 'priced' && clock.now() - entry.checkedAt > limit
+  })
+}

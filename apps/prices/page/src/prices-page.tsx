@@ -1,0 +1,82 @@
+import { CopyButton, Note, ThemeSwitch } from '@weir/ui'
+import { ConnectionPill } from './connection-pill.tsx'
+import { type Page, PageContext } from './page-context.ts'
+import { useFeedStatus, useWatchlist } from './page-hooks.ts'
+import { PageTitle } from './page-title.tsx'
+import { StatusLine } from './status-line.tsx'
+import { TokenDetail } from './token-detail.tsx'
+import { TokenSearch } from './token-search.tsx'
+import { useRowOrder } from './use-row-order.ts'
+import { WatchlistTable } from './watchlist-table.tsx'
+
+/** Live prices of the tokens one watches. */
+export function PricesPage({ page }: { readonly page: Page }) {
+  return (
+    <PageContext value={page}>
+      <Frame page={page} />
+    </PageContext>
+  )
+}
+
+function Frame({ page }: { readonly page: Page }) {
+  const { token, mints } = useWatchlist()
+  const { phase } = useFeedStatus()
+  const rows = useRowOrder()
+  return (
+    <div className="page" data-connection={phase} data-detail={token !== undefined}>
+      <PageTitle mint={rows[0]} />
+      <header className="top">
+        <h1 className="top-name">
+          <Mark />
+          Prices
+        </h1>
+        <TokenSearch />
+        <div className="top-end">
+          <ConnectionPill />
+          <ThemeSwitch />
+        </div>
+      </header>
+      <main className="list">
+        <div className="list-head">
+          <StatusLine />
+          {mints.length > 0 && (
+            <CopyButton text={() => location.href} label="Copy a link to this list" icon="link">
+              Copy link
+            </CopyButton>
+          )}
+        </div>
+        {mints.length > 0 ? (
+          <WatchlistTable rows={rows} />
+        ) : (
+          <EmptyList restore={() => page.watchlist.restoreDefault()} />
+        )}
+      </main>
+      {token !== undefined && <TokenDetail key={token} mint={token} />}
+    </div>
+  )
+}
+
+function EmptyList({ restore }: { readonly restore: () => void }) {
+  return (
+    <div className="empty">
+      <Note
+        title="Nothing is being watched"
+        actions={
+          <button type="button" className="button" onClick={restore}>
+            Start with common tokens
+          </button>
+        }
+      >
+        Search for a token by symbol, name or mint to add it.
+      </Note>
+    </div>
+  )
+}
+
+function Mark() {
+  return (
+    <svg className="mark" viewBox="0 0 24 24" width="24" height="24" aria-hidden="true">
+      <path d="M3 7h9c3 0 3 3 3 5s0 5 3 5h3M3 12h6M3 17h8" />
+    </svg>
+  )
+}

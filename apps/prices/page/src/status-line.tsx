@@ -1,0 +1,62 @@
+import { formatDuration } from '@weir/ui'
+import { type ReactNode, useSyncExternalStore } from 'react'
+import { usePage } from './page-context.ts'
+import { useFeedStatus, useWatchlist } from './page-hooks.ts'
+import { useStaleness } from './use-staleness.ts'
+
+/** One line, always there, that says what happened and what one can do about it. */
+export function StatusLine() {
+  const { watchlist, tokens } = usePage()
+  const { mints, malformed, edit } = useWatchlist()
+  const status = useFeedStatus()
+  const { stale } = useStaleness()
+  const count = `${mints.length} ${mints.length === 1 ? 'token' : 'tokens'}`
+  let tone = 'calm'
+  let words: ReactNode = count
+  if (status.phase === 'lost') {
+    tone = 'lost'
+    words = <LostWords />
+  } else if (edit !== undefined) {
+    words = (
+      <>
+        {tokens.label(edit.mint)} {edit.kind}.{' '}
+        <button type="button" className="link-button" onClick={() => watchlist.undo()}>
+          Undo
+        </button>
+      </>
+    )
+  } else if (malformed > 0) {
+    words = `${count}. ${malformed} in the link ${malformed === 1 ? 'is not a mint and was' : 'are not mints and were'} left out.`
+  } else if (stale > 0) {
+    tone = 'stale'
+    words = `${stale === mints.length ? 'Prices are' : `${stale} of ${count} are`} not being confirmed at the source. The last ones are shown with their age.`
+  } else if (status.level === 'saver' || status.level === 'strained') {
+    words = `${count}. The server is under pressure, so prices come less often.`
+  } else if (status.level === 'maintenance') {
+    words = `${count}. The server is under maintenance; prices may pause.`
+  }
+  return (
+    <p className="status-line" data-tone={tone}>
+      {words}
+      <span className="hidden" role="status">
+        {edit === undefined ? '' : `${tokens.label(edit.mint)} ${edit.kind}`}
+      </span>
+    </p>
+  )
+}
+
+function LostWords() {
+  const { clock, feed } = usePage()
+  const { retryAt } = useFeedStatus()
+  const next = useSyncExternalStore(clock.subscribe, () =>
+    retryAt === undefined ? 'trying now' : `next try in ${formatDuration(retryAt - feed.now() + 999)}`,
+  )
+  return (
+    <>
+      Connection lost. The last prices are shown; {next}.{' '}
+      <button type="button" className="link-button" onClick={() => feed.retryNow()}>
+        Try now
+      </button>
+    </>
+  )
+}

@@ -1,0 +1,139 @@
+import {
+  AgeText,
+  ChangeText,
+  CopyButton,
+  formatExactTime,
+  formatPrice,
+  formatUsd,
+  Icon,
+  Monogram,
+  PriceText,
+  Skeleton,
+} from '@weir/ui'
+import { type ReactNode, useEffect, useRef } from 'react'
+import { shortMint } from './mint.ts'
+import { usePage } from './page-context.ts'
+import { useOverdue, usePriceEntry, useToken, useWatchlist } from './page-hooks.ts'
+import { PriceChart } from './price-chart.tsx'
+import type { PriceEntry } from './price-entry.ts'
+
+/** Everything known of one token. Escape closes it. */
+export function TokenDetail({ mint }: { readonly mint: string }) {
+  const { watchlist, clock, prices } = usePage()
+  const { mints } = useWatchlist()
+  const token = useToken(mint)
+  const entry = usePriceEntry(mint)
+  const overdue = useOverdue(entry)
+  const panel = useRef<HTMLElement>(null)
+  const close = () => {
+    watchlist.open(undefined)
+    document.querySelector<HTMLElement>(`[data-mint="${mint}"] a`)?.focus()
+  }
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      // In the search box, Escape is the search's.
+      if (event.key === 'Escape' && !(event.target instanceof HTMLInputElement && event.target.type === 'text')) {
+        watchlist.open(undefined)
+        document.querySelector<HTMLElement>(`[data-mint="${mint}"] a`)?.focus()
+      }
+    }
+    document.addEventListener('keydown', press)
+    return () => document.removeEventListener('keydown', press)
+  }, [watchlist, mint])
+  // Where the panel covers the list, the focus has to follow or it would be left behind it.
+  useEffect(() => {
+    if (panel.current !== null && getComputedStyle(panel.current).position === 'fixed') panel.current.focus()
+  }, [])
+  const label = token?.symbol ?? shortMint(mint)
+  return (
+    <aside
+      className="detail"
+      ref={panel}
+      tabIndex={-1}
+      aria-label={`${label} in detail`}
+      data-stale={entry.stale || overdue}
+    >
+      <div className="detail-head">
+        <Monogram label={token?.symbol ?? mint} seed={mint} />
+        <div className="token">
+          <h2 className="detail-name">{label}</h2>
+          <span className="token-name">{token?.name ?? 'Unnamed token'}</span>
+        </div>
+        <button type="button" className="icon-button" aria-label="Close detail" title="Close (Esc)" onClick={close}>
+          <Icon name="close" />
+        </button>
+      </div>
+      <DetailPrice entry={entry} />
+      <PriceChart points={prices.points(mint)} clock={clock} label={label} />
+      <dl className="facts">
+        <Fact name="Mint">
+          <code title={mint}>{shortMint(mint)}</code>
+          <CopyButton text={() => mint} label="Copy mint" />
+        </Fact>
+        <Fact name="Liquidity">
+          {entry.price === undefined || entry.price.liquidity === null ? '–' : formatUsd(entry.price.liquidity)}
+        </Fact>
+        <Fact name="Decimals">{entry.price?.decimals ?? '–'}</Fact>
+        <Fact name="Last change">
+          {entry.changedAt > 0 ? (
+            <>
+              <AgeText clock={clock} since={entry.changedAt} what="Changed" />
+              <span className="fact-exact">{formatExactTime(entry.changedAt, clock.now())}</span>
+            </>
+          ) : (
+            '–'
+          )}
+        </Fact>
+        <Fact name="Confirmed">
+          {entry.checkedAt > 0 ? <AgeText clock={clock} since={entry.checkedAt} what="Confirmed" /> : '–'}
+        </Fact>
+        <Fact name="Version">
+          <code>{entry.version ?? '–'}</code>
+        </Fact>
+      </dl>
+      <div className="detail-actions">
+        <a className="button" href={`/prices/${mint}`}>
+          Price as JSON
+        </a>
+        {!mints.includes(mint) && (
+          <button type="button" className="button" onClick={() => watchlist.add(mint)}>
+            <Icon name="plus" />
+            Watch
+          </button>
+        )}
+      </div>
+    </aside>
+  )
+}
+
+function DetailPrice({ entry }: { readonly entry: PriceEntry }) {
+  if (entry.state === 'absent' || entry.price === undefined) {
+    const why = entry.state === 'absent' ? entry.reason : entry.problem?.detail
+    return (
+      <div className="detail-price">
+        {why === undefined ? <Skeleton width={9} /> : <span className="detail-none">Not priced</span>}
+        <span className="detail-change">
+          {why ?? ' '}
+          {entry.price !== undefined && ` Last price ${formatPrice(entry.price.usdPrice)}.`}
+        </span>
+      </div>
+    )
+  }
+  return (
+    <div className="detail-price">
+      <PriceText price={entry.price.usdPrice} direction={entry.direction} />
+      <span className="detail-change">
+        <ChangeText percent={entry.price.priceChange24h} /> in 24 h
+      </span>
+    </div>
+  )
+}
+
+function Fact({ name, children }: { readonly name: string; readonly children: ReactNode }) {
+  return (
+    <div className="fact" data-fact={name}>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  )
+}

@@ -1,0 +1,28 @@
+import { gzipSync } from 'node:zlib'
+import react from '@vitejs/plugin-react'
+import { defineConfig, type Plugin } from 'vite'
+
+const SCRIPT_BUDGET_KB = 120
+
+export default defineConfig({
+  plugins: [react(), scriptBudget()],
+  build: { outDir: 'dist', assetsDir: 'assets', emptyOutDir: true },
+})
+
+/** Fails the build when the page's script, gzipped, is over its budget: the size one notices is the size one keeps. */
+function scriptBudget(): Plugin {
+  return {
+    name: 'script-budget',
+    apply: 'build',
+    generateBundle(_options, bundle) {
+      const bytes = Object.values(bundle).reduce(
+        (sum, file) => sum + (file.type === 'chunk' ? gzipSync(file.code).length : 0),
+        0,
+      )
+      const size = `${(bytes / 1024).toFixed(1)} KB gzipped`
+      if (bytes > SCRIPT_BUDGET_KB * 1024)
+        this.error(`The page's script is ${size}; its budget is ${SCRIPT_BUDGET_KB} KB.`)
+      this.info(`script ${size} of ${SCRIPT_BUDGET_KB} KB`)
+    },
+  }
+}

@@ -1,0 +1,24 @@
+import { formatPercent } from './number-format.ts'
+
+interface ChangeTextProps {
+  /** Percent, or null where the upstream does not know it. */
+  readonly percent: number | null
+}
+
+/** A signed, coloured change in percent; a dash where there is none. */
+export function ChangeText({ percent }: ChangeTextProps) {
+  if (percent === null) {
+    return (
+      <span className="change" title="No 24 h change is known">
+        –
+      </span>
+    )
+  }
+  const text = formatPercent(percent)
+  const direction = text.startsWith('+') ? 1 : text.startsWith('−') ? -1 : 0
+  return (
+    <span className="change" data-direction={direction}>
+      {text}
+    </span>
+  )
+}

@@ -1,0 +1,66 @@
+/** One value at one time. */
+export interface SeriesPoint {
+  /** Milliseconds since 1970. */
+  readonly at: number
+  readonly value: number
+}
+
+interface SparklineProps {
+  readonly points: readonly SeriesPoint[]
+  /** What the line shows, for screen readers. */
+  readonly label: string
+}
+
+const WIDTH = 120
+const HEIGHT = 32
+const EDGE = 3
+// Two points a second apart are no trend: the line shows at least this long a time, growing in from the right.
+const SHORTEST_SPAN = 30_000
+// A stablecoin's last digit must not look like a crash: the scale never shows less than this share of the price.
+const SMALLEST_SPAN = 0.002
+
+/** A small line of the points seen so far, newest at the right; dotted for the time before the first. */
+export function Sparkline({ points, label }: SparklineProps) {
+  const line = trace(points)
+  return (
+    <svg
+      className="sparkline"
+      viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
+      preserveAspectRatio="none"
+      role="img"
+      aria-label={label}
+    >
+      <title>{label}</title>
+      {line === undefined ? (
+        <path className="sparkline-empty" d={`M0 ${HEIGHT / 2}H${WIDTH}`} />
+      ) : (
+        <>
+          <path className="sparkline-empty" d={line.before} />
+          <path className="sparkline-line" d={line.path} />
+          <path className="sparkline-end" d={line.end} />
+        </>
+      )}
+    </svg>
+  )
+}
+
+function trace(points: readonly SeriesPoint[]): { before: string; path: string; end: string } | undefined {
+  const first = points[0]
+  const last = points.at(-1)
+  if (first === undefined || last === undefined || first === last) return undefined
+  let low = first.value
+  let high = first.value
+  for (const { value } of points) {
+    if (value < low) low = value
+    if (value > high) high = value
+  }
+  const middle = (low + high) / 2
+  const span = Math.max(high - low, Math.abs(middle) * SMALLEST_SPAN, Number.MIN_VALUE)
+  const time = Math.max(SHORTEST_SPAN, last.at - first.at)
+  const x = (at: number) => (1 - (last.at - at) / time) * (WIDTH - EDGE)
+  const y = (value: number) => HEIGHT / 2 - ((value - middle) / span) * (HEIGHT - 2 * EDGE)
+  const path = points.map((p, index) => `${index === 0 ? 'M' : 'L'}${x(p.at).toFixed(1)} ${y(p.value).toFixed(1)}`)
+  const before = `M0 ${y(first.value).toFixed(1)}H${x(first.at).toFixed(1)}`
+  // A line of no length with round ends: unlike a circle it stays round however wide the picture is drawn.
+  return { before, path: path.join(''), end: `M${x(last.at).toFixed(1)} ${y(last.value).toFixed(1)}h0` }
+}
