@@ -1,5 +1,8 @@
 import type { Priority } from './events.ts'
 
+/** Characters of the longest address that is read. */
+export const LONGEST_ADDRESS = 32_768
+
 /** A request, whatever server took it: plain data, so that a cached read builds nothing else. */
 export interface Call {
   readonly method: string

@@ -74,15 +74,15 @@ export class ConfigError extends Error {
   /** The option, such as `limits[0].per`. */
   readonly key: string
   readonly expected: string
-  readonly got: string
+  /** What came, as it came. */
+  readonly given: unknown
 
   constructor(where: string, key: string, expected: string, got: unknown) {
-    const shown = show(got)
-    super(`${where}: ${key}: expected ${expected}, got ${shown}`)
+    super(`${where}: ${key}: expected ${expected}, got ${show(got)}`)
     this.where = where
     this.key = key
     this.expected = expected
-    this.got = shown
+    this.given = got
   }
 }
 

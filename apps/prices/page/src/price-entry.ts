@@ -48,14 +48,16 @@ export const NOTHING_YET: PriceEntry = {
 /** The entry after a message; the same object when the message says nothing new or something older. */
 export function nextEntry(entry: PriceEntry, message: TopicMessage): PriceEntry {
   if (message.type === 'error') return { ...entry, problem: message.problem }
-  const order = compare(message.version, entry.version)
   if (message.type === 'heartbeat') {
-    if (order !== 0) return entry
+    // A topic that never had a value has heartbeats too, without a version.
+    if (message.version === undefined || message.checkedAt === undefined) return entry
+    if (compare(message.version, entry.version) !== 0) return entry
     const checkedAt = Math.max(entry.checkedAt, message.checkedAt)
     const problem = message.stale ? entry.problem : undefined
     if (checkedAt === entry.checkedAt && message.stale === entry.stale && problem === entry.problem) return entry
     return { ...entry, checkedAt, stale: message.stale, problem }
   }
+  const order = compare(message.version, entry.version)
   if (order === undefined || order < 0) return entry
   if (order === 0) {
     // Said again on joining: news only if the upstream has confirmed it since.

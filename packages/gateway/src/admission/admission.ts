@@ -1,10 +1,7 @@
 import type { Level } from '@weir/protocol'
-import type { Call } from '../call.ts'
+import { type Call, LONGEST_ADDRESS } from '../call.ts'
 import { WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
-
-/** Characters of the longest address that is read. */
-export const LONGEST_ADDRESS = 32_768
 
 /** How long clients of a site that is being maintained should wait, in milliseconds. */
 const MAINTAINED_FOR = 30_000

@@ -2,8 +2,16 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type AddressInfo, Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import type { ReadableStream as NodeReadableStream } from 'node:stream/web'
-import { LONGEST_ADDRESS } from '../admission/admission.ts'
-import type { Answer, Call, Connection, ConnectionOwner, Handler, LiveAnswer, WholeAnswer } from '../call.ts'
+import {
+  type Answer,
+  type Call,
+  type Connection,
+  type ConnectionOwner,
+  type Handler,
+  type LiveAnswer,
+  LONGEST_ADDRESS,
+  type WholeAnswer,
+} from '../call.ts'
 import { WeirError } from '../errors.ts'
 import { problemAnswer } from '../transport/problem.ts'
 

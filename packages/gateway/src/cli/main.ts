@@ -1,0 +1,84 @@
+import { parseArgs } from 'node:util'
+import { ConfigError } from '../errors.ts'
+import { GATEWAY_OPTIONS } from '../options.ts'
+import { check } from './check.ts'
+import { doctor } from './doctor.ts'
+import { start } from './start.ts'
+import { type CommandLine, UsageError } from './usage.ts'
+
+/** Gateway options that may be typed, by the table: what takes code can't be. */
+const TYPED = Object.entries(GATEWAY_OPTIONS).filter(([, { kind }]) => kind !== 'any')
+
+const COMMANDS: Readonly<Record<string, { readonly help: string; run(line: CommandLine): Promise<number> }>> = {
+  start: { help: 'serve apps, each on its own port: the first at --port, the next above it', run: start },
+  check: { help: 'read apps and say what is wrong with them', run: check },
+  doctor: { help: 'say what this machine can bear, and whether upstreams can be reached', run: doctor },
+}
+
+const HELP = `weir: the path between one scarce upstream and a hundred thousand clients
+
+  weir COMMAND APP… [options]        an APP is a folder with an app.ts, or a file
+
+${Object.entries(COMMANDS)
+  .map(([name, { help }]) => `  ${name.padEnd(8)} ${help}`)
+  .join('\n')}
+
+  --port N         the first app's port (PORT, or 8080)
+  --host ADDRESS   where to listen (HOST, or 127.0.0.1; 0.0.0.0 for everywhere)
+${TYPED.map(([name, { help }]) => `  --${name.padEnd(14)} ${help}`).join('\n')}
+`
+
+process.exitCode = await main(process.argv.slice(2))
+
+async function main(args: readonly string[]): Promise<number> {
+  try {
+    const { values, positionals } = read(args)
+    const [name, ...apps] = positionals
+    if (values.help === true || name === undefined) {
+      process.stdout.write(HELP)
+      return name === undefined && values.help !== true ? 2 : 0
+    }
+    const command = COMMANDS[name]
+    if (command === undefined) {
+      throw new UsageError(`expected one of the commands ${Object.keys(COMMANDS).join(', ')}, got "${name}"`)
+    }
+    return await command.run({ apps, ...where(values), options: optionsOf(values) })
+  } catch (error) {
+    if (!(error instanceof UsageError || error instanceof ConfigError)) throw error
+    process.stderr.write(`weir: ${error.message}\n`)
+    return error instanceof UsageError ? 2 : 1
+  }
+}
+
+function read(args: readonly string[]): ReturnType<typeof parseArgs> {
+  const typed = TYPED.map(([name]) => [name, { type: 'string' }] as const)
+  const options = {
+    help: { type: 'boolean', short: 'h' },
+    port: { type: 'string' },
+    host: { type: 'string' },
+    ...Object.fromEntries(typed),
+  } as const
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: true })
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error))
+  }
+}
+
+function where(values: Readonly<Record<string, unknown>>): Pick<CommandLine, 'port' | 'host'> {
+  const given = values.port ?? process.env.PORT ?? '8080'
+  const port = Number(given)
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new UsageError(`port: expected a number from 0 to 65535, got ${JSON.stringify(given)}`)
+  }
+  return { port, host: String(values.host ?? process.env.HOST ?? '127.0.0.1') }
+}
+
+function optionsOf(values: Readonly<Record<string, unknown>>): CommandLine['options'] {
+  return Object.fromEntries(
+    TYPED.filter(([name]) => values[name] !== undefined).map(([name, { kind }]) => [
+      name,
+      kind === 'integer' ? Number(values[name]) : values[name],
+    ]),
+  )
+}

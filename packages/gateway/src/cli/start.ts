@@ -1,0 +1,55 @@
+import { createGateway } from '../gateway.ts'
+import { createLog } from '../observe/log.ts'
+import { loadApps } from './load-app.ts'
+import { showStatus } from './status.ts'
+import { type CommandLine, UsageError } from './usage.ts'
+
+/** How long calls under way may take after Ctrl-C, in milliseconds. */
+const DRAIN = 5000
+
+/** Serves apps until told to stop. */
+export async function start({ apps: paths, port, host, options }: CommandLine): Promise<number> {
+  const apps = await loadApps(paths)
+  const gateway = createGateway({ ...options, apps, observe: createLog() })
+  const stopped = stopSignal()
+  try {
+    const urls = await gateway.listen({ port, host })
+    urls.forEach((url, index) => {
+      process.stdout.write(`${apps[index]?.name.padEnd(12)} ${url}\n`)
+    })
+  } catch (error) {
+    await gateway.close(0)
+    throw new UsageError(cannotListen(error, host))
+  }
+  const hide = showStatus(gateway)
+  await stopped
+  hide()
+  process.stdout.write('Draining: live clients are told to come back, calls under way are finished.\n')
+  // A second Ctrl-C ends it at once.
+  process.once('SIGINT', () => process.exit(130))
+  await gateway.close(DRAIN)
+  return 0
+}
+
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    const keepAlive = setInterval(() => {}, 2 ** 30)
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.once(signal, () => {
+        clearInterval(keepAlive)
+        resolve()
+      })
+    }
+  })
+}
+
+function cannotListen(error: unknown, host: string): string {
+  const { code, port } = error as NodeJS.ErrnoException & { port?: number }
+  if (code === 'EADDRINUSE')
+    return `port ${port}: expected a free one, got one that another program listens on; name another with --port`
+  if (code === 'EACCES')
+    return `port ${port}: expected one this user may listen on, got one that needs more rights; name one above 1023`
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
+    return `host: expected an address of this machine, got "${host}"`
+  throw error
+}

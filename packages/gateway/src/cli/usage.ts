@@ -1,0 +1,16 @@
+import type { GatewayOptions } from '../gateway.ts'
+
+/** The command was typed wrong; the message is what is shown. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError'
+}
+
+/** A command line that was read. */
+export interface CommandLine {
+  /** Folders or files, as typed. */
+  readonly apps: readonly string[]
+  /** The first site's port; 0 gives each site a free one. */
+  readonly port: number
+  readonly host: string
+  readonly options: Partial<GatewayOptions>
+}

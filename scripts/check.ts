@@ -1,0 +1,28 @@
+/** `npm run check`: everything that can be known without running a test. Says all that is wrong, not only the first. */
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+
+const ROOT = join(import.meta.dirname, '..')
+
+const CHECKS: readonly (readonly [what: string, script: string, ...args: string[]])[] = [
+  ['types', 'typescript/bin/tsc', '--noEmit'],
+  ['style', '@biomejs/biome/bin/biome', 'check', '--error-on-warnings', '.'],
+  ['unused', 'knip/bin/knip.js'],
+]
+
+const failed = CHECKS.filter(([what, script, ...args]) => {
+  process.stdout.write(`check ${what}\n`)
+  const { status } = spawnSync(process.execPath, [join(ROOT, 'node_modules', script), ...args], {
+    cwd: ROOT,
+    stdio: 'inherit',
+  })
+  return status !== 0
+})
+
+const docs = spawnSync(process.execPath, ['scripts/docs.ts', '--check'], { cwd: ROOT, stdio: 'inherit' })
+if (docs.status !== 0 || failed.length > 0) {
+  process.stderr.write(
+    `Checks that failed: ${[...failed.map(([what]) => what), ...(docs.status === 0 ? [] : ['docs'])].join(', ')}\n`,
+  )
+  process.exitCode = 1
+}

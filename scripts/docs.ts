@@ -1,0 +1,82 @@
+/** Writes the references in docs/ from the tables they describe; with `--check`, says whether they are up to date. */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { ERRORS } from '../packages/gateway/src/errors.ts'
+import * as tables from '../packages/gateway/src/options.ts'
+
+const ROOT = join(import.meta.dirname, '..')
+
+const SECTIONS: readonly (readonly [title: string, table: tables.OptionTable])[] = [
+  ['`createGateway()`, and `weir start --NAME`', tables.GATEWAY_OPTIONS],
+  ['`defineApp()`', tables.APP_OPTIONS],
+  ['`http()`', tables.HTTP_OPTIONS],
+  ['`http()`: each of `limits`', tables.LIMIT_OPTIONS],
+  ['`feed()`', tables.FEED_OPTIONS],
+  ['`feed()`: `load` of many', tables.BATCH_OPTIONS],
+  ['`feed()`: `live`', tables.LIVE_OPTIONS],
+  ['`stream()`', tables.STREAM_OPTIONS],
+]
+
+const pages: Readonly<Record<string, string>> = {
+  'docs/ERRORS.md': errorsPage(),
+  'docs/OPTIONS.md': optionsPage(),
+}
+
+const stale = Object.entries(pages).filter(([path, text]) => read(path) !== text)
+if (process.argv.includes('--check')) {
+  for (const [path] of stale) process.stderr.write(`${path}: expected what "npm run fix" writes, got something else\n`)
+  process.exitCode = stale.length === 0 ? 0 : 1
+} else {
+  mkdirSync(join(ROOT, 'docs'), { recursive: true })
+  for (const [path, text] of stale) writeFileSync(join(ROOT, path), text)
+}
+
+function errorsPage(): string {
+  const rows = Object.entries(ERRORS).map(([code, { status, retry, title }]) =>
+    row([`\`${code}\``, String(status), retry ? 'yes' : 'no', title]),
+  )
+  return page(
+    'Errors',
+    'What clients get when something goes wrong: `application/problem+json` (RFC 9457) with `type`, `title`, `status`, `code`, `detail`, `retry`, and `retryAfter` in seconds where it is known. `retry` says whether the same request may succeed later.',
+    table(['code', 'status', 'retry', 'what it means'], rows),
+  )
+}
+
+function optionsPage(): string {
+  const sections = SECTIONS.map(([title, options]) => {
+    const rows = Object.entries(options).map(([name, option]) =>
+      row([`\`${name}\``, tables.describe(option), fallback(option), option.help]),
+    )
+    return `## ${title}\n\n${table(['option', 'takes', 'default', 'what it does'], rows)}`
+  })
+  return page(
+    'Options',
+    'Durations and sizes are texts with their unit. Unknown names are refused with a suggestion.',
+    sections.join('\n'),
+  )
+}
+
+function fallback({ default: value, optional }: tables.OptionTable[string]): string {
+  if (value !== undefined) return `\`${value}\``
+  return optional === true ? '' : 'required'
+}
+
+function page(title: string, lead: string, body: string): string {
+  return `# ${title}\n\n<!-- Made from the tables in packages/gateway/src by \`npm run fix\`; edit those. -->\n\n${lead}\n\n${body}`
+}
+
+function table(head: readonly string[], rows: readonly string[]): string {
+  return `${row(head)}${row(head.map(() => '---'))}${rows.join('')}`
+}
+
+function row(cells: readonly string[]): string {
+  return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |\n`
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(join(ROOT, path), 'utf8')
+  } catch {
+    return undefined
+  }
+}
