@@ -41,6 +41,8 @@ interface ErrorDetails {
   readonly retryAfter?: number
   /** The status that the upstream answered, where it did. */
   readonly upstreamStatus?: number
+  /** Headers that an answer with this error must have, such as `allow`. */
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 /** An error with a code from the table. `message` is the detail: what was expected and what came. */
@@ -49,12 +51,14 @@ export class WeirError extends Error {
   readonly code: ErrorCode
   readonly retryAfter: number | undefined
   readonly upstreamStatus: number | undefined
+  readonly headers: Readonly<Record<string, string>>
 
   constructor(code: ErrorCode, detail: string, details: ErrorDetails = {}) {
     super(detail, details.cause === undefined ? undefined : { cause: details.cause })
     this.code = code
     this.retryAfter = details.retryAfter
     this.upstreamStatus = details.upstreamStatus
+    this.headers = details.headers ?? {}
   }
 
   get status(): number {

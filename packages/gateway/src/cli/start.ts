@@ -1,8 +1,9 @@
+import { once } from 'node:events'
 import { createGateway } from '../gateway.ts'
 import { createLog } from '../observe/log.ts'
 import { loadApps } from './load-app.ts'
 import { showStatus } from './status.ts'
-import { type CommandLine, UsageError } from './usage.ts'
+import type { CommandLine } from './usage.ts'
 
 /** How long calls under way may take after Ctrl-C, in milliseconds. */
 const DRAIN = 5000
@@ -11,7 +12,6 @@ const DRAIN = 5000
 export async function start({ apps: paths, port, host, options }: CommandLine): Promise<number> {
   const apps = await loadApps(paths)
   const gateway = createGateway({ ...options, apps, observe: createLog() })
-  const stopped = stopSignal()
   try {
     const urls = await gateway.listen({ port, host })
     urls.forEach((url, index) => {
@@ -19,10 +19,11 @@ export async function start({ apps: paths, port, host, options }: CommandLine): 
     })
   } catch (error) {
     await gateway.close(0)
-    throw new UsageError(cannotListen(error, host))
+    process.stderr.write(`weir: ${cannotListen(error, host)}\n`)
+    return 1
   }
   const hide = showStatus(gateway)
-  await stopped
+  await stopSignal()
   hide()
   process.stdout.write('Draining: live clients are told to come back, calls under way are finished.\n')
   // A second Ctrl-C ends it at once.
@@ -31,16 +32,8 @@ export async function start({ apps: paths, port, host, options }: CommandLine): 
   return 0
 }
 
-function stopSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    const keepAlive = setInterval(() => {}, 2 ** 30)
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-      process.once(signal, () => {
-        clearInterval(keepAlive)
-        resolve()
-      })
-    }
-  })
+function stopSignal(): Promise<unknown> {
+  return Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
 }
 
 function cannotListen(error: unknown, host: string): string {

@@ -52,7 +52,13 @@ export function createRoutes(app: string, routes: readonly Route[]): Router {
       if (found === undefined) return undefined
       const { methods } = found.data
       if (!methods.includes(method)) {
-        throw new WeirError('method_not_allowed', `${found.data.path}: expected ${methods.join(' or ')}, got ${method}`)
+        throw new WeirError(
+          'method_not_allowed',
+          `${found.data.path}: expected ${methods.join(' or ')}, got ${method}`,
+          {
+            headers: { allow: methods.join(', ') },
+          },
+        )
       }
       return { route: found.data, parameters: found.params ?? NO_PARAMETERS }
     },

@@ -316,14 +316,13 @@ function refuse(error: Error & { code?: string; rawPacket?: Buffer }, stream: un
 }
 
 function refusal({ code, rawPacket, message }: Error & { code?: string; rawPacket?: Buffer }): WeirError {
-  if (code !== 'HPE_HEADER_OVERFLOW')
+  if (code !== 'HPE_HEADER_OVERFLOW') {
     return new WeirError('bad_request', `expected HTTP/1.1, got something else: ${message}`)
-  // While the request line goes on there is no line break: then it was the address that was too long.
-  if (rawPacket !== undefined && !rawPacket.includes('\r\n')) {
-    return new WeirError(
-      'uri_too_long',
-      `expected an address of at most ${LONGEST_ADDRESS} characters, got more than ${LARGEST_HEAD}`,
-    )
+  }
+  // A line that long can only be the request line; no header we know is.
+  const line = rawPacket?.indexOf('\r\n') ?? 0
+  if (line === -1 || line > LONGEST_ADDRESS) {
+    return new WeirError('uri_too_long', `expected an address of at most ${LONGEST_ADDRESS} characters, got more`)
   }
   return new WeirError('headers_too_large', `expected at most ${LARGEST_HEAD} bytes of headers, got more`)
 }

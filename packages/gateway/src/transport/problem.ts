@@ -3,12 +3,19 @@ import { asWeirError, problemOf } from '../errors.ts'
 
 /** Anything thrown, as the answer that clients get: `application/problem+json` (RFC 9457). */
 export function problemAnswer(thrown: unknown, headers: AnswerHeaders = {}): WholeAnswer {
-  const problem = problemOf(asWeirError(thrown))
+  const error = asWeirError(thrown)
+  const problem = problemOf(error)
   const retry: AnswerHeaders = problem.retryAfter === undefined ? {} : { 'retry-after': String(problem.retryAfter) }
   return {
     kind: 'whole',
     status: problem.status,
-    headers: { 'content-type': 'application/problem+json', 'cache-control': 'no-store', ...retry, ...headers },
+    headers: {
+      'content-type': 'application/problem+json',
+      'cache-control': 'no-store',
+      ...retry,
+      ...error.headers,
+      ...headers,
+    },
     body: JSON.stringify(problem),
   }
 }
