@@ -4,6 +4,7 @@ import { busContract } from './bus.ts'
 import { leasesContract } from './leases.ts'
 import { logsContract } from './logs.ts'
 import { metersContract } from './meters.ts'
+import { metersInTraffic } from './meters-in-traffic.ts'
 import type { Open } from './opened.ts'
 import { valuesContract } from './values.ts'
 
@@ -15,5 +16,6 @@ const open: Open = async () => {
 valuesContract('memory', open)
 leasesContract('memory', open)
 metersContract('memory', open)
+metersInTraffic('memory', open)
 busContract('memory', open)
 logsContract('memory', open)
