@@ -1,5 +1,5 @@
-import type { Grant, Grants, Meter, Want } from '../backend/ports.ts'
-import type { Next, Soon, Stage, UpstreamAnswer, UpstreamRequest } from '../call.ts'
+import type { Grant, Meter } from '../backend/ports.ts'
+import type { Next, Stage, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import type { Clock, Timer } from '../clock.ts'
 import { WeirError } from '../errors.ts'
 import type { Emit, Priority } from '../events.ts'
@@ -32,6 +32,9 @@ interface Waiter {
   fail(error: unknown): void
 }
 
+/** How long after we gave a call up it may still arrive at the upstream, in milliseconds. */
+const STILL_ARRIVING = 250
+
 const CLASSES: readonly Priority[] = ['interactive', 'live', 'background']
 
 /**
@@ -43,7 +46,8 @@ export function createBudget({ upstream, meter, clock, emit, concurrency, keys }
   let running = 0
   let queued = 0
   let timer: Timer | undefined
-  let asking = false
+  let pumping = false
+  let again = false
 
   function best(): Waiter | undefined {
     for (const priority of CLASSES) for (const waiter of queues[priority]) return waiter
@@ -56,21 +60,28 @@ export function createBudget({ upstream, meter, clock, emit, concurrency, keys }
     return true
   }
 
-  /** One question at a time: a second pump would ask for the same waiter twice. */
-  function ask(want: Want): Soon<Grants> {
-    const answer = meter.take([want])
-    if (!(answer instanceof Promise)) return answer
-    asking = true
-    return answer.finally(() => {
-      asking = false
-    })
+  /**
+   * One at a time: two would ask for the same waiter, and start more than there are connections. What happens meanwhile,
+   * such as the end of a call, may change the answer, so it is asked once more.
+   */
+  async function pump(): Promise<void> {
+    again = true
+    if (pumping) return
+    pumping = true
+    try {
+      while (again) {
+        again = false
+        await startWaiting()
+      }
+    } finally {
+      pumping = false
+    }
   }
 
-  async function pump(): Promise<void> {
-    if (asking) return
+  async function startWaiting(): Promise<void> {
     for (let waiter = best(); waiter !== undefined && running < concurrency; waiter = best()) {
       const { priority, cost } = waiter.request
-      const { granted, wait } = await ask({ priority, cost })
+      const { granted, wait } = await meter.take([{ priority, cost }])
       const grant = granted[0]
       if (grant === undefined) {
         timer?.stop()
@@ -111,7 +122,7 @@ export function createBudget({ upstream, meter, clock, emit, concurrency, keys }
           reject(error)
         },
       }
-      const late = clock.after(Math.max(0, request.deadline - since), () => {
+      const refuse = () => {
         if (!leave(waiter)) return
         const retryAfter = 1000
         emit({ type: 'budget.refused', upstream, priority: request.priority, retryAfter })
@@ -122,7 +133,8 @@ export function createBudget({ upstream, meter, clock, emit, concurrency, keys }
             { retryAfter },
           ),
         )
-      })
+      }
+      const late = clock.after(Math.max(0, request.deadline - since), refuse)
       const aborted = () => {
         if (leave(waiter)) waiter.fail(request.signal?.reason)
       }
@@ -133,7 +145,8 @@ export function createBudget({ upstream, meter, clock, emit, concurrency, keys }
       request.signal?.addEventListener('abort', aborted)
       queues[request.priority].add(waiter)
       queued += 1
-      pumpSoon()
+      if (request.deadline <= since) refuse()
+      else pumpSoon()
     })
   }
 
@@ -149,14 +162,25 @@ export function createBudget({ upstream, meter, clock, emit, concurrency, keys }
     stage: (next: Next<UpstreamRequest, Promise<UpstreamAnswer>>) => async (request) => {
       request.signal?.throwIfAborted()
       const grant = await enter(request)
+      let answered = false
+      const settle = () => {
+        meter.settle(grant)
+        pumpSoon()
+      }
       try {
         const answer = await next({ ...request, apiKey: keys[grant.key] })
+        answered = true
         heed(answer, grant)
         return answer
       } finally {
-        meter.settle(grant)
         running -= 1
-        pumpSoon()
+        if (answered) {
+          settle()
+        } else {
+          // It may arrive later than a call that starts one window from now, and then both would be in one window.
+          clock.after(STILL_ARRIVING, settle)
+          pumpSoon()
+        }
       }
     },
     get queued() {

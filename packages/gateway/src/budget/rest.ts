@@ -17,12 +17,20 @@ export function restAfter(headers: Readonly<Record<string, string>>, now: number
 
 function fromRetryAfter(text: string | undefined, now: number): number | undefined {
   if (text === undefined) return undefined
-  if (/^\s*\d+\s*$/.test(text)) return Number(text) * 1000
-  const date = Date.parse(text)
+  const seconds = number(text)
+  if (seconds !== undefined) return seconds * 1000
+  // The three forms of RFC 9110 begin with the day; without asking for it, `-5` and `in 5` would be dates for JavaScript.
+  const trimmed = text.trim()
+  if (!/^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)/.test(trimmed)) return undefined
+  const date = Date.parse(trimmed.endsWith('GMT') ? trimmed : `${trimmed} GMT`)
   return Number.isNaN(date) ? undefined : date - now
 }
 
 function fromReset(text: string | undefined, now: number): number | undefined {
-  if (text === undefined || !/^\s*\d+(\.\d+)?\s*$/.test(text)) return undefined
-  return Number(text) * 1000 - now
+  const seconds = number(text)
+  return seconds === undefined ? undefined : seconds * 1000 - now
+}
+
+function number(text: string | undefined): number | undefined {
+  return text !== undefined && /^\s*\d+(\.\d+)?\s*$/.test(text) ? Number(text) : undefined
 }

@@ -1,7 +1,7 @@
 import type { Clock } from '../../clock.ts'
 import type { Leases } from '../ports.ts'
 
-/** The lowest token that may still write, by topic. */
+/** The token that may write, by topic; 0 when none may. */
 export interface Fences {
   of(name: string): number
 }

@@ -6,11 +6,18 @@ import type { Fences } from './leases.ts'
 
 /** The latest contents in this process's memory, bounded in bytes. What falls out begins a new, larger epoch when it returns. */
 export function memoryValues(clock: Clock, bus: Bus, fences: Fences, bytes: number): Values {
+  // The largest epoch that was lost: one that begins anew must be larger, also in the same millisecond.
+  let lost = 0
   const stored = new LRUCache<string, Stored>({
     maxSize: bytes,
     sizeCalculation: (value) => 200 + (value.json?.byteLength ?? 0),
     perf: { now: () => clock.monotonic() },
+    // Otherwise the cache would remember what time it is until a timer of its own, on the machine's clock, has run.
+    ttlResolution: 0,
     ttlAutopurge: false,
+    dispose: (value, _, reason) => {
+      if (reason !== 'set') lost = Math.max(lost, value.version.epoch)
+    },
   })
 
   return {
@@ -19,12 +26,13 @@ export function memoryValues(clock: Clock, bus: Bus, fences: Fences, bytes: numb
     },
 
     async publish(topic, { token, knownEpoch, hash, content, keep }: Publication) {
-      if (token < fences.of(topic)) return undefined
+      // Only the holder may write: once a later one has given the lease back, nothing else tells that it was there.
+      if (token !== fences.of(topic)) return undefined
       const now = clock.now()
       const before = stored.get(topic)
       let next: Stored
       if (before === undefined || before.version.epoch < knownEpoch) {
-        const version = { epoch: Math.max(now, knownEpoch + 1), sequence: 1 }
+        const version = { epoch: Math.max(now, knownEpoch + 1, lost + 1), sequence: 1 }
         next = { ...content, hash, version, changedAt: now, checkedAt: now }
       } else if (before.hash === hash) {
         next = { ...before, absentFor: content.absentFor, checkedAt: now }

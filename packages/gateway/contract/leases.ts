@@ -1,0 +1,112 @@
+import { describe, expect, test } from 'vitest'
+import type { Leases } from '../src/backend/ports.ts'
+import { type Open, type Opened, withBackend } from './opened.ts'
+
+const NAME = '/prices/SOL'
+const TTL = 1000
+
+/** What every `Leases` does, wherever it keeps them. */
+export function leasesContract(name: string, open: Open): void {
+  describe(`leases: ${name}`, () => {
+    const run = (body: (opened: Opened) => Promise<void>) => withBackend(open, body)
+
+    test(
+      'the first who asks holds it, and another is told for how long',
+      run(async ({ backend: { leases }, advance }) => {
+        await held(leases, 'a')
+        await advance(400)
+        const refused = await leases.acquire(NAME, 'b', TTL, 0)
+        expect(refused.held).toBe(false)
+        const left = refused.held ? Number.NaN : refused.for
+        expect(left).toBeGreaterThan(0)
+        expect(left).toBeLessThanOrEqual(600)
+      }),
+    )
+
+    test(
+      'what was given back is free at once',
+      run(async ({ backend: { leases } }) => {
+        await leases.release(NAME, 'a', await held(leases, 'a'))
+        await held(leases, 'b')
+      }),
+    )
+
+    test(
+      'it is free when its time has passed',
+      run(async ({ backend: { leases }, advance }) => {
+        await held(leases, 'a')
+        await advance(TTL + 1)
+        await held(leases, 'b')
+      }),
+    )
+
+    test(
+      'every token is larger than all before it: taken again, after release, after its time, by another',
+      run(async ({ backend: { leases }, advance }) => {
+        const first = await held(leases, 'a')
+        const again = await held(leases, 'a')
+        await leases.release(NAME, 'a', again)
+        const released = await held(leases, 'b')
+        await advance(TTL + 1)
+        const expired = await held(leases, 'c')
+        const tokens = [first, again, released, expired]
+        expect(tokens).toEqual([...new Set(tokens)].sort((a, b) => a - b))
+      }),
+    )
+
+    test(
+      'a token is larger than the largest that the asker has seen',
+      run(async ({ backend: { leases } }) => {
+        const known = 8_000_000_000_000_000
+        expect(await held(leases, 'a', known)).toBeGreaterThan(known)
+      }),
+    )
+
+    test.each([
+      ['another owner', 'b', 0],
+      ['an earlier token', 'a', -1],
+      ['a later token', 'a', 1],
+    ])('%s can not give it back', (_, owner, offset) =>
+      run(async ({ backend: { leases } }) => {
+        const token = await held(leases, 'a')
+        await leases.release(NAME, owner, token + offset)
+        expect((await leases.acquire(NAME, 'c', TTL, 0)).held).toBe(false)
+      })(),
+    )
+
+    test(
+      'a holder that slept through its time can not give back what another holds now',
+      run(async ({ backend: { leases }, advance }) => {
+        const late = await held(leases, 'a')
+        await advance(TTL + 1)
+        await held(leases, 'b')
+        await leases.release(NAME, 'a', late)
+        expect((await leases.acquire(NAME, 'c', TTL, 0)).held).toBe(false)
+      }),
+    )
+
+    test(
+      'names do not meet',
+      run(async ({ backend: { leases } }) => {
+        await held(leases, 'a')
+        expect((await leases.acquire(`${NAME}/x`, 'b', TTL, 0)).held).toBe(true)
+      }),
+    )
+
+    test(
+      'of many who ask at once one holds it',
+      run(async ({ backend: { leases } }) => {
+        const all = await Promise.all(
+          Array.from({ length: 50 }, (_, index) => leases.acquire(NAME, `n${index}`, TTL, 0)),
+        )
+        expect(all.filter((lease) => lease.held)).toHaveLength(1)
+      }),
+    )
+  })
+}
+
+async function held(leases: Leases, owner: string, known = 0): Promise<number> {
+  const lease = await leases.acquire(NAME, owner, TTL, known)
+  if (!lease.held) throw new Error(`expected the lease for ${owner}, got: held for ${lease.for} ms`)
+  return lease.token
+}

@@ -1,0 +1,232 @@
+import { describe, expect, test } from 'vitest'
+import type { Grant, Meter, MeterLimit, MeterPlan } from '../src/backend/ports.ts'
+import { type Open, type Opened, withBackend } from './opened.ts'
+
+const PER_ACCOUNT: MeterLimit = { limit: 3, window: 1000, by: 'account' }
+const PER_KEY: MeterLimit = { limit: 2, window: 1000, by: 'key' }
+
+/** What every `Meters` does, wherever it counts. Windows are exact: counted from the answer, and never from the clock. */
+export function metersContract(name: string, open: Open): void {
+  describe(`meters: ${name}`, () => {
+    const run = (body: (opened: Opened) => Promise<void>) => withBackend(open, body)
+
+    test(
+      'a whole limit is granted at once, and not one call more',
+      run(async ({ backend }) => {
+        const meter = opened(backend)
+        const { granted, wait } = await meter.take(wants(5))
+        expect(granted).toHaveLength(3)
+        expect(wait).toBeUndefined()
+        expect(new Set(granted.map(({ id }) => id)).size).toBe(3)
+      }),
+    )
+
+    test(
+      'a place comes free one window after its call was over, and not before',
+      run(async ({ backend, advance }) => {
+        const meter = opened(backend)
+        const grants = await take(meter, 3)
+        await advance(400)
+        meter.settle(the(grants[0]))
+        const { wait } = await meter.take(wants(1))
+        expect(wait).toBeGreaterThan(0)
+        expect(wait).toBeLessThanOrEqual(1000)
+        await advance(990)
+        expect(await take(meter, 1)).toHaveLength(0)
+        await advance(15)
+        expect(await take(meter, 2)).toHaveLength(1)
+      }),
+    )
+
+    test(
+      'a call that goes on keeps its place, however long',
+      run(async ({ backend, advance }) => {
+        const meter = opened(backend)
+        await take(meter, 3)
+        await advance(60_000)
+        expect((await meter.take(wants(1))).granted).toHaveLength(0)
+      }),
+    )
+
+    test(
+      'a call that was never started gives its place back at once',
+      run(async ({ backend }) => {
+        const meter = opened(backend)
+        const grants = await take(meter, 3)
+        meter.cancel(the(grants[1]))
+        expect(await take(meter, 2)).toHaveLength(1)
+      }),
+    )
+
+    test(
+      'a closed meter grants nothing until then',
+      run(async ({ backend, advance }) => {
+        const meter = opened(backend)
+        meter.close(5000, undefined)
+        const { granted, wait } = await meter.take(wants(1))
+        expect(granted).toHaveLength(0)
+        expect(wait).toBeGreaterThan(4000)
+        expect(wait).toBeLessThanOrEqual(5000)
+        await advance(4900)
+        expect(await take(meter, 1)).toHaveLength(0)
+        await advance(150)
+        expect(await take(meter, 5)).toHaveLength(3)
+      }),
+    )
+
+    test(
+      'a second close extends the first, and a shorter one does not shorten it',
+      run(async ({ backend, advance }) => {
+        const meter = opened(backend)
+        meter.close(2000, undefined)
+        meter.close(500, undefined)
+        await advance(1900)
+        expect(await take(meter, 1)).toHaveLength(0)
+        meter.close(2000, undefined)
+        await advance(1900)
+        expect(await take(meter, 1)).toHaveLength(0)
+        await advance(150)
+        expect(await take(meter, 1)).toHaveLength(1)
+      }),
+    )
+
+    test(
+      'every one of several windows holds',
+      run(async ({ backend, advance }) => {
+        const meter = opened(backend, {
+          limits: [
+            { limit: 2, window: 100, by: 'account' },
+            { limit: 3, window: 1000, by: 'account' },
+          ],
+        })
+        const first = await take(meter, 5)
+        expect(first).toHaveLength(2)
+        for (const grant of first) meter.settle(grant)
+        await advance(110)
+        const second = await take(meter, 5)
+        expect(second).toHaveLength(1)
+        meter.settle(the(second[0]))
+        await advance(110)
+        const { granted, wait } = await meter.take(wants(1))
+        expect(granted).toHaveLength(0)
+        expect(wait).toBeGreaterThan(600)
+        await advance(800)
+        expect(await take(meter, 5)).toHaveLength(2)
+      }),
+    )
+
+    test(
+      "many keys do not multiply an account's limit",
+      run(async ({ backend }) => {
+        expect(await take(opened(backend, { keys: 4 }), 20)).toHaveLength(3)
+      }),
+    )
+
+    test(
+      'each key has its own limit, and all are spread over the keys in turn',
+      run(async ({ backend }) => {
+        const meter = opened(backend, { limits: [PER_KEY], keys: 3 })
+        const grants = await take(meter, 20)
+        expect(grants).toHaveLength(6)
+        expect([0, 1, 2].map((key) => grants.filter((grant) => grant.key === key).length)).toEqual([2, 2, 2])
+        expect(new Set(grants.slice(0, 3).map(({ key }) => key)).size).toBe(3)
+      }),
+    )
+
+    test(
+      'an account and its keys are counted beside each other',
+      run(async ({ backend }) => {
+        expect(await take(opened(backend, { limits: [PER_ACCOUNT, PER_KEY], keys: 2 }), 20)).toHaveLength(3)
+        const single = backend.meters.open('single', { limits: [PER_ACCOUNT, PER_KEY], keys: 1, past: 'none' })
+        expect(await take(single, 20)).toHaveLength(2)
+      }),
+    )
+
+    test(
+      'a closed key rests while the others work',
+      run(async ({ backend, advance }) => {
+        const meter = opened(backend, { limits: [PER_KEY], keys: 2 })
+        meter.close(5000, 0)
+        expect((await take(meter, 9)).map(({ key }) => key)).toEqual([1, 1])
+        await advance(5050)
+        expect((await take(meter, 9)).map(({ key }) => key)).toEqual([0, 0])
+      }),
+    )
+
+    test(
+      'costs are counted, and a grant gives back what it cost',
+      run(async ({ backend, advance }) => {
+        const meter = opened(backend, { limits: [{ limit: 10, window: 1000, by: 'account' }] })
+        const [large] = await take(meter, 1, 7)
+        expect(await take(meter, 1, 4)).toHaveLength(0)
+        const [small] = await take(meter, 1, 3)
+        meter.settle(the(small))
+        meter.settle(the(large))
+        await advance(1010)
+        expect(await take(meter, 1, 10)).toHaveLength(1)
+      }),
+    )
+
+    test(
+      'wants are granted in their order: a small one does not pass a large one that waits',
+      run(async ({ backend }) => {
+        const meter = opened(backend, { limits: [{ limit: 10, window: 1000, by: 'account' }] })
+        const { granted } = await meter.take([
+          { priority: 'interactive', cost: 6 },
+          { priority: 'interactive', cost: 6 },
+          { priority: 'background', cost: 1 },
+        ])
+        expect(granted.map(({ cost }) => cost)).toEqual([6])
+      }),
+    )
+
+    test(
+      'with an unknown past nothing is granted for one window, and then everything',
+      run(async ({ backend, advance }) => {
+        const meter = opened(backend, { past: 'unknown' })
+        const { granted, wait } = await meter.take(wants(1))
+        expect(granted).toHaveLength(0)
+        expect(wait).toBeGreaterThanOrEqual(1000)
+        expect(wait).toBeLessThanOrEqual(2000)
+        await advance(990)
+        expect(await take(meter, 1)).toHaveLength(0)
+        await advance(1050)
+        expect(await take(meter, 5)).toHaveLength(3)
+      }),
+    )
+
+    test(
+      'without limits everything is granted at once, whatever the past',
+      run(async ({ backend }) => {
+        expect(await take(opened(backend, { limits: [], past: 'unknown' }), 1000)).toHaveLength(1000)
+      }),
+    )
+
+    test(
+      'one upstream has one meter, whoever opens it',
+      run(async ({ backend }) => {
+        await take(opened(backend), 2)
+        expect(await take(opened(backend), 5)).toHaveLength(1)
+        const other = backend.meters.open('other', { limits: [PER_ACCOUNT], keys: 1, past: 'none' })
+        expect(await take(other, 5)).toHaveLength(3)
+      }),
+    )
+  })
+}
+
+function opened({ meters }: Opened['backend'], plan: Partial<MeterPlan> = {}): Meter {
+  return meters.open('upstream', { limits: [PER_ACCOUNT], keys: 1, past: 'none', ...plan })
+}
+
+function wants(count: number, cost = 1) {
+  return Array.from({ length: count }, () => ({ priority: 'interactive', cost }) as const)
+}
+
+async function take(meter: Meter, count: number, cost = 1): Promise<readonly Grant[]> {
+  return (await meter.take(wants(count, cost))).granted
+}
+
+function the(grant: Grant | undefined): Grant {
+  if (grant === undefined) throw new Error('expected a grant, got none')
+  return grant
+}

@@ -1,0 +1,240 @@
+import { compareVersions } from '@weir/protocol'
+import { describe, expect, test } from 'vitest'
+import type { Publication } from '../src/backend/ports.ts'
+import { type Content, hashOf, type Stored } from '../src/entry.ts'
+import { absence, content } from '../test/content.ts'
+import { type Open, type Opened, withBackend } from './opened.ts'
+
+const TOPIC = '/prices/SOL'
+const KEEP = 60_000
+
+/** What every `Values` does, whatever keeps them. */
+export function valuesContract(name: string, open: Open): void {
+  describe(`values: ${name}`, () => {
+    const run = (body: (opened: Opened) => Promise<void>) => withBackend(open, body)
+
+    test(
+      'a topic that nothing was published to has no value',
+      run(async ({ backend }) => {
+        expect(await backend.values.read(TOPIC)).toBeUndefined()
+      }),
+    )
+
+    test(
+      'what was published is read back whole',
+      run(async ({ backend }) => {
+        const published = await publishAs(backend, 'a', content({ price: 1 }))
+        const read = await backend.values.read(TOPIC)
+        expect(read).toEqual(published)
+        expect(read?.json?.toString()).toBe('{"price":1}')
+        expect(read?.reason).toBeUndefined()
+      }),
+    )
+
+    test(
+      'the sequence begins at 1 and moves only when the value does',
+      run(async ({ backend }) => {
+        const sequences: (number | undefined)[] = []
+        for (const value of ['a', 'a', 'b', 'b', 'a']) {
+          sequences.push((await publishAs(backend, 'node', content(value)))?.version.sequence)
+        }
+        expect(sequences).toEqual([1, 1, 2, 2, 3])
+      }),
+    )
+
+    test(
+      'an unchanged value keeps when it changed, and moves when it was checked',
+      run(async ({ backend, advance }) => {
+        const first = await publishAs(backend, 'a', content(1))
+        await advance(700)
+        const second = await publishAs(backend, 'a', content(1))
+        expect(second?.version).toEqual(first?.version)
+        expect(second?.changedAt).toBe(first?.changedAt)
+        expect(second?.checkedAt).toBeGreaterThanOrEqual((first?.checkedAt ?? Number.NaN) + 700)
+        expect(await backend.values.read(TOPIC)).toEqual(second)
+      }),
+    )
+
+    test(
+      'a changed value has changed when it was checked',
+      run(async ({ backend, advance }) => {
+        await publishAs(backend, 'a', content(1))
+        await advance(700)
+        const changed = await publishAs(backend, 'a', content(2))
+        expect(changed?.changedAt).toBe(changed?.checkedAt)
+      }),
+    )
+
+    test(
+      'absence is a version like any other, and a value takes its place',
+      run(async ({ backend }) => {
+        const absent = await publishAs(backend, 'a', absence('not priced', 5000))
+        expect(absent).toMatchObject({ json: undefined, reason: 'not priced', absentFor: 5000 })
+        const value = await publishAs(backend, 'a', content(1))
+        expect(value?.version.sequence).toBe(2)
+        expect(value?.reason).toBeUndefined()
+        expect(value?.absentFor).toBeUndefined()
+        const gone = await publishAs(backend, 'a', absence('delisted', 9000))
+        expect(gone?.version.sequence).toBe(3)
+        expect(await backend.values.read(TOPIC)).toMatchObject({ json: undefined, reason: 'delisted' })
+      }),
+    )
+
+    test(
+      'absence for the same reason is the same version, believed for as long as was said last',
+      run(async ({ backend }) => {
+        const first = await publishAs(backend, 'a', absence('not priced', 5000))
+        const second = await publishAs(backend, 'a', absence('not priced', 60_000))
+        expect(second?.version).toEqual(first?.version)
+        expect(second?.absentFor).toBe(60_000)
+      }),
+    )
+
+    test(
+      'numbers beyond 2^53 and every character pass unharmed',
+      run(async ({ backend }) => {
+        const json = Buffer.from('{"rentEpoch":18446744073709551615,"name":"żółw 🐢 \\u0000"}')
+        await publishAs(backend, 'a', { json, reason: undefined, absentFor: undefined })
+        expect((await backend.values.read(TOPIC))?.json?.equals(json)).toBe(true)
+      }),
+    )
+
+    test(
+      'a late token is refused while another holds the lease, and changes nothing',
+      run(async ({ backend, advance }) => {
+        const late = await token(backend, 'sleeper', 100)
+        await advance(150)
+        const now = await token(backend, 'taker', 10_000)
+        expect(await publish(backend, now, content('new'))).toBeDefined()
+        const before = await backend.values.read(TOPIC)
+        expect(await publish(backend, late, content('old'))).toBeUndefined()
+        expect(await backend.values.read(TOPIC)).toEqual(before)
+      }),
+    )
+
+    test(
+      'a late token is refused also when the later holder has published and given the lease back',
+      run(async ({ backend, advance }) => {
+        const late = await token(backend, 'sleeper', 100)
+        await advance(150)
+        await publishAs(backend, 'taker', content('new'))
+        expect(await publish(backend, late, content('old'))).toBeUndefined()
+        expect((await backend.values.read(TOPIC))?.json?.toString()).toBe('"new"')
+      }),
+    )
+
+    test(
+      'the fence is raised when the lease is taken, not when its holder publishes',
+      run(async ({ backend, advance }) => {
+        const late = await token(backend, 'sleeper', 100)
+        await advance(150)
+        await token(backend, 'taker', 10_000)
+        expect(await publish(backend, late, content('old'))).toBeUndefined()
+        expect(await backend.values.read(TOPIC)).toBeUndefined()
+      }),
+    )
+
+    test(
+      'a refused publication tells nobody',
+      run(async ({ backend, advance }) => {
+        const late = await token(backend, 'sleeper', 100)
+        await advance(150)
+        await token(backend, 'taker', 10_000)
+        const heard: Stored[] = []
+        const stop = backend.bus.subscribe(TOPIC, (message) => heard.push(message))
+        await publish(backend, late, content('old'))
+        await advance(50)
+        stop()
+        expect(heard).toEqual([])
+      }),
+    )
+
+    test(
+      'every publication is told to those who listen, the unchanged ones too',
+      run(async ({ backend, advance }) => {
+        const heard: Stored[] = []
+        const stop = backend.bus.subscribe(TOPIC, (message) => heard.push(message))
+        const sent = [await publishAs(backend, 'a', content(1)), await publishAs(backend, 'a', content(1))]
+        await advance(50)
+        stop()
+        expect(heard).toEqual(sent)
+      }),
+    )
+
+    test(
+      'a value is forgotten when it was not published for as long as it is kept',
+      run(async ({ backend, advance }) => {
+        await publishAs(backend, 'a', content(1))
+        await advance(KEEP - 100)
+        expect(await backend.values.read(TOPIC)).toBeDefined()
+        await advance(200)
+        expect(await backend.values.read(TOPIC)).toBeUndefined()
+      }),
+    )
+
+    test(
+      'a lost past begins a larger epoch, with the same value as with another',
+      run(async ({ backend, advance }) => {
+        const before = await publishAs(backend, 'a', content(1))
+        await advance(KEEP + 100)
+        const after = await publishAs(backend, 'a', content(1))
+        expect(after?.version.epoch).toBeGreaterThan(before?.version.epoch ?? Number.NaN)
+        expect(after?.version.sequence).toBe(1)
+      }),
+    )
+
+    test(
+      'a node that saw a larger epoch than is kept gets a larger one still',
+      run(async ({ backend }) => {
+        const before = await publishAs(backend, 'a', content(1))
+        const known = (before?.version.epoch ?? 0) + 3_600_000
+        const after = await publishAs(backend, 'a', content(1), { knownEpoch: known })
+        expect(after?.version.epoch).toBeGreaterThan(known)
+        const next = await publishAs(backend, 'a', content(2), { knownEpoch: after?.version.epoch ?? 0 })
+        expect(next?.version).toEqual({ epoch: after?.version.epoch, sequence: 2 })
+      }),
+    )
+
+    test(
+      'a lost past whose epoch a node still knows is larger than that, however the clocks stand',
+      run(async ({ backend }) => {
+        const known = Date.UTC(2100, 0, 1)
+        const version = (await publishAs(backend, 'a', content(1), { knownEpoch: known }))?.version
+        expect(version).toBeDefined()
+        expect(compareVersions(version ?? { epoch: 0, sequence: 0 }, { epoch: known, sequence: 1e9 })).toBeGreaterThan(
+          0,
+        )
+      }),
+    )
+
+    test(
+      'topics do not meet',
+      run(async ({ backend }) => {
+        await publishAs(backend, 'a', content(1))
+        expect(await backend.values.read(`${TOPIC}?depth=1`)).toBeUndefined()
+      }),
+    )
+  })
+}
+
+type Ports = Opened['backend']
+
+async function token(backend: Ports, owner: string, ttl: number): Promise<number> {
+  const lease = await backend.leases.acquire(TOPIC, owner, ttl, 0)
+  if (!lease.held) throw new Error(`expected the lease for ${owner}, got: held for ${lease.for} ms`)
+  return lease.token
+}
+
+function publish(backend: Ports, token: number, content: Content, given: Partial<Publication> = {}) {
+  return backend.values.publish(TOPIC, { token, knownEpoch: 0, hash: hashOf(content), content, keep: KEEP, ...given })
+}
+
+/** Takes the lease, publishes, and gives it back, as a flight does. */
+async function publishAs(backend: Ports, owner: string, content: Content, given: Partial<Publication> = {}) {
+  const held = await token(backend, owner, 10_000)
+  try {
+    return await publish(backend, held, content, given)
+  } finally {
+    await backend.leases.release(TOPIC, owner, held)
+  }
+}

@@ -1,0 +1,361 @@
+import { describe, expect, test } from 'vitest'
+import { ManualClock } from '../../test/manual-clock.ts'
+import { request } from '../../test/request.ts'
+import { memoryMeters } from '../backend/memory/meters.ts'
+import type { Meter, MeterPlan } from '../backend/ports.ts'
+import type { UpstreamAnswer, UpstreamRequest } from '../call.ts'
+import type { WeirEvent } from '../events.ts'
+import { type BudgetParts, createBudget } from './budget.ts'
+
+interface Started {
+  readonly request: UpstreamRequest
+  readonly at: number
+  answer(status?: number, headers?: Readonly<Record<string, string>>): void
+  fail(error: Error): void
+}
+
+interface Opening extends Partial<Pick<MeterPlan, 'limits' | 'past'> & Pick<BudgetParts, 'keys' | 'concurrency'>> {
+  readonly wrap?: (meter: Meter) => Meter
+}
+
+function open(given: Opening = {}) {
+  const { limits = [{ limit: 2, window: 1000, by: 'account' }], keys = [], concurrency = 100, past = 'none' } = given
+  const clock = new ManualClock()
+  const start = clock.monotonic()
+  const events: WeirEvent[] = []
+  const started: Started[] = []
+  const counted = memoryMeters(clock).open('jupiter', { limits, keys: Math.max(1, keys.length), past })
+  const meter = given.wrap?.(counted) ?? counted
+  const emit = (event: WeirEvent) => void events.push(event)
+  const budget = createBudget({ upstream: 'jupiter', meter, clock, emit, concurrency, keys })
+  const send = budget.stage((request) => {
+    const { promise, resolve, reject } = Promise.withResolvers<UpstreamAnswer>()
+    const answer: Started['answer'] = (status = 200, headers = {}) =>
+      resolve({ status, headers, body: Buffer.alloc(0) })
+    request.signal?.addEventListener('abort', () => reject(request.signal?.reason))
+    started.push({ request, at: clock.monotonic() - start, answer, fail: reject })
+    return promise
+  })
+  const outcomes: string[] = []
+  /** Sends and notes how it ended; `path` names it. */
+  const ask = (path: string, rest: Partial<UpstreamRequest> = {}) => {
+    send(request({ path, ...rest })).then(
+      () => outcomes.push(`${path} answered`),
+      (error: Error & { code?: string }) => outcomes.push(`${path} ${error.code ?? error.message}`),
+    )
+  }
+  const paths = () => started.map(({ request }) => request.path)
+  return { clock, start, budget, events, started, paths, outcomes, ask }
+}
+
+describe('a budget', () => {
+  test('starts what there is room for at once, and tells how long each waited', async () => {
+    const { clock, ask, paths, budget, events } = open()
+    for (const path of ['a', 'b', 'c']) ask(path)
+    await clock.settle()
+    expect(paths()).toEqual(['a', 'b'])
+    expect(budget).toMatchObject({ queued: 1, running: 2 })
+    expect(events.filter(({ type }) => type === 'budget.started')).toHaveLength(2)
+    expect(events[0]).toMatchObject({ waited: 0, priority: 'interactive' })
+  })
+
+  test('starts the next one window after an answer, without being asked again', async () => {
+    const { clock, ask, started } = open()
+    for (const path of ['a', 'b', 'c']) ask(path)
+    await clock.advance(40)
+    started[0]?.answer()
+    await clock.advance(999)
+    expect(started).toHaveLength(2)
+    await clock.advance(1)
+    expect(started[2]).toMatchObject({ at: 1040, request: { path: 'c' } })
+  })
+
+  test('a better class goes first, also when it came later; inside a class the order is kept', async () => {
+    const { clock, ask, started, paths } = open({ limits: [{ limit: 1, window: 1000, by: 'account' }] })
+    ask('first')
+    ask('background', { priority: 'background' })
+    ask('live 1', { priority: 'live' })
+    ask('live 2', { priority: 'live' })
+    await clock.settle()
+    ask('interactive')
+    for (let i = 0; i < 5; i++) {
+      started[i]?.answer()
+      await clock.advance(1000)
+    }
+    expect(paths()).toEqual(['first', 'interactive', 'live 1', 'live 2', 'background'])
+  })
+
+  test('who can not start before the deadline is refused with over_budget, and takes no place', async () => {
+    const { clock, ask, start, started, outcomes, budget, events } = open()
+    for (const path of ['a', 'b']) ask(path)
+    ask('late', { deadline: start + 300 })
+    ask('patient', { deadline: start + 3000 })
+    await clock.advance(299)
+    expect(outcomes).toEqual([])
+    await clock.advance(1)
+    expect(outcomes).toEqual(['late over_budget'])
+    expect(budget.queued).toBe(1)
+    expect(events).toContainEqual(expect.objectContaining({ type: 'budget.refused', priority: 'interactive' }))
+    started[0]?.answer()
+    await clock.advance(1000)
+    expect(started[2]?.request.path).toBe('patient')
+  })
+
+  test('who comes after the deadline is refused, even when there is room', async () => {
+    const { clock, ask, start, started, outcomes } = open()
+    ask('late', { deadline: start })
+    await clock.settle()
+    expect(outcomes).toEqual(['late over_budget'])
+    expect(started).toEqual([])
+  })
+
+  test('who started in time is not refused for its deadline', async () => {
+    const { clock, ask, start, started, outcomes } = open()
+    ask('a', { deadline: start + 100 })
+    await clock.advance(500)
+    started[0]?.answer()
+    await clock.settle()
+    expect(outcomes).toEqual(['a answered'])
+  })
+
+  test('who leaves the queue fails with the reason, and the next in line moves up', async () => {
+    const { clock, ask, started, paths, outcomes, budget } = open()
+    const controller = new AbortController()
+    for (const path of ['a', 'b']) ask(path)
+    ask('leaver', { signal: controller.signal })
+    ask('next')
+    await clock.settle()
+    controller.abort(new Error('left'))
+    await clock.settle()
+    expect(outcomes).toEqual(['leaver left'])
+    expect(budget.queued).toBe(1)
+    started[0]?.answer()
+    await clock.advance(1000)
+    expect(paths()).toEqual(['a', 'b', 'next'])
+  })
+
+  test('who has left before it came is refused and counted nowhere', async () => {
+    const { clock, ask, started, outcomes, budget } = open()
+    ask('gone', { signal: AbortSignal.abort(new Error('left')) })
+    await clock.settle()
+    expect(outcomes).toEqual(['gone left'])
+    expect(started).toEqual([])
+    expect(budget).toMatchObject({ queued: 0, running: 0 })
+  })
+
+  test('a timer is kept for nobody who is done', async () => {
+    const { clock, ask, started } = open()
+    for (const path of ['a', 'b']) ask(path)
+    await clock.settle()
+    for (const { answer } of started) answer()
+    await clock.settle()
+    expect(clock.timers).toBe(0)
+  })
+
+  test('a herd in one tick keeps within the concurrency', async () => {
+    const { clock, ask, started, budget } = open({ limits: [], concurrency: 3 })
+    for (let i = 0; i < 50; i++) ask(`${i}`)
+    await clock.settle()
+    expect(started).toHaveLength(3)
+    expect(budget).toMatchObject({ queued: 47, running: 3 })
+    started[1]?.answer()
+    await clock.settle()
+    expect(started).toHaveLength(4)
+  })
+
+  test('a failed call makes room for another, as an answered one does', async () => {
+    const { clock, ask, started, outcomes, budget } = open({ limits: [], concurrency: 1 })
+    ask('a')
+    ask('b')
+    await clock.settle()
+    started[0]?.fail(new Error('reset'))
+    await clock.settle()
+    expect(outcomes).toEqual(['a reset'])
+    expect(started[1]?.request.path).toBe('b')
+    expect(budget.running).toBe(1)
+  })
+
+  test('a call that was given up may still be on its way: its place comes free later than one that was answered', async () => {
+    const { clock, ask, started } = open({ limits: [{ limit: 1, window: 1000, by: 'account' }] })
+    const controller = new AbortController()
+    ask('given up', { signal: controller.signal })
+    ask('next')
+    await clock.advance(1)
+    controller.abort(new Error('left'))
+    await clock.advance(1249)
+    expect(started).toHaveLength(1)
+    await clock.advance(1)
+    expect(started[1]?.request.path).toBe('next')
+  })
+
+  test('with an unknown past nothing starts for a window, and then in order', async () => {
+    const { clock, ask, paths } = open({ past: 'unknown' })
+    for (const path of ['a', 'b', 'c']) ask(path)
+    await clock.advance(1000)
+    expect(paths()).toEqual([])
+    await clock.advance(250)
+    expect(paths()).toEqual(['a', 'b'])
+  })
+
+  test('a wall clock that jumps changes nothing', async () => {
+    const { clock, ask, started } = open()
+    for (const path of ['a', 'b', 'c']) ask(path)
+    await clock.settle()
+    started[0]?.answer()
+    clock.jump(10_000)
+    await clock.advance(999)
+    expect(started).toHaveLength(2)
+    clock.jump(-20_000)
+    await clock.advance(1)
+    expect(started).toHaveLength(3)
+  })
+})
+
+describe('a 429', () => {
+  test('closes the budget until the moment the upstream named', async () => {
+    const { clock, ask, started, events, outcomes } = open()
+    ask('a')
+    await clock.settle()
+    started[0]?.answer(429, { 'retry-after': '3' })
+    await clock.settle()
+    ask('b')
+    await clock.advance(2999)
+    expect(outcomes).toEqual(['a answered'])
+    expect(started).toHaveLength(1)
+    await clock.advance(1)
+    expect(started[1]?.request.path).toBe('b')
+    expect(events).toContainEqual({
+      type: 'budget.closed',
+      upstream: 'jupiter',
+      for: 3000,
+      reason: 'the upstream answered 429',
+    })
+  })
+
+  test('a second one extends the rest', async () => {
+    const { clock, ask, started } = open()
+    ask('a')
+    ask('b')
+    await clock.settle()
+    started[0]?.answer(429, { 'retry-after': '2' })
+    await clock.advance(1500)
+    started[1]?.answer(429, { 'retry-after': '2' })
+    await clock.settle()
+    ask('c')
+    await clock.advance(1999)
+    expect(started).toHaveLength(2)
+    await clock.advance(1)
+    expect(started).toHaveLength(3)
+  })
+
+  test('rests the key that was refused while the others go on', async () => {
+    const { clock, ask, started } = open({ keys: ['k0', 'k1'], limits: [] })
+    ask('a')
+    await clock.settle()
+    started[0]?.answer(429, { 'retry-after': '5' })
+    await clock.settle()
+    for (const path of ['b', 'c', 'd']) ask(path)
+    await clock.settle()
+    expect(started.map(({ request }) => request.apiKey)).toEqual(['k0', 'k1', 'k1', 'k1'])
+  })
+})
+
+describe('the keys of a budget', () => {
+  test('take turns', async () => {
+    const { clock, ask, started } = open({ keys: ['k0', 'k1', 'k2'], limits: [] })
+    for (let i = 0; i < 7; i++) ask(`${i}`)
+    await clock.settle()
+    expect(started.map(({ request }) => request.apiKey)).toEqual(['k0', 'k1', 'k2', 'k0', 'k1', 'k2', 'k0'])
+  })
+
+  test('without keys none is set', async () => {
+    const { clock, ask, started } = open()
+    ask('a')
+    await clock.settle()
+    expect(started[0]?.request.apiKey).toBeUndefined()
+  })
+})
+
+describe('a budget whose meter answers later, as a shared one does', () => {
+  /** The memory meter, whose answers leave only when `answered` lets one go. */
+  function openSlow(limit: number, concurrency = 100) {
+    const replies: (() => void)[] = []
+    let most = 0
+    const wrap = (meter: Meter): Meter => ({
+      ...meter,
+      async take(wants) {
+        const { promise, resolve } = Promise.withResolvers<void>()
+        most = Math.max(most, replies.push(resolve))
+        const grants = await meter.take(wants)
+        await promise
+        return grants
+      },
+    })
+    const opened = open({ limits: [{ limit, window: 1000, by: 'account' }], concurrency, wrap })
+    const answered = async () => {
+      replies.shift()?.()
+      await opened.clock.settle()
+    }
+    return { ...opened, answered, most: () => most }
+  }
+
+  test('is asked one question at a time', async () => {
+    const { clock, ask, answered, paths, most } = openSlow(10)
+    for (const path of ['a', 'b', 'c']) ask(path)
+    await clock.settle()
+    for (let i = 0; i < 4; i++) await answered()
+    expect(paths()).toEqual(['a', 'b', 'c'])
+    expect(most()).toBe(1)
+  })
+
+  test('gives a grant to whoever is best when it comes', async () => {
+    const { clock, ask, answered, paths } = openSlow(10)
+    ask('live', { priority: 'live' })
+    await clock.settle()
+    ask('interactive')
+    await answered()
+    expect(paths()).toEqual(['interactive'])
+    await answered()
+    expect(paths()).toEqual(['interactive', 'live'])
+  })
+
+  test('gives a grant back when everybody has left', async () => {
+    const { clock, ask, answered, started, outcomes } = openSlow(1)
+    const controller = new AbortController()
+    ask('a', { signal: controller.signal })
+    await clock.settle()
+    controller.abort(new Error('left'))
+    await answered()
+    expect(started).toEqual([])
+    ask('b')
+    await clock.settle()
+    await answered()
+    expect(outcomes).toEqual(['a left'])
+    expect(started).toHaveLength(1)
+  })
+
+  test('the end of a call while the meter is being asked is not forgotten', async () => {
+    const { clock, ask, answered, started } = openSlow(1)
+    ask('a')
+    await clock.settle()
+    await answered()
+    ask('b')
+    await clock.settle()
+    // `a` ends after the meter has said that only the end of a call can tell, and before that has come back.
+    started[0]?.answer()
+    await clock.settle()
+    await answered()
+    await answered()
+    await clock.advance(1000)
+    await answered()
+    expect(started.map(({ request }) => request.path)).toEqual(['a', 'b'])
+  })
+
+  test('keeps within the concurrency', async () => {
+    const { clock, ask, answered, started } = openSlow(10, 2)
+    for (let i = 0; i < 6; i++) ask(`${i}`)
+    await clock.settle()
+    for (let i = 0; i < 6; i++) await answered()
+    expect(started).toHaveLength(2)
+  })
+})
