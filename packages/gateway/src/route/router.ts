@@ -21,22 +21,29 @@ export interface Match {
 
 /** Which route a call means. */
 export interface Router {
-  /** @throws WeirError `method_not_allowed`; undefined when no route has this path */
+  /** Undefined when no route has this path. @throws WeirError `method_not_allowed`, `not_found` */
   find(call: Call): Match | undefined
 }
+
+/** Addresses that are the gateway's on every site, now and later. */
+const OURS = /^\/weir(\/|$)/
 
 const NO_PARAMETERS: Readonly<Record<string, string>> = Object.freeze({})
 
 /** @throws ConfigError when two routes have one address */
 export function createRoutes(app: string, routes: readonly Route[]): Router {
+  const where = `app ${JSON.stringify(app)}`
   const router = createRouter<Route>()
   const owners = new Map<string, Route>()
   for (const route of routes) {
+    if (OURS.test(route.path) && !route.operator) {
+      throw new ConfigError(where, route.owner, 'an address outside /weir, which the gateway owns', route.path)
+    }
     const shape = route.path.replace(/:[^/]+/g, ':')
     const other = owners.get(shape)
     if (other !== undefined) {
       throw new ConfigError(
-        `app ${JSON.stringify(app)}`,
+        where,
         route.owner,
         `an address of its own, since ${other.owner} has ${other.path}`,
         route.path,
@@ -49,7 +56,11 @@ export function createRoutes(app: string, routes: readonly Route[]): Router {
   return {
     find({ method, path }) {
       const found = findRoute(router, '', path)
-      if (found === undefined) return undefined
+      if (found === undefined) {
+        // Nothing behind the routes may answer for the gateway: an app's own `*` would.
+        if (OURS.test(path)) throw new WeirError('not_found', `${path}: the gateway serves nothing here`)
+        return undefined
+      }
       const { methods } = found.data
       if (!methods.includes(method)) {
         throw new WeirError(

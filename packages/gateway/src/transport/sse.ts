@@ -31,13 +31,16 @@ export interface SseParts {
   readonly level: () => Level
 }
 
-/** Whether a call asks for server-sent events, by `?as=sse` or by `Accept`. */
+/**
+ * Whether a call asks for server-sent events, by `?as=sse` or by `Accept`.
+ *
+ * @throws WeirError `bad_request` when `as` names no form
+ */
 export function wantsEvents(call: Call): boolean {
-  if (call.query !== '') {
-    const as = /(?:^|&)as=([^&]*)/.exec(call.query)?.[1]
-    if (as !== undefined) return as === 'sse'
-  }
-  return call.header('accept')?.includes('text/event-stream') ?? false
+  const as = call.query === '' ? undefined : /(?:^|&)as=([^&]*)/.exec(call.query)?.[1]
+  if (as === undefined) return call.header('accept')?.includes('text/event-stream') ?? false
+  if (as !== 'sse' && as !== 'json') throw new WeirError('bad_request', `as: expected sse or json, got ${show(as)}`)
+  return as === 'sse'
 }
 
 /** The version that a returning client has. @throws WeirError `bad_version` */
