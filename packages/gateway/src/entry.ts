@@ -51,14 +51,11 @@ export class Encoded<Subject> {
   }
 }
 
-/**
- * One version of a topic, on this node: immutable but for `checkedAt`, which moves when the upstream confirms the value
- * unchanged.
- */
+/** One version of a topic, on this node: immutable but for what `confirm` moves. */
 export class Entry {
   readonly topic: string
   readonly key: unknown
-  readonly content: Content
+  content: Content
   readonly version: Version
   readonly hash: string
   readonly changedAt: number
@@ -80,6 +77,15 @@ export class Entry {
     this.checkedAt = stored.checkedAt
     this.confirmedAt = confirmedAt
     this.encoded = new Encoded<Entry>(this)
+  }
+
+  /** The upstream confirmed it unchanged; what it said of how long absence is to be believed holds from now on. */
+  confirm({ checkedAt, absentFor }: Pick<Stored, 'checkedAt' | 'absentFor'>, confirmedAt: number): void {
+    if (absentFor !== this.content.absentFor && confirmedAt >= this.confirmedAt) {
+      this.content = { ...this.content, absentFor }
+    }
+    this.checkedAt = Math.max(this.checkedAt, checkedAt)
+    this.confirmedAt = Math.max(this.confirmedAt, confirmedAt)
   }
 
   get absent(): boolean {

@@ -66,6 +66,7 @@ export function batch({
 
     return (ask) =>
       new Promise<Content>((resolve, reject) => {
+        if (ask.signal?.aborted) return reject(ask.signal.reason)
         const gathering = gatherings.get(ask.priority) ?? { members: [], timer: undefined }
         gathering.members.push({ ask, resolve, reject })
         ask.signal?.addEventListener('abort', () => reject(ask.signal?.reason), { once: true })

@@ -59,24 +59,23 @@ export function createCache({ feed, memory, values, clock, emit, stretch, fresh,
     return entry.confirmedAt + lasts - clock.monotonic()
   }
 
-  function accept(topic: string, key: unknown, stored: Stored): Entry {
+  function keep(topic: string, key: unknown, stored: Stored): Entry {
     const kept = memory.entries.get(topic)
     // What comes from afar may be older than its arrival: its age is counted by the wall clocks, never below zero.
     const confirmedAt = clock.monotonic() - Math.max(0, clock.now() - stored.checkedAt)
     if (kept !== undefined) {
       const order = compareVersions(stored.version, kept.version)
-      if (order < 0) return kept
-      if (order === 0) {
-        kept.checkedAt = Math.max(kept.checkedAt, stored.checkedAt)
-        kept.confirmedAt = Math.max(kept.confirmedAt, confirmedAt)
-        memory.failures.delete(topic)
-        return kept
-      }
+      if (order === 0) kept.confirm(stored, confirmedAt)
+      if (order <= 0) return kept
     }
     const entry = new Entry(topic, key, stored, confirmedAt)
     memory.entries.set(topic, entry)
-    memory.failures.delete(topic)
     return entry
+  }
+
+  function accept(topic: string, key: unknown, stored: Stored): Entry {
+    memory.failures.delete(topic)
+    return keep(topic, key, stored)
   }
 
   const stage: Cache['stage'] = (next) => {
@@ -104,12 +103,12 @@ export function createCache({ feed, memory, values, clock, emit, stretch, fresh,
     async function miss(ask: Ask): Promise<Entry> {
       const stored = await values.read(ask.topic)
       if (stored !== undefined) {
-        const entry = accept(ask.topic, ask.key, stored)
+        const entry = keep(ask.topic, ask.key, stored)
         if (left(entry) > 0) return entry
       }
-      const failure = memory.failures.get(ask.topic)
-      if (failure !== undefined && failure.until > clock.monotonic()) throw failure.error
       try {
+        const failure = memory.failures.get(ask.topic)
+        if (failure !== undefined && failure.until > clock.monotonic()) throw failure.error
         return await fetch(ask)
       } catch (thrown) {
         const entry = memory.entries.get(ask.topic)

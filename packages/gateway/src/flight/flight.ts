@@ -90,13 +90,23 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
           if (taken.waiters > 0) return
           emit({ type: 'flight.aborted', feed })
           // A newcomer must not join a call that is being aborted.
-          flights.delete(ask.topic)
+          if (flights.get(ask.topic) === taken) flights.delete(ask.topic)
           taken.controller.abort(signal.reason)
         }
         if (signal.aborted) return leave()
         signal.addEventListener('abort', leave, { once: true })
+        // First of all: who leaves with the answer in hand is no waiter that leaves.
         const arrived = () => signal.removeEventListener('abort', leave)
-        taken.answer.then(resolve, reject).finally(arrived)
+        taken.answer.then(
+          (stored) => {
+            arrived()
+            resolve(stored)
+          },
+          (error) => {
+            arrived()
+            reject(error)
+          },
+        )
       })
     }
   }

@@ -31,9 +31,7 @@ export function loader(
         }),
     })
     const keys = asks.map((ask) => ask.key)
-    const results = await plan.load(keys, client).catch((thrown: unknown) => {
-      throw failure(plan, thrown)
-    })
+    const results = await load(plan, keys, client)
     if (!Array.isArray(results) || results.length !== asks.length) {
       const got = Array.isArray(results) ? `${results.length} results` : typeof results
       throw new WeirError(
@@ -41,7 +39,16 @@ export function loader(
         `${plan.where}: load: expected ${asks.length} results, one for each key in order, got ${got}`,
       )
     }
-    return Promise.all(results.map((result) => contentOf(plan, result)))
+    // Each for itself: what makes one fail, such as a schema that throws, must not fail the others.
+    return Promise.all(results.map((result) => contentOf(plan, result).catch((thrown) => failure(plan, thrown))))
+  }
+}
+
+async function load(plan: FeedPlan, keys: readonly unknown[], client: unknown): Promise<unknown> {
+  try {
+    return await plan.load(keys, client)
+  } catch (thrown) {
+    throw failure(plan, thrown)
   }
 }
 

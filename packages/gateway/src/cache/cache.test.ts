@@ -1,0 +1,313 @@
+import { describe, expect, test } from 'vitest'
+import { ask } from '../../test/ask.ts'
+import { absence, content, stored } from '../../test/content.ts'
+import { ManualClock } from '../../test/manual-clock.ts'
+import { memoryBackend } from '../backend/memory/backend.ts'
+import type { Ask } from '../call.ts'
+import { type Content, Entry, hashOf, type Stored } from '../entry.ts'
+import { WeirError } from '../errors.ts'
+import { createCache, createMemory } from './cache.ts'
+
+const TOPIC = '/prices/SOL'
+
+interface Asked {
+  readonly ask: Ask
+  answer(content: Content): Promise<void>
+  fail(error: Error): Promise<void>
+}
+
+/** Fresh for 1 s and stale for 5 s more, unless said otherwise. */
+function open({ fresh = 1000, stale = 5000, bytes = 1_000_000 } = {}) {
+  const clock = new ManualClock()
+  const { values, leases } = memoryBackend(clock, 1_000_000)
+  const outcomes: string[] = []
+  const asked: Asked[] = []
+  const level = { stretch: 1 }
+  const memory = createMemory(bytes)
+  const emit = (event: { type: string; outcome?: string }) => {
+    if (event.outcome !== undefined) outcomes.push(event.outcome)
+  }
+  const parts = { feed: 'price', memory, values, clock, emit, stretch: () => level.stretch, fresh, stale }
+  const cache = createCache(parts)
+
+  async function publish(topic: string, made: Content): Promise<Stored> {
+    const lease = await leases.acquire(topic, 'n', 1000, 0)
+    const token = lease.held ? lease.token : Number.NaN
+    const publication = { token, knownEpoch: 0, hash: hashOf(made), content: made, keep: 60_000 }
+    const published = await values.publish(topic, publication)
+    await leases.release(topic, 'n', token)
+    if (published === undefined) throw new Error('expected to hold the lease')
+    return published
+  }
+
+  const read = cache.stage((ask) => {
+    const { promise, resolve, reject } = Promise.withResolvers<Stored>()
+    asked.push({
+      ask,
+      answer: async (made) => {
+        resolve(await publish(ask.topic, made))
+        await clock.settle()
+      },
+      fail: async (error) => {
+        reject(error)
+        await clock.settle()
+      },
+    })
+    return promise
+  })
+
+  /** Reads a topic that the upstream answers with this content. */
+  async function load(made: Content): Promise<Entry> {
+    const entry = read(ask())
+    await clock.settle()
+    await asked.at(-1)?.answer(made)
+    return entry
+  }
+
+  return { clock, cache, read, load, asked, outcomes, level, memory, values, publish, parts }
+}
+
+const away = () => new WeirError('upstream_failed', 'away')
+const codeOf = (error: { code: string }) => error.code
+
+describe('a cache', () => {
+  test('asks for what it does not have, and then answers at once, without a promise', async () => {
+    const { load, read, asked, outcomes } = open()
+    const entry = await load(content({ price: 1 }))
+    expect(entry.value).toEqual({ price: 1 })
+    expect(read(ask())).toBe(entry)
+    expect(asked).toHaveLength(1)
+    expect(outcomes).toEqual(['miss', 'hit'])
+  })
+
+  test('serves what is fresh to the last millisecond, and what is stale while it is fetched anew, once', async () => {
+    const { clock, load, read, asked, outcomes } = open()
+    const entry = await load(content(1))
+    await clock.advance(999)
+    expect(read(ask())).toBe(entry)
+    await clock.advance(1)
+    for (let i = 0; i < 5; i++) expect(read(ask())).toBe(entry)
+    expect(asked).toHaveLength(2)
+    expect(outcomes.slice(1)).toEqual(['hit', 'stale', 'stale', 'stale', 'stale', 'stale'])
+    await asked[1]?.answer(content(2))
+    expect(await read(ask())).toMatchObject({ value: 2, version: { sequence: 2 } })
+  })
+
+  test('fetches anew for nobody in particular: a reader that leaves does not end it', async () => {
+    const { clock, load, read, asked } = open()
+    await load(content(1))
+    await clock.advance(1000)
+    await read(ask({ signal: new AbortController().signal }))
+    expect(asked[1]?.ask).toMatchObject({ signal: undefined, priority: 'live' })
+  })
+
+  test('an unchanged value is fresh again, and the same entry', async () => {
+    const { clock, load, read, asked, cache } = open()
+    const entry = await load(content(1))
+    await clock.advance(1500)
+    void read(ask())
+    await asked[1]?.answer(content(1))
+    expect(read(ask())).toBe(entry)
+    expect(cache.left(entry)).toBe(1000)
+    expect(entry.checkedAt).toBe(clock.now())
+    expect(entry.changedAt).toBe(clock.now() - 1500)
+  })
+
+  test('while the upstream fails, what is stale is served, and asked for again once a second', async () => {
+    const { clock, load, read, asked } = open()
+    const entry = await load(content(1))
+    await clock.advance(1000)
+    void read(ask())
+    await asked[1]?.fail(away())
+    for (let i = 0; i < 5; i++) expect(read(ask())).toBe(entry)
+    expect(asked).toHaveLength(2)
+    await clock.advance(1000)
+    expect(read(ask())).toBe(entry)
+    expect(asked).toHaveLength(3)
+  })
+
+  test('what is stale has an end: then the failure is told', async () => {
+    const { clock, load, read, asked } = open()
+    await load(content(1))
+    await clock.advance(5999)
+    expect(read(ask())).toBeInstanceOf(Entry)
+    await asked[1]?.fail(away())
+    await clock.advance(1001)
+    const refused = Promise.resolve(read(ask())).catch(codeOf)
+    await clock.settle()
+    await asked[2]?.fail(away())
+    expect(await refused).toBe('upstream_failed')
+  })
+
+  test('a failure is shared for a second with those who ask again, and no longer', async () => {
+    const { clock, read, asked } = open()
+    const first = Promise.resolve(read(ask())).catch(codeOf)
+    await clock.settle()
+    await asked[0]?.fail(away())
+    expect(await first).toBe('upstream_failed')
+    await clock.advance(999)
+    expect(await Promise.resolve(read(ask())).catch(codeOf)).toBe('upstream_failed')
+    expect(asked).toHaveLength(1)
+    await clock.advance(1)
+    void read(ask())
+    await clock.settle()
+    expect(asked).toHaveLength(2)
+  })
+
+  test('a reader that left is no failure for the next', async () => {
+    const { clock, read, asked } = open()
+    const controller = new AbortController()
+    const left = Promise.resolve(read(ask({ signal: controller.signal }))).catch((error: Error) => error.message)
+    await clock.settle()
+    controller.abort(new Error('left'))
+    await asked[0]?.fail(new Error('left'))
+    expect(await left).toBe('left')
+    void read(ask())
+    await clock.settle()
+    expect(asked).toHaveLength(2)
+  })
+
+  test('a value that comes ends the failure at once', async () => {
+    const { clock, read, asked, cache, publish } = open()
+    const first = Promise.resolve(read(ask())).catch(codeOf)
+    await clock.settle()
+    await asked[0]?.fail(away())
+    await first
+    cache.accept(TOPIC, {}, await publish(TOPIC, content(1)))
+    expect(read(ask())).toMatchObject({ value: 1 })
+  })
+
+  test('a refresh asks whatever is kept', async () => {
+    const { load, read, asked, outcomes } = open()
+    await load(content(1))
+    const refreshed = read(ask({ refresh: true }))
+    await asked[1]?.answer(content(2))
+    expect((await refreshed).value).toBe(2)
+    expect(outcomes).toEqual(['miss', 'refresh'])
+  })
+
+  test('a value that another node has fetched is not asked for', async () => {
+    const { read, asked, publish } = open()
+    await publish(TOPIC, content('theirs'))
+    expect((await read(ask())).value).toBe('theirs')
+    expect(asked).toHaveLength(0)
+  })
+
+  test("another node's value that is no longer fresh is served while the upstream fails", async () => {
+    const { clock, read, asked, publish, memory } = open()
+    const first = Promise.resolve(read(ask())).catch(codeOf)
+    await clock.settle()
+    await asked[0]?.fail(away())
+    await first
+    await publish(TOPIC, content('theirs'))
+    await clock.advance(1500)
+    memory.failures.set(TOPIC, { error: away(), until: clock.monotonic() + 500 })
+    expect((await read(ask())).value).toBe('theirs')
+    expect(asked).toHaveLength(1)
+  })
+
+  test('at a higher level values are fresh for longer', async () => {
+    const { clock, load, read, level, asked } = open()
+    const entry = await load(content(1))
+    level.stretch = 3
+    await clock.advance(2999)
+    expect(read(ask())).toBe(entry)
+    expect(asked).toHaveLength(1)
+    level.stretch = 1
+    void read(ask())
+    expect(asked).toHaveLength(2)
+  })
+
+  test('a wall clock that jumps changes nothing', async () => {
+    const { clock, load, read, asked } = open()
+    const entry = await load(content(1))
+    clock.jump(3_600_000)
+    await clock.advance(999)
+    expect(read(ask())).toBe(entry)
+    clock.jump(-7_200_000)
+    expect(read(ask())).toBe(entry)
+    expect(asked).toHaveLength(1)
+  })
+})
+
+describe('absence', () => {
+  test('is believed for its own time, not for that of values', async () => {
+    const { clock, load, read, asked } = open()
+    const entry = await load(absence('not priced', 3000))
+    expect(entry).toMatchObject({ absent: true, value: undefined })
+    await clock.advance(2999)
+    expect(read(ask())).toBe(entry)
+    expect(asked).toHaveLength(1)
+    await clock.advance(1)
+    void read(ask())
+    expect(asked).toHaveLength(2)
+  })
+
+  test('that is confirmed for longer is believed for longer', async () => {
+    const { clock, load, read, asked, cache } = open()
+    await load(absence('closed', 1000))
+    await clock.advance(1000)
+    void read(ask())
+    await asked[1]?.answer(absence('closed', 60_000))
+    const entry = await read(ask())
+    expect(cache.left(entry)).toBe(60_000)
+  })
+
+  test('ends at once when a value comes', async () => {
+    const { load, read, cache, publish } = open()
+    await load(absence('not priced', 60_000))
+    cache.accept(TOPIC, {}, await publish(TOPIC, content(1)))
+    expect(read(ask())).toMatchObject({ absent: false, value: 1 })
+  })
+})
+
+describe('what a cache keeps', () => {
+  test('only becomes newer, in whatever order it arrives', async () => {
+    const { cache } = open()
+    const sequences = [2, 1, 4, 3].map((sequence) => {
+      const kept = cache.accept(TOPIC, {}, stored(sequence, { sequence }))
+      return kept.version.sequence
+    })
+    expect(sequences).toEqual([2, 2, 4, 4])
+    expect(cache.accept(TOPIC, {}, stored('x', { version: { epoch: 2, sequence: 1 } })).value).toBe('x')
+    expect(cache.accept(TOPIC, {}, stored('y', { version: { epoch: 1, sequence: 9 } })).value).toBe('x')
+  })
+
+  test('a confirmation that arrives late does not make it older', async () => {
+    const { cache, clock } = open()
+    const entry = cache.accept(TOPIC, {}, stored(1, { checkedAt: clock.now() }))
+    cache.accept(TOPIC, {}, stored(1, { checkedAt: clock.now() - 800 }))
+    expect(cache.left(entry)).toBe(1000)
+  })
+
+  test('what comes from afar is as old as it was there', async () => {
+    const { cache, clock } = open()
+    expect(cache.left(cache.accept(TOPIC, {}, stored(1, { checkedAt: clock.now() - 800 })))).toBe(200)
+    const ahead = cache.accept('/prices/JUP', {}, stored(1, { checkedAt: clock.now() + 5000 }))
+    expect(cache.left(ahead)).toBe(1000)
+  })
+
+  test('is bounded in bytes', async () => {
+    const { cache, memory } = open({ bytes: 100_000 })
+    for (let i = 0; i < 1000; i++) cache.accept(`/prices/${i}`, {}, stored('x'.repeat(1000)))
+    expect(memory.entries.calculatedSize).toBeLessThanOrEqual(100_000)
+    expect(memory.entries.size).toBeGreaterThan(10)
+    expect(cache.kept('/prices/999')).toBeDefined()
+    expect(cache.kept('/prices/0')).toBeUndefined()
+  })
+
+  test('a value larger than all the room is handed on and not kept', async () => {
+    const { cache, memory } = open({ bytes: 10_000 })
+    expect(cache.accept(TOPIC, {}, stored('x'.repeat(20_000))).value).toHaveLength(20_000)
+    expect(memory.entries.size).toBe(0)
+  })
+
+  test('can not be changed by who reads it', async () => {
+    const { load } = open()
+    const { value } = await load(content({ levels: [{ price: 1 }] }))
+    const { levels } = value as { levels: { price: number }[] }
+    expect(() => levels.push({ price: 2 })).toThrow(TypeError)
+    expect(() => Object.assign(levels[0] ?? {}, { price: 2 })).toThrow(TypeError)
+    expect(() => Object.assign(value as object, { levels: [] })).toThrow(TypeError)
+  })
+})

@@ -1,0 +1,246 @@
+import { describe, expect, test } from 'vitest'
+import { ask } from '../../test/ask.ts'
+import { content } from '../../test/content.ts'
+import { ManualClock } from '../../test/manual-clock.ts'
+import { memoryBackend } from '../backend/memory/backend.ts'
+import type { Ask } from '../call.ts'
+import type { Content, Stored } from '../entry.ts'
+import type { WeirEvent } from '../events.ts'
+import { flight } from './flight.ts'
+
+interface Asked {
+  readonly ask: Ask
+  answer(value: unknown): void
+  fail(error: Error): void
+}
+
+function open() {
+  const clock = new ManualClock()
+  const { leases, values } = memoryBackend(clock, 1_000_000)
+  const events: WeirEvent[] = []
+  const asked: Asked[] = []
+  const parts = {
+    feed: 'price',
+    leases,
+    values,
+    clock,
+    emit: (event: WeirEvent) => void events.push(event),
+    keep: 60_000,
+    knownEpoch: () => 0,
+  }
+  const below = (ask: Ask) => {
+    const { promise, resolve, reject } = Promise.withResolvers<Content>()
+    asked.push({ ask, answer: (value) => resolve(content(value)), fail: reject })
+    return promise
+  }
+  const fly = flight({ ...parts, node: 'n1' })(below)
+  const aborts = () => asked.map(({ ask }) => ask.signal?.aborted)
+  return { clock, leases, values, events, asked, aborts, fly, parts, below }
+}
+
+const text = (stored: Stored) => stored.json?.toString()
+const reason = (error: Error) => error.message
+const WAITERS = 10_000
+
+describe('a flight', () => {
+  test('is one call for 10,000 who wait', async () => {
+    const { clock, fly, asked, events } = open()
+    const answers = Array.from({ length: WAITERS }, () => fly(ask({ signal: new AbortController().signal })))
+    await clock.settle()
+    expect(asked).toHaveLength(1)
+    asked[0]?.answer(1)
+    const got = await Promise.all(answers)
+    expect(new Set(got).size).toBe(1)
+    expect(text(got[0] as Stored)).toBe('1')
+    expect(events.at(-1)).toMatchObject({ type: 'flight.joined', waiters: WAITERS })
+  })
+
+  test('fails 10,000 who wait with one call, and with the same error', async () => {
+    const { clock, fly, asked } = open()
+    const answers = Array.from({ length: WAITERS }, () => fly(ask()).catch((error: unknown) => error))
+    await clock.settle()
+    const failure = new Error('away')
+    asked[0]?.fail(failure)
+    expect(new Set(await Promise.all(answers))).toEqual(new Set([failure]))
+    expect(asked).toHaveLength(1)
+  })
+
+  test('is over with its answer: who asks then is a call of its own', async () => {
+    const { clock, fly, asked } = open()
+    const first = fly(ask())
+    await clock.settle()
+    asked[0]?.answer(1)
+    await first
+    const second = fly(ask())
+    await clock.settle()
+    asked[1]?.answer(2)
+    expect(text(await second)).toBe('2')
+  })
+
+  test('is over with its failure too', async () => {
+    const { clock, fly, asked } = open()
+    const first = fly(ask()).catch(reason)
+    await clock.settle()
+    asked[0]?.fail(new Error('away'))
+    expect(await first).toBe('away')
+    void fly(ask())
+    await clock.settle()
+    expect(asked).toHaveLength(2)
+  })
+
+  test('goes on when the first who waits leaves', async () => {
+    const { clock, fly, asked, aborts } = open()
+    const leaver = new AbortController()
+    const left = fly(ask({ signal: leaver.signal })).catch(reason)
+    const stayed = fly(ask({ signal: new AbortController().signal }))
+    await clock.settle()
+    leaver.abort(new Error('left'))
+    expect(await left).toBe('left')
+    expect(aborts()).toEqual([false])
+    asked[0]?.answer(1)
+    expect(text(await stayed)).toBe('1')
+  })
+
+  test('is aborted when the last who waits leaves', async () => {
+    const { clock, fly, aborts, events } = open()
+    const controllers = Array.from({ length: 3 }, () => new AbortController())
+    const answers = controllers.map(({ signal }) => fly(ask({ signal })).catch(reason))
+    await clock.settle()
+    for (const controller of controllers.slice(0, 2)) controller.abort(new Error('left'))
+    expect(aborts()).toEqual([false])
+    controllers[2]?.abort(new Error('left last'))
+    expect(await Promise.all(answers)).toEqual(['left', 'left', 'left last'])
+    expect(aborts()).toEqual([true])
+    expect(events.filter(({ type }) => type === 'flight.aborted')).toHaveLength(1)
+  })
+
+  test('is never aborted while somebody waits who can not leave', async () => {
+    const { clock, fly, asked, aborts } = open()
+    const leaver = new AbortController()
+    const stayed = fly(ask())
+    const left = fly(ask({ signal: leaver.signal })).catch(reason)
+    await clock.settle()
+    leaver.abort(new Error('left'))
+    await left
+    expect(aborts()).toEqual([false])
+    asked[0]?.answer(1)
+    expect(text(await stayed)).toBe('1')
+  })
+
+  test('that is being aborted is joined by nobody: a newcomer gets a call of its own', async () => {
+    const { clock, fly, asked, aborts } = open()
+    const leaver = new AbortController()
+    const left = fly(ask({ signal: leaver.signal })).catch(reason)
+    await clock.settle()
+    leaver.abort(new Error('left'))
+    const newcomer = fly(ask())
+    await clock.settle()
+    expect(aborts()).toEqual([true, false])
+    asked[0]?.fail(new Error('aborted'))
+    await clock.settle()
+    const another = fly(ask())
+    await clock.settle()
+    expect(asked).toHaveLength(2)
+    asked[1]?.answer(1)
+    expect([await left, text(await newcomer), text(await another)]).toEqual(['left', '1', '1'])
+  })
+
+  test('that comes back after it was given up does not write over a later one', async () => {
+    const { clock, fly, asked, values } = open()
+    const leaver = new AbortController()
+    fly(ask({ signal: leaver.signal })).catch(reason)
+    await clock.settle()
+    leaver.abort()
+    const newcomer = fly(ask())
+    await clock.settle()
+    asked[1]?.answer('new')
+    await newcomer
+    asked[0]?.answer('old')
+    await clock.settle()
+    expect(text((await values.read('/prices/SOL')) as Stored)).toBe('"new"')
+  })
+
+  test('who has left before asking fails with the reason', async () => {
+    const { fly } = open()
+    expect(await fly(ask({ signal: AbortSignal.abort(new Error('left')) })).catch(reason)).toBe('left')
+  })
+
+  test('leaving with the answer in hand aborts nothing and ends no other flight', async () => {
+    const { clock, fly, asked, aborts, events } = open()
+    const controller = new AbortController()
+    const next = fly(ask({ signal: controller.signal })).then(() => {
+      // As a connection does that closes once it is answered, while somebody else already asks again.
+      const again = fly(ask())
+      controller.abort()
+      return again
+    })
+    await clock.settle()
+    asked[0]?.answer(1)
+    await clock.settle()
+    void fly(ask())
+    await clock.settle()
+    expect(asked).toHaveLength(2)
+    expect(events.filter(({ type }) => type === 'flight.aborted')).toEqual([])
+    expect(aborts()).toEqual([false, false])
+    asked[1]?.answer(2)
+    expect(text(await next)).toBe('2')
+  })
+
+  test('topics fly apart', async () => {
+    const { clock, fly, asked } = open()
+    void fly(ask({ topic: '/prices/SOL' }))
+    void fly(ask({ topic: '/prices/JUP' }))
+    await clock.settle()
+    expect(asked).toHaveLength(2)
+  })
+
+  test('gives its lease back, answered or failed', async () => {
+    const { clock, fly, asked, leases } = open()
+    for (const end of ['answer', 'fail'] as const) {
+      const answer = fly(ask()).catch(reason)
+      await clock.settle()
+      expect((await leases.acquire('/prices/SOL', 'other', 1, 0)).held).toBe(false)
+      asked.at(-1)?.[end](new Error('over'))
+      await answer
+      const lease = await leases.acquire('/prices/SOL', 'other', 1, 0)
+      expect(lease.held).toBe(true)
+      if (lease.held) await leases.release('/prices/SOL', 'other', lease.token)
+    }
+  })
+})
+
+describe('flights of two nodes', () => {
+  test('while one asks, the other is given what is kept', async () => {
+    const { clock, fly, asked, parts, below } = open()
+    const other = flight({ ...parts, node: 'n2' })(below)
+    const first = fly(ask())
+    await clock.settle()
+    asked[0]?.answer(1)
+    await first
+    void fly(ask())
+    await clock.settle()
+    expect(text(await other(ask()))).toBe('1')
+    expect(asked).toHaveLength(2)
+  })
+
+  test('while one asks for what nobody has, the other is told for how long', async () => {
+    const { clock, fly, parts, below } = open()
+    const deadline = clock.monotonic() + 5000
+    void fly(ask({ deadline }))
+    await clock.settle()
+    const refused = await flight({ ...parts, node: 'n2' })(below)(ask({ deadline })).catch((error: unknown) => error)
+    expect(refused).toMatchObject({ code: 'over_budget', retryAfter: 5000 })
+  })
+
+  test('one that slept through its lease is handed the value of the other', async () => {
+    const { clock, fly, asked, parts, below } = open()
+    const sleeper = fly(ask({ deadline: clock.monotonic() + 1000 }))
+    await clock.advance(1001)
+    const taker = flight({ ...parts, node: 'n2' })(below)(ask())
+    await clock.settle()
+    asked[1]?.answer('new')
+    await taker
+    asked[0]?.answer('old')
+    expect(text(await sleeper)).toBe('"new"')
+  })
+})

@@ -1,0 +1,166 @@
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { ask } from '../../test/ask.ts'
+import type { Ask, UpstreamAnswer, UpstreamRequest } from '../call.ts'
+import { WeirError } from '../errors.ts'
+import { http } from '../upstream/http.ts'
+import { absent, feed } from './feed.ts'
+import { loader } from './load.ts'
+
+const upstream = http({ name: 'jupiter', url: 'http://127.0.0.1:1' })
+const Key = { mint: z.string() }
+const Value = z.object({ price: z.number() })
+
+type Results = Parameters<typeof many>[0]
+
+/** A feed whose loader does this. */
+function many(load: (keys: readonly { mint: string }[]) => unknown) {
+  return feed('/prices/:mint', { name: 'price', key: Key, value: Value, from: upstream, load: { many: load as never } })
+}
+
+const asks = (...mints: string[]): readonly Ask[] => mints.map((mint) => ask({ topic: `/${mint}`, key: { mint } }))
+const unreachable = () => Promise.reject(new Error('the loader should not have asked'))
+
+async function load(results: Results, ...mints: string[]) {
+  const loaded = await loader(many(results).plan, unreachable)(asks(...mints))
+  return loaded.map((one) => (one instanceof WeirError ? one.code : (one as { json?: Buffer }).json?.toString()))
+}
+
+describe('what a loader returns', () => {
+  test('becomes contents, each with its key', async () => {
+    expect(await load(async (keys) => keys.map(({ mint }) => ({ price: mint.length })), 'a', 'bb')).toEqual([
+      '{"price":1}',
+      '{"price":2}',
+    ])
+  })
+
+  test('may be absence, with its reason and its time', async () => {
+    const plan = many(async () => [absent('not priced', { for: '3s' })]).plan
+    expect(await loader(plan, unreachable)(asks('a'))).toEqual([
+      { json: undefined, reason: 'not priced', absentFor: 3000 },
+    ])
+  })
+
+  test('is refused one by one: a poison item does not fail the others', async () => {
+    const results = async () => [
+      { price: 1 },
+      { price: 'poison' },
+      new Error('not this one'),
+      new WeirError('upstream_refused', 'forbidden'),
+      { price: 5 },
+    ]
+    expect(await load(results, 'a', 'b', 'c', 'd', 'e')).toEqual([
+      '{"price":1}',
+      'upstream_invalid',
+      'upstream_failed',
+      'upstream_refused',
+      '{"price":5}',
+    ])
+  })
+
+  test('and can not be JSON, or makes its schema throw, fails alone', async () => {
+    const Odd = z.string().transform((text) => {
+      if (text === 'throw') throw new Error('schema failed')
+      return text === 'bigint' ? 1n : text
+    })
+    const odd = feed('/odd/:mint', {
+      name: 'odd',
+      key: Key,
+      value: Odd,
+      from: upstream,
+      load: { many: async (keys) => keys.map(({ mint }) => mint) },
+    })
+    const loaded = await loader(odd.plan, unreachable)(asks('ok', 'bigint', 'throw'))
+    expect(loaded[0]).toMatchObject({ json: Buffer.from('"ok"') })
+    expect(loaded[1]).toMatchObject({ code: 'upstream_failed' })
+    expect(loaded[2]).toMatchObject({ code: 'upstream_failed' })
+  })
+
+  test.each([
+    ['too few results', async () => [{ price: 1 }], /expected 2 results, one for each key in order, got 1 results/],
+    ['too many results', async () => [1, 2, 3], /got 3 results/],
+    ['an object', async () => ({ a: 1 }), /got object/],
+    ['nothing', async () => undefined, /got undefined/],
+  ])('as %s is refused for all', async (_, results, message) => {
+    const failed = await loader(many(results).plan, unreachable)(asks('a', 'b')).catch((error: unknown) => error)
+    expect(failed).toMatchObject({ code: 'upstream_invalid', message: expect.stringMatching(message) })
+  })
+
+  test('names the part of the value that its schema refuses', async () => {
+    const [refused] = await loader(many(async () => [{ price: 'x' }]).plan, unreachable)(asks('a'))
+    expect(refused).toMatchObject({ message: expect.stringContaining('feed "/prices/:mint": price: ') })
+  })
+})
+
+describe('what a loader throws', () => {
+  test.each([
+    ['later', async () => Promise.reject(new Error('odd answer'))],
+    [
+      'at once',
+      () => {
+        throw new Error('odd answer')
+      },
+    ],
+  ])("%s without a code is the upstream's failure, with its words", async (_, results) => {
+    const failed = await loader(many(results).plan, unreachable)(asks('a')).catch((error: unknown) => error)
+    expect(failed).toMatchObject({ code: 'upstream_failed', message: 'feed "/prices/:mint": odd answer' })
+  })
+
+  test('with a code keeps it', async () => {
+    const limited = new WeirError('upstream_limited', 'slow down', { retryAfter: 5000 })
+    const failed = loader(many(() => Promise.reject(limited)).plan, unreachable)(asks('a'))
+    expect(await failed.catch((error: unknown) => error)).toBe(limited)
+  })
+})
+
+describe('what a loader asks of the upstream', () => {
+  function asking() {
+    const sent: UpstreamRequest[] = []
+    const asked = feed('/prices/:mint', {
+      name: 'price',
+      key: Key,
+      value: Value,
+      from: upstream,
+      load: {
+        many: async (keys, call) => {
+          await call.get('/v3', { query: { ids: keys.map(({ mint }) => mint).join() } })
+          return keys.map(() => ({ price: 1 }))
+        },
+      },
+    })
+    const answer: UpstreamAnswer = {
+      status: 200,
+      headers: { 'content-type': 'application/json' },
+      body: Buffer.from('{}'),
+    }
+    const load = loader(asked.plan, async (request) => {
+      sent.push(request)
+      return answer
+    })
+    return { load, sent }
+  }
+
+  test('has the urgency of those who wait, and the latest of their deadlines', async () => {
+    const { load, sent } = asking()
+    await load([ask({ priority: 'live', deadline: 10, key: { mint: 'a' } }), ask({ deadline: 30, key: { mint: 'b' } })])
+    expect(sent).toMatchObject([{ path: '/v3?ids=a%2Cb', priority: 'live', deadline: 30, cost: 1, apiKey: undefined }])
+  })
+
+  test('is aborted when all who wait have left, and not before', async () => {
+    const { load, sent } = asking()
+    const controllers = [new AbortController(), new AbortController()]
+    await load(controllers.map(({ signal }) => ask({ signal })))
+    controllers[0]?.abort()
+    expect(sent[0]?.signal?.aborted).toBe(false)
+    controllers[1]?.abort()
+    expect(sent[0]?.signal?.aborted).toBe(true)
+  })
+
+  test('is not aborted while one waits who can not leave', async () => {
+    const { load, sent } = asking()
+    const controller = new AbortController()
+    await load([ask({ signal: controller.signal }), ask()])
+    controller.abort()
+    expect(sent[0]?.signal?.aborted).toBe(false)
+  })
+})
