@@ -4,7 +4,7 @@ import { createLevel, type LevelState } from './admission/level.ts'
 import type { App } from './app.ts'
 import { memoryBackend } from './backend/memory/backend.ts'
 import { scopedBackend } from './backend/scoped.ts'
-import { createMemory } from './cache/cache.ts'
+import { createMemory, type Memory } from './cache/cache.ts'
 import type { Handler } from './call.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { ConfigError } from './errors.ts'
@@ -75,20 +75,23 @@ export function createGateway(options: GatewayOptions): Gateway {
   }
   const level = createLevel(emit)
   const backend = memoryBackend(clock, read.memory)
+  const names = options.apps.map(({ name }) => name)
+  const twice = names.find((name, index) => names.indexOf(name) !== index)
+  if (twice !== undefined) throw new ConfigError('gateway', 'apps', 'apps with different names', twice)
   const parts: PipelineParts = { backend, clock, emit, node: randomUUID(), stretch: () => level.stretch }
   const requests = requestPaths(options.apps, parts)
 
   const hubs: Hub[] = []
   const connections = () => hubs.reduce((sum, hub) => sum + hub.connections, 0)
   const admission = createAdmission({ emit, level: () => level.now, connections, most: read.connections })
-  const memory = createMemory(read.memory)
+  const memories: Memory[] = []
   const upstreams = () =>
     [...requests.values()].map(({ upstream, budget }) => ({
       name: upstream.name,
       queued: budget.queued,
       running: budget.running,
     }))
-  const kept = () => memory.entries.size
+  const kept = () => memories.reduce((sum, { entries }) => sum + entries.size, 0)
   const owned = operations({
     metrics,
     clock,
@@ -103,6 +106,9 @@ export function createGateway(options: GatewayOptions): Gateway {
     const scope = scopedBackend(backend, app.name)
     const hub = createHub({ clock, emit, level: () => level.now, heartbeat: read.heartbeat })
     hubs.push(hub)
+    // Each app has a memory of its own: two may use the same addresses, and must not read each other's values.
+    const memory = createMemory(Math.floor(read.memory / options.apps.length))
+    memories.push(memory)
     const feeds = new Map<string, LiveFeed>()
     for (const feed of app.use.filter((part) => part.kind === 'feed')) {
       if (feed.runner !== undefined)
