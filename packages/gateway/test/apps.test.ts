@@ -1,32 +1,13 @@
-import { createServer } from 'node:http'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { createGateway, defineApp, feed, http } from '../src/index.ts'
-
-/** An upstream that answers its own name, for as long as the test. */
-async function upstream(says: string): Promise<{ readonly url: string } & AsyncDisposable> {
-  const server = createServer((_, response) => {
-    response.setHeader('content-type', 'application/json')
-    response.end(JSON.stringify(says))
-  })
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve)
-  })
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('expected a port')
-  return {
-    url: `http://127.0.0.1:${address.port}`,
-    [Symbol.asyncDispose]: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve())
-        server.closeAllConnections()
-      }),
-  }
-}
+import { countingUpstream, json } from './counting-upstream.ts'
 
 test('two apps of one gateway may use the same addresses and never meet', async () => {
-  await using first = await upstream('first')
-  await using second = await upstream('second')
+  await using first = await countingUpstream()
+  await using second = await countingUpstream()
+  first.answer = (_, response) => json(response, 'first')
+  second.answer = (_, response) => json(response, 'second')
   const app = (name: string, url: string) => {
     const names = feed('/names/:id', {
       name: 'names',
