@@ -37,8 +37,29 @@ export interface Channel {
   marked: boolean
   /** Whether anything was said since the last sweep. */
   spoken: boolean
-  /** The last heartbeat made for newcomers, and when, on the monotonic clock. */
-  beat: { readonly at: number; readonly stale: boolean; readonly message: Encoded<Entry | Notice> } | undefined
+  readonly pulse: Pulse
+}
+
+/** That the latest entry still is so. It is put into words when it leaves: what was published in the same tick is in it. */
+class Pulse {
+  readonly channel: Channel
+  /** The last words, and when they were made, on the monotonic clock. */
+  made: { readonly at: number; readonly message: Encoded<Entry | Notice> } | undefined
+
+  constructor(channel: Channel) {
+    this.channel = channel
+  }
+}
+
+/** A listener that came back with a version in hand: it hears that this still holds, or, if not, the latest. */
+class Resumed {
+  readonly channel: Channel
+  readonly known: Version
+
+  constructor(channel: Channel, known: Version) {
+    this.channel = channel
+    this.known = known
+  }
 }
 
 /** Topic to listeners. */
@@ -66,7 +87,7 @@ export interface Hub {
 /** Milliseconds for which newcomers may share a heartbeat: its clock is off by no more. */
 const SHARED_FOR = 500
 
-type Pending = Channel | Encoded<Entry | Notice>
+type Pending = Channel | Pulse | Resumed | Encoded<Entry | Notice>
 
 /** A connection and what it is yet to hear. Its memory grows with its topics, never with messages. */
 export class Listener implements ConnectionOwner {
@@ -119,8 +140,8 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
       const behind = listener.behind
       listener.behind = undefined
       emit({ type: 'hub.caughtUp' })
-      listener.mixed = true
       for (const channel of behind) queue(listener, channel)
+      listener.mixed = true
     },
     closed(listener) {
       if (!listeners.delete(listener)) return
@@ -133,11 +154,16 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
 
   function queue(listener: Listener, item: Pending): void {
     if (listener.behind !== undefined) {
-      if (!(item instanceof Encoded)) listener.behind.add(item)
+      if (item instanceof Resumed) listener.behind.add(item.channel)
+      else if (!(item instanceof Encoded || item instanceof Pulse)) listener.behind.add(item)
       return
     }
     if (listener.mixed && listener.pending.includes(item)) return
     if (listener.pending.push(item) === 1) dirty.push(listener)
+    flushSoon()
+  }
+
+  function flushSoon(): void {
     if (flushing) return
     flushing = true
     clock.soon(flush)
@@ -161,10 +187,19 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     let flowing = true
     let messages = 0
     for (const item of pending) {
-      const bytes = item instanceof Encoded ? item.as(wire) : item.latest?.encoded.as(wire)
-      if (bytes === undefined) continue
-      flowing = connection.write(bytes)
+      const news = newsOf(item, pending)
+      if (news === undefined) continue
+      flowing = connection.write(news.as(wire))
       messages += 1
+    }
+    // Last, so that no heartbeat names a version that its listener has yet to hear.
+    if (messages < pending.length) {
+      for (const item of pending) {
+        const pulse = pulseOf(item)
+        if (pulse === undefined) continue
+        flowing = connection.write(words(pulse).as(wire))
+        messages += 1
+      }
     }
     if (several) connection.uncork()
     pending.length = 0
@@ -189,18 +224,27 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     const { latest } = channel
     if (latest === undefined) return
     listener.mixed = true
-    const has = known !== undefined && compareVersions(latest.version, known) === 0
-    if (!has) queue(listener, channel)
-    if (has || channel.stale || latest.checkedAt !== latest.changedAt) queue(listener, beatOf(channel))
+    if (known !== undefined && compareVersions(latest.version, known) === 0) {
+      queue(listener, new Resumed(channel, known))
+      return
+    }
+    queue(listener, channel)
+    if (channel.stale || latest.checkedAt !== latest.changedAt) queue(listener, channel.pulse)
   }
 
   /** A heartbeat that many newcomers share: a herd that returns is not a thousand encodings. */
-  function beatOf(channel: Channel): Encoded<Entry | Notice> {
+  function words(pulse: Pulse): Encoded<Entry | Notice> {
     const now = clock.monotonic()
-    if (channel.beat === undefined || now - channel.beat.at > SHARED_FOR || channel.beat.stale !== channel.stale) {
-      channel.beat = { at: now, stale: channel.stale, message: new Encoded<Entry | Notice>(heartbeatOf(channel)) }
+    if (pulse.made === undefined || now - pulse.made.at > SHARED_FOR) {
+      pulse.made = { at: now, message: new Encoded<Entry | Notice>(heartbeatOf(pulse.channel)) }
     }
-    return channel.beat.message
+    return pulse.made.message
+  }
+
+  /** Tells all that the channel still is as it is, in new words. */
+  function beat({ pulse }: Channel): void {
+    pulse.made = undefined
+    tell(pulse.channel, pulse)
   }
 
   function heartbeatOf(channel: Channel): Heartbeat {
@@ -215,7 +259,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
 
   function sweep(): void {
     for (const channel of channels.values()) {
-      if (!channel.spoken && channel.listeners.size > 0) notice(channel, heartbeatOf(channel))
+      if (!channel.spoken && channel.listeners.size > 0) beat(channel)
     }
     // Only after all have been asked: a topic's heartbeat must not count as its parent's speaking for this sweep.
     for (const channel of channels.values()) channel.spoken = false
@@ -235,8 +279,11 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
         stale: false,
         marked: false,
         spoken: false,
-        beat: undefined,
+        get pulse() {
+          return pulse
+        },
       }
+      const pulse = new Pulse(channel)
       channels.set(topic, channel)
       return channel
     },
@@ -273,9 +320,12 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
       }
       if (order <= 0) return
       channel.latest = entry
+      channel.pulse.made = undefined
       if (channel.marked) return
       channel.marked = true
       marked.push(channel)
+      // Also when nobody listens: only a flush takes the mark off.
+      flushSoon()
       tell(channel, channel)
     },
 
@@ -284,7 +334,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     setStale(channel, stale) {
       if (channel.stale === stale) return
       channel.stale = stale
-      notice(channel, heartbeatOf(channel))
+      beat(channel)
     },
 
     get connections() {
@@ -293,6 +343,8 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
 
     close(retry) {
       sweeper?.stop()
+      // What waits for its tick goes before the goodbye: after it nothing can be written.
+      flush()
       for (const listener of [...listeners]) {
         const goodbye = listener.wire.encode({ type: 'goodbye', retry: retry() })
         listener.connection.write(goodbye)
@@ -300,4 +352,21 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
       }
     },
   }
+}
+
+function newsOf(item: Pending, pending: readonly Pending[]): Encoded<Entry | Notice> | undefined {
+  if (item instanceof Encoded) return item
+  if (item instanceof Pulse) return undefined
+  if (!(item instanceof Resumed)) return item.latest?.encoded
+  // It changed in the tick in which the listener came: said here, unless it is also told as all are.
+  return holds(item) || pending.includes(item.channel) ? undefined : item.channel.latest?.encoded
+}
+
+function pulseOf(item: Pending): Pulse | undefined {
+  if (item instanceof Pulse) return item
+  return item instanceof Resumed && holds(item) ? item.channel.pulse : undefined
+}
+
+function holds({ channel, known }: Resumed): boolean {
+  return channel.latest !== undefined && compareVersions(channel.latest.version, known) === 0
 }

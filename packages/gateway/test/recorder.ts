@@ -1,0 +1,83 @@
+import { formatVersion, type ServerMessage } from '@weir/protocol'
+import type { Connection, ConnectionOwner } from '../src/call.ts'
+import { Entry } from '../src/entry.ts'
+import type { Wire } from '../src/hub/hub.ts'
+
+/** What the recorder understood of a message. */
+export interface Heard {
+  readonly type: ServerMessage['type']
+  readonly topic?: string
+  readonly version?: string
+  readonly value?: unknown
+  readonly stale?: boolean
+  readonly retry?: number
+}
+
+/** A wire of plain JSON that counts what it encoded. */
+export function jsonWire(): Wire & { readonly encoded: number } {
+  let encoded = 0
+  return {
+    name: 'json',
+    get encoded() {
+      return encoded
+    },
+    encode(subject) {
+      encoded += 1
+      return Buffer.from(JSON.stringify(subject instanceof Entry ? messageOf(subject) : subject))
+    },
+  }
+}
+
+function messageOf({ topic, version, absent, value }: Entry): Heard {
+  return { type: absent ? 'absent' : 'snapshot', topic, version: formatVersion(version), value }
+}
+
+/** A peer that remembers what it was told and, told to be slow, takes no more until it is told to drain. */
+export class Recorder implements Connection {
+  owner: ConnectionOwner | undefined
+  readonly buffers: Uint8Array[] = []
+  /** How often bytes left: what is written between cork and uncork leaves at once. */
+  packets = 0
+  closed = false
+  slow = false
+  #corked = 0
+
+  get heard(): readonly Heard[] {
+    return this.buffers.map((bytes) => JSON.parse(Buffer.from(bytes).toString()))
+  }
+
+  get waiting(): number {
+    return 0
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (this.closed) throw new Error('written to after it was closed')
+    this.buffers.push(bytes)
+    if (this.#corked === 0) this.packets += 1
+    return !this.slow
+  }
+
+  cork(): void {
+    this.#corked += 1
+  }
+
+  uncork(): void {
+    this.#corked -= 1
+    if (this.#corked === 0) this.packets += 1
+  }
+
+  drain(): void {
+    this.slow = false
+    this.owner?.drained()
+  }
+
+  /** The peer vanishes. */
+  leave(): void {
+    this.closed = true
+    this.owner?.closed()
+  }
+
+  close(): void {
+    this.leave()
+  }
+}
