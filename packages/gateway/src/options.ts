@@ -181,13 +181,7 @@ export function readOptions<const Table extends OptionTable>(
   if (!isRecord(given)) throw new ConfigError(where, 'options', 'an object', given)
   for (const name of Object.keys(given)) {
     if (!Object.hasOwn(table, name)) {
-      const near = nearest(name, Object.keys(table))
-      throw new ConfigError(
-        where,
-        name,
-        near === undefined ? `one of ${Object.keys(table).join(', ')}` : `a known option (did you mean "${near}"?)`,
-        name,
-      )
+      throw new ConfigError(where, name, knownOr('option', name, Object.keys(table)), name)
     }
   }
   const read: Record<string, unknown> = {}
@@ -288,6 +282,12 @@ export function describe(option: Option): string {
 
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** What was expected in place of an unknown name: the known one that is meant, or all there are. */
+export function knownOr(what: string, name: string, known: readonly string[]): string {
+  const near = nearest(name, known)
+  return near === undefined ? `one of ${known.join(', ')}` : `a known ${what} (did you mean "${near}"?)`
 }
 
 /** The known name that is at most two slips away, if any. */
