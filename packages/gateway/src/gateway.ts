@@ -3,6 +3,7 @@ import { createAdmission } from './admission/admission.ts'
 import { createLevel } from './admission/level.ts'
 import { memoryBackend } from './backend/memory/backend.ts'
 import { systemClock } from './clock.ts'
+import { ConfigError } from './errors.ts'
 import type { Emit } from './events.ts'
 import type { Gateway, GatewayOptions } from './gateway-api.ts'
 import { createMetrics } from './observe/metrics.ts'
@@ -22,6 +23,8 @@ import { openUpstreams } from './upstreams.ts'
 export function createGateway(options: GatewayOptions): Gateway {
   const { heartbeat, memory, connections: most } = readOptions('gateway', GATEWAY_OPTIONS, options)
   const { apps, clock = systemClock, observe } = options
+  const twice = apps.find(({ name }, index) => apps.findIndex((app) => app.name === name) !== index)
+  if (twice !== undefined) throw new ConfigError('gateway', 'apps', 'apps with different names', twice.name)
   const metrics = createMetrics()
   const emit: Emit = (event) => {
     metrics.observe(event)
