@@ -66,6 +66,11 @@ export const HTTP_OPTIONS = {
     default: 'unknown',
     help: '`unknown`: the budget stays shut for one window at start, since calls may have been made before. `none`: nobody made any.',
   },
+  pace: {
+    kind: 'boolean',
+    default: false,
+    help: 'Spreads starts evenly over each window instead of sending a whole limit at once.',
+  },
   concurrency: {
     kind: 'integer',
     default: 10,
