@@ -81,7 +81,7 @@ const journeys: fc.Arbitrary<readonly Journey[]> = fc.array(
     work: fc.integer({ min: 0, max: 20 }),
     back: travelTime,
   }),
-  { minLength: 1, maxLength: 50 },
+  { minLength: 1, maxLength: 50, size: 'max' },
 )
 
 /** Sends all calls through the meter, in the order in which they are wanted, until the last was answered. */

@@ -261,7 +261,8 @@ function withUnit(
   expected: string,
 ): number {
   const match = typeof value === 'string' ? /^(\d+(?:\.\d+)?)([a-z]+)$/.exec(value) : null
-  const unit = units[match?.[2] ?? '']
+  const name = match?.[2] ?? ''
+  const unit = Object.hasOwn(units, name) ? units[name] : undefined
   if (match === null || unit === undefined) throw new ConfigError(where, key, expected, value)
   return Number(match[1]) * unit
 }

@@ -65,6 +65,7 @@ export function createPool({ upstream, url, connections, timeout, maxAnswer, clo
 
   return {
     async send(request) {
+      request.signal?.throwIfAborted()
       const started = clock.monotonic()
       // One controller for both ends of a call: its time is up, or nobody waits for it any more.
       const controller = new AbortController()

@@ -80,7 +80,7 @@ export function keyReader(where: string, path: string, schemas: unknown): KeyRea
   function read(raw: Readonly<Record<string, unknown>>): ReadKey {
     const key: Record<string, unknown> = {}
     for (const [name, schema] of Object.entries(parts)) {
-      const value = raw[name]
+      const value = normal(name, raw[name])
       if (typeof value === 'string' && value.length > LONGEST_PART) {
         throw new WeirError('bad_key', `${name}: expected at most ${LONGEST_PART} characters, got ${value.length}`)
       }
@@ -117,9 +117,16 @@ export function keyReader(where: string, path: string, schemas: unknown): KeyRea
   }
 }
 
+/** One form for all writings of a character: the same key must not be two topics. */
+function normal(name: string, value: unknown): unknown {
+  if (typeof value !== 'string') return value
+  if (!value.isWellFormed()) throw new WeirError('bad_key', `${name}: expected whole characters, got ${show(value)}`)
+  return value.normalize('NFC')
+}
+
 function decoded(name: string, text: string): string {
   try {
-    return decodeURIComponent(text).normalize('NFC')
+    return decodeURIComponent(text)
   } catch {
     throw new WeirError('bad_key', `${name}: expected percent-encoded UTF-8, got ${show(text)}`)
   }

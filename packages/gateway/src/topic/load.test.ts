@@ -1,12 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { ask } from '../../test/ask.ts'
+import { ManualClock } from '../../test/manual-clock.ts'
 import type { Ask, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import { WeirError } from '../errors.ts'
 import { http } from '../upstream/http.ts'
 import { absent, feed } from './feed.ts'
 import { loader } from './load.ts'
 
+const clock = new ManualClock()
 const upstream = http({ name: 'jupiter', url: 'http://127.0.0.1:1' })
 const Key = { mint: z.string() }
 const Value = z.object({ price: z.number() })
@@ -22,7 +24,7 @@ const asks = (...mints: string[]): readonly Ask[] => mints.map((mint) => ask({ t
 const unreachable = () => Promise.reject(new Error('the loader should not have asked'))
 
 async function load(results: Results, ...mints: string[]) {
-  const loaded = await loader(many(results).plan, unreachable)(asks(...mints))
+  const loaded = await loader(many(results).plan, unreachable, clock)(asks(...mints))
   return loaded.map((one) => (one instanceof WeirError ? one.code : (one as { json?: Buffer }).json?.toString()))
 }
 
@@ -36,7 +38,7 @@ describe('what a loader returns', () => {
 
   test('may be absence, with its reason and its time', async () => {
     const plan = many(async () => [absent('not priced', { for: '3s' })]).plan
-    expect(await loader(plan, unreachable)(asks('a'))).toEqual([
+    expect(await loader(plan, unreachable, clock)(asks('a'))).toEqual([
       { json: undefined, reason: 'not priced', absentFor: 3000 },
     ])
   })
@@ -70,7 +72,7 @@ describe('what a loader returns', () => {
       from: upstream,
       load: { many: async (keys) => keys.map(({ mint }) => mint) },
     })
-    const loaded = await loader(odd.plan, unreachable)(asks('ok', 'bigint', 'throw'))
+    const loaded = await loader(odd.plan, unreachable, clock)(asks('ok', 'bigint', 'throw'))
     expect(loaded[0]).toMatchObject({ json: Buffer.from('"ok"') })
     expect(loaded[1]).toMatchObject({ code: 'upstream_failed' })
     expect(loaded[2]).toMatchObject({ code: 'upstream_failed' })
@@ -82,12 +84,12 @@ describe('what a loader returns', () => {
     ['an object', async () => ({ a: 1 }), /got object/],
     ['nothing', async () => undefined, /got undefined/],
   ])('as %s is refused for all', async (_, results, message) => {
-    const failed = await loader(many(results).plan, unreachable)(asks('a', 'b')).catch((error: unknown) => error)
+    const failed = await loader(many(results).plan, unreachable, clock)(asks('a', 'b')).catch((error: unknown) => error)
     expect(failed).toMatchObject({ code: 'upstream_invalid', message: expect.stringMatching(message) })
   })
 
   test('names the part of the value that its schema refuses', async () => {
-    const [refused] = await loader(many(async () => [{ price: 'x' }]).plan, unreachable)(asks('a'))
+    const [refused] = await loader(many(async () => [{ price: 'x' }]).plan, unreachable, clock)(asks('a'))
     expect(refused).toMatchObject({ message: expect.stringContaining('feed "/prices/:mint": price: ') })
   })
 })
@@ -102,13 +104,13 @@ describe('what a loader throws', () => {
       },
     ],
   ])("%s without a code is the upstream's failure, with its words", async (_, results) => {
-    const failed = await loader(many(results).plan, unreachable)(asks('a')).catch((error: unknown) => error)
+    const failed = await loader(many(results).plan, unreachable, clock)(asks('a')).catch((error: unknown) => error)
     expect(failed).toMatchObject({ code: 'upstream_failed', message: 'feed "/prices/:mint": odd answer' })
   })
 
   test('with a code keeps it', async () => {
     const limited = new WeirError('upstream_limited', 'slow down', { retryAfter: 5000 })
-    const failed = loader(many(() => Promise.reject(limited)).plan, unreachable)(asks('a'))
+    const failed = loader(many(() => Promise.reject(limited)).plan, unreachable, clock)(asks('a'))
     expect(await failed.catch((error: unknown) => error)).toBe(limited)
   })
 })
@@ -133,10 +135,14 @@ describe('what a loader asks of the upstream', () => {
       headers: { 'content-type': 'application/json' },
       body: Buffer.from('{}'),
     }
-    const load = loader(asked.plan, async (request) => {
-      sent.push(request)
-      return answer
-    })
+    const load = loader(
+      asked.plan,
+      async (request) => {
+        sent.push(request)
+        return answer
+      },
+      clock,
+    )
     return { load, sent }
   }
 
@@ -162,5 +168,28 @@ describe('what a loader asks of the upstream', () => {
     await load([ask({ signal: controller.signal }), ask()])
     controller.abort()
     expect(sent[0]?.signal?.aborted).toBe(false)
+  })
+})
+
+describe('a loader that never ends', () => {
+  test('is given up, and its signal aborted, a second after the deadline of those who wait', async () => {
+    const { plan } = many(() => new Promise(() => {}))
+    const signals: AbortSignal[] = []
+    const watching = {
+      ...plan,
+      load: (keys: readonly unknown[], call: unknown) => {
+        signals.push((call as { signal: AbortSignal }).signal)
+        return plan.load(keys, call)
+      },
+    }
+    const outcomes: unknown[] = []
+    const deadline = clock.monotonic() + 5000
+    loader(watching, unreachable, clock)([ask({ deadline })]).catch((error: unknown) => outcomes.push(error))
+    await clock.advance(5999)
+    expect(outcomes).toEqual([])
+    await clock.advance(1)
+    expect(outcomes).toMatchObject([{ code: 'upstream_timeout' }])
+    expect(signals[0]?.aborted).toBe(true)
+    expect(clock.timers).toBe(0)
   })
 })

@@ -1,9 +1,13 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Ask, Next, UpstreamAnswer, UpstreamRequest } from '../call.ts'
+import type { Clock } from '../clock.ts'
 import type { Content } from '../entry.ts'
 import { asWeirError, WeirError } from '../errors.ts'
 import { isRecord } from '../options.ts'
 import type { FeedPlan } from './feed.ts'
+
+/** How long beyond the deadline of those who wait a loader is waited for: the stages below it come first, with better words. */
+const GRACE = 1000
 
 /**
  * The end of the read path of values: runs a feed's loader for some keys and makes each result a content, or an Error.
@@ -12,11 +16,14 @@ import type { FeedPlan } from './feed.ts'
 export function loader(
   plan: FeedPlan,
   send: Next<UpstreamRequest, Promise<UpstreamAnswer>>,
+  clock: Clock,
 ): Next<readonly Ask[], Promise<readonly (Content | Error)[]>> {
   return async (asks) => {
     const [first] = asks
     if (first === undefined) return []
-    const signal = allGone(asks)
+    const controller = allGone(asks)
+    const { signal } = controller
+    const deadline = Math.max(...asks.map((ask) => ask.deadline))
     const client = plan.upstream.client({
       signal,
       send: (request) =>
@@ -25,13 +32,23 @@ export function loader(
           signal,
           priority: first.priority,
           client: first.client,
-          deadline: Math.max(...asks.map((ask) => ask.deadline)),
+          deadline,
           cost: 1,
           apiKey: undefined,
         }),
     })
     const keys = asks.map((ask) => ask.key)
-    const results = await load(plan, keys, client)
+    // A loader may wait for more than `call`, and one that never ends would hold its keys for ever.
+    const { promise: late, reject } = Promise.withResolvers<never>()
+    const timer = clock.after(deadline + GRACE - clock.monotonic(), () => {
+      const error = new WeirError(
+        'upstream_timeout',
+        `${plan.where}: load: expected an end before the deadline, got none`,
+      )
+      controller.abort(error)
+      reject(error)
+    })
+    const results = await Promise.race([load(plan, keys, client), late]).finally(() => timer.stop())
     if (!Array.isArray(results) || results.length !== asks.length) {
       const got = Array.isArray(results) ? `${results.length} results` : typeof results
       throw new WeirError(
@@ -85,7 +102,7 @@ function failure(plan: FeedPlan, thrown: unknown): WeirError {
 }
 
 /** Aborted when all who asked are gone. */
-function allGone(asks: readonly Ask[]): AbortSignal {
+function allGone(asks: readonly Ask[]): AbortController {
   const controller = new AbortController()
   let left = asks.length
   const gone = () => {
@@ -96,5 +113,5 @@ function allGone(asks: readonly Ask[]): AbortSignal {
     if (signal?.aborted === true) gone()
     else signal?.addEventListener('abort', gone, { once: true })
   }
-  return controller.signal
+  return controller
 }

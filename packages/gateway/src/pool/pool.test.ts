@@ -1,0 +1,159 @@
+import { once } from 'node:events'
+import { createServer, type RequestListener, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { describe, expect, test } from 'vitest'
+import { request } from '../../test/request.ts'
+import type { UpstreamRequest } from '../call.ts'
+import { systemClock } from '../clock.ts'
+import type { WeirEvent } from '../events.ts'
+import { createPool, type PoolParts } from './pool.ts'
+
+/** A pool to a real server that answers like this. */
+async function open(answer: RequestListener, given: Partial<PoolParts> = {}) {
+  const server: Server = createServer(answer)
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const events: WeirEvent[] = []
+  const emit = (event: WeirEvent) => void events.push(event)
+  const parts = { upstream: 'jupiter', url: origin, connections: 2, timeout: 5000, maxAnswer: 1000, clock: systemClock }
+  const pool = createPool({ ...parts, emit, ...given, ...(given.url === undefined ? {} : { url: origin + given.url }) })
+  const send = (given: Partial<UpstreamRequest> = {}) => pool.send(request(given))
+  const failure = (given: Partial<UpstreamRequest> = {}) =>
+    send(given).then(
+      () => undefined,
+      (error: unknown) => error,
+    )
+  return {
+    server,
+    events,
+    send,
+    failure,
+    async [Symbol.asyncDispose]() {
+      await pool.close()
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
+
+describe('a pool', () => {
+  test('sends method, path, headers and body, and hands back status, headers and body', async () => {
+    await using opened = await open(async (incoming, response) => {
+      const chunks: Buffer[] = []
+      for await (const chunk of incoming) chunks.push(chunk)
+      const said = [incoming.method, incoming.url, incoming.headers['x-a'], Buffer.concat(chunks).toString()]
+      response.writeHead(201, { 'x-b': 'c', 'set-cookie': ['d=1', 'e=2'] }).end(said.join(' '))
+    })
+    const answer = await opened.send({ method: 'POST', path: '/p?q=1', headers: { 'x-a': 'b' }, body: 'whole' })
+    expect(answer).toMatchObject({ status: 201, headers: { 'x-b': 'c', 'set-cookie': 'd=1, e=2' } })
+    expect(answer.body.toString()).toBe('POST /p?q=1 b whole')
+    expect(opened.events).toMatchObject([{ type: 'pool.answered', upstream: 'jupiter', status: 201, bytes: 19 }])
+  })
+
+  test.each(['/v1', '/v1/'])("puts the path of the upstream's address, %s, before that of the call", async (url) => {
+    await using opened = await open((incoming, response) => response.end(incoming.url), { url })
+    expect((await opened.send({ path: '/price' })).body.toString()).toBe('/v1/price')
+  })
+
+  test('hands back an error status as an answer', async () => {
+    await using opened = await open((_, response) => response.writeHead(503).end('away'))
+    expect((await opened.send()).status).toBe(503)
+  })
+
+  test('gives up a call that takes longer than its time: headers that do not come', async () => {
+    await using opened = await open(() => {}, { timeout: 60 })
+    expect(await opened.failure()).toMatchObject({
+      code: 'upstream_timeout',
+      message: 'jupiter: no whole answer in 60 ms',
+    })
+    expect(opened.events).toMatchObject([{ type: 'pool.failed', code: 'upstream_timeout' }])
+  })
+
+  test('gives up a call that takes longer than its time: a body that trickles', async () => {
+    await using opened = await open(
+      (_, response) => {
+        const trickle = setInterval(() => response.write('x'), 10)
+        response.on('close', () => clearInterval(trickle))
+      },
+      { timeout: 80 },
+    )
+    expect(await opened.failure()).toMatchObject({ code: 'upstream_timeout' })
+  })
+
+  test('gives up at the deadline of those who wait, when that is earlier', async () => {
+    await using opened = await open(() => {})
+    expect(await opened.failure({ deadline: systemClock.monotonic() + 50 })).toMatchObject({ code: 'upstream_timeout' })
+  })
+
+  test('takes no answer larger than the largest, and does not read on', async () => {
+    await using opened = await open((_, response) => {
+      // Without end: only our hanging up stops it.
+      const more = () => {
+        if (!response.destroyed && response.write(Buffer.alloc(600))) setImmediate(more)
+      }
+      response.on('drain', more)
+      more()
+    })
+    const closed = once(opened.server, 'connection').then(([socket]) => once(socket, 'close'))
+    expect(await opened.failure()).toMatchObject({
+      code: 'upstream_invalid',
+      message: 'jupiter: expected an answer of at most 1000 bytes, got more',
+    })
+    await closed
+  })
+
+  test('takes an answer of exactly the largest size', async () => {
+    await using opened = await open((_, response) => response.end(Buffer.alloc(1000)))
+    expect((await opened.send()).body).toHaveLength(1000)
+  })
+
+  test('hangs up when nobody waits any more: the abort reaches the socket', async () => {
+    const { promise: arrived, resolve } = Promise.withResolvers<void>()
+    await using opened = await open(() => resolve())
+    const closed = once(opened.server, 'connection').then(([socket]) => once(socket, 'close'))
+    const controller = new AbortController()
+    const failure = opened.failure({ signal: controller.signal })
+    await arrived
+    controller.abort(new Error('left'))
+    expect(await failure).toMatchObject({ message: 'left' })
+    await closed
+    expect(opened.events).toEqual([])
+  })
+
+  test('does not send what nobody waits for', async () => {
+    let calls = 0
+    await using opened = await open((_, response) => {
+      calls += 1
+      response.end()
+    })
+    expect(await opened.failure({ signal: AbortSignal.abort(new Error('left')) })).toMatchObject({ message: 'left' })
+    await opened.send()
+    expect(calls).toBe(1)
+  })
+
+  test('says that a connection failed', async () => {
+    const opened = await open(() => {})
+    await using _ = opened
+    await new Promise((resolve) => opened.server.close(resolve))
+    expect(await opened.failure()).toMatchObject({
+      code: 'upstream_failed',
+      message: expect.stringMatching(/^jupiter: .*ECONNREFUSED/),
+    })
+    expect(opened.events).toMatchObject([{ type: 'pool.failed', code: 'upstream_failed' }])
+  })
+
+  test('says that the upstream hung up', async () => {
+    await using opened = await open((incoming) => incoming.socket.destroy())
+    expect(await opened.failure()).toMatchObject({ code: 'upstream_failed' })
+  })
+
+  test('closed does not leave a call hanging', async () => {
+    const { promise: arrived, resolve } = Promise.withResolvers<void>()
+    const opened = await open(() => resolve())
+    const failure = opened.failure()
+    await arrived
+    await opened[Symbol.asyncDispose]()
+    expect(await failure).toMatchObject({ code: 'upstream_failed' })
+  })
+})
