@@ -74,15 +74,6 @@ export function weir(args: readonly string[], environment: Readonly<Record<strin
   return run(['packages/gateway/bin/weir.js', ...args], environment)
 }
 
-/** The simulator of Jupiter, strict, with one key. */
-export async function simulatedJupiter(
-  ...args: readonly string[]
-): Promise<Running & { readonly url: string; readonly environment: Readonly<Record<string, string>> }> {
-  const running = run(['packages/simulators/src/main.ts', 'jupiter', '--strict', '--key', 'jup_test=weir', ...args])
-  const [, url = ''] = await running.says(/"url":"([^"]+)"/)
-  return Object.assign(running, { url, environment: { JUPITER_URL: url, JUPITER_API_KEYS: 'jup_test' } })
-}
-
 function heard(
   child: ChildProcess,
   pattern: RegExp,
