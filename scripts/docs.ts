@@ -11,6 +11,7 @@ const SECTIONS: readonly (readonly [title: string, table: tables.OptionTable])[]
   ['`defineApp()`', tables.APP_OPTIONS],
   ['`http()`', tables.HTTP_OPTIONS],
   ['`http()`: each of `limits`', tables.LIMIT_OPTIONS],
+  ['`anyOf()`', tables.ANY_OF_OPTIONS],
   ['`feed()`', tables.FEED_OPTIONS],
   ['`feed()`: `load` of many', tables.BATCH_OPTIONS],
   ['`feed()`: `live`', tables.LIVE_OPTIONS],

@@ -141,6 +141,8 @@ export interface UpstreamRequest {
   readonly costOf?: (answer: UpstreamAnswer) => number
   /** What the upstream counts apart, such as a method. */
   readonly lane?: string
+  /** Whether it may be sent twice; by default GET and HEAD may. */
+  readonly repeatable?: boolean
   /** The API key to use; the budget chooses it. */
   readonly apiKey: string | undefined
 }

@@ -16,6 +16,15 @@ export type WeirEvent =
   | { readonly type: 'flight.joined'; readonly feed: string; readonly waiters: number }
   | { readonly type: 'flight.aborted'; readonly feed: string }
   | { readonly type: 'batch.sent'; readonly feed: string; readonly keys: number }
+  | {
+      readonly type: 'attempt.chosen'
+      readonly upstream: string
+      readonly provider: string
+      readonly by: 'order' | 'score'
+    }
+  | { readonly type: 'attempt.skipped'; readonly upstream: string; readonly provider: string; readonly reason: string }
+  | { readonly type: 'attempt.hedged'; readonly upstream: string; readonly provider: string }
+  | { readonly type: 'attempt.retried'; readonly upstream: string; readonly after: number }
   | { readonly type: 'attempt.failed'; readonly upstream: string; readonly code: ErrorCode; readonly detail: string }
   | { readonly type: 'budget.started'; readonly upstream: string; readonly waited: number; readonly priority: Priority }
   | {

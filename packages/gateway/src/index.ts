@@ -18,5 +18,6 @@ export {
   type Reading,
 } from './topic/feed.ts'
 export { type Stream, type StreamOptions, stream } from './topic/stream.ts'
+export { type AnyOfOptions, anyOf } from './upstream/any-of.ts'
 export { type HttpCall, type HttpGet, type HttpLimit, type HttpOptions, type HttpPost, http } from './upstream/http.ts'
 export type { Upstream } from './upstream/upstream.ts'

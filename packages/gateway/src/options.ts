@@ -71,6 +71,13 @@ export const HTTP_OPTIONS = {
     default: false,
     help: 'Spreads starts evenly over each window instead of sending a whole limit at once.',
   },
+  retries: {
+    kind: 'integer',
+    default: 2,
+    min: 0,
+    max: 10,
+    help: 'How often a call that failed may be tried again, inside its deadline and a tenth of the traffic.',
+  },
   concurrency: {
     kind: 'integer',
     default: 10,
@@ -86,6 +93,22 @@ export const HTTP_OPTIONS = {
   },
   maxAnswer: { kind: 'bytes', default: '16mb', min: 1, help: 'The largest answer that is taken.' },
   headers: { kind: 'any', optional: true, help: 'Headers sent with every call.' },
+} as const satisfies OptionTable
+
+/** What `anyOf()` takes beside the upstreams. */
+export const ANY_OF_OPTIONS = {
+  choose: {
+    kind: 'text',
+    default: 'order',
+    help: '`order`: as they are named. `score`: the one that did best of late, by answer time and errors.',
+  },
+  hedge: {
+    kind: 'duration',
+    optional: true,
+    min: 1,
+    help: 'After so long without an answer a second one is asked beside the first.',
+  },
+  retries: { kind: 'integer', default: 2, min: 0, max: 10, help: 'How often all of them may be tried again.' },
 } as const satisfies OptionTable
 
 /** What `feed()` takes. */

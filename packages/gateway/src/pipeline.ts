@@ -22,16 +22,16 @@ export interface PipelineParts {
   readonly stretch: () => number
 }
 
-/** The path of requests to one upstream: every feed and app that names it sends through this one. */
-export interface RequestPath {
+/** The path of requests to one provider: its budget and its sockets. All who name it share them. */
+export interface ProviderPath {
   readonly upstream: Upstream
   readonly budget: Budget
   readonly send: Next<UpstreamRequest, Promise<UpstreamAnswer>>
   close(): Promise<void>
 }
 
-/** attempt ─▶ budget ─▶ pool ─▶ upstream */
-export function requestPath(upstream: Upstream, { backend, clock, emit }: PipelineParts): RequestPath {
+/** budget ─▶ pool ─▶ upstream */
+export function providerPath(upstream: Upstream, { backend, clock, emit }: PipelineParts): ProviderPath {
   const { name, settings } = upstream
   const { url, keys, limits, past, pace, concurrency, timeout, maxAnswer } = settings
   const plan = { limits, keys: Math.max(1, keys.length), past, pace }
@@ -39,11 +39,22 @@ export function requestPath(upstream: Upstream, { backend, clock, emit }: Pipeli
 
   const pool = createPool({ upstream: name, url, connections: concurrency, timeout, maxAnswer, clock, emit })
   const budget = createBudget({ upstream: name, meter, plan, clock, emit, concurrency, keys })
-  const authorized = (request: UpstreamRequest) => pool.send(upstream.authorize(request))
-  const send = attempt({ upstream: name, emit })(budget.stage(authorized))
+  const send = budget.stage((request) => pool.send(upstream.authorize(request)))
 
   return { upstream, budget, send, close: () => pool.close() }
 }
+
+/** attempt ─▶ one of the providers */
+export function requestPath(
+  { name, policy }: Upstream,
+  paths: readonly ProviderPath[],
+  { clock, emit }: PipelineParts,
+): RequestPath {
+  const providers = paths.map(({ upstream, send }) => ({ name: upstream.name, send }))
+  return attempt({ upstream: name, providers, policy, clock, emit })
+}
+
+export type RequestPath = Next<UpstreamRequest, Promise<UpstreamAnswer>>
 
 /** cache ─▶ flight ─▶ batch ─▶ the feed's loader, which sends down the path of requests */
 export function readPath(plan: FeedPlan, requests: RequestPath, memory: Memory, parts: PipelineParts): ReadPath {
@@ -56,7 +67,7 @@ export function readPath(plan: FeedPlan, requests: RequestPath, memory: Memory, 
   const knownEpoch = (topic: string) => cache.kept(topic)?.version.epoch ?? 0
   const flown = flight({ feed, node, leases, values, clock, emit, keep, knownEpoch })
   const batched = batch({ feed, most: plan.batch, within: plan.within, clock, emit })
-  const read = cache.stage(flown(batched(loader(plan, requests.send, clock))))
+  const read = cache.stage(flown(batched(loader(plan, requests, clock))))
 
   return { read, fresh: cache.fresh, kept: cache.kept, accept: cache.accept, left: cache.left }
 }

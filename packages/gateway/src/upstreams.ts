@@ -1,8 +1,9 @@
 import type { App } from './app.ts'
 import { ConfigError } from './errors.ts'
 import type { UpstreamHealth } from './observe/operations.ts'
-import { type PipelineParts, type RequestPath, requestPath } from './pipeline.ts'
+import { type PipelineParts, type ProviderPath, providerPath, type RequestPath, requestPath } from './pipeline.ts'
 import type { FeedPlan } from './topic/feed.ts'
+import type { Upstream } from './upstream/upstream.ts'
 
 /** The paths of all upstreams that some apps name. */
 export interface Upstreams {
@@ -17,22 +18,26 @@ export interface Upstreams {
  * @throws ConfigError when they disagree on what it is
  */
 export function openUpstreams(apps: readonly App[], parts: PipelineParts): Upstreams {
+  const providers = new Map<string, ProviderPath>()
   const paths = new Map<string, RequestPath>()
 
-  function of({ upstream, where }: FeedPlan): RequestPath {
-    const path = paths.get(upstream.name) ?? requestPath(upstream, parts)
-    paths.set(upstream.name, path)
+  function provider(upstream: Upstream, where: string): ProviderPath {
+    const path = providers.get(upstream.name) ?? providerPath(upstream, parts)
+    providers.set(upstream.name, path)
     if (JSON.stringify(path.upstream.settings) === JSON.stringify(upstream.settings)) return path
-    throw new ConfigError(
-      where,
-      'from',
-      `the same settings for upstream "${upstream.name}" wherever it is declared`,
-      'others',
-    )
+    const expected = `the same settings for upstream "${upstream.name}" wherever it is declared`
+    throw new ConfigError(where, 'from', expected, 'others')
+  }
+
+  function of({ upstream, where }: FeedPlan): RequestPath {
+    const own = upstream.providers.map((one) => provider(one, where))
+    const path = paths.get(upstream.name) ?? requestPath(upstream, own, parts)
+    paths.set(upstream.name, path)
+    return path
   }
 
   for (const part of apps.flatMap(({ use }) => use)) if (part.kind === 'feed') of(part.plan)
-  const all = [...paths.values()]
+  const all = [...providers.values()]
   return {
     of,
     health: () => all.map(({ upstream: { name }, budget: { queued, running } }) => ({ name, queued, running })),

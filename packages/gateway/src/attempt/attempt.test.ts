@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { ManualClock } from '../../test/manual-clock.ts'
 import { request } from '../../test/request.ts'
 import { WeirError } from '../errors.ts'
 import type { WeirEvent } from '../events.ts'
@@ -6,9 +7,19 @@ import { attempt } from './attempt.ts'
 
 function open(answer: () => Promise<{ status: number; body: string }>) {
   const events: WeirEvent[] = []
-  const send = attempt({ upstream: 'jupiter', emit: (event) => void events.push(event) })(async () => {
-    const { status, body } = await answer()
-    return { status, headers: {}, body: Buffer.from(body) }
+  const provider = {
+    name: 'jupiter',
+    send: async () => {
+      const { status, body } = await answer()
+      return { status, headers: {}, body: Buffer.from(body) }
+    },
+  }
+  const send = attempt({
+    upstream: 'jupiter',
+    providers: [provider],
+    policy: { retries: 0, hedge: undefined, choose: 'order' },
+    clock: new ManualClock(),
+    emit: (event) => void events.push(event),
   })
   return { events, send }
 }

@@ -1,35 +1,188 @@
-import type { Stage, UpstreamAnswer, UpstreamRequest } from '../call.ts'
-import { asWeirError, WeirError } from '../errors.ts'
+import type { Next, UpstreamAnswer, UpstreamRequest } from '../call.ts'
+import type { Clock } from '../clock.ts'
+import { asWeirError, type ErrorCode, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
+import { createProvider, type Provider } from './provider.ts'
+import { createRetryBudget } from './retry-budget.ts'
 
 export interface AttemptParts {
   readonly upstream: string
+  /** Who can answer: by name, with the path to each, below which its own budget is charged. */
+  readonly providers: readonly {
+    readonly name: string
+    readonly send: Next<UpstreamRequest, Promise<UpstreamAnswer>>
+  }[]
+  readonly policy: AttemptPolicy
+  readonly clock: Clock
   readonly emit: Emit
+  /** From 0 to 1; spreads retries. */
+  readonly random?: () => number
 }
 
+export interface AttemptPolicy {
+  /** How often a call may be tried again, beside going on to another provider. */
+  readonly retries: number
+  /** Milliseconds after which a second provider is asked beside the first; undefined: never. */
+  readonly hedge: number | undefined
+  /** In the order they are named, or the one that did best of late. */
+  readonly choose: 'order' | 'score'
+}
+
+/** The first pause before a retry, and the longest, in milliseconds; each is a random part of it. */
+const PAUSE = 100
+const LONGEST_PAUSE = 5000
+
+/** What says nothing against the provider, and may still go better elsewhere or later. */
+const PASSING: readonly ErrorCode[] = ['upstream_limited', 'over_budget', 'upstream_spent']
+
+/** What says that the provider is unwell. */
+const UNWELL: readonly ErrorCode[] = ['upstream_failed', 'upstream_timeout']
+
 /**
- * Tries a request and says what its failure means: answers that are no success become errors of the table.
- * Client errors other than 401, 403 and 429 pass, since their meaning is the caller's to judge.
+ * Tries a request: with which provider, how often, until when, and what its failure means. This is the only place that
+ * retries. Answers that are no success become errors of the table; client errors other than 401, 403 and 429 pass, since
+ * their meaning is the caller's to judge. Every try is charged to the provider it goes to.
  */
-export function attempt({ upstream, emit }: AttemptParts): Stage<UpstreamRequest, Promise<UpstreamAnswer>> {
-  return (next) => async (request) => {
+export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<UpstreamAnswer>> {
+  const { upstream, policy, clock, emit, random = Math.random } = parts
+  const providers = parts.providers.map(({ name, send }) => createProvider(name, send, clock))
+  const retries = createRetryBudget()
+
+  /** The providers that may be asked, the best first. */
+  function ranked(): readonly Provider[] {
+    return policy.choose === 'order' ? providers : [...providers].sort((a, b) => a.score - b.score)
+  }
+
+  /** The next that may be asked and was not. Why others were passed over is told. */
+  function choose(asked: ReadonlySet<Provider>): Provider | undefined {
+    for (const provider of ranked()) {
+      if (asked.has(provider)) continue
+      if (provider.breaker.enter()) {
+        if (providers.length > 1) emit({ type: 'attempt.chosen', upstream, provider: provider.name, by: policy.choose })
+        return provider
+      }
+      emit({
+        type: 'attempt.skipped',
+        upstream,
+        provider: provider.name,
+        reason: `its breaker is ${provider.breaker.state}`,
+      })
+    }
+    return undefined
+  }
+
+  async function ask(provider: Provider, request: UpstreamRequest): Promise<UpstreamAnswer> {
+    const started = clock.monotonic()
     try {
-      const answer = await next(request)
-      const failure = failureOf(upstream, answer)
+      const answer = await provider.send(request)
+      const failure = failureOf(provider.name, answer)
       if (failure !== undefined) throw failure
+      provider.answered(clock.monotonic() - started, true)
       return answer
     } catch (thrown) {
-      if (request.signal?.aborted) throw thrown
+      if (request.signal?.aborted) {
+        provider.breaker.left()
+        throw thrown
+      }
       const error = asWeirError(thrown)
-      emit({ type: 'attempt.failed', upstream, code: error.code, detail: error.message })
+      if (UNWELL.includes(error.code)) provider.answered(clock.monotonic() - started, false)
+      else provider.breaker.left()
+      emit({ type: 'attempt.failed', upstream: provider.name, code: error.code, detail: error.message })
       throw thrown
+    }
+  }
+
+  /** Asks one, and beside it a second when the first is slow. The first answer wins, and the other call is aborted. */
+  async function askHedged(first: Provider, request: UpstreamRequest, asked: Set<Provider>): Promise<UpstreamAnswer> {
+    const { hedge } = policy
+    if (hedge === undefined || !isRepeatable(request)) return ask(first, request)
+    const controllers = [new AbortController(), new AbortController()] as const
+    const gone = () => {
+      for (const controller of controllers) controller.abort(request.signal?.reason)
+    }
+    request.signal?.addEventListener('abort', gone, { once: true })
+    const { promise: second, resolve: settleSecond } = Promise.withResolvers<UpstreamAnswer>()
+    let hedged = false
+    const timer = clock.after(hedge, () => {
+      const other = choose(asked)
+      if (other === undefined) return
+      hedged = true
+      asked.add(other)
+      emit({ type: 'attempt.hedged', upstream, provider: other.name })
+      settleSecond(ask(other, { ...request, signal: controllers[1].signal }))
+    })
+    try {
+      const main = ask(first, { ...request, signal: controllers[0].signal })
+      // A first that fails before the hedge began is a failure; once both are under way the last one's failure is.
+      return await Promise.race([
+        main.catch((error) => (hedged ? second : Promise.reject(error))),
+        second.catch(() => main),
+      ])
+    } finally {
+      timer.stop()
+      request.signal?.removeEventListener('abort', gone)
+      for (const controller of controllers) controller.abort()
+    }
+  }
+
+  return async (request) => {
+    retries.tried()
+    for (let round = 0; ; round++) {
+      const asked = new Set<Provider>()
+      let failure: WeirError | undefined
+      // Another provider is asked at once: it has a budget of its own.
+      for (let provider = choose(asked); provider !== undefined; provider = choose(asked)) {
+        asked.add(provider)
+        try {
+          return await askHedged(provider, request, asked)
+        } catch (thrown) {
+          failure = asWeirError(thrown)
+          if (request.signal?.aborted || !isRepeatable(request) || !mayGoBetter(failure)) throw thrown
+        }
+      }
+      if (failure === undefined) throw allOpen(upstream, providers)
+      const pause = random() * Math.min(LONGEST_PAUSE, PAUSE * 2 ** round)
+      const late = clock.monotonic() + pause >= request.deadline
+      if (round >= policy.retries || PASSING.includes(failure.code) || late || !retries.take()) throw failure
+      emit({ type: 'attempt.retried', upstream, after: pause })
+      await sleep(clock, pause, request.signal)
     }
   }
 }
 
-function failureOf(upstream: string, { status, body }: UpstreamAnswer): WeirError | undefined {
+function mayGoBetter({ code }: WeirError): boolean {
+  return UNWELL.includes(code) || PASSING.includes(code)
+}
+
+/** Whether a request may be sent twice: reads, and what its sender calls repeatable. */
+function isRepeatable({ method, repeatable }: UpstreamRequest): boolean {
+  return repeatable ?? (method === 'GET' || method === 'HEAD')
+}
+
+function allOpen(upstream: string, providers: readonly Provider[]): WeirError {
+  const retryAfter = Math.max(1, Math.min(...providers.map(({ breaker }) => breaker.wait)))
+  return new WeirError('upstream_failed', `${upstream}: it failed so often that it is left alone for a while`, {
+    retryAfter,
+  })
+}
+
+function sleep(clock: Clock, duration: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = clock.after(duration, () => {
+      signal?.removeEventListener('abort', left)
+      resolve()
+    })
+    const left = () => {
+      timer.stop()
+      reject(signal?.reason)
+    }
+    signal?.addEventListener('abort', left, { once: true })
+  })
+}
+
+function failureOf(provider: string, { status, body }: UpstreamAnswer): WeirError | undefined {
   const details = { upstreamStatus: status }
-  const said = `${upstream}: answered ${status}: ${body.subarray(0, 200).toString().replace(/\s+/g, ' ')}`
+  const said = `${provider}: answered ${status}: ${body.subarray(0, 200).toString().replace(/\s+/g, ' ')}`
   if (status === 429) return new WeirError('upstream_limited', said, { ...details, retryAfter: 1000 })
   if (status === 401 || status === 403) return new WeirError('upstream_refused', said, details)
   if (status >= 500) return new WeirError('upstream_failed', said, details)

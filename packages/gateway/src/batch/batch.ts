@@ -44,15 +44,18 @@ export function batch({
       if (gatherings.get(priority) === gathering) gatherings.delete(priority)
       const members = gathering.members.filter((member) => member.ask.signal?.aborted !== true)
       if (members.length === 0) return
+      await deliver(members)
+    }
+
+    async function deliver(members: readonly Member[]): Promise<void> {
       emit({ type: 'batch.sent', feed, keys: members.length })
       try {
         const results = await next(members.map((member) => member.ask))
         members.forEach((member, index) => {
           const result = results[index]
           if (result === undefined) {
-            member.reject(
-              new WeirError('upstream_invalid', `${feed}: expected ${members.length} results, got ${results.length}`),
-            )
+            const got = `expected ${members.length} results, got ${results.length}`
+            member.reject(new WeirError('upstream_invalid', `${feed}: ${got}`))
           } else if (result instanceof Error) {
             member.reject(result)
           } else {
@@ -60,7 +63,12 @@ export function batch({
           }
         })
       } catch (error) {
-        for (const member of members) member.reject(error)
+        if (members.length > 1 && isPoisoned(error)) {
+          const middle = Math.ceil(members.length / 2)
+          await Promise.all([deliver(members.slice(0, middle)), deliver(members.slice(middle))])
+        } else {
+          for (const member of members) member.reject(error)
+        }
       }
     }
 
@@ -78,4 +86,14 @@ export function batch({
         }
       })
   }
+}
+
+/**
+ * Whether one bad key may have failed all: the upstream understood us and refused what was asked, or answered nonsense. The halves
+ * are asked again until the bad key is alone; an upstream that is down is not asked twice.
+ */
+function isPoisoned(error: unknown): boolean {
+  if (!(error instanceof WeirError)) return false
+  const { code, upstreamStatus: status = 0 } = error
+  return code === 'upstream_invalid' || (code === 'upstream_failed' && status >= 400 && status < 500)
 }

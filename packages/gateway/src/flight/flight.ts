@@ -1,5 +1,5 @@
 import type { Leases, Values } from '../backend/ports.ts'
-import type { Ask, Stage } from '../call.ts'
+import { type Ask, type Stage, Urgency } from '../call.ts'
 import type { Clock } from '../clock.ts'
 import { type Content, hashOf, type Stored } from '../entry.ts'
 import { WeirError } from '../errors.ts'
@@ -21,6 +21,7 @@ export interface FlightParts {
 
 interface Flight {
   readonly controller: AbortController
+  readonly urgency: Urgency
   readonly answer: Promise<Stored>
   waiters: number
 }
@@ -35,7 +36,7 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
   const flights = new Map<string, Flight>()
 
   return (next) => {
-    async function fly(ask: Ask, signal: AbortSignal): Promise<Stored> {
+    async function fly(ask: Ask, signal: AbortSignal, urgency: Urgency): Promise<Stored> {
       const ttl = Math.max(1, ask.deadline - clock.monotonic())
       const lease = await leases.acquire(ask.topic, node, ttl, 0)
       if (!lease.held) {
@@ -46,7 +47,7 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
         })
       }
       try {
-        const content = await next({ ...ask, signal })
+        const content = await next({ ...ask, signal, urgency })
         const publication = {
           token: lease.token,
           knownEpoch: parts.knownEpoch(ask.topic),
@@ -65,14 +66,18 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
 
     function take(ask: Ask): Flight {
       const known = flights.get(ask.topic)
-      if (known !== undefined) return known
+      if (known !== undefined) {
+        known.urgency.raise(ask.priority)
+        return known
+      }
       const controller = new AbortController()
-      const answer = fly(ask, controller.signal).finally(() => {
+      const urgency = new Urgency(ask.priority)
+      const answer = fly(ask, controller.signal, urgency).finally(() => {
         if (flights.get(ask.topic) === started) flights.delete(ask.topic)
       })
       // Every waiter gets the failure through its own promise; nobody waiting must not end the process.
       answer.catch(() => {})
-      const started: Flight = { controller, answer, waiters: 0 }
+      const started: Flight = { controller, urgency, answer, waiters: 0 }
       flights.set(ask.topic, started)
       return started
     }

@@ -6,7 +6,7 @@ import { memoryBackend } from '../backend/memory/backend.ts'
 import { createMemory } from '../cache/cache.ts'
 import type { WeirEvent } from '../events.ts'
 import { createHub } from '../hub/hub.ts'
-import { readPath, requestPath } from '../pipeline.ts'
+import { providerPath, readPath, requestPath } from '../pipeline.ts'
 import { http } from '../upstream/http.ts'
 import { absent, feed } from './feed.ts'
 import { LiveFeed } from './live-feed.ts'
@@ -39,7 +39,9 @@ function open() {
   })
   const backend = memoryBackend(clock, 1_000_000)
   const parts = { backend, clock, emit, node: 'n', stretch: () => 1 }
-  const path = readPath(declared.plan, requestPath(declared.plan.upstream, parts), createMemory(1_000_000), parts)
+  const { upstream: source } = declared.plan
+  const requests = requestPath(source, [providerPath(source, parts)], parts)
+  const path = readPath(declared.plan, requests, createMemory(1_000_000), parts)
   const hub = createHub({ clock, emit, level: () => 'normal', heartbeat: 10_000 })
   const live = new LiveFeed({ plan: declared.plan, path, hub, bus: backend.bus, clock, emit, stretch: () => 1 })
   const wire = jsonWire()

@@ -1,5 +1,5 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import type { Ask, Next, UpstreamAnswer, UpstreamRequest } from '../call.ts'
+import { type Ask, type Next, type UpstreamAnswer, type UpstreamRequest, Urgency } from '../call.ts'
 import type { Clock } from '../clock.ts'
 import type { Content } from '../entry.ts'
 import { asWeirError, WeirError } from '../errors.ts'
@@ -24,16 +24,18 @@ export function loader(
     const controller = allGone(asks)
     const { signal } = controller
     const deadline = Math.max(...asks.map((ask) => ask.deadline))
+    const urgency = urgencyOf(asks)
     const client = plan.upstream.client({
       signal,
       send: (request) =>
         send({
+          cost: 1,
           ...request,
           signal,
-          priority: first.priority,
+          priority: urgency.priority,
+          urgency,
           client: first.client,
           deadline,
-          cost: 1,
           apiKey: undefined,
         }),
     })
@@ -59,6 +61,16 @@ export function loader(
     // Each for itself: what makes one fail, such as a schema that throws, must not fail the others.
     return Promise.all(results.map((result) => contentOf(plan, result).catch((thrown) => failure(plan, thrown))))
   }
+}
+
+/** As urgent as the most urgent of those who ask, now and later. */
+function urgencyOf(asks: readonly Ask[]): Urgency {
+  const urgency = new Urgency('background')
+  for (const ask of asks) {
+    urgency.raise(ask.urgency?.priority ?? ask.priority)
+    ask.urgency?.onRaise((priority) => urgency.raise(priority))
+  }
+  return urgency
 }
 
 async function load(plan: FeedPlan, keys: readonly unknown[], client: unknown): Promise<unknown> {

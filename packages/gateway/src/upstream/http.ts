@@ -23,6 +23,8 @@ export interface HttpOptions {
   readonly past?: 'unknown' | 'none'
   /** Spreads starts evenly over each window instead of sending a whole limit at once. False by default. */
   readonly pace?: boolean
+  /** How often a call that failed may be tried again, inside its deadline and a tenth of the traffic. 2 by default. */
+  readonly retries?: number
   /** Connections, and calls under way at once. 10 by default. */
   readonly concurrency?: number
   /** The longest a call may take. `'10s'` by default. */
@@ -91,9 +93,13 @@ export function http(options: HttpOptions): Upstream<HttpCall> {
   const fixed = headersOf(where, read.headers)
   const place = authOf(where, read.auth)
 
-  return {
+  const declared: Upstream<HttpCall> = {
     kind: 'upstream',
     name: read.name,
+    get providers() {
+      return [declared]
+    },
+    policy: { retries: read.retries, hedge: undefined, choose: 'order' },
     settings: {
       url: read.url,
       keys: read.keys ?? [],
@@ -104,8 +110,9 @@ export function http(options: HttpOptions): Upstream<HttpCall> {
       timeout: read.timeout,
       maxAnswer: read.maxAnswer,
     },
-    client: (context) => httpCall(read.name, fixed, context),
-    authorize(request) {
+    client: (context) => httpCall(read.name, context),
+    authorize(given) {
+      const request = { ...given, headers: { ...fixed, ...given.headers } }
       if (request.apiKey === undefined) return request
       if ('header' in place) {
         return { ...request, headers: { ...request.headers, [place.header]: place.prefix + request.apiKey } }
@@ -114,9 +121,10 @@ export function http(options: HttpOptions): Upstream<HttpCall> {
       return { ...request, path: `${request.path}${joint}${place.query}=${encodeURIComponent(request.apiKey)}` }
     },
   }
+  return declared
 }
 
-function httpCall(name: string, fixed: UpstreamRequest['headers'], context: CallContext): HttpCall {
+function httpCall(name: string, context: CallContext): HttpCall {
   async function exchange(request: Outgoing, schema: StandardSchemaV1 | undefined): Promise<unknown> {
     const what = `${name}: ${request.method} ${request.path.split('?', 1)[0]}`
     const answer = await context.send(request)
@@ -136,12 +144,12 @@ function httpCall(name: string, fixed: UpstreamRequest['headers'], context: Call
   }
 
   function get(path: string, options: HttpGet = {}): Promise<unknown> {
-    const headers = { accept: 'application/json', ...fixed, ...options.headers }
+    const headers = { accept: 'application/json', ...options.headers }
     return exchange({ method: 'GET', path: withQuery(path, options.query), headers, body: undefined }, options.answer)
   }
 
   function post(path: string, options: HttpPost = {}): Promise<unknown> {
-    const headers = { accept: 'application/json', 'content-type': 'application/json', ...fixed, ...options.headers }
+    const headers = { accept: 'application/json', 'content-type': 'application/json', ...options.headers }
     const body = JSON.stringify(options.body ?? null)
     return exchange({ method: 'POST', path: withQuery(path, options.query), headers, body }, options.answer)
   }

@@ -6,6 +6,9 @@ export interface Upstream<Client = unknown> {
   readonly kind: 'upstream'
   readonly name: string
   readonly settings: UpstreamSettings
+  readonly policy: UpstreamPolicy
+  /** Others that may answer in its place, each with a budget of its own; the first is itself. */
+  readonly providers: readonly Upstream<Client>[]
   /** What loaders get as `call`. */
   client(context: CallContext): Client
   /** Puts the API key that the budget chose where the upstream wants it. */
@@ -25,8 +28,19 @@ export interface UpstreamSettings {
   readonly maxAnswer: number
 }
 
+/** How often and where a call is tried. */
+export interface UpstreamPolicy {
+  /** How often it may be tried again, beside going on to another provider. */
+  readonly retries: number
+  /** Milliseconds after which a second provider is asked beside the first; undefined: never. */
+  readonly hedge: number | undefined
+  /** Providers in the order they are named, or the one that did best of late. */
+  readonly choose: 'order' | 'score'
+}
+
 /** One request as a client of an upstream describes it; urgency, deadline and abort come from those who wait. */
-export type Outgoing = Pick<UpstreamRequest, 'method' | 'path' | 'headers' | 'body'>
+export type Outgoing = Pick<UpstreamRequest, 'method' | 'path' | 'headers' | 'body'> &
+  Partial<Pick<UpstreamRequest, 'cost' | 'costOf' | 'lane' | 'repeatable'>>
 
 /** On whose behalf a loader runs. */
 export interface CallContext {
