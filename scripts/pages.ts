@@ -1,8 +1,14 @@
 import { type Dirent, existsSync, globSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { build } from 'vite'
 
 const ROOT = join(import.meta.dirname, '..')
+
+/** Every app's folder, prices first. */
+export function appFolders(): readonly string[] {
+  const folders = globSync('apps/*/app.ts', { cwd: ROOT }).map(dirname).sort()
+  return folders.sort((a, b) => Number(b === 'apps/prices') - Number(a === 'apps/prices'))
+}
 
 /** Builds the pages of apps whose sources are newer than what was built. */
 export async function buildPages(apps: readonly string[]): Promise<void> {

@@ -76,11 +76,42 @@ export type Soon<T> = T | Promise<T>
 /** What a site does with a call. */
 export type Handler = (call: Call) => Soon<Answer>
 
+/** How urgent something shared is: as urgent as the most urgent of those who wait for it, also of those who join later. */
+export class Urgency {
+  #priority: Priority
+  readonly #heard = new Set<(priority: Priority) => void>()
+
+  constructor(priority: Priority) {
+    this.#priority = priority
+  }
+
+  get priority(): Priority {
+    return this.#priority
+  }
+
+  /** Makes it more urgent; less is never asked for. */
+  raise(priority: Priority): void {
+    if (RANK[priority] >= RANK[this.#priority]) return
+    this.#priority = priority
+    for (const listener of this.#heard) listener(priority)
+  }
+
+  /** Calls `listener` when it is raised; the answer stops that. */
+  onRaise(listener: (priority: Priority) => void): () => void {
+    this.#heard.add(listener)
+    return () => this.#heard.delete(listener)
+  }
+}
+
+const RANK: Readonly<Record<Priority, number>> = { interactive: 0, live: 1, background: 2 }
+
 /** One ask on the read path: which key, how urgent, until when, for whom. */
 export interface Ask {
   readonly topic: string
   readonly key: unknown
   readonly priority: Priority
+  /** Set below a flight, where one ask stands for many. */
+  readonly urgency?: Urgency
   /** Whom fairness counts: a client's address, a poller, a job. */
   readonly client: string
   /** Moment on the monotonic clock after which the answer is of no use. */
@@ -99,11 +130,17 @@ export interface UpstreamRequest {
   readonly headers: Readonly<Record<string, string>>
   readonly body: Uint8Array | string | undefined
   readonly priority: Priority
+  /** Tells when those who wait become more urgent. */
+  readonly urgency?: Urgency
   readonly client: string
   readonly deadline: number
   readonly signal: AbortSignal | undefined
-  /** What it costs, in calls. */
+  /** What it costs; 1 where the upstream counts calls. */
   readonly cost: number
+  /** What it cost in truth, once its answer is there; by default what was thought. */
+  readonly costOf?: (answer: UpstreamAnswer) => number
+  /** What the upstream counts apart, such as a method. */
+  readonly lane?: string
   /** The API key to use; the budget chooses it. */
   readonly apiKey: string | undefined
 }

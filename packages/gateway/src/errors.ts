@@ -29,6 +29,7 @@ export const ERRORS = {
   maintenance: { status: 503, retry: true, title: 'The service is being maintained' },
   over_budget: { status: 503, retry: true, title: "The upstream's budget leaves no room before the deadline" },
   upstream_limited: { status: 503, retry: true, title: 'The upstream asks us to wait' },
+  upstream_spent: { status: 503, retry: false, title: 'Every key of the upstream is used up' },
   upstream_timeout: { status: 504, retry: true, title: 'The upstream took too long' },
 } as const satisfies Record<string, ErrorRow>
 

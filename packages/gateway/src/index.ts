@@ -2,8 +2,10 @@ export { type App, type AppOptions, defineApp, type Part, type Routes } from './
 export type { Clock, Timer } from './clock.ts'
 export { ConfigError, ERRORS, type ErrorCode, WeirError } from './errors.ts'
 export type { CacheOutcome, Emit, Priority, WeirEvent } from './events.ts'
-export { createGateway, type Gateway, type GatewayOptions, type Site } from './gateway.ts'
+export { createGateway } from './gateway.ts'
+export type { Gateway, GatewayOptions } from './gateway-api.ts'
 export type { Bytes, Duration } from './options.ts'
+export type { Site } from './site.ts'
 export {
   type Absent,
   absent,

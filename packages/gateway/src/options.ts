@@ -66,6 +66,11 @@ export const HTTP_OPTIONS = {
     default: 'unknown',
     help: '`unknown`: the budget stays shut for one window at start, since calls may have been made before. `none`: nobody made any.',
   },
+  pace: {
+    kind: 'boolean',
+    default: false,
+    help: 'Spreads starts evenly over each window instead of sending a whole limit at once.',
+  },
   concurrency: {
     kind: 'integer',
     default: 10,
@@ -181,13 +186,7 @@ export function readOptions<const Table extends OptionTable>(
   if (!isRecord(given)) throw new ConfigError(where, 'options', 'an object', given)
   for (const name of Object.keys(given)) {
     if (!Object.hasOwn(table, name)) {
-      const near = nearest(name, Object.keys(table))
-      throw new ConfigError(
-        where,
-        name,
-        near === undefined ? `one of ${Object.keys(table).join(', ')}` : `a known option (did you mean "${near}"?)`,
-        name,
-      )
+      throw new ConfigError(where, name, knownOr('option', name, Object.keys(table)), name)
     }
   }
   const read: Record<string, unknown> = {}
@@ -289,6 +288,12 @@ export function describe(option: Option): string {
 
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** What was expected in place of an unknown name: the known one that is meant, or all there are. */
+export function knownOr(what: string, name: string, known: readonly string[]): string {
+  const near = nearest(name, known)
+  return near === undefined ? `one of ${known.join(', ')}` : `a known ${what} (did you mean "${near}"?)`
 }
 
 /** The known name that is at most two slips away, if any. */

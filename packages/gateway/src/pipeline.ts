@@ -33,11 +33,12 @@ export interface RequestPath {
 /** attempt ─▶ budget ─▶ pool ─▶ upstream */
 export function requestPath(upstream: Upstream, { backend, clock, emit }: PipelineParts): RequestPath {
   const { name, settings } = upstream
-  const { url, keys, limits, past, concurrency, timeout, maxAnswer } = settings
-  const meter = backend.meters.open(name, { limits, keys: Math.max(1, keys.length), past })
+  const { url, keys, limits, past, pace, concurrency, timeout, maxAnswer } = settings
+  const plan = { limits, keys: Math.max(1, keys.length), past, pace }
+  const meter = backend.meters.open(name, plan)
 
   const pool = createPool({ upstream: name, url, connections: concurrency, timeout, maxAnswer, clock, emit })
-  const budget = createBudget({ upstream: name, meter, clock, emit, concurrency, keys })
+  const budget = createBudget({ upstream: name, meter, plan, clock, emit, concurrency, keys })
   const authorized = (request: UpstreamRequest) => pool.send(upstream.authorize(request))
   const send = attempt({ upstream: name, emit })(budget.stage(authorized))
 

@@ -1,142 +1,81 @@
-import { fileURLToPath } from 'node:url'
+import { createAddresses } from './addresses.ts'
 import type { Admission } from './admission/admission.ts'
+import type { LevelState } from './admission/level.ts'
 import type { App } from './app.ts'
-import type { Answer, Call, Handler, Soon } from './call.ts'
-import type { Clock } from './clock.ts'
-import { WeirError } from './errors.ts'
-import type { Emit } from './events.ts'
-import { own } from './route/own.ts'
-import { createPage } from './route/page.ts'
-import { createRoutes, type Route } from './route/router.ts'
-import type { LiveFeed } from './topic/live-feed.ts'
-import type { Stream } from './topic/stream.ts'
-import { problemAnswer } from './transport/problem.ts'
-import { snapshot } from './transport/snapshot.ts'
-import { lastVersion, type SseParts, sse, wantsEvents } from './transport/sse.ts'
-
-const READ = ['GET', 'HEAD']
+import { scopedBackend } from './backend/scoped.ts'
+import { createMemory, type Memory } from './cache/cache.ts'
+import type { Handler } from './call.ts'
+import { ConfigError } from './errors.ts'
+import { createHub, type Hub } from './hub/hub.ts'
+import { type PipelineParts, readPath } from './pipeline.ts'
+import type { Route } from './route/router.ts'
+import { LiveFeed } from './topic/live-feed.ts'
+import type { Upstreams } from './upstreams.ts'
 
 export interface SiteParts {
   readonly app: App
-  readonly clock: Clock
-  readonly emit: Emit
+  readonly pipeline: PipelineParts
+  readonly upstreams: Upstreams
   readonly admission: Admission
-  readonly live: SseParts
-  /** The app's feeds at work, by their path. */
-  readonly feeds: ReadonlyMap<string, LiveFeed>
+  readonly level: LevelState
   /** The addresses that the gateway itself owns on every site. */
   readonly operations: readonly Route[]
+  /** Milliseconds. */
+  readonly heartbeat: number
+  /** Bytes of kept values. */
+  readonly memory: number
 }
 
-/**
- * One app's addresses: the gateway's own, its feeds and streams, its routes, its page, in this order.
- *
- * @throws ConfigError when two of them have one address
- */
-export function createSite(parts: SiteParts): Handler {
-  const { app, clock, emit, admission } = parts
-  const declared = app.use.map((part) =>
-    part.kind === 'feed' ? feedRoute(parts, feedOf(parts, part.path)) : streamRoute(parts, part),
-  )
-  const router = createRoutes(app.name, [...parts.operations, ...declared, ...ownRoutes(app)])
-  const page = app.page === undefined ? undefined : createPage(app.name, fileURLToPath(app.page))
-
-  function answer(call: Call): { readonly route: string; readonly answer: Soon<Answer> } {
-    admission.admit(call)
-    const match = router.find(call)
-    if (match !== undefined) {
-      if (!match.route.operator) admission.serve()
-      return { route: match.route.path, answer: match.route.handle(call, match.parameters) }
-    }
-    admission.serve()
-    const file = READ.includes(call.method) ? page?.serve(call) : undefined
-    if (file !== undefined) return { route: 'page', answer: file }
-    if (app.routes !== undefined) return { route: 'own', answer: own(app.routes, call) }
-    throw new WeirError('not_found', `${call.method} ${call.path.slice(0, 200)}: nothing is served here`)
-  }
-
-  return (call) => {
-    const started = clock.monotonic()
-    let route = 'none'
-
-    function told(given: Answer): Answer {
-      const status = given.kind === 'live' ? 200 : given.status
-      emit({ type: 'route.answered', app: app.name, route, status, took: clock.monotonic() - started })
-      return given
-    }
-    function failed(thrown: unknown): Answer {
-      const problem = problemAnswer(thrown)
-      if (problem.status === 500) emit({ type: 'failed', where: `${app.name} ${route}`, error: thrown })
-      return told(problem)
-    }
-
-    try {
-      const found = answer(call)
-      route = found.route
-      return found.answer instanceof Promise ? found.answer.then(told, failed) : told(found.answer)
-    } catch (thrown) {
-      return failed(thrown)
-    }
-  }
+/** One app being served. */
+export interface Site {
+  readonly app: App
+  readonly handle: Handler
+  /** The site as a Web-standard fetch, for servers other than Node's. */
+  fetch(request: Request): Promise<Response>
 }
 
-function feedRoute({ clock, admission, live }: SiteParts, feed: LiveFeed): Route {
+/** One app at work: its hub, its memory, its feeds and its addresses. Two apps may use the same paths and never meet. */
+export interface SiteAtWork {
+  readonly app: App
+  readonly handle: Handler
+  readonly hub: Hub
+  readonly memory: Memory
+  /** Lends the feeds what they need to run. */
+  start(): void
+  /** Takes it back and stops asking upstreams. */
+  stop(): void
+}
+
+/** @throws ConfigError when the app clashes with itself, or a feed of it already runs */
+export function createSite(parts: SiteParts): SiteAtWork {
+  const { app, upstreams, admission, level, heartbeat } = parts
+  const { clock, emit, stretch } = parts.pipeline
+  const backend = scopedBackend(parts.pipeline.backend, app.name)
+  const hub = createHub({ clock, emit, level: () => level.now, heartbeat })
+  const memory = createMemory(parts.memory)
+
+  const declared = app.use.filter((part) => part.kind === 'feed')
+  const feeds = new Map<string, LiveFeed>()
+  for (const { plan, runner } of declared) {
+    if (runner !== undefined)
+      throw new ConfigError(plan.where, 'gateway', 'one gateway for each declaration', 'a second one')
+    const path = readPath(plan, upstreams.of(plan), memory, { ...parts.pipeline, backend })
+    feeds.set(plan.path, new LiveFeed({ plan, path, hub, bus: backend.bus, clock, emit, stretch }))
+  }
+  const live = { hub, clock, heartbeat, level: () => level.now }
+  const handle = createAddresses({ app, clock, emit, admission, live, feeds, operations: parts.operations })
+
   return {
-    path: feed.plan.path,
-    owner: `feed "${feed.plan.name}"`,
-    methods: READ,
-    operator: false,
-    handle(call, parameters) {
-      if (!wantsEvents(call) || call.method === 'HEAD') return snapshot(feed, clock, call, parameters)
-      const readKey = feed.plan.keys.fromAddress(parameters, call.query)
-      const known = lastVersion(call)
-      admission.hold()
-      return sse(live, (listener) => feed.watch(listener, readKey, known))
+    app,
+    handle,
+    hub,
+    memory,
+    start() {
+      for (const feed of declared) feed.runner = feeds.get(feed.path)
+    },
+    stop() {
+      for (const feed of declared) feed.runner = undefined
+      for (const feed of feeds.values()) feed.stop()
     },
   }
-}
-
-function streamRoute(parts: SiteParts, stream: Stream): Route {
-  const { path, choose, most } = stream
-  const feed = feedOf(parts, stream.of.path)
-  const { keys } = feed.plan
-  const always = stream.always.map((key) => keys.fromParts(key))
-  return {
-    path,
-    owner: `stream "${path}"`,
-    methods: ['GET'],
-    operator: false,
-    handle(call) {
-      lastVersion(call)
-      const chosen = choose === undefined ? undefined : new URLSearchParams(call.query).get(choose.query)
-      const values = chosen?.split(',').filter((value) => value !== '') ?? []
-      if (values.length > most)
-        throw new WeirError('bad_key', `${choose?.query}: expected at most ${most} keys, got ${values.length}`)
-      const readKeys = values.map((value) => keys.fromParts({ [choose?.part ?? '']: value }))
-      parts.admission.hold()
-      return sse(parts.live, (listener) => {
-        if (chosen === undefined || chosen === null) feed.watchAll(listener, always)
-        else for (const readKey of readKeys) feed.watch(listener, readKey, undefined)
-      })
-    },
-  }
-}
-
-/** What a Hono app lists of itself, so that a clash is found at start; its calls reach it by falling through. */
-function ownRoutes({ routes }: App): readonly Route[] {
-  if (routes === undefined) return []
-  const paths = new Set((routes.routes ?? []).filter(({ path }) => !path.includes('*')).map(({ path }) => path))
-  return [...paths].map((path) => ({
-    path,
-    owner: 'routes',
-    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'],
-    operator: false,
-    handle: (call: Call) => own(routes, call),
-  }))
-}
-
-function feedOf({ app, feeds }: SiteParts, path: string): LiveFeed {
-  const feed = feeds.get(path)
-  if (feed === undefined) throw new WeirError('internal', `app "${app.name}": the feed at ${path} was not started`)
-  return feed
 }

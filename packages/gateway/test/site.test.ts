@@ -1,8 +1,8 @@
 import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 import { Hono } from 'hono'
 import { describe, expect, test } from 'vitest'
+import { EventStream } from '../../../scripts/event-stream.ts'
 import { countingUpstream, json } from './counting-upstream.ts'
-import { EventStream } from './event-stream.ts'
 import { RUNTIMES, testApp } from './served.ts'
 
 const SSE = { headers: { accept: 'text/event-stream' } }

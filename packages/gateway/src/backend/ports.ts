@@ -56,35 +56,50 @@ export interface MeterPlan {
   readonly keys: number
   /** `unknown`: calls may have been made before we came, so nothing is granted for one window. */
   readonly past: 'unknown' | 'none'
+  /** Spreads starts evenly over each window instead of granting a whole limit at once. */
+  readonly pace?: boolean
 }
 
 export interface MeterLimit {
-  /** Units of cost that fit in the window. */
+  /** Units that fit in the window. */
   readonly limit: number
   /** Milliseconds; the window slides. */
   readonly window: number
   /** Whether all keys share it, or each has its own. */
   readonly by: 'account' | 'key'
+  /** What it counts: the cost of each call (by default), or each call as one. */
+  readonly counts?: 'calls' | 'cost'
+  /** Which calls it counts: all (by default), those of the lane of this name, or, as `*`, those of each lane apart. */
+  readonly lane?: string
 }
 
 /** All windows of one upstream. A grant holds its places in them until one window after it was settled. */
 export interface Meter {
   /**
-   * Grants what may start now, in the order of the wants, and says how long to wait for the first that may not.
+   * Grants what may start now, in the order of the wants, and says how long to wait for the first that may not. A want
+   * that a limit of its own lane holds up holds up that lane alone; any other holds up all behind it.
    * What memory can decide it decides at once, without a promise.
    */
   take(wants: readonly Want[]): Soon<Grants>
-  /** The call of a grant is over: its places come free one window from now. */
-  settle(grant: Grant): void
+  /** The call of a grant is over: its places come free one window from now. `cost`: what it cost in truth. */
+  settle(grant: Grant, cost?: number): void
   /** The call of a grant was never started: its places are free. */
   cancel(grant: Grant): void
   /** The upstream said to wait: nothing is granted, on this key or on all, for so many milliseconds. */
   close(duration: number, key: number | undefined): void
+  /** The upstream refused a call that we thought would fit: limits shrink, and creep back. */
+  backOff(): void
+  /** This key is used up for good. */
+  spend(key: number): void
+  /** The upstream says that so many calls are left of its longest window: others may have spent the rest. */
+  learn(left: number, key: number): void
 }
 
 export interface Want {
   readonly priority: Priority
   readonly cost: number
+  /** What the upstream counts apart, such as a method. */
+  readonly lane?: string
 }
 
 /** Leave to start one call, with the key of this index. */
@@ -92,12 +107,18 @@ export interface Grant {
   readonly id: number
   readonly key: number
   readonly cost: number
+  readonly lane: string
+  /** Moments on the monotonic clock between which it may be used; a grant that was made at once may be used at once. */
+  readonly opens: number
+  readonly closes: number
 }
 
 export interface Grants {
   readonly granted: readonly Grant[]
   /** Milliseconds until the next want may be granted; undefined when only the end of a call can free a place. */
   readonly wait: number | undefined
+  /** Why a want will never be granted: all keys are spent, or it costs more than fits in a window. */
+  readonly never?: 'spent' | 'too large'
 }
 
 /** Tells all nodes. */

@@ -1,13 +1,15 @@
-import type { Grant, Meter } from '../backend/ports.ts'
-import type { Next, Stage, UpstreamAnswer, UpstreamRequest } from '../call.ts'
+import type { Grant, Meter, MeterPlan } from '../backend/ports.ts'
+import type { Stage, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import type { Clock, Timer } from '../clock.ts'
 import { WeirError } from '../errors.ts'
 import type { Emit, Priority } from '../events.ts'
-import { restAfter } from './rest.ts'
+import { createQueue, type FairQueue, type Place } from './queue.ts'
+import { readWord, type Word } from './word.ts'
 
 export interface BudgetParts {
   readonly upstream: string
   readonly meter: Meter
+  readonly plan: MeterPlan
   readonly clock: Clock
   readonly emit: Emit
   /** Calls under way at once. */
@@ -16,9 +18,38 @@ export interface BudgetParts {
   readonly keys: readonly string[]
 }
 
+/** Something that wants to start within the budget. */
+export interface Start {
+  readonly priority: Priority
+  readonly client: string
+  readonly cost: number
+  readonly lane?: string
+  /** Moment on the monotonic clock. */
+  readonly deadline: number
+  readonly signal: AbortSignal | undefined
+  /** Calls back when it becomes more urgent; the answer stops that. */
+  readonly onRaise?: (listener: (priority: Priority) => void) => () => void
+}
+
+/** Leave to start, to be given back when the call is over. */
+export interface Started {
+  /** The index of the API key to use. */
+  readonly key: number
+  /** The call is over. `cost`: what it cost in truth; `arrived` false: no answer came, and it may still be on its way. */
+  end(outcome?: { readonly cost?: number; readonly arrived?: boolean }): void
+  /** What an answer said of the budget. */
+  heed(word: Word): void
+}
+
 /** The stage that says when a call may start, and what waits. */
 export interface Budget {
   readonly stage: Stage<UpstreamRequest, Promise<UpstreamAnswer>>
+  /**
+   * Waits for leave to start.
+   *
+   * @throws WeirError `over_budget` when there will be none before the deadline, `upstream_spent` when there never will be
+   */
+  enter(start: Start): Promise<Started>
   /** Calls that wait. */
   readonly queued: number
   /** Calls under way. */
@@ -26,38 +57,65 @@ export interface Budget {
 }
 
 interface Waiter {
-  readonly request: UpstreamRequest
-  readonly since: number
-  start(grant: Grant): void
+  readonly start: Start
+  admit(grant: Grant): void
   fail(error: unknown): void
 }
 
 /** How long after we gave a call up it may still arrive at the upstream, in milliseconds. */
 const STILL_ARRIVING = 250
 
+/** How much the last answer's time counts in the running mean. */
+const RECENT = 0.1
+
 const CLASSES: readonly Priority[] = ['interactive', 'live', 'background']
 
 /**
- * Starts a call only when the meter has a place for it: better classes first, in order inside a class. Nobody holds a
- * place in the future, so an urgent call that comes late still goes first.
+ * Starts a call only when the meter has a place for it: better classes first, clients in turn. Nobody holds a place in the
+ * future, so an urgent call that comes late still goes first.
  */
-export function createBudget({ upstream, meter, clock, emit, concurrency, keys }: BudgetParts): Budget {
-  const queues: Record<Priority, Set<Waiter>> = { interactive: new Set(), live: new Set(), background: new Set() }
+export function createBudget(parts: BudgetParts): Budget {
+  const { upstream, meter, plan, clock, emit, concurrency, keys } = parts
+  // What an upstream counts apart waits apart: a full lane must not hold up the others.
+  const lanes = new Map<string, FairQueue<Waiter>>()
+  const apart = plan.limits.some(({ lane }) => lane !== undefined)
+  const byAccount = plan.limits.some(({ by }) => by === 'account')
   let running = 0
   let queued = 0
   let timer: Timer | undefined
   let pumping = false
   let again = false
+  let answerTime = 0
+  /** Before this moment on the monotonic clock nothing starts, as far as is known. */
+  let opensAt = 0
 
-  function best(): Waiter | undefined {
-    for (const priority of CLASSES) for (const waiter of queues[priority]) return waiter
-    return undefined
+  function laneOf({ lane = '' }: Start): string {
+    return apart ? lane : ''
   }
 
-  function leave(waiter: Waiter): boolean {
-    if (!queues[waiter.request.priority].delete(waiter)) return false
-    queued -= 1
-    return true
+  function queueOf(start: Start): FairQueue<Waiter> {
+    const name = laneOf(start)
+    const known = lanes.get(name)
+    if (known !== undefined) return known
+    const queue = createQueue<Waiter>()
+    lanes.set(name, queue)
+    return queue
+  }
+
+  /** The next of each lane, the best first. */
+  function best(): readonly Place<Waiter>[] {
+    const now = clock.monotonic()
+    if (lanes.size === 1) {
+      for (const queue of lanes.values()) {
+        const place = queue.best(now)
+        return place === undefined ? [] : [place]
+      }
+    }
+    return [...lanes.values()]
+      .flatMap((queue) => queue.best(now) ?? [])
+      .sort(
+        (a, b) => CLASSES.indexOf(a.item.start.priority) - CLASSES.indexOf(b.item.start.priority) || a.since - b.since,
+      )
   }
 
   /**
@@ -79,110 +137,203 @@ export function createBudget({ upstream, meter, clock, emit, concurrency, keys }
   }
 
   async function startWaiting(): Promise<void> {
-    for (let waiter = best(); waiter !== undefined && running < concurrency; waiter = best()) {
-      const { priority, cost } = waiter.request
-      const { granted, wait } = await meter.take([{ priority, cost }])
-      const grant = granted[0]
-      if (grant === undefined) {
-        timer?.stop()
-        // Without a moment to wait for, the end of a running call pumps again.
-        timer = wait === undefined ? undefined : clock.after(Math.max(1, wait), pumpSoon)
-        return
-      }
-      // Whoever is best now gets it: the one who asked may have left while a shared meter was answering.
-      const chosen = best()
-      if (chosen === undefined || chosen.request.cost !== grant.cost) {
-        meter.cancel(grant)
+    for (let places = best(); places.length > 0 && running < concurrency; places = best()) {
+      const asked = meter.take(
+        places.map(({ item: { start } }) => ({ priority: start.priority, cost: start.cost, lane: laneOf(start) })),
+      )
+      const { granted, wait, never } = asked instanceof Promise ? await asked : asked
+      for (const grant of granted) hand(grant)
+      if (never === 'spent') return failAll(new WeirError('upstream_spent', `${upstream}: every key is used up`))
+      if (never === 'too large') {
+        refuseLargest(places)
         continue
       }
-      leave(chosen)
-      chosen.start(grant)
+      if (granted.length > 0) continue
+      timer?.stop()
+      // Without a moment to wait for, the end of a running call pumps again.
+      timer = wait === undefined ? undefined : clock.after(Math.max(1, wait), pumpSoon)
+      opensAt = clock.monotonic() + (wait ?? 0)
+      return
     }
+  }
+
+  /** Whoever is best at that moment gets it: the one who asked may have left while a shared meter was answering. */
+  function hand(grant: Grant): void {
+    const early = grant.opens - clock.monotonic()
+    if (early > 0) {
+      clock.after(early, () => hand(grant))
+      return
+    }
+    const queue = lanes.get(grant.lane)
+    const place = queue?.best(clock.monotonic())
+    if (
+      queue === undefined ||
+      place === undefined ||
+      place.item.start.cost !== grant.cost ||
+      clock.monotonic() > grant.closes
+    ) {
+      meter.cancel(grant)
+      pumpSoon()
+      return
+    }
+    queue.start(place)
+    queued -= 1
+    place.item.admit(grant)
+  }
+
+  function failAll(error: WeirError): void {
+    for (const queue of lanes.values()) {
+      for (const waiter of [...queue]) waiter.fail(error)
+    }
+  }
+
+  function refuseLargest(places: readonly Place<Waiter>[]): void {
+    const [first] = [...places].sort((a, b) => b.item.start.cost - a.item.start.cost)
+    first?.item.fail(
+      new WeirError('over_budget', `${upstream}: expected a cost that fits in a window, got ${first.item.start.cost}`),
+    )
   }
 
   function pumpSoon(): void {
     pump().catch((error) => emit({ type: 'failed', where: `budget of ${upstream}`, error }))
   }
 
-  /** Waits for a grant, until the deadline or the last waiter's leaving. */
-  function enter(request: UpstreamRequest): Promise<Grant> {
+  /** Calls a millisecond that the limits and connections allow at the answer time of late. */
+  function rate(): number {
+    const time = Math.max(1, answerTime)
+    const limits = plan.limits
+      .filter(({ lane }) => lane === undefined)
+      .map(({ limit, window, by }) => (limit * (by === 'key' ? plan.keys : 1)) / (window + time))
+    return Math.min(concurrency / time, ...limits)
+  }
+
+  /** Milliseconds until one that comes now would start, as things stand. */
+  function expected(start: Start): number {
+    const now = clock.monotonic()
+    const queue = queueOf(start)
+    if (queue.size === 0) return 0
+    return Math.max(0, opensAt - now) + queue.ahead(start.priority, start.client) / rate()
+  }
+
+  function refuse(start: Start, retryAfter: number, why: string): WeirError {
+    emit({ type: 'budget.refused', upstream, priority: start.priority, retryAfter })
+    return new WeirError('over_budget', `${upstream}: ${why}; ${queued} wait`, { retryAfter })
+  }
+
+  function enter(start: Start): Promise<Started> {
+    start.signal?.throwIfAborted()
+    const since = clock.monotonic()
+    const wait = expected(start)
+    if (start.deadline <= since || since + wait > start.deadline) {
+      const patience = Math.max(0, Math.round(start.deadline - since))
+      return Promise.reject(
+        refuse(start, Math.max(1, wait), `expected to start within ${patience} ms, could in ${Math.round(wait)} ms`),
+      )
+    }
     return new Promise((resolve, reject) => {
-      const since = clock.monotonic()
+      const queue = queueOf(start)
       const waiter: Waiter = {
-        request,
-        since,
-        start(grant) {
+        start,
+        admit(grant) {
           done()
           running += 1
-          emit({ type: 'budget.started', upstream, waited: clock.monotonic() - since, priority: request.priority })
-          resolve(grant)
+          emit({ type: 'budget.started', upstream, waited: clock.monotonic() - since, priority: start.priority })
+          resolve(begun(grant))
         },
         fail(error) {
+          if (!queue.leave(place)) return
+          queued -= 1
           done()
           reject(error)
         },
       }
-      const refuse = () => {
-        if (!leave(waiter)) return
-        const retryAfter = 1000
-        emit({ type: 'budget.refused', upstream, priority: request.priority, retryAfter })
+      const late = clock.after(start.deadline - since, () => {
         waiter.fail(
-          new WeirError(
-            'over_budget',
-            `${upstream}: no call could start in ${Math.round(clock.monotonic() - since)} ms; ${queued} others wait`,
-            { retryAfter },
+          refuse(
+            start,
+            Math.max(1000, expected(start)),
+            `no call could start in ${Math.round(clock.monotonic() - since)} ms`,
           ),
         )
-      }
-      const late = clock.after(Math.max(0, request.deadline - since), refuse)
-      const aborted = () => {
-        if (leave(waiter)) waiter.fail(request.signal?.reason)
-      }
+        // The one behind it may cost less, or be of another lane.
+        pumpSoon()
+      })
+      const aborted = () => waiter.fail(start.signal?.reason)
+      start.signal?.addEventListener('abort', aborted)
+      const deaf = start.onRaise?.((priority) => queue.raise(place, priority))
       const done = () => {
         late.stop()
-        request.signal?.removeEventListener('abort', aborted)
+        deaf?.()
+        start.signal?.removeEventListener('abort', aborted)
       }
-      request.signal?.addEventListener('abort', aborted)
-      queues[request.priority].add(waiter)
+      const place = queue.add(waiter, start.priority, start.client, since)
       queued += 1
-      if (request.deadline <= since) refuse()
-      else pumpSoon()
+      pumpSoon()
     })
   }
 
-  /** What the upstream said of our rate closes the meter. */
-  function heed(answer: UpstreamAnswer, grant: Grant): void {
-    if (answer.status !== 429) return
-    const rest = restAfter(answer.headers, clock.now())
-    meter.close(rest, keys.length > 1 ? grant.key : undefined)
-    emit({ type: 'budget.closed', upstream, for: rest, reason: 'the upstream answered 429' })
+  function begun(grant: Grant): Started {
+    const at = clock.monotonic()
+    return {
+      key: grant.key,
+      end({ cost, arrived = true } = {}) {
+        running -= 1
+        if (arrived) {
+          answerTime += (clock.monotonic() - at - answerTime) * (answerTime === 0 ? 1 : RECENT)
+          meter.settle(grant, cost)
+        } else {
+          // It may arrive later than a call that starts one window from now, and then both would be in one window.
+          clock.after(STILL_ARRIVING, () => {
+            meter.settle(grant, cost)
+            pumpSoon()
+          })
+        }
+        pumpSoon()
+      },
+      heed(word) {
+        if (word.left !== undefined) meter.learn(word.left, grant.key)
+        if (word.spent) {
+          meter.spend(grant.key)
+          emit({
+            type: 'budget.closed',
+            upstream,
+            for: Number.POSITIVE_INFINITY,
+            reason: `key ${grant.key + 1} is used up`,
+          })
+        }
+        if (word.rest === undefined) return
+        meter.close(word.rest, keys.length > 1 && !byAccount ? grant.key : undefined)
+        meter.backOff()
+        emit({ type: 'budget.closed', upstream, for: word.rest, reason: 'the upstream answered 429' })
+      },
+    }
   }
 
   return {
-    stage: (next: Next<UpstreamRequest, Promise<UpstreamAnswer>>) => async (request) => {
-      request.signal?.throwIfAborted()
-      const grant = await enter(request)
-      let answered = false
-      const settle = () => {
-        meter.settle(grant)
-        pumpSoon()
-      }
+    enter,
+
+    stage: (next) => async (request) => {
+      const { priority, client, cost, lane, deadline, signal, urgency } = request
+      const started = await enter({
+        priority: urgency?.priority ?? priority,
+        client,
+        cost,
+        deadline,
+        signal,
+        ...(lane === undefined ? {} : { lane }),
+        ...(urgency === undefined ? {} : { onRaise: (listener) => urgency.onRaise(listener) }),
+      })
+      let answer: UpstreamAnswer | undefined
       try {
-        const answer = await next({ ...request, apiKey: keys[grant.key] })
-        answered = true
-        heed(answer, grant)
+        answer = await next({ ...request, apiKey: keys[started.key] })
+        started.heed(readWord(answer, clock.now()))
         return answer
       } finally {
-        running -= 1
-        if (answered) {
-          settle()
-        } else {
-          // It may arrive later than a call that starts one window from now, and then both would be in one window.
-          clock.after(STILL_ARRIVING, settle)
-          pumpSoon()
-        }
+        const truth = answer === undefined ? undefined : request.costOf?.(answer)
+        started.end({ arrived: answer !== undefined, ...(truth === undefined ? {} : { cost: truth }) })
       }
     },
+
     get queued() {
       return queued
     },

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { ConfigError } from '../errors.ts'
-import { GATEWAY_OPTIONS } from '../options.ts'
+import { GATEWAY_OPTIONS, knownOr } from '../options.ts'
 import { check } from './check.ts'
 import { doctor } from './doctor.ts'
 import { start } from './start.ts'
@@ -8,6 +8,14 @@ import { type CommandLine, UsageError } from './usage.ts'
 
 /** Gateway options that may be typed, by the table: what takes code can't be. */
 const TYPED = Object.entries(GATEWAY_OPTIONS).filter(([, { kind }]) => kind !== 'any')
+
+/** Every option that may be typed. */
+const OPTIONS: Readonly<Record<string, { readonly type: 'string' | 'boolean'; readonly short?: string }>> = {
+  help: { type: 'boolean', short: 'h' },
+  port: { type: 'string' },
+  host: { type: 'string' },
+  ...Object.fromEntries(TYPED.map(([name]) => [name, { type: 'string' }] as const)),
+}
 
 const COMMANDS: Readonly<Record<string, { readonly help: string; run(line: CommandLine): Promise<number> }>> = {
   start: { help: 'serve apps, each on its own port: the first at --port, the next above it', run: start },
@@ -38,9 +46,9 @@ async function main(args: readonly string[]): Promise<number> {
       process.stdout.write(HELP)
       return name === undefined && values.help !== true ? 2 : 0
     }
-    const command = COMMANDS[name]
+    const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
     if (command === undefined) {
-      throw new UsageError(`expected one of the commands ${Object.keys(COMMANDS).join(', ')}, got "${name}"`)
+      throw new UsageError(`expected ${knownOr('command', name, Object.keys(COMMANDS))}, got "${name}"`)
     }
     return await command.run({ apps, ...where(values), options: optionsOf(values) })
   } catch (error) {
@@ -50,19 +58,36 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-function read(args: readonly string[]): ReturnType<typeof parseArgs> {
-  const typed = TYPED.map(([name]) => [name, { type: 'string' }] as const)
-  const options = {
-    help: { type: 'boolean', short: 'h' },
-    port: { type: 'string' },
-    host: { type: 'string' },
-    ...Object.fromEntries(typed),
-  } as const
-  try {
-    return parseArgs({ args: [...args], options, allowPositionals: true })
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error))
+interface Typed {
+  readonly values: Readonly<Record<string, unknown>>
+  readonly positionals: readonly string[]
+}
+
+/** Node's parser cuts the line up; what is wrong with it is said in our own words. */
+function read(args: readonly string[]): Typed {
+  const { values, positionals, tokens } = parseArgs({
+    args: [...args],
+    options: OPTIONS,
+    allowPositionals: true,
+    strict: false,
+    tokens: true,
+  })
+  for (const token of tokens) {
+    if (token.kind !== 'option') continue
+    const { name, rawName, value } = token
+    const option = Object.hasOwn(OPTIONS, name) ? OPTIONS[name] : undefined
+    if (option === undefined) {
+      const known = Object.keys(OPTIONS).map((option) => `--${option}`)
+      throw new UsageError(`${rawName}: expected ${knownOr('option', rawName, known)}, got "${rawName}"`)
+    }
+    if (option.type === 'string' && value === undefined) {
+      throw new UsageError(`${rawName}: expected a value, got nothing`)
+    }
+    if (option.type === 'boolean' && value !== undefined) {
+      throw new UsageError(`${rawName}: expected no value, got "${value}"`)
+    }
   }
+  return { values, positionals }
 }
 
 function where(values: Readonly<Record<string, unknown>>): Pick<CommandLine, 'port' | 'host'> {

@@ -1,4 +1,4 @@
-import type { Gateway } from '../gateway.ts'
+import type { Gateway } from '../gateway-api.ts'
 
 /** How often the line is drawn anew, in milliseconds. */
 const EVERY = 1000

@@ -1,4 +1,4 @@
-import type { GatewayOptions } from '../gateway.ts'
+import type { GatewayOptions } from '../gateway-api.ts'
 
 /** The command was typed wrong; the message is what is shown. */
 export class UsageError extends Error {

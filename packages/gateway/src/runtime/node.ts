@@ -28,6 +28,12 @@ const REQUEST_TIMEOUT = 60_000
 /** Silence after which the system probes whether the peer is still there, in milliseconds. */
 const PROBE_AFTER = 15_000
 
+/** How often a server that closes looks for connections whose last call has ended, in milliseconds. */
+const SWEEP_EVERY = 50
+
+/** How long a live client may take to read what was said to it before it was let go, in milliseconds. */
+const FAREWELL = 1000
+
 /** A server that listens. */
 export interface Listening {
   /** Such as `http://127.0.0.1:8080`. */
@@ -70,11 +76,13 @@ export async function listen(
 function close(server: Server, within: number): Promise<void> {
   return new Promise((resolve) => {
     const late = setTimeout(() => server.closeAllConnections(), within)
+    // Node closes what is idle at this moment; a call that ends later leaves its connection open for more.
+    const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_EVERY)
     server.close(() => {
       clearTimeout(late)
+      clearInterval(sweep)
       resolve()
     })
-    server.closeIdleConnections()
   })
 }
 
@@ -205,7 +213,10 @@ class SocketConnection implements Connection {
   }
 
   close(): void {
-    this.#socket.destroySoon()
+    const socket = this.#socket
+    socket.destroySoon()
+    // One that does not read would never be done; Node's server no longer knows it, so nobody else would cut it.
+    setTimeout(() => socket.destroy(), FAREWELL).unref()
   }
 
   gone(): void {

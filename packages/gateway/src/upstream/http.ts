@@ -21,6 +21,8 @@ export interface HttpOptions {
   readonly reserve?: number
   /** `unknown` (default): the budget stays shut for one window at start. `none`: nobody called before. */
   readonly past?: 'unknown' | 'none'
+  /** Spreads starts evenly over each window instead of sending a whole limit at once. False by default. */
+  readonly pace?: boolean
   /** Connections, and calls under way at once. 10 by default. */
   readonly concurrency?: number
   /** The longest a call may take. `'10s'` by default. */
@@ -97,6 +99,7 @@ export function http(options: HttpOptions): Upstream<HttpCall> {
       keys: read.keys ?? [],
       limits: limitsOf(where, read.limits, read.reserve),
       past: read.past,
+      pace: read.pace,
       concurrency: read.concurrency,
       timeout: read.timeout,
       maxAnswer: read.maxAnswer,

@@ -18,6 +18,8 @@ export interface UpstreamSettings {
   readonly keys: readonly string[]
   readonly limits: readonly MeterLimit[]
   readonly past: 'unknown' | 'none'
+  /** Starts are spread evenly over each window. */
+  readonly pace: boolean
   readonly concurrency: number
   readonly timeout: number
   readonly maxAnswer: number

@@ -1,11 +1,23 @@
 import type { Clock } from '../../clock.ts'
-import type { Grant, Meter, MeterLimit, MeterPlan, Meters } from '../ports.ts'
+import type { Grant, Meter, MeterLimit, MeterPlan, Meters, Want } from '../ports.ts'
+import { openWindow, type Window } from './window.ts'
 
 /**
  * How long after its death a process's last calls may still arrive at the upstream; a new process waits this long beyond
  * the window before it trusts that the past is over.
  */
 const LAST_ARRIVALS = 250
+
+/** Windows longer than this are not waited for at start: one call at a time asks the upstream what is left of them. */
+const LONG = 5000
+
+/** A refusal takes this share of the limits; they creep back by so much of the whole in each window. */
+const KEEP = 0.7
+const CREEP = 0.05
+const LEAST = 0.1
+
+/** Lanes that are remembered; those that count nothing any more are forgotten first. */
+const LANES = 1000
 
 /** Exact sliding windows in one process. */
 export function memoryMeters(clock: Clock): Meters {
@@ -21,119 +33,182 @@ export function memoryMeters(clock: Clock): Meters {
   }
 }
 
+interface Key {
+  readonly windows: readonly Window[]
+  readonly lanes: Lanes
+  closedUntil: number
+  spent: boolean
+}
+
 function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
-  const shared = plan.limits.filter((limit) => limit.by === 'account').map(openWindow)
-  const keys = Array.from({ length: plan.keys }, () => ({
-    windows: [...shared, ...plan.limits.filter((limit) => limit.by === 'key').map(openWindow)],
+  const pace = plan.pace === true
+  const of = (by: MeterLimit['by']) => plan.limits.filter((limit) => limit.by === by)
+  const shared = whole(of('account')).map((limit) => openWindow(limit, pace))
+  const sharedLanes = new Lanes(of('account'), pace)
+  const keys: readonly Key[] = Array.from({ length: plan.keys }, () => ({
+    windows: [...shared, ...whole(of('key')).map((limit) => openWindow(limit, pace))],
+    lanes: new Lanes(of('key'), pace),
     closedUntil: Number.NEGATIVE_INFINITY,
+    spent: false,
   }))
-  const longest = Math.max(0, ...plan.limits.map((limit) => limit.window))
-  let closedUntil = plan.past === 'unknown' && longest > 0 ? clock.monotonic() + longest + LAST_ARRIVALS : 0
+  const longest = Math.max(0, ...plan.limits.map(({ window }) => window))
+  const largest = Math.min(...plan.limits.filter(({ counts }) => counts !== 'calls').map(({ limit }) => limit))
+
+  const begun = clock.monotonic()
+  const shut = Math.max(0, ...plan.limits.map(({ window }) => window).filter((window) => window <= LONG))
+  let closedUntil = plan.past === 'unknown' && shut > 0 ? begun + shut + LAST_ARRIVALS : 0
+  /** Until then only one call at a time is granted, since what is left of the long windows is not known. */
+  let probingUntil = plan.past === 'unknown' && longest > LONG ? begun + longest + LAST_ARRIVALS : 0
+  let running = 0
+  let slowed = { at: Number.NEGATIVE_INFINITY, share: 1 }
   let lastId = 0
   let turn = 0
 
-  /** The earliest moment at which this key can start a call; Infinity when only the end of a call can tell. */
-  function earliest(key: (typeof keys)[number], cost: number, now: number): number {
+  function share(now: number): number {
+    return slowed.share === 1 ? 1 : Math.min(1, slowed.share + (CREEP * (now - slowed.at)) / Math.max(1, longest))
+  }
+
+  /** The windows of this lane alone. */
+  function apart(key: Key, lane: string, now: number): readonly Window[] {
+    return sharedLanes.none && key.lanes.none ? [] : [...sharedLanes.of(lane, now), ...key.lanes.of(lane, now)]
+  }
+
+  function all(key: Key, lane: string): readonly Window[] {
+    const windows = apart(key, lane, clock.monotonic())
+    return windows.length === 0 ? key.windows : [...key.windows, ...windows]
+  }
+
+  /** The earliest moment for this want with this key, and whether only its lane holds it up. */
+  function earliest(key: Key, { cost, lane = '' }: Want, now: number): { at: number; byLane: boolean } {
     let at = Math.max(now, closedUntil, key.closedUntil)
-    for (const window of key.windows) at = Math.max(at, window.earliest(cost, now))
-    return at
+    if (now < probingUntil && running > 0) at = Number.POSITIVE_INFINITY
+    const of = share(now)
+    for (const window of key.windows) at = Math.max(at, window.earliest(window.units(cost), now, of))
+    let laneAt = now
+    for (const window of apart(key, lane, now)) laneAt = Math.max(laneAt, window.earliest(window.units(cost), now, of))
+    return { at: Math.max(at, laneAt), byLane: at <= now && laneAt > now }
+  }
+
+  function choose(want: Want, now: number): { index: number; at: number; byLane: boolean } {
+    let best = { index: -1, at: Number.POSITIVE_INFINITY, byLane: false }
+    // Keys take turns, so that none is worn while others rest.
+    for (let i = 0; i < keys.length; i++) {
+      const index = (turn + i) % keys.length
+      const key = keys[index]
+      if (key === undefined || key.spent) continue
+      const { at, byLane } = earliest(key, want, now)
+      if (best.index === -1 || at < best.at) best = { index, at, byLane }
+      if (at <= now) break
+    }
+    return best
   }
 
   return {
     take(wants) {
       const now = clock.monotonic()
       const granted: Grant[] = []
-      for (const { cost } of wants) {
-        let best = Number.POSITIVE_INFINITY
-        let chosen = 0
-        // Keys take turns, so that none is worn while others rest.
-        for (let i = 0; i < keys.length; i++) {
-          const index = (turn + i) % keys.length
-          const key = keys[index]
-          if (key === undefined) continue
-          const at = earliest(key, cost, now)
-          if (at < best) {
-            best = at
-            chosen = index
-          }
-          if (at <= now) break
+      const held = new Set<string>()
+      let wait: number | undefined
+      for (const want of wants) {
+        const { cost, lane = '' } = want
+        if (cost > largest) return { granted, wait, never: 'too large' }
+        if (held.size > 0 && held.has(lane)) continue
+        const { index, at, byLane } = choose(want, now)
+        const key = keys[index]
+        if (key === undefined) return { granted, wait, never: 'spent' }
+        if (at > now) {
+          if (at !== Number.POSITIVE_INFINITY) wait = Math.min(wait ?? at - now, at - now)
+          if (!byLane) break
+          held.add(lane)
+          continue
         }
-        if (best > now) return { granted, wait: best === Number.POSITIVE_INFINITY ? undefined : best - now }
-        for (const window of keys[chosen]?.windows ?? []) window.use(cost)
-        turn = (chosen + 1) % keys.length
+        for (const window of all(key, lane)) window.use(window.units(cost), now)
+        turn = (index + 1) % keys.length
+        running += 1
         lastId += 1
-        granted.push({ id: lastId, key: chosen, cost })
+        granted.push({ id: lastId, key: index, cost, lane, opens: now, closes: Number.POSITIVE_INFINITY })
       }
-      return { granted, wait: undefined }
+      return { granted, wait }
     },
 
-    settle({ key, cost }) {
+    settle({ key: index, cost, lane }, truth = cost) {
+      const key = keys[index]
+      if (key === undefined) return
+      running -= 1
       const now = clock.monotonic()
-      for (const window of keys[key]?.windows ?? []) window.freeLater(cost, now)
+      for (const window of all(key, lane)) window.freeLater(window.units(cost), window.units(truth), now)
     },
 
-    cancel({ key, cost }) {
-      for (const window of keys[key]?.windows ?? []) window.free(cost)
+    cancel({ key: index, cost, lane }) {
+      const key = keys[index]
+      if (key === undefined) return
+      running -= 1
+      for (const window of all(key, lane)) window.free(window.units(cost))
     },
 
-    close(duration, key) {
+    close(duration, index) {
       const until = clock.monotonic() + duration
-      const closed = key === undefined ? undefined : keys[key]
-      if (closed === undefined) closedUntil = Math.max(closedUntil, until)
-      else closed.closedUntil = Math.max(closed.closedUntil, until)
+      const key = index === undefined ? undefined : keys[index]
+      if (key === undefined) closedUntil = Math.max(closedUntil, until)
+      else key.closedUntil = Math.max(key.closedUntil, until)
+    },
+
+    backOff() {
+      const now = clock.monotonic()
+      // Refusals of one burst are one piece of news.
+      if (now - slowed.at < longest) return
+      slowed = { at: now, share: Math.max(LEAST, share(now) * KEEP) }
+    },
+
+    spend(index) {
+      const key = keys[index]
+      if (key !== undefined) key.spent = true
+    },
+
+    learn(left, index) {
+      const now = clock.monotonic()
+      const windows = keys[index]?.windows ?? []
+      const limits = [...whole(of('account')), ...whole(of('key'))]
+      windows.forEach((window, i) => {
+        if (limits[i]?.window === longest) window.learn(left, now)
+      })
+      probingUntil = 0
     },
   }
 }
 
-interface Window {
-  earliest(cost: number, now: number): number
-  use(cost: number): void
-  /** Its places come free one window from now. */
-  freeLater(cost: number, now: number): void
-  free(cost: number): void
+/** The limits that count every call. */
+function whole(limits: readonly MeterLimit[]): readonly MeterLimit[] {
+  return limits.filter(({ lane }) => lane === undefined)
 }
 
-/**
- * A window counts what is under way and what was answered less than a window ago. Answers come in the order of time, so
- * places come free in the order in which they were queued: no sorting, and constant work a call.
- */
-function openWindow({ limit, window }: MeterLimit): Window {
-  let used = 0
-  let freeing: { at: number; cost: number }[] = []
-  let head = 0
+/** Windows of lanes, made as lanes are met. */
+class Lanes {
+  readonly none: boolean
+  readonly #limits: readonly MeterLimit[]
+  readonly #pace: boolean
+  readonly #windows = new Map<string, readonly Window[]>()
 
-  function collect(now: number): void {
-    for (let next = freeing[head]; next !== undefined && next.at <= now; next = freeing[head]) {
-      used -= next.cost
-      head += 1
-    }
-    if (head > 1024 && head * 2 > freeing.length) {
-      freeing = freeing.slice(head)
-      head = 0
-    }
+  constructor(limits: readonly MeterLimit[], pace: boolean) {
+    this.#limits = limits.filter(({ lane }) => lane !== undefined)
+    this.#pace = pace
+    this.none = this.#limits.length === 0
   }
 
-  return {
-    earliest(cost, now) {
-      collect(now)
-      let left = used
-      if (left + cost <= limit) return now
-      for (let i = head; i < freeing.length; i++) {
-        const next = freeing[i]
-        if (next === undefined) break
-        left -= next.cost
-        if (left + cost <= limit) return next.at
-      }
-      return Number.POSITIVE_INFINITY
-    },
-    use(cost) {
-      used += cost
-    },
-    freeLater(cost, now) {
-      freeing.push({ at: now + window, cost })
-    },
-    free(cost) {
-      used -= cost
-    },
+  of(lane: string, now: number): readonly Window[] {
+    if (this.none) return []
+    const known = this.#windows.get(lane)
+    if (known !== undefined) return known
+    if (this.#windows.size >= LANES) this.#forget(now)
+    const windows = this.#limits
+      .filter((limit) => limit.lane === '*' || limit.lane === lane)
+      .map((limit) => openWindow(limit, this.#pace))
+    this.#windows.set(lane, windows)
+    return windows
+  }
+
+  #forget(now: number): void {
+    for (const [lane, windows] of this.#windows)
+      if (windows.every((window) => window.idle(now))) this.#windows.delete(lane)
   }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { restAfter } from './rest.ts'
+import { restAfter } from './word.ts'
 
 const NOW = Date.UTC(2026, 0, 1, 12, 0, 0)
 const at = (seconds: number) => new Date(NOW + seconds * 1000)

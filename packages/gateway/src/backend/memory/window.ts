@@ -1,0 +1,96 @@
+import type { MeterLimit } from '../ports.ts'
+
+/** One sliding window: what is under way, and what was over less than a window ago. */
+export interface Window {
+  readonly limit: number
+  /** What a call of this cost takes here. */
+  units(cost: number): number
+  /** The earliest moment at which so many units fit; Infinity when only the end of a call can tell. `share`: of the limit. */
+  earliest(units: number, now: number, share: number): number
+  use(units: number, now: number): void
+  /** So many units come free one window from now; a call that cost more than was thought takes the rest until then. */
+  freeLater(taken: number, units: number, now: number): void
+  free(units: number): void
+  /** The upstream says that so many units are left: what is missing, others spent. */
+  learn(left: number, now: number): void
+  /** Nothing is counted any more. */
+  idle(now: number): boolean
+}
+
+/**
+ * Calls end in the order of time, so places come free in the order in which they were queued: no sorting, and constant work
+ * a call.
+ */
+export function openWindow({ limit, window, counts }: MeterLimit, pace: boolean): Window {
+  let used = 0
+  let others = 0
+  let othersUntil = 0
+  let lastStart = Number.NEGATIVE_INFINITY
+  let freeing: { at: number; units: number }[] = []
+  let head = 0
+
+  function collect(now: number): void {
+    for (let next = freeing[head]; next !== undefined && next.at <= now; next = freeing[head]) {
+      used -= next.units
+      head += 1
+    }
+    if (head > 1024 && head * 2 > freeing.length) {
+      freeing = freeing.slice(head)
+      head = 0
+    }
+    if (others > 0 && othersUntil <= now) others = 0
+  }
+
+  /** When so many units fit, by what is known to come free. */
+  function fits(units: number, now: number, most: number): number {
+    // A call larger than a shrunken limit still fits into an empty window: else it would wait for ever.
+    const room = Math.max(most, Math.min(units, limit))
+    let left = used + others
+    if (left + units <= room) return now
+    let at = now
+    for (let i = head; i < freeing.length; i++) {
+      const next = freeing[i]
+      if (next === undefined) break
+      if (others > 0 && othersUntil <= next.at && left > used) {
+        left -= others
+        at = othersUntil
+        if (left + units <= room) return at
+      }
+      left -= next.units
+      at = next.at
+      if (left + units <= room) return at
+    }
+    return others > 0 && left - others + units <= room ? Math.max(at, othersUntil) : Number.POSITIVE_INFINITY
+  }
+
+  return {
+    limit,
+    units: (cost) => (counts === 'calls' ? 1 : cost),
+    earliest(units, now, share) {
+      collect(now)
+      const most = Math.max(1, Math.floor(limit * share))
+      const at = fits(units, now, most)
+      return pace ? Math.max(at, lastStart + (window * units) / most) : at
+    },
+    use(units, now) {
+      used += units
+      lastStart = now
+    },
+    freeLater(taken, units, now) {
+      used += units - taken
+      freeing.push({ at: now + window, units })
+    },
+    free(units) {
+      used -= units
+    },
+    learn(left, now) {
+      collect(now)
+      others = Math.max(0, limit - left - used)
+      othersUntil = now + window
+    },
+    idle(now) {
+      collect(now)
+      return used === 0 && others === 0
+    },
+  }
+}

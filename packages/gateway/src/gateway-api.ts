@@ -1,0 +1,38 @@
+import type { LevelState } from './admission/level.ts'
+import type { App } from './app.ts'
+import type { Clock } from './clock.ts'
+import type { Emit } from './events.ts'
+import type { Metrics } from './observe/metrics.ts'
+import type { Bytes, Duration } from './options.ts'
+import type { Site } from './site.ts'
+
+/** What `createGateway()` takes. */
+export interface GatewayOptions {
+  readonly apps: readonly App[]
+  /** The system clock by default. */
+  readonly clock?: Clock
+  /** Called with every event; it must not throw. */
+  readonly observe?: Emit
+  /** A live connection is never silent for longer. `'10s'` by default. */
+  readonly heartbeat?: Duration
+  /** The most memory that kept values take. `'256mb'` by default. */
+  readonly memory?: Bytes
+  /** The most live connections of this process. 100,000 by default. */
+  readonly connections?: number
+}
+
+/** Apps at work in this process. */
+export interface Gateway {
+  readonly sites: readonly Site[]
+  readonly level: LevelState
+  readonly metrics: Metrics
+  /**
+   * Serves every site on Node's HTTP server: the first at `port`, the next above it; port 0 gives each a free one.
+   *
+   * @returns the address of each site, in order
+   * @throws the system's error, such as EADDRINUSE
+   */
+  listen(at: { readonly port: number; readonly host?: string }): Promise<readonly string[]>
+  /** Tells live clients when to come back, ends every connection and lets go of everything. Bounded by `within` milliseconds. */
+  close(within?: number): Promise<void>
+}

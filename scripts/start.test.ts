@@ -1,0 +1,103 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { startJupiter } from '@weir/simulators'
+import { describe, expect, test, vi } from 'vitest'
+import { type Running, run } from './running.ts'
+import { reach, STAND_INS } from './stand-ins.ts'
+
+const ROOT = join(import.meta.dirname, '..')
+const [jupiter] = STAND_INS
+if (jupiter === undefined) throw new Error('expected an upstream that npm start knows')
+
+describe('npm start decides for each upstream', () => {
+  test('to simulate it when nobody named it', () => {
+    expect(reach(jupiter, false, {})).toBeUndefined()
+    expect(reach(jupiter, false, { JUPITER_URL: '' })).toBeUndefined()
+  })
+
+  test('to leave alone what the user named', () => {
+    expect(reach(jupiter, false, { JUPITER_URL: 'http://127.0.0.1:9' })).toEqual({})
+    expect(reach(jupiter, true, { JUPITER_URL: 'http://127.0.0.1:9', JUPITER_API_KEYS: 'jup_mine' })).toEqual({})
+  })
+
+  test('with --live to ask the real one, within what it gives without a key', () => {
+    expect(reach(jupiter, true, {})).toEqual({ JUPITER_URL: 'https://api.jup.ag', JUPITER_PLAN: 'keyless' })
+    expect(reach(jupiter, true, { JUPITER_API_KEYS: '' })).toMatchObject({ JUPITER_PLAN: 'keyless' })
+  })
+
+  test("with --live and a key to ask the real one by the user's plan", () => {
+    expect(reach(jupiter, true, { JUPITER_API_KEYS: 'jup_mine' })).toEqual({ JUPITER_URL: 'https://api.jup.ag' })
+  })
+})
+
+describe('npm start', () => {
+  test.each(['SIGTERM', 'SIGINT'] as const)(
+    'serves the page on simulated prices, and %s ends all of it',
+    async (name) => {
+      await using running = run(['scripts/start.ts'], { PORT: '0' })
+      const [, simulator = ''] = await running.says(/^jupiter +(http:\S+) {2}\(simulated/m)
+      const [, url = ''] = await running.says(/^prices +(http:\S+)$/m)
+      expect(await (await fetch(url)).text()).toContain('<title>Prices</title>')
+      expect((await fetch(`${url}/prices/So11111111111111111111111111111111111111112`)).status).toBe(200)
+      const all = descendants(running)
+      expect(all).toHaveLength(2)
+      // A terminal's Ctrl-C reaches all of them; a signal from elsewhere the first alone.
+      for (const pid of name === 'SIGINT' ? [running.pid, ...all] : [running.pid]) process.kill(pid, name)
+      expect(await running.ended).toBe(0)
+      await vi.waitFor(() => expect(all.filter(isRunning)).toEqual([]), 5000)
+      await expect(fetch(url)).rejects.toThrow()
+      await expect(fetch(`${simulator}/__stats`)).rejects.toThrow()
+    },
+  )
+
+  test('starts no simulator of an upstream that the user named', async () => {
+    await using own = await startJupiter({ strict: true })
+    await using running = run(['scripts/start.ts', '--host', '127.0.0.1'], {
+      PORT: '0',
+      JUPITER_URL: own.url,
+      JUPITER_API_KEYS: 'jup_mine',
+    })
+    const [, url = ''] = await running.says(/^prices +(http:\S+)$/m)
+    expect(running.said).not.toContain('simulated')
+    expect(descendants(running)).toHaveLength(1)
+    expect((await fetch(`${url}/prices/So11111111111111111111111111111111111111112`)).status).toBe(200)
+    expect(own.stats().asked).toBeGreaterThanOrEqual(1)
+    running.signal('SIGTERM')
+    expect(await running.ended).toBe(0)
+  })
+
+  test('hands on the exit code of a command that could not start, and leaves nothing behind', async () => {
+    await using running = run(['scripts/start.ts', '--prot', '1'])
+    expect(await running.ended).toBe(2)
+    expect(running.complained).toContain('--prot: expected a known option')
+  })
+})
+
+test('every script of package.json runs a file that is there', () => {
+  const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+    readonly scripts: Readonly<Record<string, string>>
+  }
+  const paths = Object.values(scripts).flatMap((script) => script.match(/\S+\.(?:ts|js|mjs)\b/g) ?? [])
+  expect(paths.length).toBeGreaterThanOrEqual(4)
+  expect(paths.filter((path) => !existsSync(join(ROOT, path)))).toEqual([])
+})
+
+/** The processes that a program started, and theirs. */
+function descendants({ pid }: Running): readonly number[] {
+  const childrenOf = (parent: number): readonly number[] => {
+    const listed = readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8')
+    return listed.split(' ').filter(Boolean).map(Number)
+  }
+  const all: number[] = []
+  for (let next = [...childrenOf(pid)]; next.length > 0; next = next.flatMap(childrenOf)) all.push(...next)
+  return all
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
