@@ -110,6 +110,9 @@ function streamRoute(parts: AddressParts, stream: Stream): Route {
       lastVersion(call)
       const chosen = choose === undefined ? undefined : new URLSearchParams(call.query).get(choose.query)
       const values = chosen?.split(',').filter((value) => value !== '') ?? []
+      // A connection that hears of nothing would be silent for ever, and count as lost.
+      if (values.length === 0 && typeof chosen === 'string')
+        throw new WeirError('bad_key', `${choose?.query}: expected at least one key, got none`)
       if (values.length > most)
         throw new WeirError('bad_key', `${choose?.query}: expected at most ${most} keys, got ${values.length}`)
       const readKeys = values.map((value) => keys.fromParts({ [choose?.part ?? '']: value }))

@@ -1,4 +1,5 @@
 import type { Answer, AnswerHeaders, Call } from '../call.ts'
+import { show, WeirError } from '../errors.ts'
 
 /** The largest body that an app's own routes take, in bytes. */
 const LARGEST_BODY = 10 * 1024 * 1024
@@ -12,7 +13,12 @@ export async function own(
   const host = call.header('host') ?? 'localhost'
   const headers = new Headers()
   for (const [name, value] of call.headers()) headers.append(name, value)
-  const request = new Request(`http://${host}${call.url}`, {
+  const address = URL.parse(`http://${host}${call.url}`)
+  if (address === null) throw new WeirError('bad_request', `host: expected the name of a host, got ${show(host)}`)
+  if (/^(CONNECT|TRACE|TRACK)$/i.test(call.method)) {
+    throw new WeirError('method_not_allowed', `expected a method that a Request can have, got ${call.method}`)
+  }
+  const request = new Request(address, {
     method: call.method,
     headers,
     signal: call.signal,

@@ -1,0 +1,76 @@
+import type { Level } from '@weir/protocol'
+import { describe, expect, test } from 'vitest'
+import { call } from '../../test/call.ts'
+import type { WeirEvent } from '../events.ts'
+import { createAdmission } from './admission.ts'
+import { createLevel } from './level.ts'
+
+function open() {
+  const events: WeirEvent[] = []
+  const state: { level: Level; connections: number } = { level: 'normal', connections: 0 }
+  const admission = createAdmission({
+    emit: (event) => void events.push(event),
+    level: () => state.level,
+    connections: () => state.connections,
+    most: 3,
+  })
+  return { admission, state, events }
+}
+
+const refused = (code: string) => expect.objectContaining({ code })
+
+describe('admission', () => {
+  test('refuses an address that is too long, and tells it', () => {
+    const { admission, events } = open()
+    admission.admit(call(`/${'x'.repeat(32_767)}`))
+    expect(() => admission.admit(call(`/${'x'.repeat(32_768)}`))).toThrow(refused('uri_too_long'))
+    expect(events).toEqual([{ type: 'admission.refused', code: 'uri_too_long' }])
+  })
+
+  test('holds as many connections as it takes, and no more', () => {
+    const { admission, state } = open()
+    state.connections = 2
+    admission.hold()
+    state.connections = 3
+    expect(() => admission.hold()).toThrow(refused('full'))
+  })
+
+  test.each(['normal', 'saver', 'strained'] as const)('serves at the level %s', (level) => {
+    const { admission, state } = open()
+    state.level = level
+    admission.serve()
+  })
+
+  test('serves nobody in maintenance, and says when to come back', () => {
+    const { admission, state } = open()
+    state.level = 'maintenance'
+    expect(() => admission.serve()).toThrow(expect.objectContaining({ code: 'maintenance', retryAfter: 30_000 }))
+  })
+
+  test('serves nobody while it drains', () => {
+    const { admission } = open()
+    expect(admission.draining).toBe(false)
+    admission.drain()
+    expect(admission.draining).toBe(true)
+    expect(() => admission.serve()).toThrow(refused('draining'))
+  })
+})
+
+describe('the level', () => {
+  test('stretches intervals the more, the harder the gateway is pressed', () => {
+    const level = createLevel(() => {})
+    const stretches = (['normal', 'saver', 'strained', 'maintenance'] as const).map((next) => {
+      level.set(next, 'test')
+      return level.stretch
+    })
+    expect(stretches[0]).toBe(1)
+    expect(stretches).toEqual([...stretches].sort((a, b) => a - b))
+  })
+
+  test('is told when it changes, and only then', () => {
+    const events: WeirEvent[] = []
+    const level = createLevel((event) => void events.push(event))
+    for (const next of ['normal', 'saver', 'saver'] as const) level.set(next, 'queue')
+    expect(events).toEqual([{ type: 'admission.level', level: 'saver', reason: 'queue' }])
+  })
+})

@@ -1,0 +1,40 @@
+import { brotliDecompressSync, gunzipSync } from 'node:zlib'
+import { describe, expect, test } from 'vitest'
+import { COMPRESSIONS, chooseCompression } from './compress.ts'
+
+const LARGE = 100_000
+
+describe('a compression', () => {
+  test.each([
+    ['gzip', 'gzip'],
+    ['br', 'br'],
+    ['gzip, deflate, br, zstd', 'br'],
+    ['GZIP', 'gzip'],
+    ['*', 'br'],
+    ['br;q=0, *', 'gzip'],
+    ['br;q=0, gzip;q=0.5', 'gzip'],
+    ['br; q=0.001', 'br'],
+    ['gzip, *;q=0', 'gzip'],
+    ['*;q=0', undefined],
+    ['br;q=0.000, gzip;q=0', undefined],
+    ['identity', undefined],
+    ['deflate, zstd', undefined],
+    ['', undefined],
+    [undefined, undefined],
+  ])('for a client that accepts %j is %s', (accepted, expected) => {
+    expect(chooseCompression(accepted, LARGE)?.name).toBe(expected)
+  })
+
+  test('is for what it makes smaller, from 1,024 bytes', () => {
+    expect(chooseCompression('br', 1023)).toBeUndefined()
+    expect(chooseCompression('br', 1024)?.name).toBe('br')
+  })
+
+  test.each(COMPRESSIONS)('$name gives back what went in, small and large', ({ name, compress }) => {
+    for (const size of [0, 2000, LARGE]) {
+      const bytes = Buffer.from('weir '.repeat(size / 5))
+      const unpacked = name === 'br' ? brotliDecompressSync(compress(bytes)) : gunzipSync(compress(bytes))
+      expect(unpacked.equals(bytes)).toBe(true)
+    }
+  })
+})
