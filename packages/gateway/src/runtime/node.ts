@@ -135,6 +135,11 @@ function sendStream(
 }
 
 function sendLive(answer: LiveAnswer, request: IncomingMessage, response: ServerResponse, inListener: boolean): void {
+  if (response.socket === null) {
+    // Pipelined behind a call that is not answered yet: the socket is that one's until then. Behind a live one, for ever.
+    response.once('socket', () => sendLive(answer, request, response, false))
+    return
+  }
   // The body ends with the connection, so its bytes need no frames and one buffer serves every client.
   response.useChunkedEncodingByDefault = false
   response.shouldKeepAlive = false
@@ -314,8 +319,9 @@ function hasBody({ headers }: IncomingMessage): boolean {
 
 /** What Node's parser refuses still gets an answer that names the fault. */
 function refuse(error: Error & { code?: string; rawPacket?: Buffer }, stream: unknown): void {
-  const socket = stream as Socket
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+  const socket = stream as OwnedSocket
+  // In the midst of a live answer another one would be taken for a part of it.
+  if (error.code === 'ECONNRESET' || !socket.writable || socket[CONNECTION] !== undefined) {
     socket.destroy()
     return
   }

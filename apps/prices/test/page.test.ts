@@ -1,0 +1,371 @@
+import { type Jupiter, startJupiter } from '@weir/simulators'
+import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { launch, type Visit, visit } from './browser.ts'
+import { KEY, reaching, type Served, serve } from './served.ts'
+
+const SOL = 'So11111111111111111111111111111111111111112'
+const JUP = 'JUPyiwrYJFskUPiHa7hkeR8VUtAeFoSYbKedZNsDvCN'
+const BONK = 'DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263'
+/** Shaped like a mint, and nobody's. */
+const NOBODY = 'Nobody1111111111111111111111111111111111111'
+
+/** What a browser says by itself of a server that is not there. */
+const UNREACHED = /net::ERR_(CONNECTION_REFUSED|INCOMPLETE_CHUNKED_ENCODING|CONNECTION_RESET|EMPTY_RESPONSE)/
+
+let browser: Browser
+let jupiter: Jupiter
+let served: Served
+const visits: Visit[] = []
+let excused: RegExp | undefined
+
+beforeAll(async () => {
+  jupiter = await simulator()
+  ;[browser, served] = await Promise.all([launch(), serve(reaching(jupiter))])
+})
+
+afterAll(async () => {
+  await browser?.close()
+  await served?.[Symbol.asyncDispose]()
+  await jupiter?.close()
+})
+
+afterEach(async () => {
+  const said = visits.flatMap(({ complaints }) => complaints).filter((complaint) => excused?.test(complaint) !== true)
+  const strangers = visits.flatMap(({ strangers }) => strangers)
+  excused = undefined
+  for (const each of visits.splice(0)) await each[Symbol.asyncDispose]()
+  expect(said).toEqual([])
+  expect(strangers).toEqual([])
+})
+
+function simulator(): Promise<Jupiter> {
+  return startJupiter({ strict: true, keys: { [KEY]: 'weir' } })
+}
+
+/** Opens the page in a fresh profile. Whatever it complains of, and whoever else it asks, fails the test. */
+async function open(path: string, options: BrowserContextOptions = {}, site: Served = served): Promise<Page> {
+  const visited = await visit(browser, `${site.url}${path}`, options)
+  visited.page.setDefaultTimeout(10_000)
+  visits.push(visited)
+  return visited.page
+}
+
+function row(page: Page, mint: string): Locator {
+  return page.locator(`tr[data-mint="${mint}"]`)
+}
+
+/** The mints of the rows, from the top. */
+function rows(page: Page): Promise<readonly (string | null)[]> {
+  return page.locator('tbody tr').evaluateAll((all) => all.map((each) => each.getAttribute('data-mint')))
+}
+
+/** The price that a row says aloud. */
+function priceOf(page: Page, mint: string): Locator {
+  return row(page, mint).locator('.price .hidden')
+}
+
+/** Waits until the connection's pill says this word. */
+async function connection(page: Page, word: string): Promise<void> {
+  await page.locator(`.pill[data-status="${word}"]`).waitFor()
+}
+
+/** Waits until a text is another than it was, and returns it. */
+async function change(text: Locator, before: string | null): Promise<string | null> {
+  await expect.poll(() => text.textContent(), { timeout: 10_000 }).not.toBe(before)
+  return text.textContent()
+}
+
+/** A token's colour as the page computes it now. */
+function token(page: Page, name: string): Promise<string> {
+  return page.evaluate((name) => {
+    const probe = document.body.appendChild(document.createElement('i'))
+    probe.style.color = `var(${name})`
+    const { color } = getComputedStyle(probe)
+    probe.remove()
+    return color
+  }, name)
+}
+
+function colorOf(element: Locator): Promise<string> {
+  return element.evaluate((each) => getComputedStyle(each).color)
+}
+
+describe('a first visit', () => {
+  test('names its tokens within a second, before any price is there, and nothing moves when prices come', async () => {
+    // A gateway that just began: its budget is shut for a second, so the page is painted well before any price.
+    await using fresh = await serve(reaching(jupiter))
+    const page = await open('/', {}, fresh)
+    await row(page, SOL).waitFor()
+    expect(await page.locator('tbody tr').count()).toBe(14)
+    expect(await row(page, JUP).textContent()).toContain('Jupiter')
+    await priceOf(page, SOL).waitFor({ state: 'attached' })
+    const { painted, shifted } = await page.evaluate(
+      () =>
+        new Promise<{ painted: number | undefined; shifted: number }>((resolve) => {
+          const [paint] = performance.getEntriesByName('first-contentful-paint')
+          let shifted = 0
+          new PerformanceObserver((list) => {
+            for (const entry of list.getEntries()) shifted += (entry as PerformanceEntry & { value: number }).value
+          }).observe({ type: 'layout-shift', buffered: true })
+          // What was buffered is handed over in a task of its own, before this one.
+          setTimeout(() => resolve({ painted: paint?.startTime, shifted }), 50)
+        }),
+    )
+    expect(painted).toBeLessThan(1000)
+    expect(shifted).toBeLessThan(0.01)
+  })
+
+  test('shows prices that are the upstream’s, and that change', async () => {
+    const page = await open('/')
+    await connection(page, 'live')
+    const price = priceOf(page, SOL)
+    await price.waitFor({ state: 'attached' })
+    const first = await price.textContent()
+    expect(Number.parseFloat(first ?? '')).toBeGreaterThan(100)
+    await change(price, first)
+    await expect.poll(() => page.title()).toMatch(/^SOL 1\d\d\.\d+ · Prices$/)
+    expect(await row(page, SOL).getAttribute('data-state')).toBe('priced')
+    expect(await row(page, SOL).getAttribute('data-stale')).toBe('false')
+    expect(await page.locator('.status-line').textContent()).toContain('14 tokens')
+  })
+
+  test('a token that nobody prices says so, and the others go on', async () => {
+    const page = await open(`/?mints=${NOBODY},${SOL}`)
+    await page.locator(`tr[data-mint="${NOBODY}"][data-state="absent"]`).waitFor()
+    expect(await row(page, NOBODY).locator('[data-column="price"]').textContent()).toBe('not priced')
+    await change(priceOf(page, SOL), null)
+    await connection(page, 'live')
+    // Its name is looked for, and that nobody knows it is no failure of the page.
+    excused = /404/
+  })
+
+  test('what is no mint in a link is left out, and said', async () => {
+    const page = await open(`/?mints=${SOL},nonsense`)
+    await row(page, SOL).waitFor()
+    expect(await page.locator('.status-line').textContent()).toContain('1 in the link is not a mint and was left out')
+  })
+})
+
+describe('the list', () => {
+  test('a token is found and added by keyboard alone, and the address carries it', async () => {
+    const page = await open(`/?mints=${SOL}`)
+    await row(page, SOL).waitFor()
+    await page.keyboard.press('/')
+    await page.keyboard.type('bonk')
+    const option = page.locator('[role="option"]').first()
+    await option.filter({ hasText: 'BONK' }).waitFor()
+    const box = page.getByRole('combobox')
+    expect(await box.getAttribute('aria-expanded')).toBe('true')
+    expect(await box.getAttribute('aria-activedescendant')).toBe(await option.getAttribute('id'))
+    await page.keyboard.press('Enter')
+    await priceOf(page, BONK).waitFor({ state: 'attached' })
+    expect(await rows(page)).toEqual([BONK, SOL])
+    expect(new URL(page.url()).searchParams.get('mints')).toBe(`${BONK},${SOL}`)
+    expect(await page.getByRole('status').filter({ hasText: 'BONK added' }).count()).toBe(1)
+    // Whoever is sent the address sees the same list.
+    const other = await open(new URL(page.url()).search)
+    await row(other, SOL).waitFor()
+    expect(await rows(other)).toEqual([BONK, SOL])
+  })
+
+  test('a search that finds nothing says what else to try', async () => {
+    const page = await open(`/?mints=${SOL}`)
+    await page.getByRole('combobox').fill('zzzzzzzz')
+    await page.getByText('No token matches “zzzzzzzz”').waitFor()
+    await page.keyboard.press('Escape')
+    expect(await page.getByRole('combobox').inputValue()).toBe('')
+  })
+
+  test('a row is removed by keyboard, and taken back', async () => {
+    const page = await open(`/?mints=${SOL},${JUP},${BONK}`)
+    await priceOf(page, JUP).waitFor({ state: 'attached' })
+    await row(page, SOL).getByRole('link').focus()
+    await page.keyboard.press('ArrowDown')
+    await page.keyboard.press('Delete')
+    expect(await rows(page)).toEqual([SOL, BONK])
+    expect(new URL(page.url()).searchParams.get('mints')).toBe(`${SOL},${BONK}`)
+    expect(await page.evaluate(() => document.activeElement?.textContent)).toBe('BONK')
+    await page.getByRole('button', { name: 'Undo' }).click()
+    expect(await rows(page)).toEqual([SOL, JUP, BONK])
+    await priceOf(page, JUP).waitFor({ state: 'attached' })
+    expect(new URL(page.url()).searchParams.get('mints')).toBe(`${SOL},${JUP},${BONK}`)
+  })
+
+  test('the last row gone, the page says how to go on', async () => {
+    const page = await open(`/?mints=${SOL}`)
+    await page.getByRole('button', { name: 'Remove SOL' }).click()
+    await page.getByText('Nothing is being watched').waitFor()
+    await connection(page, 'idle')
+    await page.getByRole('button', { name: 'Start with common tokens' }).click()
+    await connection(page, 'live')
+    expect(await page.locator('tbody tr').count()).toBe(14)
+  })
+
+  test('columns sort, and say how', async () => {
+    const page = await open(`/?mints=${JUP},${SOL},${BONK}`)
+    for (const mint of [JUP, SOL, BONK]) await priceOf(page, mint).waitFor({ state: 'attached' })
+    const header = page.getByRole('columnheader', { name: 'Price, USD' })
+    expect(await header.getAttribute('aria-sort')).toBe('none')
+    await header.getByRole('button').click()
+    expect(await header.getAttribute('aria-sort')).toBe('descending')
+    expect(await rows(page)).toEqual([SOL, JUP, BONK])
+    await header.getByRole('button').click()
+    expect(await header.getAttribute('aria-sort')).toBe('ascending')
+    expect(await rows(page)).toEqual([BONK, JUP, SOL])
+    expect(new URL(page.url()).searchParams.get('sort')).toBe('price')
+  })
+})
+
+describe('the detail of a token', () => {
+  test('opens by a link, is in the address, and closes by Escape or by going back', async () => {
+    const page = await open(`/?mints=${SOL},${JUP}`)
+    await priceOf(page, JUP).waitFor({ state: 'attached' })
+    await row(page, JUP).getByRole('link').click()
+    const detail = page.getByRole('complementary', { name: 'JUP in detail' })
+    await detail.waitFor()
+    expect(new URL(page.url()).searchParams.get('token')).toBe(JUP)
+    expect(await detail.getByText(/^\d+:\d+$/).count()).toBe(1)
+    expect(await detail.getByRole('link', { name: 'Price as JSON' }).getAttribute('href')).toBe(`/prices/${JUP}`)
+    expect(await row(page, JUP).getByRole('link').getAttribute('aria-current')).toBe('true')
+    await page.keyboard.press('Escape')
+    await detail.waitFor({ state: 'detached' })
+    expect(await page.evaluate(() => document.activeElement?.textContent)).toBe('JUP')
+    await page.keyboard.press('Enter')
+    await detail.waitFor()
+    await page.goBack()
+    await detail.waitFor({ state: 'detached' })
+  })
+})
+
+describe('how it looks', () => {
+  test('follows the system’s theme until one is chosen, and remembers that', async () => {
+    const page = await open('/', { colorScheme: 'dark' })
+    const dark = await page.evaluate(() => getComputedStyle(document.body).backgroundColor)
+    await page.getByRole('button', { name: 'Switch to light theme' }).click()
+    const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor)
+    await expect.poll(background).not.toBe(dark)
+    const light = await background()
+    await page.reload()
+    await page.getByRole('button', { name: 'Switch to dark theme' }).waitFor()
+    expect(await background()).toBe(light)
+  })
+
+  test.each([390, 768, 1440])(
+    'fits %i pixels without a horizontal scroll, with a detail and without',
+    async (width) => {
+      const page = await open('/', { viewport: { width, height: 844 } })
+      await priceOf(page, BONK).waitFor({ state: 'attached' })
+      const overflow = () =>
+        page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
+      expect(await overflow()).toBe(0)
+      await row(page, SOL).getByRole('link').click()
+      await page.getByRole('complementary').waitFor()
+      expect(await overflow()).toBe(0)
+      expect(await page.getByRole('button', { name: 'Close detail' }).isVisible()).toBe(true)
+    },
+  )
+
+  test('everything one can press or fill in has a name, and the table has one', async () => {
+    const page = await open(`/?mints=${SOL},${JUP}&token=${SOL}`)
+    await page.getByRole('slider').waitFor({ state: 'attached' })
+    const nameless = await page.locator('a, button, input').evaluateAll((all) =>
+      all
+        .filter((each) => {
+          const name = each.getAttribute('aria-label') ?? each.textContent ?? ''
+          return name.trim() === ''
+        })
+        .map((each) => each.outerHTML),
+    )
+    expect(nameless).toEqual([])
+    await page.getByRole('table', { name: 'Watched tokens' }).waitFor()
+    await page.getByRole('combobox', { name: 'Search tokens' }).waitFor()
+    expect(await page.locator('html').getAttribute('lang')).toBe('en')
+    expect(await page.getByRole('heading', { level: 1 }).textContent()).toBe('Prices')
+    expect(await page.locator('th[aria-sort]').count()).toBe(3)
+    expect(await page.getByRole('status').first().textContent()).toMatch(/^Connection /)
+  })
+})
+
+describe('when something fails', () => {
+  test('a server that dies leaves its last prices, muted; one that comes back is live again without a reload', async () => {
+    excused = UNREACHED
+    const first = await serve(reaching(jupiter))
+    const page = await open(`/?mints=${SOL},${JUP}&token=${SOL}`, {}, first)
+    await connection(page, 'live')
+    await priceOf(page, SOL).waitFor({ state: 'attached' })
+    // Every version that is shown of SOL, from here to the end.
+    const version = page.locator('[data-fact="Version"] code')
+    await expect.poll(() => version.textContent()).toMatch(/^\d+:\d+$/)
+    await page.evaluate(() => {
+      const place = document.querySelector('[data-fact="Version"]')
+      if (place === null) throw new Error('expected the version of the open token')
+      const seen = [place.querySelector('code')?.textContent]
+      Object.assign(window, { seen, loadedAt: performance.timeOrigin })
+      new MutationObserver(() => seen.push(place.querySelector('code')?.textContent)).observe(place, {
+        characterData: true,
+        childList: true,
+        subtree: true,
+      })
+    })
+    const price = row(page, SOL).locator('.price')
+    expect(await colorOf(price)).not.toBe(await token(page, '--muted'))
+
+    first.signal('SIGKILL')
+    await first.ended
+    await connection(page, 'reconnecting')
+    const last = await priceOf(page, SOL).textContent()
+    expect(last).toMatch(/^1\d\d\./)
+    await expect.poll(() => colorOf(price)).toBe(await token(page, '--muted'))
+    expect(await page.locator('.status-line').textContent()).toContain('Connection lost. The last prices are shown')
+    expect(await page.locator('tbody tr').count()).toBe(2)
+
+    await using second = await serve(reaching(jupiter), ['--port', new URL(first.url).port])
+    expect(second.url).toBe(first.url)
+    await connection(page, 'live')
+    await change(priceOf(page, SOL), last)
+    expect(await row(page, SOL).locator('.age').textContent()).toMatch(/^(now|[2-5] s ago)$/)
+    expect(await colorOf(price)).not.toBe(await token(page, '--muted'))
+
+    const { seen, sameVisit } = await page.evaluate(() => {
+      const { seen, loadedAt } = window as unknown as { seen: readonly string[]; loadedAt: number }
+      return { seen, sameVisit: loadedAt === performance.timeOrigin }
+    })
+    expect(sameVisit).toBe(true)
+    const versions = seen.map((text) => text.split(':').map(Number))
+    const sorted = versions.toSorted(([a = 0, b = 0], [c = 0, d = 0]) => a - c || b - d)
+    expect(versions).toEqual(sorted)
+    expect(new Set(versions.map(([epoch]) => epoch)).size).toBe(2)
+  })
+
+  test('an upstream that dies makes the rows stale, and fresh when it is back', async () => {
+    await using own = await simulator()
+    await using app = await serve(reaching(own))
+    const page = await open(`/?mints=${SOL},${JUP}`, {}, app)
+    await connection(page, 'live')
+    await priceOf(page, SOL).waitFor({ state: 'attached' })
+    own.fault({ kind: 'dead' })
+    await page.locator(`tr[data-mint="${SOL}"][data-stale="true"]`).waitFor()
+    await connection(page, 'stale')
+    const last = await priceOf(page, SOL).textContent()
+    await expect.poll(() => colorOf(row(page, SOL).locator('.price'))).toBe(await token(page, '--muted'))
+    expect(await page.locator('.status-line').textContent()).toContain('not being confirmed at the source')
+    expect(await row(page, SOL).locator('.age').textContent()).toMatch(/ s ago$/)
+    own.clearFaults()
+    await page.locator(`tr[data-mint="${SOL}"][data-stale="false"]`).waitFor()
+    await connection(page, 'live')
+    await change(priceOf(page, SOL), last)
+  })
+
+  test('a server that says goodbye is waited for as it asked', async () => {
+    excused = UNREACHED
+    const first = await serve(reaching(jupiter))
+    const page = await open(`/?mints=${SOL}`, {}, first)
+    await connection(page, 'live')
+    first.signal('SIGTERM')
+    expect(await first.ended).toBe(0)
+    await connection(page, 'reconnecting')
+    await using _second = await serve(reaching(jupiter), ['--port', new URL(first.url).port])
+    await connection(page, 'live')
+  })
+})

@@ -1,0 +1,189 @@
+import { connect } from 'node:net'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { type Running, run, weir } from '../../../scripts/running.ts'
+import { Crowd } from './crowd.ts'
+
+const SOL = 'So11111111111111111111111111111111111111112'
+const PATH = `/prices/${SOL}`
+const HEARTBEAT = 2000
+const CLIENTS = 2000
+
+/** The most resident memory of a gateway with all of them, in bytes, rubbish included; bench/sse-memory.ts is exact. */
+const MOST_RESIDENT = 200 * 1024 ** 2
+
+let jupiter: Running
+let gateway: Running
+let upstream: string
+let prices: string
+let blobs: string
+
+beforeAll(async () => {
+  jupiter = run(['packages/simulators/src/main.ts', 'jupiter', '--strict', '--key', 'jup_test=weir'])
+  upstream = (await jupiter.says(/"url":"([^"]+)"/))[1] ?? ''
+  gateway = weir(
+    ['start', 'apps/prices', 'packages/gateway/test/fixtures/blobs.ts', '--port', '0', '--heartbeat', `${HEARTBEAT}ms`],
+    { JUPITER_URL: upstream, JUPITER_API_KEYS: 'jup_test' },
+  )
+  prices = (await gateway.says(/^prices +(\S+)$/m))[1] ?? ''
+  blobs = (await gateway.says(/^blobs +(\S+)$/m))[1] ?? ''
+})
+
+afterAll(async () => {
+  await gateway?.[Symbol.asyncDispose]()
+  await jupiter?.[Symbol.asyncDispose]()
+})
+
+function portOf(url: string): number {
+  return Number(new URL(url).port)
+}
+
+/** Counts at the upstream, and health of the gateway. */
+async function json(url: string): Promise<Record<string, number>> {
+  return (await fetch(url)).json()
+}
+
+async function connections(): Promise<number> {
+  return (await json(`${prices}/api/health`)).connections ?? Number.NaN
+}
+
+async function resident(): Promise<number> {
+  const health: { readonly memory: { readonly rss: number } } = await (await fetch(`${prices}/api/health`)).json()
+  return health.memory.rss
+}
+
+async function lagging(): Promise<number> {
+  return Number(/^weir_connections_lagging (\d+)$/m.exec(await (await fetch(`${prices}/metrics`)).text())?.[1])
+}
+
+/** Calls that reach the upstream while so many of its answers change the price; begun just after a change. */
+async function callsWithin(milliseconds: number): Promise<number> {
+  const before = (await json(`${upstream}/__stats`)).asked ?? 0
+  const began = performance.now()
+  await vi.waitFor(() => expect(performance.now() - began).toBeGreaterThan(milliseconds), milliseconds + 1000)
+  return ((await json(`${upstream}/__stats`)).asked ?? 0) - before
+}
+
+/** Waits until every one of so many clients has the same version, and returns it. */
+async function agreed(crowd: Crowd, count: number): Promise<string> {
+  return vi.waitFor(
+    async () => {
+      const { versions, backwards } = await crowd.tell({ kind: 'report' })
+      expect(backwards).toBe(0)
+      expect(Object.values(versions)).toEqual([count])
+      return Object.keys(versions)[0] ?? ''
+    },
+    { timeout: 5000, interval: 20 },
+  )
+}
+
+describe('two thousand clients', () => {
+  test('cost the upstream what one does, and all see the same; then all go, and nothing of them stays', async () => {
+    await using one = new Crowd()
+    await one.tell({ kind: 'join', port: portOf(prices), path: PATH, count: 1 })
+    await agreed(one, 1)
+    const ofOne = await callsWithin(4000)
+    expect(ofOne).toBeGreaterThanOrEqual(3)
+
+    await using vanishing = new Crowd()
+    await using leaving = new Crowd()
+    const half = { kind: 'join', port: portOf(prices), path: PATH, count: CLIENTS / 2 } as const
+    await Promise.all([vanishing.tell(half), leaving.tell(half)])
+    expect(await connections()).toBe(CLIENTS + 1)
+    const ofAll = await callsWithin(4000)
+    expect(Math.abs(ofAll - ofOne)).toBeLessThanOrEqual(1)
+    await agreed(vanishing, CLIENTS / 2)
+    await agreed(leaving, CLIENTS / 2)
+    expect(await resident()).toBeLessThan(MOST_RESIDENT)
+
+    await vanishing.kill()
+    await leaving.tell({ kind: 'leave' })
+    await vi.waitFor(async () => expect(await connections()).toBe(1), { timeout: HEARTBEAT, interval: 50 })
+    await vi.waitFor(async () => expect((await leaving.tell({ kind: 'report' })).connected).toBe(0), {
+      timeout: HEARTBEAT,
+      interval: 50,
+    })
+    await agreed(one, 1)
+    const stats = await json(`${upstream}/__stats`)
+    expect(stats).toMatchObject({ refused: 0, faulted: 0 })
+  })
+
+  test('of whom five hundred stop reading: the others miss nothing, and sleepers wake to the latest', async () => {
+    await using awake = new Crowd()
+    await using asleep = new Crowd()
+    const before = await resident()
+    await asleep.tell({ kind: 'join', port: portOf(blobs), path: '/blobs/a', count: 500, perSecond: 2000 })
+    await asleep.tell({ kind: 'pause', count: 500 })
+    await awake.tell({ kind: 'join', port: portOf(blobs), path: '/blobs/a', count: 10 })
+    await vi.waitFor(async () => expect(await lagging()).toBe(500), { timeout: 15_000, interval: 100 })
+
+    const { events } = await awake.tell({ kind: 'report' })
+    const slept = await asleep.tell({ kind: 'report' })
+    // Ten changes a second for ten clients: all of them go on hearing while the others sleep.
+    await vi.waitFor(
+      async () => expect((await awake.tell({ kind: 'report' })).events).toBeGreaterThan(events + 10 * 10),
+      { timeout: 5000, interval: 50 },
+    )
+    const held = await resident()
+    // One value in V8's stream and one in the kernel's buffer for each, not every value since it fell asleep.
+    expect(held - before).toBeLessThan(150 * 1024 ** 2)
+
+    const [latest = ''] = Object.keys((await awake.tell({ kind: 'report' })).versions)
+    await asleep.tell({ kind: 'resume' })
+    await vi.waitFor(
+      async () => {
+        const { versions, backwards } = await asleep.tell({ kind: 'report' })
+        expect(backwards).toBe(0)
+        const sequences = Object.keys(versions).map((version) => Number(version.split(':')[1]))
+        expect(Math.min(...sequences)).toBeGreaterThanOrEqual(Number(latest.split(':')[1]))
+      },
+      { timeout: 10_000, interval: 100 },
+    )
+    expect((await asleep.tell({ kind: 'report' })).connected).toBe(500)
+    expect(slept.connected).toBe(500)
+  })
+})
+
+describe('on one connection', () => {
+  const stream = `GET ${PATH} HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n`
+  const health = 'GET /health HTTP/1.1\r\nhost: x\r\n\r\n'
+  const price = `GET /prices/JUPyiwrYJFskUPiHa7hkeR8VUtAeFoSYbKedZNsDvCN HTTP/1.1\r\nhost: x\r\n\r\n`
+
+  test.each([
+    ['a second stream behind a stream is not begun', [stream, stream], 1],
+    ['a call behind a stream is not answered', [stream, health, price], 1],
+    ['a stream behind a call that is answered at once follows it', [health, stream], 2],
+    ['a stream behind a call that has to be waited for follows it', [price, stream], 2],
+    ['a stream behind both', [price, health, stream, stream], 3],
+  ])('%s, and nobody is harmed', async (_what, requests, answers) => {
+    const socket = connect(portOf(prices), '127.0.0.1')
+    let text = ''
+    socket.setEncoding('latin1').on('data', (chunk: string) => {
+      text += chunk
+    })
+    // All in one packet, so that Node's parser meets them in one go.
+    socket.write(requests.join(''))
+    await vi.waitFor(() => expect(text.split('event: snapshot').length).toBeGreaterThanOrEqual(3), 8000)
+    expect(text.match(/HTTP\/1\.1 200 OK/g)).toHaveLength(answers)
+    expect(text.match(/^event: hello$/gm)).toHaveLength(1)
+    // The stream is the last: nothing of another answer is in it.
+    expect(text.lastIndexOf('HTTP/1.1')).toBeLessThan(text.indexOf('event: hello'))
+    socket.destroy()
+    await vi.waitFor(async () => expect(await connections()).toBe(0), { timeout: HEARTBEAT, interval: 50 })
+    expect(gateway.complained).toBe('')
+  })
+
+  test('what is sent into a stream later is not read', async () => {
+    const socket = connect(portOf(prices), '127.0.0.1')
+    let text = ''
+    socket.setEncoding('latin1').on('data', (chunk: string) => {
+      text += chunk
+    })
+    socket.write(stream)
+    await vi.waitFor(() => expect(text).toContain('event: snapshot'), 5000)
+    socket.write(`${health}${'garbage '.repeat(1000)}`)
+    const heard = text.length
+    await vi.waitFor(() => expect(text.length).toBeGreaterThan(heard), 5000)
+    expect(text.match(/HTTP\/1\.1/g)).toHaveLength(1)
+    socket.destroy()
+  })
+})

@@ -1,0 +1,80 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+
+/** What a crowd can be told to do. */
+export type CrowdOrder = { readonly id: number } & Doing
+
+type Doing =
+  | {
+      readonly kind: 'join'
+      readonly port: number
+      readonly path: string
+      readonly count: number
+      /** All at once when it is not said. */
+      readonly perSecond?: number
+    }
+  | { readonly kind: 'pause'; readonly count: number }
+  | { readonly kind: 'resume' | 'leave' | 'report' }
+
+/** How it stands with a crowd. */
+export interface CrowdReport {
+  readonly connected: number
+  /** How many clients have each version of the value they heard of last. */
+  readonly versions: Readonly<Record<string, number>>
+  /** How often a client was told an older version than it had. */
+  readonly backwards: number
+  readonly events: number
+}
+
+interface Answer {
+  readonly id: number
+  readonly report?: CrowdReport
+  readonly error?: string
+}
+
+/** Clients in a process of their own. `await using` kills them. */
+export class Crowd implements AsyncDisposable {
+  readonly #child: ChildProcess
+  #last = 0
+
+  constructor() {
+    this.#child = fork(join(import.meta.dirname, 'fixtures/crowd.ts'), { execArgv: [] })
+    // A channel to many listeners: every order listens for its own answer.
+    this.#child.setMaxListeners(50)
+  }
+
+  /** Resolves when it is done, with how it then stands. */
+  tell(doing: Doing): Promise<CrowdReport> {
+    this.#last += 1
+    const id = this.#last
+    return new Promise((resolve, reject) => {
+      const gone = () => settle(() => reject(new Error('the crowd is gone')))
+      const hear = (answer: Answer) => {
+        if (answer.id !== id) return
+        settle(() =>
+          answer.report === undefined ? reject(new Error(`the crowd: ${answer.error}`)) : resolve(answer.report),
+        )
+      }
+      const settle = (act: () => void) => {
+        this.#child.off('message', hear)
+        this.#child.off('exit', gone)
+        act()
+      }
+      this.#child.on('message', hear)
+      this.#child.once('exit', gone)
+      this.#child.send({ id, ...doing })
+    })
+  }
+
+  /** All of them vanish at once, without a word. */
+  async kill(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    this.#child.kill('SIGKILL')
+    await once(this.#child, 'exit')
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.kill()
+  }
+}
