@@ -143,7 +143,9 @@ describe('a first visit', () => {
   test('what is no mint in a link is left out, and said', async () => {
     const page = await open(`/?mints=${SOL},nonsense`)
     await row(page, SOL).waitFor()
-    expect(await page.locator('.list-head .status-line').textContent()).toContain('1 in the link is not a mint and was left out')
+    expect(await page.locator('.list-head .status-line').textContent()).toContain(
+      '1 in the link is not a mint and was left out',
+    )
   })
 })
 
@@ -317,7 +319,9 @@ describe('when something fails', () => {
     const last = await priceOf(page, SOL).textContent()
     expect(last).toMatch(/^1\d\d\./)
     await expect.poll(() => colorOf(price)).toBe(await token(page, '--muted'))
-    expect(await page.locator('.list-head .status-line').textContent()).toContain('Connection lost. The last prices are shown')
+    expect(await page.locator('.list-head .status-line').textContent()).toContain(
+      'Connection lost. The last prices are shown',
+    )
     expect(await page.locator('tbody tr').count()).toBe(2)
 
     await using second = await serve(reaching(jupiter), ['--port', new URL(first.url).port])
