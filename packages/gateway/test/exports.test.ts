@@ -7,9 +7,21 @@ import { expect, test } from 'vitest'
 const INDEX = join(import.meta.dirname, '../src/index.ts')
 
 /** Changing these is changing what others build on. */
-const VALUES = ['ConfigError', 'ERRORS', 'WeirError', 'absent', 'createGateway', 'defineApp', 'feed', 'http', 'stream']
+const VALUES = [
+  'ConfigError',
+  'ERRORS',
+  'WeirError',
+  'absent',
+  'anyOf',
+  'createGateway',
+  'defineApp',
+  'feed',
+  'http',
+  'stream',
+]
 const TYPES = [
   'Absent',
+  'AnyOfOptions',
   'App',
   'AppOptions',
   'Bytes',

@@ -146,10 +146,12 @@ describe('what a loader asks of the upstream', () => {
     return { load, sent }
   }
 
-  test('has the urgency of those who wait, and the latest of their deadlines', async () => {
+  test('is as urgent as the most urgent of those who wait, and has the latest of their deadlines', async () => {
     const { load, sent } = asking()
     await load([ask({ priority: 'live', deadline: 10, key: { mint: 'a' } }), ask({ deadline: 30, key: { mint: 'b' } })])
-    expect(sent).toMatchObject([{ path: '/v3?ids=a%2Cb', priority: 'live', deadline: 30, cost: 1, apiKey: undefined }])
+    expect(sent).toMatchObject([
+      { path: '/v3?ids=a%2Cb', priority: 'interactive', deadline: 30, cost: 1, apiKey: undefined },
+    ])
   })
 
   test('is aborted when all who wait have left, and not before', async () => {
