@@ -127,7 +127,7 @@ describe('a first visit', () => {
     await expect.poll(() => page.title()).toMatch(/^SOL 1\d\d\.\d+ · Prices$/)
     expect(await row(page, SOL).getAttribute('data-state')).toBe('priced')
     expect(await row(page, SOL).getAttribute('data-stale')).toBe('false')
-    expect(await page.locator('.status-line').textContent()).toContain('14 tokens')
+    expect(await page.locator('.list-head .status-line').textContent()).toContain('14 tokens')
   })
 
   test('a token that nobody prices says so, and the others go on', async () => {
@@ -143,7 +143,9 @@ describe('a first visit', () => {
   test('what is no mint in a link is left out, and said', async () => {
     const page = await open(`/?mints=${SOL},nonsense`)
     await row(page, SOL).waitFor()
-    expect(await page.locator('.status-line').textContent()).toContain('1 in the link is not a mint and was left out')
+    expect(await page.locator('.list-head .status-line').textContent()).toContain(
+      '1 in the link is not a mint and was left out',
+    )
   })
 })
 
@@ -317,7 +319,9 @@ describe('when something fails', () => {
     const last = await priceOf(page, SOL).textContent()
     expect(last).toMatch(/^1\d\d\./)
     await expect.poll(() => colorOf(price)).toBe(await token(page, '--muted'))
-    expect(await page.locator('.status-line').textContent()).toContain('Connection lost. The last prices are shown')
+    expect(await page.locator('.list-head .status-line').textContent()).toContain(
+      'Connection lost. The last prices are shown',
+    )
     expect(await page.locator('tbody tr').count()).toBe(2)
 
     await using second = await serve(reaching(jupiter), ['--port', new URL(first.url).port])
@@ -349,8 +353,13 @@ describe('when something fails', () => {
     await connection(page, 'stale')
     const last = await priceOf(page, SOL).textContent()
     await expect.poll(() => colorOf(row(page, SOL).locator('.price'))).toBe(await token(page, '--muted'))
-    expect(await page.locator('.status-line').textContent()).toContain('not being confirmed at the source')
+    expect(await page.locator('.list-head .status-line').textContent()).toContain('not being confirmed at the source')
     expect(await row(page, SOL).locator('.age').textContent()).toMatch(/ s ago$/)
+    // On a phone the detail covers the line and the pill that say so: it says it itself.
+    await page.setViewportSize({ width: 390, height: 844 })
+    await row(page, SOL).getByRole('link').click()
+    await page.getByText('Not being confirmed at the source. The last price is shown.').waitFor()
+    await page.keyboard.press('Escape')
     own.clearFaults()
     await page.locator(`tr[data-mint="${SOL}"][data-stale="false"]`).waitFor()
     await connection(page, 'live')

@@ -18,6 +18,8 @@ const EDGE = 3
 const SHORTEST_SPAN = 30_000
 // A stablecoin's last digit must not look like a crash: the scale never shows less than this share of the price.
 const SMALLEST_SPAN = 0.002
+// A value holds until the next: over a longer pause a slope would show prices that never were.
+const LONGEST_SLOPE = 2_000
 
 /** A small line of the points seen so far, newest at the right; dotted for the time before the first. */
 export function Sparkline({ points, label }: SparklineProps) {
@@ -59,7 +61,12 @@ function trace(points: readonly SeriesPoint[]): { before: string; path: string; 
   const time = Math.max(SHORTEST_SPAN, last.at - first.at)
   const x = (at: number) => (1 - (last.at - at) / time) * (WIDTH - EDGE)
   const y = (value: number) => HEIGHT / 2 - ((value - middle) / span) * (HEIGHT - 2 * EDGE)
-  const path = points.map((p, index) => `${index === 0 ? 'M' : 'L'}${x(p.at).toFixed(1)} ${y(p.value).toFixed(1)}`)
+  const path = points.map((p, index) => {
+    if (index === 0) return `M${x(p.at).toFixed(1)} ${y(p.value).toFixed(1)}`
+    const before = points[index - 1] ?? p
+    const hold = p.at - before.at > LONGEST_SLOPE ? `H${x(p.at - LONGEST_SLOPE).toFixed(1)}` : ''
+    return `${hold}L${x(p.at).toFixed(1)} ${y(p.value).toFixed(1)}`
+  })
   const before = `M0 ${y(first.value).toFixed(1)}H${x(first.at).toFixed(1)}`
   // A line of no length with round ends: unlike a circle it stays round however wide the picture is drawn.
   return { before, path: path.join(''), end: `M${x(last.at).toFixed(1)} ${y(last.value).toFixed(1)}h0` }

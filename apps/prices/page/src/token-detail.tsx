@@ -13,7 +13,7 @@ import {
 import { type ReactNode, useEffect, useRef } from 'react'
 import { shortMint } from './mint.ts'
 import { usePage } from './page-context.ts'
-import { useOverdue, usePriceEntry, useToken, useWatchlist } from './page-hooks.ts'
+import { useFeedStatus, useOverdue, usePriceEntry, useToken, useWatchlist } from './page-hooks.ts'
 import { PriceChart } from './price-chart.tsx'
 import type { PriceEntry } from './price-entry.ts'
 
@@ -63,6 +63,7 @@ export function TokenDetail({ mint }: { readonly mint: string }) {
           <Icon name="close" />
         </button>
       </div>
+      <DetailState stale={entry.stale || overdue} />
       <DetailPrice entry={entry} />
       <PriceChart points={prices.points(mint)} clock={clock} label={label} />
       <dl className="facts">
@@ -103,6 +104,19 @@ export function TokenDetail({ mint }: { readonly mint: string }) {
         )}
       </div>
     </aside>
+  )
+}
+
+/** Why the price is muted: shown where the panel covers the line and the pill that say it for the whole page. */
+function DetailState({ stale }: { readonly stale: boolean }) {
+  const { phase } = useFeedStatus()
+  const lost = phase === 'lost'
+  return (
+    <p className="detail-state status-line" data-tone={lost ? 'lost' : 'stale'}>
+      {lost
+        ? 'Connection lost, reconnecting. The last price is shown.'
+        : stale && 'Not being confirmed at the source. The last price is shown.'}
+    </p>
   )
 }
 
