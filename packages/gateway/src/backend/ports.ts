@@ -144,7 +144,7 @@ export interface LogBounds {
 
 export interface LogPage {
   readonly events: readonly { readonly offset: number; readonly at: number; readonly event: Buffer }[]
-  /** The oldest offset that is kept; 0 when the log is empty. */
+  /** The oldest offset that is kept, one more than the newest when none is; 0 when there never was any. */
   readonly oldest: number
   /** The newest offset ever given; 0 when there was none. */
   readonly newest: number

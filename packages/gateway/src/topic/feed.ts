@@ -12,9 +12,11 @@ import {
 import type { Upstream } from '../upstream/upstream.ts'
 import { isSchema, type KeyOf, type KeyReader, type KeySchemas, keyReader, type PathParameter } from './key.ts'
 
-/** The upstream has no value for a key. Made by `absent()`. */
+const ABSENT = Symbol('absent')
+
+/** The upstream has no value for a key. Made by `absent()`; no value of an upstream can be taken for one. */
 export interface Absent {
-  readonly absent: true
+  readonly [ABSENT]: true
   readonly reason: string
   /** Milliseconds. */
   readonly for: number
@@ -27,7 +29,11 @@ export interface Absent {
  * @param options `for`: how long that is believed before asking again, `'10s'` by default
  */
 export function absent(reason: string, options: { readonly for?: Duration } = {}): Absent {
-  return { absent: true, reason, for: milliseconds('absent()', 'for', options.for ?? '10s') }
+  return { [ABSENT]: true, reason, for: milliseconds('absent()', 'for', options.for ?? '10s') }
+}
+
+export function isAbsent(result: unknown): result is Absent {
+  return typeof result === 'object' && result !== null && ABSENT in result
 }
 
 /** What a loader may say of one key. */

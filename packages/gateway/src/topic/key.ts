@@ -63,6 +63,9 @@ export function keyReader(where: string, path: string, schemas: unknown): KeyRea
     if (parts[name] === undefined)
       throw new ConfigError(where, `key.${name}`, `a schema, since ${path} has :${name}`, undefined)
   }
+  if (parts.as !== undefined && !inPath.includes('as')) {
+    throw new ConfigError(where, 'key.as', 'another name, since `as` chooses the form of an answer', 'as')
+  }
   const inQuery = Object.keys(parts)
     .filter((name) => !inPath.includes(name))
     .sort()
@@ -92,6 +95,11 @@ export function keyReader(where: string, path: string, schemas: unknown): KeyRea
           'bad_key',
           `${name}: ${result.issues[0]?.message ?? 'refused by its schema'}, got ${show(value)}`,
         )
+      }
+      if (typeof result.value === 'object' && result.value !== null) {
+        // Two objects would have one topic, since both are written alike.
+        const expected = 'a schema that makes a text, a number or a boolean'
+        throw new WeirError('internal', `${where}: key.${name}: expected ${expected}, got ${show(result.value)}`)
       }
       key[name] = result.value
     }

@@ -3,8 +3,7 @@ import { type Ask, type Next, type UpstreamAnswer, type UpstreamRequest, Urgency
 import type { Clock } from '../clock.ts'
 import type { Content } from '../entry.ts'
 import { asWeirError, WeirError } from '../errors.ts'
-import { isRecord } from '../options.ts'
-import type { FeedPlan } from './feed.ts'
+import { type FeedPlan, isAbsent } from './feed.ts'
 
 /** How long beyond the deadline of those who wait a loader is waited for: the stages below it come first, with better words. */
 const GRACE = 1000
@@ -83,8 +82,8 @@ async function load(plan: FeedPlan, keys: readonly unknown[], client: unknown): 
 
 async function contentOf(plan: FeedPlan, result: unknown): Promise<Content | Error> {
   if (result instanceof Error) return failure(plan, result)
-  if (isRecord(result) && result.absent === true) {
-    return { json: undefined, reason: String(result.reason), absentFor: Number(result.for) }
+  if (isAbsent(result)) {
+    return { json: undefined, reason: result.reason, absentFor: result.for }
   }
   const checked = await plan.value['~standard'].validate(result)
   if (checked.issues !== undefined) return invalid(plan, checked.issues[0])

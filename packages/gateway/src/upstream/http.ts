@@ -90,6 +90,7 @@ export function http(options: HttpOptions): Upstream<HttpCall> {
   const read = readOptions(where, HTTP_OPTIONS, options)
   if (read.past !== 'unknown' && read.past !== 'none')
     throw new ConfigError(where, 'past', '"unknown" or "none"', read.past)
+  if (new URL(read.url).search !== '') throw new ConfigError(where, 'url', 'an address without a query', read.url)
   const fixed = headersOf(where, read.headers)
   const place = authOf(where, read.auth)
 
@@ -102,6 +103,7 @@ export function http(options: HttpOptions): Upstream<HttpCall> {
     policy: { retries: read.retries, hedge: undefined, choose: 'order' },
     settings: {
       url: read.url,
+      dress: JSON.stringify([place, fixed]),
       keys: read.keys ?? [],
       limits: limitsOf(where, read.limits, read.reserve),
       past: read.past,

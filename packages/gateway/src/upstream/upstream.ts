@@ -18,6 +18,8 @@ export interface Upstream<Client = unknown> {
 /** What the stages below need to know of an upstream. Times in milliseconds, sizes in bytes. */
 export interface UpstreamSettings {
   readonly url: string
+  /** Where keys go and what else every call has: those who share an upstream must agree on it. */
+  readonly dress: string
   readonly keys: readonly string[]
   readonly limits: readonly MeterLimit[]
   readonly past: 'unknown' | 'none'

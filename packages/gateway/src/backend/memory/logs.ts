@@ -43,7 +43,7 @@ export function memoryLogs(clock: Clock): Logs {
       const log = logs.get(name)
       if (log === undefined) return { events: [], oldest: 0, newest: 0 }
       trim(log, Number.POSITIVE_INFINITY)
-      const oldest = log.lines[0]?.offset ?? 0
+      const oldest = log.lines[0]?.offset ?? log.newest + 1
       // Offsets have no holes, so the place of one follows from the oldest.
       const from = Math.max(0, after + 1 - oldest)
       const events = log.lines.slice(from, from + most).map(({ offset, at, event }) => ({ offset, at, event }))
