@@ -47,20 +47,19 @@ export function openWindow({ limit, window, counts }: MeterLimit, pace: boolean)
     const room = Math.max(most, Math.min(units, limit))
     let left = used + others
     if (left + units <= room) return now
-    let at = now
+    let theirs = others
     for (let i = head; i < freeing.length; i++) {
       const next = freeing[i]
       if (next === undefined) break
-      if (others > 0 && othersUntil <= next.at && left > used) {
-        left -= others
-        at = othersUntil
-        if (left + units <= room) return at
+      if (theirs > 0 && othersUntil <= next.at) {
+        left -= theirs
+        theirs = 0
+        if (left + units <= room) return othersUntil
       }
       left -= next.units
-      at = next.at
-      if (left + units <= room) return at
+      if (left + units <= room) return next.at
     }
-    return others > 0 && left - others + units <= room ? Math.max(at, othersUntil) : Number.POSITIVE_INFINITY
+    return theirs > 0 && left - theirs + units <= room ? othersUntil : Number.POSITIVE_INFINITY
   }
 
   return {
