@@ -25,7 +25,8 @@ export function openWindow({ limit, window, counts }: MeterLimit, pace: boolean)
   let used = 0
   let others = 0
   let othersUntil = 0
-  let lastStart = Number.NEGATIVE_INFINITY
+  let most = limit
+  let nextStart = Number.NEGATIVE_INFINITY
   let freeing: { at: number; units: number }[] = []
   let head = 0
 
@@ -42,7 +43,7 @@ export function openWindow({ limit, window, counts }: MeterLimit, pace: boolean)
   }
 
   /** When so many units fit, by what is known to come free. */
-  function fits(units: number, now: number, most: number): number {
+  function fits(units: number, now: number): number {
     // A call larger than a shrunken limit still fits into an empty window: else it would wait for ever.
     const room = Math.max(most, Math.min(units, limit))
     let left = used + others
@@ -67,13 +68,16 @@ export function openWindow({ limit, window, counts }: MeterLimit, pace: boolean)
     units: (cost) => (counts === 'calls' ? 1 : cost),
     earliest(units, now, share) {
       collect(now)
-      const most = Math.max(1, Math.floor(limit * share))
-      const at = fits(units, now, most)
-      return pace ? Math.max(at, lastStart + (window * units) / most) : at
+      most = Math.max(1, Math.floor(limit * share))
+      const at = fits(units, now)
+      return pace ? Math.max(at, nextStart) : at
     },
     use(units, now) {
       used += units
-      lastStart = now
+      if (!pace) return
+      // Timers fire late: the next start makes up for it, or the pace would lag behind the limit.
+      const apart = (window * units) / most
+      nextStart = Math.max(nextStart, now - apart) + apart
     },
     freeLater(taken, units, now) {
       used += units - taken
