@@ -68,6 +68,9 @@ const STILL_ARRIVING = 250
 /** How much the last answer's time counts in the running mean. */
 const RECENT = 0.1
 
+/** One of so many times lanes are asked for by how long they wait alone: by class alone, some would wait for ever. */
+const TURN_OF_THE_OLDEST = 8
+
 const CLASSES: readonly Priority[] = ['interactive', 'live', 'background']
 
 /**
@@ -80,8 +83,11 @@ export function createBudget(parts: BudgetParts): Budget {
   const lanes = new Map<string, FairQueue<Waiter>>()
   const apart = plan.limits.some(({ lane }) => lane !== undefined)
   const byAccount = plan.limits.some(({ by }) => by === 'account')
+  const byWindow = [...plan.limits].sort((a, b) => a.window - b.window)
   let running = 0
   let queued = 0
+  let queuedCost = 0
+  let rounds = 0
   let timer: Timer | undefined
   let pumping = false
   let again = false
@@ -105,17 +111,19 @@ export function createBudget(parts: BudgetParts): Budget {
   /** The next of each lane, the best first. */
   function best(): readonly Place<Waiter>[] {
     const now = clock.monotonic()
-    if (lanes.size === 1) {
-      for (const queue of lanes.values()) {
-        const place = queue.best(now)
-        return place === undefined ? [] : [place]
-      }
+    if (!apart) {
+      const place = lanes.get('')?.best(now)
+      return place === undefined ? [] : [place]
     }
-    return [...lanes.values()]
-      .flatMap((queue) => queue.best(now) ?? [])
-      .sort(
-        (a, b) => CLASSES.indexOf(a.item.start.priority) - CLASSES.indexOf(b.item.start.priority) || a.since - b.since,
-      )
+    const places: Place<Waiter>[] = []
+    for (const [name, queue] of lanes) {
+      const place = queue.best(now)
+      if (place === undefined) lanes.delete(name)
+      else places.push(place)
+    }
+    const oldest = rounds % TURN_OF_THE_OLDEST === TURN_OF_THE_OLDEST - 1
+    const rank = ({ priority }: Place<Waiter>) => (oldest ? 0 : CLASSES.indexOf(priority))
+    return places.sort((a, b) => rank(a) - rank(b) || a.since - b.since)
   }
 
   /**
@@ -138,23 +146,36 @@ export function createBudget(parts: BudgetParts): Budget {
 
   async function startWaiting(): Promise<void> {
     for (let places = best(); places.length > 0 && running < concurrency; places = best()) {
-      const asked = meter.take(
-        places.map(({ item: { start } }) => ({ priority: start.priority, cost: start.cost, lane: laneOf(start) })),
-      )
+      const wants = places
+        .slice(0, concurrency - running)
+        .map(({ priority, item: { start } }) => ({ priority, cost: start.cost, lane: laneOf(start) }))
+      const asked = meter.take(wants)
       const { granted, wait, never } = asked instanceof Promise ? await asked : asked
       for (const grant of granted) hand(grant)
+      if (granted.length > 0) rounds += 1
       if (never === 'spent') return failAll(new WeirError('upstream_spent', `${upstream}: every key is used up`))
       if (never === 'too large') {
         refuseLargest(places)
         continue
       }
       if (granted.length > 0) continue
+      opensAt = clock.monotonic() + (wait ?? 0)
+      if (refusedInVain(places)) continue
       timer?.stop()
       // Without a moment to wait for, the end of a running call pumps again.
       timer = wait === undefined ? undefined : clock.after(Math.max(1, wait), pumpSoon)
-      opensAt = clock.monotonic() + (wait ?? 0)
       return
     }
+  }
+
+  /** Who can't start before the deadline is told now, and not when it is over. */
+  function refusedInVain([first]: readonly Place<Waiter>[]): boolean {
+    if (first === undefined) return false
+    const { start, fail } = first.item
+    const patience = Math.max(0, Math.round(start.deadline - clock.monotonic()))
+    if (start.deadline > opensAt) return false
+    fail(refuse(first.priority, expected(start), `expected to start within ${patience} ms`))
+    return true
   }
 
   /** Whoever is best at that moment gets it: the one who asked may have left while a shared meter was answering. */
@@ -178,6 +199,7 @@ export function createBudget(parts: BudgetParts): Budget {
     }
     queue.start(place)
     queued -= 1
+    queuedCost -= place.item.start.cost
     place.item.admit(grant)
   }
 
@@ -198,26 +220,36 @@ export function createBudget(parts: BudgetParts): Budget {
     pump().catch((error) => emit({ type: 'failed', where: `budget of ${upstream}`, error }))
   }
 
-  /** Calls a millisecond that the limits and connections allow at the answer time of late. */
-  function rate(): number {
+  /** Milliseconds in which so many calls of a lane can start, at the answer times and costs of late. */
+  function lasting(calls: number, lane: string): number {
     const time = Math.max(1, answerTime)
-    const limits = plan.limits
-      .filter(({ lane }) => lane === undefined)
-      .map(({ limit, window, by }) => (limit * (by === 'key' ? plan.keys : 1)) / (window + time))
-    return Math.min(concurrency / time, ...limits)
+    const cost = queued === 0 ? 1 : queuedCost / queued
+    let lasts = (calls * time) / concurrency
+    let shortest = true
+    for (const { limit, window, by, counts, lane: counted } of byWindow) {
+      if (counted !== undefined && counted !== '*' && counted !== lane) continue
+      const windows = (calls * (counts === 'calls' ? 1 : cost)) / (limit * (by === 'key' ? plan.keys : 1))
+      // While calls wait the shortest window is full. A long one may be nearly empty: only what can't fit in it has to wait.
+      lasts = Math.max(lasts, (shortest ? windows : Math.floor(windows)) * (window + time))
+      shortest = false
+    }
+    return lasts
   }
 
   /** Milliseconds until one that comes now would start, as things stand. */
   function expected(start: Start): number {
-    const now = clock.monotonic()
     const queue = queueOf(start)
     if (queue.size === 0) return 0
-    return Math.max(0, opensAt - now) + queue.ahead(start.priority, start.client) / rate()
+    // Which lane it is that opens then is not known.
+    const shut = apart ? 0 : Math.max(0, opensAt - clock.monotonic())
+    return shut + lasting(queue.ahead(start.priority, start.client), laneOf(start))
   }
 
-  function refuse(start: Start, retryAfter: number, why: string): WeirError {
-    emit({ type: 'budget.refused', upstream, priority: start.priority, retryAfter })
-    return new WeirError('over_budget', `${upstream}: ${why}; ${queued} wait`, { retryAfter })
+  function refuse(priority: Priority, retryAfter: number, why: string): WeirError {
+    emit({ type: 'budget.refused', upstream, priority, retryAfter })
+    return new WeirError('over_budget', `${upstream}: ${why}, could in ${Math.round(retryAfter)} ms; ${queued} wait`, {
+      retryAfter,
+    })
   }
 
   function enter(start: Start): Promise<Started> {
@@ -226,9 +258,7 @@ export function createBudget(parts: BudgetParts): Budget {
     const wait = expected(start)
     if (start.deadline <= since || since + wait > start.deadline) {
       const patience = Math.max(0, Math.round(start.deadline - since))
-      return Promise.reject(
-        refuse(start, Math.max(1, wait), `expected to start within ${patience} ms, could in ${Math.round(wait)} ms`),
-      )
+      return Promise.reject(refuse(start.priority, Math.max(1, wait), `expected to start within ${patience} ms`))
     }
     return new Promise((resolve, reject) => {
       const queue = queueOf(start)
@@ -237,24 +267,20 @@ export function createBudget(parts: BudgetParts): Budget {
         admit(grant) {
           done()
           running += 1
-          emit({ type: 'budget.started', upstream, waited: clock.monotonic() - since, priority: start.priority })
+          emit({ type: 'budget.started', upstream, waited: clock.monotonic() - since, priority: place.priority })
           resolve(begun(grant))
         },
         fail(error) {
           if (!queue.leave(place)) return
           queued -= 1
+          queuedCost -= start.cost
           done()
           reject(error)
         },
       }
       const late = clock.after(start.deadline - since, () => {
-        waiter.fail(
-          refuse(
-            start,
-            Math.max(1000, expected(start)),
-            `no call could start in ${Math.round(clock.monotonic() - since)} ms`,
-          ),
-        )
+        const waited = Math.round(clock.monotonic() - since)
+        waiter.fail(refuse(place.priority, Math.max(1000, expected(start)), `expected to start within ${waited} ms`))
         // The one behind it may cost less, or be of another lane.
         pumpSoon()
       })
@@ -268,6 +294,7 @@ export function createBudget(parts: BudgetParts): Budget {
       }
       const place = queue.add(waiter, start.priority, start.client, since)
       queued += 1
+      queuedCost += start.cost
       pumpSoon()
     })
   }

@@ -3,7 +3,7 @@ import type { Priority } from '../events.ts'
 /** How long one of a lower class waits before it may go ahead of better ones, in milliseconds, for each class between. */
 const AGED = 500
 
-/** Of so many starts one goes to the aged, while there are any. */
+/** One of so many starts goes to the aged, while there are any. */
 const TURN_OF_THE_AGED = 8
 
 const CLASSES: readonly Priority[] = ['interactive', 'live', 'background']
@@ -12,6 +12,8 @@ const CLASSES: readonly Priority[] = ['interactive', 'live', 'background']
 export interface Place<Item> {
   readonly item: Item
   readonly since: number
+  /** As it is now: it may have been raised. */
+  readonly priority: Priority
 }
 
 /**
@@ -36,6 +38,7 @@ export interface FairQueue<Item> {
 }
 
 interface Node<Item> extends Place<Item> {
+  priority: Priority
   client: Client<Item> | undefined
   before: Node<Item> | undefined
   after: Node<Item> | undefined
@@ -68,6 +71,7 @@ export function createQueue<Item>(): FairQueue<Item> {
   const classes: readonly Class<Item>[] = CLASSES.map(() => ({ clients: new Map(), turn: undefined, size: 0 }))
   let size = 0
   let startsSinceAged = 0
+  let lastAged = 0
 
   function append(node: Node<Item>, rank: number, name: string): void {
     const of = classes[rank]
@@ -126,13 +130,27 @@ export function createQueue<Item>(): FairQueue<Item> {
   }
 
   function rankOf(now: number): number {
-    const best = classes.findIndex((of) => of.size > 0)
-    if (startsSinceAged < TURN_OF_THE_AGED) return best
+    let best = 0
+    while (classes[best]?.size === 0) best += 1
+    return startsSinceAged < TURN_OF_THE_AGED - 1 ? best : (agedBehind(best, now) ?? best)
+  }
+
+  /** Two classes that have aged take turns: else a crowd in the middle one would keep out the last for ever. */
+  function agedBehind(best: number, now: number): number | undefined {
+    let first: number | undefined
     for (let rank = best + 1; rank < classes.length; rank++) {
       const since = classes[rank]?.turn?.first?.since
-      if (since !== undefined && now - since > AGED * (rank - best)) return rank
+      if (since === undefined || now - since <= AGED * (rank - best)) continue
+      if (rank > lastAged) return rank
+      first ??= rank
     }
-    return best
+    return first
+  }
+
+  /** Whether somebody of a better class waits. */
+  function isPassed(rank: number): boolean {
+    for (let better = 0; better < rank; better++) if (classes[better]?.size !== 0) return true
+    return false
   }
 
   return {
@@ -141,7 +159,7 @@ export function createQueue<Item>(): FairQueue<Item> {
     },
 
     add(item, priority, client, now) {
-      const node: Node<Item> = { item, since: now, client: undefined, before: undefined, after: undefined }
+      const node: Node<Item> = { item, since: now, priority, client: undefined, before: undefined, after: undefined }
       append(node, CLASSES.indexOf(priority), client)
       return node
     },
@@ -155,8 +173,12 @@ export function createQueue<Item>(): FairQueue<Item> {
       const { client } = node
       if (client === undefined) return
       const of = classes[client.rank]
-      const better = classes.some((other, rank) => rank < client.rank && other.size > 0)
-      startsSinceAged = better ? 0 : startsSinceAged + 1
+      if (isPassed(client.rank)) {
+        startsSinceAged = 0
+        lastAged = client.rank
+      } else {
+        startsSinceAged += 1
+      }
       if (of !== undefined && of.turn === client) of.turn = client.right
       remove(node)
     },
@@ -169,6 +191,7 @@ export function createQueue<Item>(): FairQueue<Item> {
       const { client } = node
       if (client === undefined || client.rank <= rank) return
       remove(node)
+      node.priority = priority
       append(node, rank, client.name)
     },
 

@@ -52,7 +52,9 @@ function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
     spent: false,
   }))
   const longest = Math.max(0, ...plan.limits.map(({ window }) => window))
-  const largest = Math.min(...plan.limits.filter(({ counts }) => counts !== 'calls').map(({ limit }) => limit))
+  /** Between back-offs, and for each step back: by the shortest, since a day without a second step would be no recovery. */
+  const shortest = Math.max(1, Math.min(...plan.limits.map(({ window }) => window)))
+  const heard = heardOf([...whole(of('account')), ...whole(of('key'))])
 
   const begun = clock.monotonic()
   const shut = Math.max(0, ...plan.limits.map(({ window }) => window).filter((window) => window <= LONG))
@@ -65,7 +67,7 @@ function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
   let turn = 0
 
   function share(now: number): number {
-    return slowed.share === 1 ? 1 : Math.min(1, slowed.share + (CREEP * (now - slowed.at)) / Math.max(1, longest))
+    return slowed.share === 1 ? 1 : Math.min(1, slowed.share + (CREEP * (now - slowed.at)) / shortest)
   }
 
   /** The windows of this lane alone. */
@@ -111,7 +113,7 @@ function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
       let wait: number | undefined
       for (const want of wants) {
         const { cost, lane = '' } = want
-        if (cost > largest) return { granted, wait, never: 'too large' }
+        if (cost > largest(plan.limits, lane)) return { granted, wait, never: 'too large' }
         if (held.size > 0 && held.has(lane)) continue
         const { index, at, byLane } = choose(want, now)
         const key = keys[index]
@@ -156,7 +158,7 @@ function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
     backOff() {
       const now = clock.monotonic()
       // Refusals of one burst are one piece of news.
-      if (now - slowed.at < longest) return
+      if (now - slowed.at < shortest) return
       slowed = { at: now, share: Math.max(LEAST, share(now) * KEEP) }
     },
 
@@ -167,14 +169,32 @@ function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
 
     learn(left, index) {
       const now = clock.monotonic()
-      const windows = keys[index]?.windows ?? []
-      const limits = [...whole(of('account')), ...whole(of('key'))]
-      windows.forEach((window, i) => {
-        if (limits[i]?.window === longest) window.learn(left, now)
+      keys[index]?.windows.forEach((window, i) => {
+        if (heard[i]) window.learn(left, now)
       })
       probingUntil = 0
     },
   }
+}
+
+/**
+ * Which limits an upstream means when it says how many calls are left: the longest, and where some count calls and others
+ * count costs, of those that count calls.
+ */
+function heardOf(limits: readonly MeterLimit[]): readonly boolean[] {
+  const callsApart = limits.some(({ counts }) => counts === 'calls')
+  const meant = limits.filter(({ counts }) => !callsApart || counts === 'calls')
+  const longest = Math.max(...meant.map(({ window }) => window))
+  return limits.map((limit) => meant.includes(limit) && limit.window === longest)
+}
+
+/** The largest cost that ever fits into the windows of a lane. */
+function largest(limits: readonly MeterLimit[], lane: string): number {
+  let most = Number.POSITIVE_INFINITY
+  for (const { limit, counts, lane: counted } of limits)
+    if (counts !== 'calls' && (counted === undefined || counted === '*' || counted === lane))
+      most = Math.min(most, limit)
+  return most
 }
 
 /** The limits that count every call. */

@@ -25,7 +25,8 @@ export function openWindow({ limit, window, counts }: MeterLimit, pace: boolean)
   let used = 0
   let others = 0
   let othersUntil = 0
-  let lastStart = Number.NEGATIVE_INFINITY
+  let most = limit
+  let nextStart = Number.NEGATIVE_INFINITY
   let freeing: { at: number; units: number }[] = []
   let head = 0
 
@@ -42,25 +43,24 @@ export function openWindow({ limit, window, counts }: MeterLimit, pace: boolean)
   }
 
   /** When so many units fit, by what is known to come free. */
-  function fits(units: number, now: number, most: number): number {
+  function fits(units: number, now: number): number {
     // A call larger than a shrunken limit still fits into an empty window: else it would wait for ever.
     const room = Math.max(most, Math.min(units, limit))
     let left = used + others
     if (left + units <= room) return now
-    let at = now
+    let theirs = others
     for (let i = head; i < freeing.length; i++) {
       const next = freeing[i]
       if (next === undefined) break
-      if (others > 0 && othersUntil <= next.at && left > used) {
-        left -= others
-        at = othersUntil
-        if (left + units <= room) return at
+      if (theirs > 0 && othersUntil <= next.at) {
+        left -= theirs
+        theirs = 0
+        if (left + units <= room) return othersUntil
       }
       left -= next.units
-      at = next.at
-      if (left + units <= room) return at
+      if (left + units <= room) return next.at
     }
-    return others > 0 && left - others + units <= room ? Math.max(at, othersUntil) : Number.POSITIVE_INFINITY
+    return theirs > 0 && left - theirs + units <= room ? othersUntil : Number.POSITIVE_INFINITY
   }
 
   return {
@@ -68,13 +68,16 @@ export function openWindow({ limit, window, counts }: MeterLimit, pace: boolean)
     units: (cost) => (counts === 'calls' ? 1 : cost),
     earliest(units, now, share) {
       collect(now)
-      const most = Math.max(1, Math.floor(limit * share))
-      const at = fits(units, now, most)
-      return pace ? Math.max(at, lastStart + (window * units) / most) : at
+      most = Math.max(1, Math.floor(limit * share))
+      const at = fits(units, now)
+      return pace ? Math.max(at, nextStart) : at
     },
     use(units, now) {
       used += units
-      lastStart = now
+      if (!pace) return
+      // Timers fire late: the next start makes up for it, or the pace would lag behind the limit.
+      const apart = (window * units) / most
+      nextStart = Math.max(nextStart, now - apart) + apart
     },
     freeLater(taken, units, now) {
       used += units - taken
