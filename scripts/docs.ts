@@ -16,6 +16,10 @@ const SECTIONS: readonly (readonly [title: string, table: tables.OptionTable])[]
   ['`feed()`: `load` of many', tables.BATCH_OPTIONS],
   ['`feed()`: `live`', tables.LIVE_OPTIONS],
   ['`stream()`', tables.STREAM_OPTIONS],
+  ['`createBudget()`', tables.BUDGET_OPTIONS],
+  ['`createCache()`', tables.CACHE_OPTIONS],
+  ['`createBatch()`', tables.BATCH_OPTIONS],
+  ['`createHub()`', tables.HUB_OPTIONS],
 ]
 
 const pages: Readonly<Record<string, string>> = {

@@ -1,9 +1,9 @@
 import { env } from 'node:process'
-import { ConfigError, type HttpLimit, http } from '@weir/gateway'
+import { ConfigError, http, type Limit } from '@weir/gateway'
 import { z } from 'zod'
 
 interface Plan {
-  readonly limit: HttpLimit
+  readonly limit: Limit
   /** Calls of each window that are left to others who use the same account. */
   readonly reserve: number
 }

@@ -155,9 +155,15 @@ export const LIVE_OPTIONS = {
 
 /** One row of `limits` of an upstream. */
 export const LIMIT_OPTIONS = {
-  calls: { kind: 'integer', min: 1, help: 'How many calls fit in the window.' },
+  calls: { kind: 'integer', optional: true, min: 1, help: 'How many calls fit in the window.' },
+  cost: { kind: 'integer', optional: true, min: 1, help: 'Instead of `calls`: how much cost fits, such as tokens.' },
   per: { kind: 'duration', min: 1, help: 'The window; it slides.' },
   by: { kind: 'text', default: 'account', help: '`account`: all keys share it. `key`: each key has its own.' },
+  lane: {
+    kind: 'text',
+    optional: true,
+    help: 'Only calls of this lane, such as a method; `*`: those of each lane apart.',
+  },
 } as const satisfies OptionTable
 
 /** What `stream()` takes. */
@@ -182,6 +188,39 @@ export const APP_OPTIONS = {
     help: 'A Hono app, or anything with a Web-standard `fetch(request)`, for its other routes.',
   },
   page: { kind: 'any', optional: true, help: 'The folder of its built page, as a file: URL.' },
+} as const satisfies OptionTable
+
+/** What `createBudget()` takes. */
+export const BUDGET_OPTIONS = {
+  name: { kind: 'text', default: 'budget', help: 'What it is called in errors and events.' },
+  limits: { kind: 'any', help: 'What is allowed, as for `http()`.' },
+  keys: { kind: 'integer', default: 1, min: 1, max: 10_000, help: 'API keys to spread calls over.' },
+  reserve: HTTP_OPTIONS.reserve,
+  past: HTTP_OPTIONS.past,
+  pace: HTTP_OPTIONS.pace,
+  concurrency: { ...HTTP_OPTIONS.concurrency, default: 1000, help: 'Calls under way at once.' },
+  clock: { kind: 'any', optional: true, help: 'The clock; the system clock by default.' },
+  observe: { kind: 'any', optional: true, help: 'Called with every event.' },
+} as const satisfies OptionTable
+
+/** What `createCache()` takes. */
+export const CACHE_OPTIONS = {
+  name: { kind: 'text', default: 'cache', help: 'What it is called in errors and events.' },
+  load: { kind: 'any', help: '`(key, signal) => value`: gets what is not there; called once for all who wait.' },
+  fresh: FEED_OPTIONS.fresh,
+  stale: FEED_OPTIONS.stale,
+  deadline: FEED_OPTIONS.deadline,
+  memory: { kind: 'bytes', default: '64mb', min: 1024, help: 'The most memory that kept values take.' },
+  clock: { kind: 'any', optional: true, help: 'The clock; the system clock by default.' },
+  observe: { kind: 'any', optional: true, help: 'Called with every event.' },
+} as const satisfies OptionTable
+
+/** What `createHub()` takes. */
+export const HUB_OPTIONS = {
+  heartbeat: { kind: 'duration', default: '10s', min: 10, help: 'A live connection is never silent for longer.' },
+  memory: { kind: 'bytes', default: '64mb', min: 1024, help: 'The most memory that the latest values take.' },
+  clock: { kind: 'any', optional: true, help: 'The clock; the system clock by default.' },
+  observe: { kind: 'any', optional: true, help: 'Called with every event.' },
 } as const satisfies OptionTable
 
 /** What `createGateway()` takes. */

@@ -5,15 +5,19 @@ import { ManualClock } from '../../test/manual-clock.ts'
 import type { Ask } from '../call.ts'
 import type { Content } from '../entry.ts'
 import type { WeirEvent } from '../events.ts'
-import { type BatchResult, batch } from './batch.ts'
+import { batch } from './batch.ts'
 
 function open(most = 3, within = 100) {
   const clock = new ManualClock()
   const events: WeirEvent[] = []
-  const sent: { asks: readonly Ask[]; answer(results: readonly BatchResult[]): void; fail(error: Error): void }[] = []
+  const sent: {
+    asks: readonly Ask[]
+    answer(results: readonly (Content | Error)[]): void
+    fail(error: Error): void
+  }[] = []
   const emit = (event: WeirEvent) => void events.push(event)
   const stage = batch({ feed: 'price', most, within, clock, emit })((asks) => {
-    const { promise, resolve, reject } = Promise.withResolvers<readonly BatchResult[]>()
+    const { promise, resolve, reject } = Promise.withResolvers<readonly (Content | Error)[]>()
     sent.push({ asks, answer: resolve, fail: reject })
     return promise
   })

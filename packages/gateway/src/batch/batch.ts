@@ -14,32 +14,29 @@ export interface BatchParts {
   readonly emit: Emit
 }
 
-/** A result for one key: what the upstream has for it, or why it could not be had. */
-export type BatchResult = Content | Error
-
-interface Member {
+interface Member<Value> {
   readonly ask: Ask
-  resolve(content: Content): void
+  resolve(value: Value): void
   reject(error: unknown): void
 }
 
-interface Gathering {
-  members: Member[]
+interface Gathering<Value> {
+  members: Member<Value>[]
   timer: Timer | undefined
 }
 
 /** Gathers asks of the same class into one call, and hands each its own result. */
-export function batch({
+export function batch<Value = Content>({
   feed,
   most,
   within,
   clock,
   emit,
-}: BatchParts): Stage<Ask, Promise<Content>, readonly Ask[], Promise<readonly BatchResult[]>> {
-  const gatherings = new Map<Priority, Gathering>()
+}: BatchParts): Stage<Ask, Promise<Value>, readonly Ask[], Promise<readonly (Value | Error)[]>> {
+  const gatherings = new Map<Priority, Gathering<Value>>()
 
   return (next) => {
-    async function send(priority: Priority, gathering: Gathering): Promise<void> {
+    async function send(priority: Priority, gathering: Gathering<Value>): Promise<void> {
       gathering.timer?.stop()
       if (gatherings.get(priority) === gathering) gatherings.delete(priority)
       const members = gathering.members.filter((member) => member.ask.signal?.aborted !== true)
@@ -47,13 +44,13 @@ export function batch({
       await deliver(members)
     }
 
-    async function deliver(members: readonly Member[]): Promise<void> {
+    async function deliver(members: readonly Member<Value>[]): Promise<void> {
       emit({ type: 'batch.sent', feed, keys: members.length })
       try {
         const results = await next(members.map((member) => member.ask))
         members.forEach((member, index) => {
           const result = results[index]
-          if (result === undefined) {
+          if (index >= results.length || result === undefined) {
             const got = `expected ${members.length} results, got ${results.length}`
             member.reject(new WeirError('upstream_invalid', `${feed}: ${got}`))
           } else if (result instanceof Error) {
@@ -73,7 +70,7 @@ export function batch({
     }
 
     return (ask) =>
-      new Promise<Content>((resolve, reject) => {
+      new Promise<Value>((resolve, reject) => {
         if (ask.signal?.aborted) return reject(ask.signal.reason)
         const gathering = gatherings.get(ask.priority) ?? { members: [], timer: undefined }
         gathering.members.push({ ask, resolve, reject })

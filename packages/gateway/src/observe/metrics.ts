@@ -106,6 +106,12 @@ export function createMetrics(): Metrics {
     labelNames: ['feed'],
     registers,
   })
+  const rounds = new Counter({
+    name: 'weir_poller_rounds_total',
+    help: 'Rounds in which watched values were asked for.',
+    labelNames: ['feed'],
+    registers,
+  })
   const admissions = new Counter({
     name: 'weir_admission_refused_total',
     help: 'Calls that were not let in.',
@@ -177,6 +183,9 @@ export function createMetrics(): Metrics {
       case 'hub.written':
         messages.inc(event.messages)
         sums.messages += event.messages
+        break
+      case 'poller.round':
+        rounds.inc({ feed: event.feed })
         break
       case 'topic.changed':
         changes.inc({ feed: event.feed })

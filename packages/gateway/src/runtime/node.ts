@@ -134,7 +134,13 @@ function sendStream(
     .pipe(response)
 }
 
-function sendLive(answer: LiveAnswer, request: IncomingMessage, response: ServerResponse, inListener: boolean): void {
+/** Answers with a live stream. `inListener`: whether Node's parser is still at this request. */
+export function sendLive(
+  answer: LiveAnswer,
+  request: IncomingMessage,
+  response: ServerResponse,
+  inListener: boolean,
+): void {
   if (response.socket === null) {
     // Pipelined behind a call that is not answered yet: the socket is that one's until then. Behind a live one, for ever.
     response.once('socket', () => sendLive(answer, request, response, false))

@@ -38,9 +38,13 @@ async function bodyOf(request: Request, limit: number): Promise<Uint8Array> {
   return Buffer.concat(chunks)
 }
 
+/** Answers with a live stream. */
+export function respondLive(answer: LiveAnswer, request: Request): Response {
+  return new Response(streamOf(answer, request.signal), { headers: headersOf(answer.headers) })
+}
+
 function respond(answer: Answer, request: Request): Response {
-  if (answer.kind === 'live')
-    return new Response(streamOf(answer, request.signal), { headers: headersOf(answer.headers) })
+  if (answer.kind === 'live') return respondLive(answer, request)
   const { status, body } = answer
   const bodiless = request.method === 'HEAD' || status === 204 || status === 304
   // A view of memory that others share must not be handed to a stream that could transfer it.

@@ -21,8 +21,8 @@ describe('an HTTP upstream', () => {
       { calls: 1000, per: '1m', by: 'key' },
     ] as const
     expect(http({ ...PLAIN, limits, reserve: 5 }).settings.limits).toEqual([
-      { limit: 45, window: 1000, by: 'account' },
-      { limit: 995, window: 60_000, by: 'key' },
+      { limit: 45, window: 1000, by: 'account', counts: 'calls' },
+      { limit: 995, window: 60_000, by: 'key', counts: 'calls' },
     ])
   })
 
@@ -32,6 +32,9 @@ describe('an HTTP upstream', () => {
     ['no name', { name: '' }, 'name'],
     ['an unknown option', { timeOut: '1s' }, 'timeOut'],
     ['limits that are no list', { limits: { calls: 1, per: '1s' } }, 'limits'],
+    ['a limit of neither calls nor cost', { limits: [{ per: '1s' }] }, 'limits[0]'],
+    ['a limit of both', { limits: [{ calls: 1, cost: 1, per: '1s' }] }, 'limits[0]'],
+    ['an address with a query', { url: 'http://127.0.0.1/?a=1' }, 'url'],
     ['a limit of nothing', { limits: [{ calls: 0, per: '1s' }] }, 'calls'],
     ['a limit without its window', { limits: [{ calls: 1 }] }, 'per'],
     ['a limit by something else', { limits: [{ calls: 1, per: '1s', by: 'ip' }] }, 'limits[0].by'],

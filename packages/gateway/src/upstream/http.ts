@@ -1,8 +1,8 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import type { MeterLimit } from '../backend/ports.ts'
 import type { UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import { ConfigError, show, WeirError } from '../errors.ts'
-import { type Bytes, type Duration, HTTP_OPTIONS, isRecord, LIMIT_OPTIONS, readOptions } from '../options.ts'
+import { type Bytes, type Duration, HTTP_OPTIONS, isRecord, readOptions } from '../options.ts'
+import { type Limit, limitsOf } from './limits.ts'
 import type { CallContext, Outgoing, Upstream } from './upstream.ts'
 
 /** What `http()` takes. */
@@ -16,7 +16,7 @@ export interface HttpOptions {
   /** Where a key goes. By default `authorization: Bearer KEY`. */
   readonly auth?: { readonly header: string; readonly prefix?: string } | { readonly query: string }
   /** What the upstream allows, in sliding windows. */
-  readonly limits?: readonly HttpLimit[]
+  readonly limits?: readonly Limit[]
   /** Calls of each limit left to others who use the same account. 0 by default. */
   readonly reserve?: number
   /** `unknown` (default): the budget stays shut for one window at start. `none`: nobody called before. */
@@ -33,14 +33,6 @@ export interface HttpOptions {
   readonly maxAnswer?: Bytes
   /** Headers sent with every call. */
   readonly headers?: Readonly<Record<string, string>>
-}
-
-/** So many calls in any window of this length. */
-export interface HttpLimit {
-  readonly calls: number
-  readonly per: Duration
-  /** `account` (default): all keys share it. `key`: each key has its own. */
-  readonly by?: 'account' | 'key'
 }
 
 /** What a loader calls an HTTP upstream with. Every call passes the budget. */
@@ -182,18 +174,6 @@ function parse(what: string, { headers, body }: UpstreamAnswer): unknown {
       cause,
     })
   }
-}
-
-function limitsOf(where: string, given: unknown, reserve: number): readonly MeterLimit[] {
-  if (given === undefined) return []
-  if (!Array.isArray(given)) throw new ConfigError(where, 'limits', 'a list of limits', given)
-  return given.map((row, index) => {
-    const { calls, per, by } = readOptions(`${where}: limits[${index}]`, LIMIT_OPTIONS, row)
-    if (by !== 'account' && by !== 'key') throw new ConfigError(where, `limits[${index}].by`, '"account" or "key"', by)
-    if (reserve >= calls)
-      throw new ConfigError(where, 'reserve', `fewer than the ${calls} calls of limits[${index}]`, reserve)
-    return { limit: calls - reserve, window: per, by }
-  })
 }
 
 function headersOf(where: string, given: unknown): UpstreamRequest['headers'] {

@@ -1,0 +1,53 @@
+import { batch } from '../batch/batch.ts'
+import { systemClock } from '../clock.ts'
+import { BATCH_OPTIONS, type Duration, readOptions } from '../options.ts'
+
+/** What `createBatch()` takes. */
+export interface BatchOptions<Key, Value> {
+  /** One result for each key, in their order: a value, or an Error for that key alone. */
+  many(keys: readonly Key[]): Promise<readonly (Value | Error)[]>
+  /** The most keys in one call. 50 by default. */
+  readonly batch?: number
+  /** How long the first key waits for others. `'10ms'` by default. */
+  readonly within?: Duration
+}
+
+/** Gathers keys into calls. */
+export interface Batch<Key, Value> {
+  /**
+   * The value of one key.
+   *
+   * @throws what `many` gave or threw for it; the signal's reason when it was aborted
+   */
+  load(key: Key, options?: { readonly signal?: AbortSignal }): Promise<Value>
+}
+
+/**
+ * Makes one call of many that come at the same time. A key that spoils its batch is split out of it.
+ *
+ * @throws ConfigError naming the option, what was expected and what came
+ */
+export function createBatch<Key, Value>(options: BatchOptions<Key, Value>): Batch<Key, Value> {
+  const read = readOptions('createBatch()', BATCH_OPTIONS, options)
+  const stage = batch<Value>({
+    feed: 'createBatch()',
+    most: read.batch,
+    within: read.within,
+    clock: systemClock,
+    emit: () => {},
+  })
+  // The stage hands back the keys it was handed here, and nothing else.
+  const load = stage((asks) => options.many(asks.map((ask) => ask.key as Key)))
+  return {
+    load: (key, { signal } = {}) =>
+      load({
+        topic: '',
+        key,
+        priority: 'interactive',
+        client: '',
+        deadline: Number.POSITIVE_INFINITY,
+        signal,
+        refresh: false,
+      }),
+  }
+}

@@ -1,0 +1,97 @@
+import { formatVersion } from '@weir/protocol'
+import { memoryBackend } from '../backend/memory/backend.ts'
+import { createMemory, createCache as createStage } from '../cache/cache.ts'
+import { type Clock, systemClock } from '../clock.ts'
+import { ConfigError, WeirError } from '../errors.ts'
+import type { Emit } from '../events.ts'
+import { flight } from '../flight/flight.ts'
+import { type Bytes, CACHE_OPTIONS, type Duration, readOptions } from '../options.ts'
+
+/** What `createCache()` takes. */
+export interface CacheOptions<Value> {
+  /** Gets what is not there: called once for all who wait, aborted when nobody does any more. The value must be JSON. */
+  load(key: string, signal: AbortSignal): Promise<Value>
+  readonly name?: string
+  /** How long a value is served without asking again. `'1s'` by default. */
+  readonly fresh?: Duration
+  /** How long beyond that it may still be served, while it is fetched anew or that fails. `'30s'` by default. */
+  readonly stale?: Duration
+  /** The longest that anybody waits. `'10s'` by default. */
+  readonly deadline?: Duration
+  /** The most memory that kept values take. `'64mb'` by default. */
+  readonly memory?: Bytes
+  readonly clock?: Clock
+  readonly observe?: Emit
+}
+
+/** A value that is kept; the same frozen object for all who ask. */
+export interface Kept<Value> {
+  readonly value: Value
+  /** `epoch:sequence`; it only rises. */
+  readonly version: string
+  /** Milliseconds since it was loaded or confirmed. */
+  readonly age: number
+}
+
+/** Keeps values, and loads each once for all who want it. */
+export interface Cache<Value> {
+  /** @throws what `load` threw, to all who wait for it, and for a second to those who come then */
+  get(key: string, options?: { readonly signal?: AbortSignal }): Promise<Kept<Value>>
+  /** Values that are kept. */
+  readonly size: number
+}
+
+/**
+ * A cache for an existing program: fresh, then stale while it is loaded anew, then stale while that fails; bounded in bytes.
+ *
+ * @throws ConfigError naming the option, what was expected and what came
+ */
+export function createCache<Value>(options: CacheOptions<Value>): Cache<Value> {
+  const { name, load, fresh, stale, deadline, memory: bytes } = readOptions('createCache()', CACHE_OPTIONS, options)
+  if (typeof load !== 'function') throw new ConfigError('createCache()', 'load', 'a function', load)
+  const { clock = systemClock, observe: emit = () => {} } = options
+  const { values, leases } = memoryBackend(clock, bytes)
+  const memory = createMemory(bytes)
+  const cache = createStage({ feed: name, memory, values, clock, emit, stretch: () => 1, fresh, stale })
+  const knownEpoch = (topic: string) => cache.kept(topic)?.version.epoch ?? 0
+  const flown = flight({ feed: name, node: name, leases, values, clock, emit, keep: fresh + stale, knownEpoch })
+  const read = cache.stage(
+    flown(async ({ topic, signal = new AbortController().signal }) => {
+      const json = JSON.stringify(
+        await options.load(topic, signal).catch((thrown) => Promise.reject(named(name, thrown))),
+      )
+      if (json === undefined)
+        throw new WeirError('upstream_invalid', `${name}: expected a JSON value for "${topic}", got none`)
+      return { json: Buffer.from(json), reason: undefined, absentFor: undefined }
+    }),
+  )
+
+  return {
+    async get(key, { signal } = {}) {
+      const until = clock.monotonic() + deadline
+      const entry = await read({
+        topic: key,
+        key,
+        priority: 'interactive',
+        client: '',
+        deadline: until,
+        signal,
+        refresh: false,
+      })
+      // What was stored is what `load` gave, as JSON has it.
+      const value = entry.value as Value
+      return { value, version: formatVersion(entry.version), age: Math.max(0, clock.monotonic() - entry.confirmedAt) }
+    },
+    get size() {
+      return memory.entries.size
+    },
+  }
+}
+
+/** The same error for those who come while it is shared as for those who waited. */
+function named(name: string, thrown: unknown): WeirError {
+  if (thrown instanceof WeirError) return thrown
+  return new WeirError('upstream_failed', `${name}: ${thrown instanceof Error ? thrown.message : String(thrown)}`, {
+    cause: thrown,
+  })
+}
