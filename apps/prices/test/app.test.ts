@@ -161,7 +161,7 @@ describe('the stream', () => {
   })
 })
 
-/** How many calls each of the next rounds makes: calls with less than a third of a second between them are one round's. */
+/** How many calls each of the next rounds makes: calls with less than half a second between them are one round's. */
 async function rounds(jupiter: Jupiter, count: number): Promise<readonly number[]> {
   const counts: number[] = []
   let asked = jupiter.stats().asked
@@ -172,7 +172,7 @@ async function rounds(jupiter: Jupiter, count: number): Promise<readonly number[
       const more = jupiter.stats().asked - asked
       asked += more
       if (more > 0) {
-        if (now - moved > 333) counts.push(more)
+        if (now - moved > 500) counts.push(more)
         // What belongs to a round that was under way when this began is not counted.
         else if (counts.length > 0) counts.push((counts.pop() ?? 0) + more)
         moved = now

@@ -57,12 +57,18 @@ async function lagging(): Promise<number> {
   return Number(/^weir_connections_lagging (\d+)$/m.exec(await (await fetch(`${prices}/metrics`)).text())?.[1])
 }
 
-/** Calls that reach the upstream while so many of its answers change the price; begun just after a change. */
-async function callsWithin(milliseconds: number): Promise<number> {
-  const before = (await json(`${upstream}/__stats`)).asked ?? 0
+/**
+ * Calls that reach the upstream in so many milliseconds, less those that one client causes in that time: one a second, and
+ * one more where the time begins or ends with it.
+ */
+async function callsBeyondOne(milliseconds: number): Promise<number> {
+  const asked = async () => (await json(`${upstream}/__stats`)).asked ?? Number.NaN
   const began = performance.now()
+  const before = await asked()
   await vi.waitFor(() => expect(performance.now() - began).toBeGreaterThan(milliseconds), milliseconds + 1000)
-  return ((await json(`${upstream}/__stats`)).asked ?? 0) - before
+  const calls = (await asked()) - before
+  expect(calls).toBeGreaterThan(0)
+  return calls - Math.ceil((performance.now() - began) / 1000) - 1
 }
 
 /** Waits until every one of so many clients has the same version, and returns it. */
@@ -78,21 +84,20 @@ async function agreed(crowd: Crowd, count: number): Promise<string> {
   )
 }
 
-describe('a crowd of clients', () => {
+// Two crowds and a gateway take all of a small machine, which other tests may be using.
+describe('a crowd of clients', { timeout: 60_000 }, () => {
   test('costs the upstream what one does, and all see the same; then all go, and nothing of them stays', async () => {
     await using one = new Crowd()
     await one.tell({ kind: 'join', port: portOf(prices), path: PATH, count: 1 })
     await agreed(one, 1)
-    const ofOne = await callsWithin(4000)
-    expect(ofOne).toBeGreaterThanOrEqual(3)
+    expect(await callsBeyondOne(4000)).toBeLessThanOrEqual(0)
 
     await using vanishing = new Crowd()
     await using leaving = new Crowd()
     const half = { kind: 'join', port: portOf(prices), path: PATH, count: CLIENTS / 2 } as const
     await Promise.all([vanishing.tell(half), leaving.tell(half)])
     expect(await connections()).toBe(CLIENTS + 1)
-    const ofAll = await callsWithin(4000)
-    expect(Math.abs(ofAll - ofOne)).toBeLessThanOrEqual(1)
+    expect(await callsBeyondOne(4000)).toBeLessThanOrEqual(0)
     await agreed(vanishing, CLIENTS / 2)
     await agreed(leaving, CLIENTS / 2)
     expect(await resident()).toBeLessThan(MOST_RESIDENT)
@@ -116,7 +121,7 @@ describe('a crowd of clients', () => {
     await asleep.tell({ kind: 'join', port: portOf(blobs), path: '/blobs/a', count: SLEEPERS })
     await asleep.tell({ kind: 'pause', count: SLEEPERS })
     await awake.tell({ kind: 'join', port: portOf(blobs), path: '/blobs/a', count: 10 })
-    await vi.waitFor(async () => expect(await lagging()).toBe(SLEEPERS), { timeout: 15_000, interval: 100 })
+    await vi.waitFor(async () => expect(await lagging()).toBe(SLEEPERS), { timeout: 30_000, interval: 100 })
 
     // Ten changes a second for each: all of them go on hearing while the others sleep.
     const { events } = await awake.tell({ kind: 'report' })
@@ -127,6 +132,8 @@ describe('a crowd of clients', () => {
     // What waits for a sleeper is one value that all of them share, not every value since it fell asleep.
     expect((await resident()) - before).toBeLessThan(100 * 1024 ** 2)
 
+    // From now on sleepers can catch up on a busy machine too.
+    expect((await fetch(`${blobs}/blobs/small`)).status).toBe(200)
     const latest = newest(await awake.tell({ kind: 'report' }))
     await asleep.tell({ kind: 'resume' })
     await vi.waitFor(
@@ -139,8 +146,8 @@ describe('a crowd of clients', () => {
     )
     const report = await asleep.tell({ kind: 'report' })
     expect(report.connected).toBe(SLEEPERS)
-    // Nobody got all that was said meanwhile.
-    expect(report.events / SLEEPERS).toBeLessThan((await awake.tell({ kind: 'report' })).events / 10)
+    // Nobody was sent all that was said meanwhile: a version was passed over for each of those ten changes.
+    expect(report.events / SLEEPERS).toBeLessThan(newest(report) - 5)
   })
 })
 
