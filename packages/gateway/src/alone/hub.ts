@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { formatVersion } from '@weir/protocol'
-import { memoryBackend } from '../backend/memory/backend.ts'
+import { memoryBus } from '../backend/memory/bus.ts'
+import { memoryValues } from '../backend/memory/values.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import { Entry, hashOf } from '../entry.ts'
 import { WeirError } from '../errors.ts'
@@ -34,6 +35,8 @@ export interface Hub {
   close(): void
 }
 
+const TOKEN = 1
+
 /**
  * A hub for an existing server: each value is encoded once and written once per connection, slow readers get the latest, and
  * heartbeats tell steady from stale. Messages are those of Weir's protocol.
@@ -43,7 +46,8 @@ export interface Hub {
 export function createHub(options: HubOptions = {}): Hub {
   const { heartbeat, memory } = readOptions('createHub()', HUB_OPTIONS, options)
   const { clock = systemClock, observe: emit = () => {} } = options
-  const { values } = memoryBackend(clock, memory)
+  // There is one writer, so one token is as good as another.
+  const values = memoryValues(clock, memoryBus(), { of: () => TOKEN }, memory)
   const hub = createStage({ clock, emit, level: () => 'normal', heartbeat })
 
   function stream(topics: readonly string[]) {
@@ -57,8 +61,7 @@ export function createHub(options: HubOptions = {}): Hub {
       const json = JSON.stringify(value)
       if (json === undefined) throw new WeirError('bad_request', `${topic}: expected a JSON value, got ${typeof value}`)
       const content = { json: Buffer.from(json), reason: undefined, absentFor: undefined }
-      const token = Number.MAX_SAFE_INTEGER
-      const publication = { token, knownEpoch: 0, hash: hashOf(content), content, keep: Number.MAX_SAFE_INTEGER }
+      const publication = { token: TOKEN, knownEpoch: 0, hash: hashOf(content), content, keep: Number.MAX_SAFE_INTEGER }
       const stored = await values.publish(topic, publication)
       if (stored === undefined) throw new WeirError('internal', `${topic}: could not be stored`)
       hub.publish(hub.channel(topic), new Entry(topic, topic, stored, clock.monotonic()))
