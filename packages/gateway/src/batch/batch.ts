@@ -17,10 +17,19 @@ export interface BatchParts {
 /** A result for one key: what the upstream has for it, or why it could not be had. */
 export type BatchResult = Content | Error
 
+/** Parts of a batch that may fail at once before it is no key's fault, but the upstream's. */
+const MOST_BAD = 3
+
 interface Member {
   readonly ask: Ask
   resolve(content: Content): void
   reject(error: unknown): void
+}
+
+/** Members that failed together, perhaps for one of them. */
+interface Failing {
+  readonly members: readonly Member[]
+  readonly error: unknown
 }
 
 interface Gathering {
@@ -42,12 +51,21 @@ export function batch({
     async function send(priority: Priority, gathering: Gathering): Promise<void> {
       gathering.timer?.stop()
       if (gatherings.get(priority) === gathering) gatherings.delete(priority)
-      const members = gathering.members.filter((member) => member.ask.signal?.aborted !== true)
-      if (members.length === 0) return
-      await deliver(members)
+      // A part in which a key is bad is halved until the key is alone.
+      let failing = await deliver([gathering.members])
+      while (failing.length > 0 && failing.length <= MOST_BAD) failing = await deliver(failing.flatMap(halves))
+      for (const { members, error } of failing) for (const member of members) member.reject(error)
     }
 
-    async function deliver(members: readonly Member[]): Promise<void> {
+    /** Answers those that it can have no other answer for, and returns the rest. */
+    async function deliver(parts: readonly (readonly Member[])[]): Promise<readonly Failing[]> {
+      const failing = await Promise.all(parts.map(askFor))
+      return failing.filter((part) => part !== undefined)
+    }
+
+    async function askFor(part: readonly Member[]): Promise<Failing | undefined> {
+      const members = part.filter(({ ask }) => ask.signal?.aborted !== true)
+      if (members.length === 0) return undefined
       emit({ type: 'batch.sent', feed, keys: members.length })
       try {
         const results = await next(members.map((member) => member.ask))
@@ -63,13 +81,10 @@ export function batch({
           }
         })
       } catch (error) {
-        if (members.length > 1 && isPoisoned(error)) {
-          const middle = Math.ceil(members.length / 2)
-          await Promise.all([deliver(members.slice(0, middle)), deliver(members.slice(middle))])
-        } else {
-          for (const member of members) member.reject(error)
-        }
+        if (members.length > 1 && isPoisoned(error)) return { members, error }
+        for (const member of members) member.reject(error)
       }
+      return undefined
     }
 
     return (ask) =>
@@ -88,9 +103,14 @@ export function batch({
   }
 }
 
+function halves({ members }: Failing): readonly (readonly Member[])[] {
+  const middle = Math.ceil(members.length / 2)
+  return [members.slice(0, middle), members.slice(middle)]
+}
+
 /**
- * Whether one bad key may have failed all: the upstream understood us and refused what was asked, or answered nonsense. The halves
- * are asked again until the bad key is alone; an upstream that is down is not asked twice.
+ * Whether one bad key may have failed all: the upstream understood us and refused what was asked, or answered nonsense. An
+ * upstream that is down is not asked twice.
  */
 function isPoisoned(error: unknown): boolean {
   if (!(error instanceof WeirError)) return false
