@@ -2,7 +2,7 @@ import type { Leases, Values } from '../backend/ports.ts'
 import { type Ask, type Stage, Urgency } from '../call.ts'
 import type { Clock } from '../clock.ts'
 import { type Content, hashOf, type Stored } from '../entry.ts'
-import { WeirError } from '../errors.ts'
+import { type ErrorCode, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 
 export interface FlightParts {
@@ -23,12 +23,20 @@ interface Flight {
   readonly controller: AbortController
   readonly urgency: Urgency
   readonly answer: Promise<Stored>
+  /** Until when its answer is of use to who asked first: the call ends by then. */
+  readonly deadline: number
+  /** The latest deadline of those who joined. */
+  latest: number
   waiters: number
 }
 
+/** How a call fails that has no time left. */
+const OUT_OF_TIME: readonly ErrorCode[] = ['over_budget', 'upstream_timeout']
+
 /**
  * One call for all who wait for the same topic. Waiters are counted: one leaving fails nobody, the last leaving aborts
- * the call. What comes back is published under the fencing token that was taken before the call, so a holder that slept
+ * the call. Each keeps a deadline of its own: whoever has less time than the call leaves before it ends, and whoever has more
+ * takes part in another when it fails for want of time. What comes back is published under the fencing token that was taken before the call, so a holder that slept
  * through its lease can't write over a later one.
  */
 export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Promise<Content>> {
@@ -68,6 +76,7 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
       const known = flights.get(ask.topic)
       if (known !== undefined) {
         known.urgency.raise(ask.priority)
+        known.latest = Math.max(known.latest, ask.deadline)
         return known
       }
       const controller = new AbortController()
@@ -77,42 +86,69 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
       })
       // Every waiter gets the failure through its own promise; nobody waiting must not end the process.
       answer.catch(() => {})
-      const started: Flight = { controller, urgency, answer, waiters: 0 }
+      const { deadline } = ask
+      const started: Flight = { controller, urgency, answer, deadline, latest: deadline, waiters: 0 }
       flights.set(ask.topic, started)
       return started
     }
 
-    return (ask) => {
-      const taken = take(ask)
+    function give(taken: Flight, { topic }: Ask, reason: unknown): void {
+      taken.waiters -= 1
+      if (taken.waiters > 0) return
+      emit({ type: 'flight.aborted', feed })
+      // A newcomer must not join a call that is being aborted.
+      if (flights.get(topic) === taken) flights.delete(topic)
+      taken.controller.abort(reason)
+    }
+
+    /** `until`: for a call that has to be made for it. */
+    function wait(ask: Ask, until: number): Promise<Stored> {
+      const { signal, deadline } = ask
+      const taken = take({ ...ask, deadline: until })
       taken.waiters += 1
       if (taken.waiters > 1) emit({ type: 'flight.joined', feed, waiters: taken.waiters })
-      const { signal } = ask
-      if (signal === undefined) return taken.answer
       return new Promise<Stored>((resolve, reject) => {
-        const leave = () => {
-          taken.waiters -= 1
-          reject(signal.reason)
-          if (taken.waiters > 0) return
-          emit({ type: 'flight.aborted', feed })
-          // A newcomer must not join a call that is being aborted.
-          if (flights.get(ask.topic) === taken) flights.delete(ask.topic)
-          taken.controller.abort(signal.reason)
+        const leave = (reason: unknown) => {
+          stop()
+          give(taken, ask, reason)
+          reject(reason)
         }
-        if (signal.aborted) return leave()
-        signal.addEventListener('abort', leave, { once: true })
+        const left = () => leave(signal?.reason)
+        // The call itself ends by its own deadline, and knows better why: only who has less time watches the clock.
+        const late =
+          deadline < taken.deadline
+            ? clock.after(deadline - clock.monotonic(), () => {
+                leave(
+                  new WeirError('upstream_timeout', `${feed}: expected ${ask.topic} before the deadline, got nothing`),
+                )
+              })
+            : undefined
+        const stop = () => {
+          late?.stop()
+          signal?.removeEventListener('abort', left)
+        }
+        if (signal?.aborted) return left()
+        signal?.addEventListener('abort', left, { once: true })
         // First of all: who leaves with the answer in hand is no waiter that leaves.
-        const arrived = () => signal.removeEventListener('abort', leave)
         taken.answer.then(
           (stored) => {
-            arrived()
+            stop()
             resolve(stored)
           },
           (error) => {
-            arrived()
-            reject(error)
+            stop()
+            if (signal?.aborted || !isOutOfTime(error) || deadline <= taken.deadline) reject(error)
+            // All go on with the time of the most patient: else each would ask again when the one before it fails.
+            else resolve(wait(ask, taken.latest))
           },
         )
       })
     }
+
+    return (ask) => wait(ask, ask.deadline)
   }
+}
+
+function isOutOfTime(error: unknown): boolean {
+  return error instanceof WeirError && OUT_OF_TIME.includes(error.code)
 }
