@@ -17,6 +17,7 @@ const SECTIONS: readonly (readonly [title: string, table: tables.OptionTable])[]
   ['`feed()`: `live`', tables.LIVE_OPTIONS],
   ['`stream()`', tables.STREAM_OPTIONS],
   ['`createBudget()`', tables.BUDGET_OPTIONS],
+  ['`createFlight()`', tables.FLIGHT_OPTIONS],
   ['`createCache()`', tables.CACHE_OPTIONS],
   ['`createBatch()`', tables.BATCH_OPTIONS],
   ['`createHub()`', tables.HUB_OPTIONS],

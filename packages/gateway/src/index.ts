@@ -1,6 +1,7 @@
 export { type Batch, type BatchOptions, createBatch } from './alone/batch.ts'
 export { type Budget, type BudgetOptions, createBudget, type RunCall, type RunOptions } from './alone/budget.ts'
 export { type Cache, type CacheOptions, createCache, type Kept } from './alone/cache.ts'
+export { createFlight, type Flight, type FlightOptions } from './alone/flight.ts'
 export { createHub, type Hub, type HubOptions } from './alone/hub.ts'
 export { type App, type AppOptions, defineApp, type Part, type Routes } from './app.ts'
 export type { Clock, Timer } from './clock.ts'

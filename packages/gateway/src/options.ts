@@ -203,6 +203,14 @@ export const BUDGET_OPTIONS = {
   observe: { kind: 'any', optional: true, help: 'Called with every event.' },
 } as const satisfies OptionTable
 
+/** What `createFlight()` takes. */
+export const FLIGHT_OPTIONS = {
+  name: { kind: 'text', default: 'flight', help: 'What it is called in errors and events.' },
+  load: { kind: 'any', help: '`(key, signal) => value`: makes the call; once for all who wait.' },
+  clock: { kind: 'any', optional: true, help: 'The clock; the system clock by default.' },
+  observe: { kind: 'any', optional: true, help: 'Called with every event.' },
+} as const satisfies OptionTable
+
 /** What `createCache()` takes. */
 export const CACHE_OPTIONS = {
   name: { kind: 'text', default: 'cache', help: 'What it is called in errors and events.' },

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { EventStream } from '../../../../scripts/event-stream.ts'
 import { ManualClock } from '../../test/manual-clock.ts'
-import { createBatch, createBudget, createCache, createHub } from '../index.ts'
+import { createBatch, createBudget, createCache, createFlight, createHub } from '../index.ts'
 
 describe('createBudget', () => {
   test('runs what fits, and the rest one window after an answer', async () => {
@@ -152,6 +152,55 @@ describe('createCache', () => {
     expect(signals[0]?.aborted).toBe(true)
     expect(await Promise.all(gets)).toMatchObject([{ message: 'left' }, { message: 'left' }])
   })
+})
+
+describe('createFlight', () => {
+  test('makes one call for all who wait, and a new one for who comes later', async () => {
+    const calls: PromiseWithResolvers<number>[] = []
+    const flight = createFlight({
+      clock: new ManualClock(),
+      load: () => {
+        const call = Promise.withResolvers<number>()
+        calls.push(call)
+        return call.promise
+      },
+    })
+    const all = Array.from({ length: 1000 }, () => flight.load('a'))
+    calls[0]?.resolve(1)
+    expect(new Set(await Promise.all(all))).toEqual(new Set([1]))
+    const late = flight.load('a')
+    calls[1]?.reject(new Error('away'))
+    await expect(late).rejects.toThrow('away')
+    expect(calls).toHaveLength(2)
+  })
+
+  test('who has no more time leaves alone', async () => {
+    const clock = new ManualClock()
+    const { promise, resolve } = Promise.withResolvers<string>()
+    const flight = createFlight({ clock, load: () => promise })
+    const patient = flight.load('a', { deadline: '10s' })
+    const hurried = flight.load('a', { deadline: '1s' }).catch((error: unknown) => error)
+    await clock.advance(1000)
+    expect(await hurried).toMatchObject({ code: 'upstream_timeout' })
+    resolve('value')
+    expect(await patient).toBe('value')
+  })
+})
+
+test('a load that never ends is given up at the deadline, and its signal aborted', async () => {
+  const clock = new ManualClock()
+  const signals: AbortSignal[] = []
+  const load = (_key: string, signal: AbortSignal) => {
+    signals.push(signal)
+    return new Promise<string>(() => {})
+  }
+  const ends = [
+    createFlight({ clock, load }).load('a', { deadline: '2s' }),
+    createCache({ clock, load, deadline: '2s' }).get('a'),
+  ].map((end) => end.catch((error: unknown) => error))
+  await clock.advance(2000)
+  expect(await Promise.all(ends)).toMatchObject([{ code: 'upstream_timeout' }, { code: 'upstream_timeout' }])
+  expect(signals.map(({ aborted }) => aborted)).toEqual([true, true])
 })
 
 describe('createHub', () => {

@@ -6,6 +6,7 @@ import { ConfigError, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { flight } from '../flight/flight.ts'
 import { type Bytes, CACHE_OPTIONS, type Duration, readOptions } from '../options.ts'
+import { untilDeadline } from './deadline.ts'
 
 /** What `createCache()` takes. */
 export interface CacheOptions<Value> {
@@ -56,10 +57,9 @@ export function createCache<Value>(options: CacheOptions<Value>): Cache<Value> {
   const knownEpoch = (topic: string) => cache.kept(topic)?.version.epoch ?? 0
   const flown = flight({ feed: name, node: name, leases, values, clock, emit, keep: fresh + stale, knownEpoch })
   const read = cache.stage(
-    flown(async ({ topic, signal = new AbortController().signal }) => {
-      const json = JSON.stringify(
-        await options.load(topic, signal).catch((thrown) => Promise.reject(named(name, thrown))),
-      )
+    flown(async ({ topic, deadline: until, signal: gone }) => {
+      const loaded = untilDeadline(name, clock, until, gone, (signal) => options.load(topic, signal))
+      const json = JSON.stringify(await loaded.catch((thrown) => Promise.reject(named(name, thrown))))
       if (json === undefined)
         throw new WeirError('upstream_invalid', `${name}: expected a JSON value for "${topic}", got none`)
       return { json: Buffer.from(json), reason: undefined, absentFor: undefined }

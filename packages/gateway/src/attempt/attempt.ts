@@ -2,7 +2,7 @@ import type { Next, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import type { Clock } from '../clock.ts'
 import { asWeirError, type ErrorCode, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
-import { createProvider, type Provider } from './provider.ts'
+import { type Call, createProvider, type Provider } from './provider.ts'
 import { createRetryBudget } from './retry-budget.ts'
 
 export interface AttemptParts {
@@ -32,6 +32,12 @@ export interface AttemptPolicy {
 const PAUSE = 100
 const LONGEST_PAUSE = 5000
 
+/** A provider that may be asked, and the call that it may be asked with. */
+interface Chosen {
+  readonly provider: Provider
+  readonly call: Call
+}
+
 /** What says nothing against the provider, and may still go better elsewhere or later. */
 const PASSING: readonly ErrorCode[] = ['upstream_limited', 'over_budget', 'upstream_spent']
 
@@ -54,12 +60,14 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
   }
 
   /** The next that may be asked and was not. Why others were passed over is told. */
-  function choose(asked: ReadonlySet<Provider>): Provider | undefined {
+  function choose(asked: Set<Provider>): Chosen | undefined {
     for (const provider of ranked()) {
       if (asked.has(provider)) continue
-      if (provider.breaker.enter()) {
+      const call = provider.enter()
+      if (call !== undefined) {
+        asked.add(provider)
         if (providers.length > 1) emit({ type: 'attempt.chosen', upstream, provider: provider.name, by: policy.choose })
-        return provider
+        return { provider, call }
       }
       emit({
         type: 'attempt.skipped',
@@ -71,35 +79,35 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
     return undefined
   }
 
-  async function ask(provider: Provider, request: UpstreamRequest): Promise<UpstreamAnswer> {
-    const started = clock.monotonic()
+  async function ask({ provider, call }: Chosen, request: UpstreamRequest): Promise<UpstreamAnswer> {
     try {
       const answer = await provider.send(request)
       const failure = failureOf(provider.name, answer)
       if (failure !== undefined) throw failure
-      provider.answered(clock.monotonic() - started, true)
+      call.answered(true)
       return answer
     } catch (thrown) {
       if (request.signal?.aborted) {
-        provider.breaker.left()
+        call.left()
         throw thrown
       }
       const error = asWeirError(thrown)
-      if (UNWELL.includes(error.code)) provider.answered(clock.monotonic() - started, false)
-      else provider.breaker.left()
+      if (UNWELL.includes(error.code)) call.answered(false)
+      else call.left()
       emit({ type: 'attempt.failed', upstream: provider.name, code: error.code, detail: error.message })
       throw thrown
     }
   }
 
   /** Asks one, and beside it a second when the first is slow. The first answer wins, and the other call is aborted. */
-  async function askHedged(first: Provider, request: UpstreamRequest, asked: Set<Provider>): Promise<UpstreamAnswer> {
+  async function askHedged(first: Chosen, request: UpstreamRequest, asked: Set<Provider>): Promise<UpstreamAnswer> {
     const { hedge } = policy
     if (hedge === undefined || !isRepeatable(request)) return ask(first, request)
     const controllers = [new AbortController(), new AbortController()] as const
     const gone = () => {
       for (const controller of controllers) controller.abort(request.signal?.reason)
     }
+    if (request.signal?.aborted) gone()
     request.signal?.addEventListener('abort', gone, { once: true })
     const { promise: second, resolve: settleSecond } = Promise.withResolvers<UpstreamAnswer>()
     let hedged = false
@@ -107,8 +115,7 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
       const other = choose(asked)
       if (other === undefined) return
       hedged = true
-      asked.add(other)
-      emit({ type: 'attempt.hedged', upstream, provider: other.name })
+      emit({ type: 'attempt.hedged', upstream, provider: other.provider.name })
       settleSecond(ask(other, { ...request, signal: controllers[1].signal }))
     })
     try {
@@ -131,10 +138,9 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
       const asked = new Set<Provider>()
       let failure: WeirError | undefined
       // Another provider is asked at once: it has a budget of its own.
-      for (let provider = choose(asked); provider !== undefined; provider = choose(asked)) {
-        asked.add(provider)
+      for (let chosen = choose(asked); chosen !== undefined; chosen = choose(asked)) {
         try {
-          return await askHedged(provider, request, asked)
+          return await askHedged(chosen, request, asked)
         } catch (thrown) {
           failure = asWeirError(thrown)
           if (request.signal?.aborted || !isRepeatable(request) || !mayGoBetter(failure)) throw thrown

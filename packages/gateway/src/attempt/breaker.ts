@@ -21,8 +21,12 @@ export interface Breaker {
   readonly state: 'closed' | 'open' | 'probing'
   /** Milliseconds until a probe may pass; 0 when a call may pass now. */
   readonly wait: number
-  /** A call is about to be made; false when it may not. */
-  enter(): boolean
+  /** A call is about to be made; undefined when it may not. */
+  enter(): Pass | undefined
+}
+
+/** Leave to make one call; one of these is to be told when it is over. */
+export interface Pass {
   succeeded(): void
   failed(): void
   /** The call ended without news of the provider: it was given up. */
@@ -36,22 +40,41 @@ export function createBreaker(clock: Clock, random: () => number = Math.random):
   let until = 0
   let row = 0
   let probes = 0
-  let probing = false
+  let probe: Pass | undefined
   const late: boolean[] = []
 
   function open(): void {
     state = 'open'
     until = clock.monotonic() + opensFor * (0.8 + 0.4 * random())
     opensFor = Math.min(OPEN_AT_MOST, opensFor * 2)
-    probing = false
+    probe = undefined
     probes = 0
+    row = 0
     late.length = 0
+  }
+
+  function close(): void {
+    state = 'closed'
+    opensFor = OPEN_AT_FIRST
   }
 
   function note(good: boolean): void {
     late.push(good)
     if (late.length > LATE_CALLS) late.shift()
     row = good ? 0 : row + 1
+    const failures = late.filter((good) => !good).length
+    if (row >= IN_A_ROW || (late.length === LATE_CALLS && failures * 2 >= LATE_CALLS)) open()
+  }
+
+  /** A probe decides; what began before it opened, and ends only now, is old news. */
+  function ended(pass: Pass, good: boolean | undefined): void {
+    if (state === 'closed' && good !== undefined) note(good)
+    if (pass !== probe) return
+    probe = undefined
+    if (good === undefined) return
+    probes += 1
+    if (!good) open()
+    else if (probes === PROBES) close()
   }
 
   return {
@@ -61,33 +84,21 @@ export function createBreaker(clock: Clock, random: () => number = Math.random):
     get wait() {
       if (state === 'closed') return 0
       if (state === 'open') return Math.max(0, until - clock.monotonic())
-      return probing ? Math.max(1, until - clock.monotonic()) : 0
+      return probe === undefined ? 0 : 1
     },
     enter() {
-      if (state === 'closed') return true
-      if (state === 'open' && clock.monotonic() < until) return false
-      if (probing) return false
-      state = 'probing'
-      probing = true
-      return true
-    },
-    succeeded() {
-      note(true)
-      if (state !== 'probing') return
-      probing = false
-      probes += 1
-      if (probes < PROBES) return
-      state = 'closed'
-      opensFor = OPEN_AT_FIRST
-    },
-    failed() {
-      note(false)
-      if (state === 'probing') return open()
-      const failures = late.filter((good) => !good).length
-      if (state === 'closed' && (row >= IN_A_ROW || (late.length === LATE_CALLS && failures * 2 >= LATE_CALLS))) open()
-    },
-    left() {
-      probing = false
+      if (state === 'open' && clock.monotonic() < until) return undefined
+      if (probe !== undefined) return undefined
+      const pass: Pass = {
+        succeeded: () => ended(pass, true),
+        failed: () => ended(pass, false),
+        left: () => ended(pass, undefined),
+      }
+      if (state !== 'closed') {
+        state = 'probing'
+        probe = pass
+      }
+      return pass
     },
   }
 }

@@ -14,10 +14,19 @@ export interface BatchParts {
   readonly emit: Emit
 }
 
+/** Parts of a batch that may fail at once before it is no key's fault, but the upstream's. */
+const MOST_BAD = 3
+
 interface Member<Value> {
   readonly ask: Ask
   resolve(value: Value): void
   reject(error: unknown): void
+}
+
+/** Members that failed together, perhaps for one of them. */
+interface Failing<Value> {
+  readonly members: readonly Member<Value>[]
+  readonly error: unknown
 }
 
 interface Gathering<Value> {
@@ -39,18 +48,27 @@ export function batch<Value = Content>({
     async function send(priority: Priority, gathering: Gathering<Value>): Promise<void> {
       gathering.timer?.stop()
       if (gatherings.get(priority) === gathering) gatherings.delete(priority)
-      const members = gathering.members.filter((member) => member.ask.signal?.aborted !== true)
-      if (members.length === 0) return
-      await deliver(members)
+      // A part in which a key is bad is halved until the key is alone.
+      let failing = await deliver([gathering.members])
+      while (failing.length > 0 && failing.length <= MOST_BAD) failing = await deliver(failing.flatMap(halves))
+      for (const { members, error } of failing) for (const member of members) member.reject(error)
     }
 
-    async function deliver(members: readonly Member<Value>[]): Promise<void> {
+    /** Answers those that it can have no other answer for, and returns the rest. */
+    async function deliver(parts: readonly (readonly Member<Value>[])[]): Promise<readonly Failing<Value>[]> {
+      const failing = await Promise.all(parts.map(askFor))
+      return failing.filter((part) => part !== undefined)
+    }
+
+    async function askFor(part: readonly Member<Value>[]): Promise<Failing<Value> | undefined> {
+      const members = part.filter(({ ask }) => ask.signal?.aborted !== true)
+      if (members.length === 0) return undefined
       emit({ type: 'batch.sent', feed, keys: members.length })
       try {
         const results = await next(members.map((member) => member.ask))
         members.forEach((member, index) => {
           const result = results[index]
-          if (index >= results.length || result === undefined) {
+          if (result === undefined) {
             const got = `expected ${members.length} results, got ${results.length}`
             member.reject(new WeirError('upstream_invalid', `${feed}: ${got}`))
           } else if (result instanceof Error) {
@@ -60,13 +78,10 @@ export function batch<Value = Content>({
           }
         })
       } catch (error) {
-        if (members.length > 1 && isPoisoned(error)) {
-          const middle = Math.ceil(members.length / 2)
-          await Promise.all([deliver(members.slice(0, middle)), deliver(members.slice(middle))])
-        } else {
-          for (const member of members) member.reject(error)
-        }
+        if (members.length > 1 && isPoisoned(error)) return { members, error }
+        for (const member of members) member.reject(error)
       }
+      return undefined
     }
 
     return (ask) =>
@@ -85,9 +100,14 @@ export function batch<Value = Content>({
   }
 }
 
+function halves<Value>({ members }: Failing<Value>): readonly (readonly Member<Value>[])[] {
+  const middle = Math.ceil(members.length / 2)
+  return [members.slice(0, middle), members.slice(middle)]
+}
+
 /**
- * Whether one bad key may have failed all: the upstream understood us and refused what was asked, or answered nonsense. The halves
- * are asked again until the bad key is alone; an upstream that is down is not asked twice.
+ * Whether one bad key may have failed all: the upstream understood us and refused what was asked, or answered nonsense. An
+ * upstream that is down is not asked twice.
  */
 function isPoisoned(error: unknown): boolean {
   if (!(error instanceof WeirError)) return false

@@ -1,9 +1,10 @@
 import type { Leases, Values } from '../backend/ports.ts'
-import { type Ask, type Stage, Urgency } from '../call.ts'
+import type { Ask, Stage, Urgency } from '../call.ts'
 import type { Clock } from '../clock.ts'
 import { type Content, hashOf, type Stored } from '../entry.ts'
 import { WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
+import { sharing } from './sharing.ts'
 
 export interface FlightParts {
   readonly feed: string
@@ -19,21 +20,12 @@ export interface FlightParts {
   knownEpoch(topic: string): number
 }
 
-interface Flight {
-  readonly controller: AbortController
-  readonly urgency: Urgency
-  readonly answer: Promise<Stored>
-  waiters: number
-}
-
 /**
- * One call for all who wait for the same topic. Waiters are counted: one leaving fails nobody, the last leaving aborts
- * the call. What comes back is published under the fencing token that was taken before the call, so a holder that slept
- * through its lease can't write over a later one.
+ * One call for all who wait for the same topic, on this node and across nodes. What comes back is published under the fencing
+ * token that was taken before the call, so a holder that slept through its lease can't write over a later one.
  */
 export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Promise<Content>> {
   const { feed, node, leases, values, clock, emit, keep } = parts
-  const flights = new Map<string, Flight>()
 
   return (next) => {
     async function fly(ask: Ask, signal: AbortSignal, urgency: Urgency): Promise<Stored> {
@@ -64,55 +56,6 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
       }
     }
 
-    function take(ask: Ask): Flight {
-      const known = flights.get(ask.topic)
-      if (known !== undefined) {
-        known.urgency.raise(ask.priority)
-        return known
-      }
-      const controller = new AbortController()
-      const urgency = new Urgency(ask.priority)
-      const answer = fly(ask, controller.signal, urgency).finally(() => {
-        if (flights.get(ask.topic) === started) flights.delete(ask.topic)
-      })
-      // Every waiter gets the failure through its own promise; nobody waiting must not end the process.
-      answer.catch(() => {})
-      const started: Flight = { controller, urgency, answer, waiters: 0 }
-      flights.set(ask.topic, started)
-      return started
-    }
-
-    return (ask) => {
-      const taken = take(ask)
-      taken.waiters += 1
-      if (taken.waiters > 1) emit({ type: 'flight.joined', feed, waiters: taken.waiters })
-      const { signal } = ask
-      if (signal === undefined) return taken.answer
-      return new Promise<Stored>((resolve, reject) => {
-        const leave = () => {
-          taken.waiters -= 1
-          reject(signal.reason)
-          if (taken.waiters > 0) return
-          emit({ type: 'flight.aborted', feed })
-          // A newcomer must not join a call that is being aborted.
-          if (flights.get(ask.topic) === taken) flights.delete(ask.topic)
-          taken.controller.abort(signal.reason)
-        }
-        if (signal.aborted) return leave()
-        signal.addEventListener('abort', leave, { once: true })
-        // First of all: who leaves with the answer in hand is no waiter that leaves.
-        const arrived = () => signal.removeEventListener('abort', leave)
-        taken.answer.then(
-          (stored) => {
-            arrived()
-            resolve(stored)
-          },
-          (error) => {
-            arrived()
-            reject(error)
-          },
-        )
-      })
-    }
+    return sharing({ feed, clock, emit, start: fly })
   }
 }
