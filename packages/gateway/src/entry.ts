@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import type { Version } from '@weir/protocol'
+import { parseJson } from './json.ts'
 
 /** What an upstream has for a key: a value as JSON, or a reason why there is none. */
 export interface Content {
@@ -95,7 +96,7 @@ export class Entry {
   /** The value, parsed once, frozen through and through: no caller can change what another reads. */
   get value(): unknown {
     if (!this.#parsed) {
-      this.#value = this.content.json === undefined ? undefined : deepFreeze(JSON.parse(this.content.json.toString()))
+      this.#value = this.content.json === undefined ? undefined : deepFreeze(parseJson(this.content.json.toString()))
       this.#parsed = true
     }
     return this.#value

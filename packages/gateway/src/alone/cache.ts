@@ -5,6 +5,7 @@ import { type Clock, systemClock } from '../clock.ts'
 import { ConfigError, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { flight } from '../flight/flight.ts'
+import { stringifyJson } from '../json.ts'
 import { type Bytes, CACHE_OPTIONS, type Duration, readOptions } from '../options.ts'
 import { untilDeadline } from './deadline.ts'
 
@@ -59,7 +60,7 @@ export function createCache<Value>(options: CacheOptions<Value>): Cache<Value> {
   const read = cache.stage(
     flown(async ({ topic, deadline: until, signal: gone }) => {
       const loaded = untilDeadline(name, clock, until, gone, (signal) => options.load(topic, signal))
-      const json = JSON.stringify(await loaded.catch((thrown) => Promise.reject(named(name, thrown))))
+      const json = stringifyJson(await loaded.catch((thrown) => Promise.reject(named(name, thrown))))
       if (json === undefined)
         throw new WeirError('upstream_invalid', `${name}: expected a JSON value for "${topic}", got none`)
       return { json: Buffer.from(json), reason: undefined, absentFor: undefined }

@@ -7,6 +7,7 @@ import { Entry, hashOf } from '../entry.ts'
 import { WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { createHub as createStage } from '../hub/hub.ts'
+import { stringifyJson } from '../json.ts'
 import { type Bytes, type Duration, HUB_OPTIONS, readOptions } from '../options.ts'
 import { sendLive } from '../runtime/node.ts'
 import { respondLive } from '../runtime/web.ts'
@@ -58,7 +59,7 @@ export function createHub(options: HubOptions = {}): Hub {
 
   return {
     async publish(topic, value) {
-      const json = JSON.stringify(value)
+      const json = stringifyJson(value)
       if (json === undefined) throw new WeirError('bad_request', `${topic}: expected a JSON value, got ${typeof value}`)
       const content = { json: Buffer.from(json), reason: undefined, absentFor: undefined }
       const publication = { token: TOKEN, knownEpoch: 0, hash: hashOf(content), content, keep: Number.MAX_SAFE_INTEGER }

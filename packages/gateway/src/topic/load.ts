@@ -3,6 +3,7 @@ import { type Ask, type Next, type UpstreamAnswer, type UpstreamRequest, Urgency
 import type { Clock } from '../clock.ts'
 import type { Content } from '../entry.ts'
 import { asWeirError, WeirError } from '../errors.ts'
+import { stringifyJson } from '../json.ts'
 import { type FeedPlan, isAbsent } from './feed.ts'
 
 /** How long beyond the deadline of those who wait a loader is waited for: the stages below it come first, with better words. */
@@ -87,7 +88,7 @@ async function contentOf(plan: FeedPlan, result: unknown): Promise<Content | Err
   }
   const checked = await plan.value['~standard'].validate(result)
   if (checked.issues !== undefined) return invalid(plan, checked.issues[0])
-  const json = JSON.stringify(checked.value)
+  const json = stringifyJson(checked.value)
   if (json === undefined)
     return new WeirError('upstream_invalid', `${plan.where}: expected a JSON value, got ${typeof checked.value}`)
   return { json: Buffer.from(json), reason: undefined, absentFor: undefined }

@@ -1,6 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import { ConfigError, show, WeirError } from '../errors.ts'
+import { parseJson, stringifyJson } from '../json.ts'
 import { type Bytes, type Duration, HTTP_OPTIONS, isRecord, readOptions } from '../options.ts'
 import { type Limit, limitsOf } from './limits.ts'
 import type { CallContext, Outgoing, Upstream } from './upstream.ts'
@@ -144,7 +145,7 @@ function httpCall(name: string, context: CallContext): HttpCall {
 
   function post(path: string, options: HttpPost = {}): Promise<unknown> {
     const headers = { accept: 'application/json', 'content-type': 'application/json', ...options.headers }
-    const body = JSON.stringify(options.body ?? null)
+    const body = stringifyJson(options.body ?? null)
     return exchange({ method: 'POST', path: withQuery(path, options.query), headers, body }, options.answer)
   }
 
@@ -168,7 +169,7 @@ function parse(what: string, { headers, body }: UpstreamAnswer): unknown {
     )
   }
   try {
-    return JSON.parse(body.toString())
+    return parseJson(body.toString())
   } catch (cause) {
     throw new WeirError('upstream_invalid', `${what}: expected JSON, got ${show(body.subarray(0, 60).toString())}`, {
       cause,

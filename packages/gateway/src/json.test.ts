@@ -1,0 +1,34 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { parseJson, stringifyJson } from './json.ts'
+
+test.each([
+  '{"rentEpoch":18446744073709551615,"lamports":2039280}',
+  '[9007199254740993,-9007199254740993,9007199254740991]',
+  '{"updated":1605192894630916600,"price":147.48}',
+  '"12345678901234567890"',
+])('%s comes out as it went in', (text) => {
+  expect(stringifyJson(parseJson(text))).toBe(text)
+})
+
+test('only what a number can not hold is a bigint', () => {
+  expect(parseJson('[18446744073709551615,9007199254740991,1.2345678901234567,1e300]')).toEqual([
+    18446744073709551615n,
+    9007199254740991,
+    1.2345678901234567,
+    1e300,
+  ])
+})
+
+test('any JSON is read and written as JSON itself does', () => {
+  fc.assert(
+    fc.property(fc.json(), (text) => {
+      expect(JSON.stringify(JSON.parse(text))).toBe(stringifyJson(JSON.parse(text)))
+      expect(stringifyJson(parseJson(text))).toBe(stringifyJson(parseJson(stringifyJson(parseJson(text)) ?? '')))
+    }),
+  )
+})
+
+test.each(['', '{', '{"a":12345678901234567890', 'undefined'])('%j is refused', (text) => {
+  expect(() => parseJson(text)).toThrow(SyntaxError)
+})
