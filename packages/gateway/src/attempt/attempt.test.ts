@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { ManualClock } from '../../test/manual-clock.ts'
 import { request } from '../../test/request.ts'
+import type { UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import { WeirError } from '../errors.ts'
 import type { WeirEvent } from '../events.ts'
-import { attempt } from './attempt.ts'
+import { type AttemptPolicy, attempt } from './attempt.ts'
 
 function open(answer: () => Promise<{ status: number; body: string }>) {
   const events: WeirEvent[] = []
@@ -62,5 +63,343 @@ describe('an attempt', () => {
     const { events, send } = open(() => Promise.reject(new Error('left')))
     await expect(send(request({ signal: AbortSignal.abort() }))).rejects.toThrow('left')
     expect(events).toEqual([])
+  })
+})
+
+interface Asked {
+  readonly provider: string
+  readonly at: number
+  readonly request: UpstreamRequest
+  answer(status?: number): void
+  fail(error: Error): void
+}
+
+/** Providers a, b and c that are answered by hand, or at once as `says` has it. */
+function openMany(
+  policy: Partial<AttemptPolicy> = {},
+  given: { names?: readonly string[]; random?: () => number } = {},
+) {
+  const { names = ['a', 'b', 'c'], random = () => 1 } = given
+  const clock = new ManualClock()
+  const start = clock.monotonic()
+  const events: WeirEvent[] = []
+  const asked: Asked[] = []
+  const says = new Map<string, number>()
+  const send = attempt({
+    upstream: 'all',
+    providers: names.map((name) => ({ name, send: (request) => ask(name, request) })),
+    policy: { retries: 0, hedge: undefined, choose: 'order', ...policy },
+    clock,
+    emit: (event) => void events.push(event),
+    random,
+  })
+
+  function ask(provider: string, request: UpstreamRequest): Promise<UpstreamAnswer> {
+    const { promise, resolve, reject } = Promise.withResolvers<UpstreamAnswer>()
+    const answer = (status = 200) => resolve({ status, headers: {}, body: Buffer.from(provider) })
+    request.signal?.addEventListener('abort', () => reject(request.signal?.reason))
+    asked.push({ provider, at: clock.monotonic() - start, request, answer, fail: reject })
+    const status = says.get(provider)
+    if (status !== undefined) answer(status)
+    return promise
+  }
+
+  const outcome = (given: Partial<UpstreamRequest> = {}) =>
+    send(request(given)).then(
+      ({ body }) => body.toString(),
+      (error: WeirError) => error.code ?? String(error),
+    )
+  const order = () => asked.map(({ provider }) => provider)
+  return { clock, start, events, asked, says, outcome, order }
+}
+
+describe('several providers', () => {
+  test.each([
+    [500, 'upstream_failed'],
+    [429, 'upstream_limited'],
+  ] as const)('the next is asked at once when one answers %i, and events tell why', async (status, code) => {
+    const { says, outcome, order, events, clock } = openMany()
+    says.set('a', status).set('b', status).set('c', 200)
+    expect(await outcome()).toBe('c')
+    expect(order()).toEqual(['a', 'b', 'c'])
+    expect(clock.timers).toBe(0)
+    expect(
+      events.map((event) => [event.type, 'provider' in event ? event.provider : 'code' in event && event.code]),
+    ).toEqual([
+      ['attempt.chosen', 'a'],
+      ['attempt.failed', code],
+      ['attempt.chosen', 'b'],
+      ['attempt.failed', code],
+      ['attempt.chosen', 'c'],
+    ])
+  })
+
+  test('when all fail, the failure of the last is told', async () => {
+    const { says, outcome, order } = openMany()
+    says.set('a', 429).set('b', 429).set('c', 503)
+    expect(await outcome()).toBe('upstream_failed')
+    expect(order()).toEqual(['a', 'b', 'c'])
+  })
+
+  test.each([400, 404, 401, 403])('%i is an answer for all: nobody else is asked', async (status) => {
+    const { says, outcome, order } = openMany()
+    says.set('a', status)
+    expect(await outcome()).toBe(status < 401 || status === 404 ? 'a' : 'upstream_refused')
+    expect(order()).toEqual(['a'])
+  })
+
+  test.each(['POST', 'PUT', 'PATCH', 'DELETE'] as const)('a %s goes to one, once', async (method) => {
+    const { says, outcome, order } = openMany({ retries: 5, hedge: 10 })
+    says.set('a', 500).set('b', 200)
+    expect(await outcome({ method })).toBe('upstream_failed')
+    expect(order()).toEqual(['a'])
+  })
+
+  test('a POST that its sender calls repeatable goes on to the next', async () => {
+    const { says, outcome } = openMany()
+    says.set('a', 500).set('b', 200)
+    expect(await outcome({ method: 'POST', repeatable: true })).toBe('b')
+  })
+
+  test('one whose breaker is open is passed over, and exactly the probes pass that may', async () => {
+    const { says, outcome, order, events, clock, asked } = openMany()
+    says.set('a', 500).set('b', 200)
+    for (let i = 0; i < 5; i++) await outcome()
+    expect(order().filter((name) => name === 'a')).toHaveLength(5)
+    for (let i = 0; i < 20; i++) await outcome()
+    expect(order().filter((name) => name === 'a')).toHaveLength(5)
+    expect(events.at(-2)).toEqual({
+      type: 'attempt.skipped',
+      upstream: 'all',
+      provider: 'a',
+      reason: 'its breaker is open',
+    })
+    await clock.advance(1200)
+    says.delete('a')
+    asked.length = 0
+    const outcomes = Array.from({ length: 20 }, () => outcome())
+    await clock.settle()
+    expect(order().filter((name) => name === 'a')).toHaveLength(1)
+    asked.find(({ provider }) => provider === 'a')?.answer()
+    await Promise.all(outcomes)
+    says.set('a', 200)
+    await outcome()
+    asked.length = 0
+    await Promise.all(Array.from({ length: 5 }, () => outcome()))
+    expect(order()).toEqual(['a', 'a', 'a', 'a', 'a'])
+  })
+
+  test('when all breakers are open nobody is asked', async () => {
+    const { says, asked, outcome } = openMany()
+    for (const name of ['a', 'b', 'c']) says.set(name, 500)
+    for (let i = 0; i < 5; i++) await outcome()
+    expect(asked).toHaveLength(15)
+    expect(await outcome()).toBe('upstream_failed')
+    expect(asked).toHaveLength(15)
+  })
+
+  test('a refused budget opens no breaker', async () => {
+    const { says, outcome, order } = openMany()
+    says.set('a', 429).set('b', 200)
+    for (let i = 0; i < 20; i++) await outcome()
+    expect(order().filter((name) => name === 'a')).toHaveLength(20)
+  })
+})
+
+describe('providers by score', () => {
+  test('the quickest of late is asked first', async () => {
+    const { clock, asked, outcome, order } = openMany({ choose: 'score' })
+    for (const took of [300, 100, 200]) {
+      const answered = outcome()
+      await clock.advance(took)
+      asked.at(-1)?.answer()
+      await answered
+    }
+    expect(order()).toEqual(['a', 'b', 'c'])
+    void outcome()
+    await clock.settle()
+    expect(order().at(-1)).toBe('b')
+  })
+
+  test('errors weigh more than time, and are forgotten after a while', async () => {
+    const { clock, asked, outcome, order } = openMany({ choose: 'score' }, { names: ['a', 'b'] })
+    const takes = async (took: number, status: number) => {
+      const answered = outcome()
+      await clock.advance(took)
+      asked.at(-1)?.answer(status)
+      await clock.settle()
+      return answered
+    }
+    void takes(50, 200)
+    await clock.advance(60)
+    void takes(100, 200)
+    await clock.advance(150)
+    const failing = outcome()
+    await clock.settle()
+    asked.at(-1)?.answer(500)
+    await clock.settle()
+    asked.at(-1)?.answer(200)
+    await failing
+    expect(order()).toEqual(['a', 'b', 'a', 'b'])
+    void takes(100, 200)
+    await clock.advance(150)
+    expect(order().at(-1)).toBe('b')
+    for (let i = 0; i < 40; i++) {
+      void takes(100, 200)
+      await clock.advance(5000)
+    }
+    expect(order().slice(5)).toContain('a')
+  })
+})
+
+describe('retries', () => {
+  test('come after a random part of a pause that doubles', async () => {
+    const parts = [0.5, 1, 0.25]
+    const { clock, says, outcome, asked, events } = openMany(
+      { retries: 3 },
+      { names: ['a'], random: () => parts.shift() ?? 0 },
+    )
+    says.set('a', 500)
+    const failed = outcome()
+    await clock.advance(1000)
+    expect(await failed).toBe('upstream_failed')
+    expect(asked.map(({ at }) => at)).toEqual([0, 50, 250, 350])
+    expect(events.filter(({ type }) => type === 'attempt.retried')).toMatchObject([
+      { after: 50 },
+      { after: 200 },
+      { after: 100 },
+    ])
+  })
+
+  test('are never made past the deadline', async () => {
+    const { clock, start, says, outcome, asked } = openMany({ retries: 10 }, { names: ['a'] })
+    says.set('a', 500)
+    const failed = outcome({ deadline: start + 700 })
+    await clock.advance(5000)
+    expect(await failed).toBe('upstream_failed')
+    expect(asked.map(({ at }) => at)).toEqual([0, 100, 300])
+  })
+
+  test.each([
+    [429, 'upstream_limited'],
+    [401, 'upstream_refused'],
+  ])('are not made after %i', async (status, code) => {
+    const { says, outcome, asked } = openMany({ retries: 3 }, { names: ['a'] })
+    says.set('a', status)
+    expect(await outcome()).toBe(code)
+    expect(asked).toHaveLength(1)
+  })
+
+  test('end when nobody waits any more', async () => {
+    const { clock, says, outcome, asked } = openMany({ retries: 3 }, { names: ['a'] })
+    says.set('a', 500)
+    const controller = new AbortController()
+    const failed = outcome({ signal: controller.signal })
+    await clock.advance(50)
+    controller.abort(new Error('left'))
+    expect(await failed).toBe('Error: left')
+    await clock.advance(5000)
+    expect(asked).toHaveLength(1)
+    expect(clock.timers).toBe(0)
+  })
+
+  test('are a tenth of the traffic over a long run, however much fails', async () => {
+    const { clock, says, outcome, asked } = openMany({ retries: 5 }, { names: ['a'], random: Math.random })
+    const calls = 2000
+    let failures = 0
+    // Every third first try fails, and its retry succeeds: the breaker stays closed.
+    for (let i = 0; i < calls; i++) {
+      const before = asked.length
+      says.set('a', i % 3 === 0 ? 500 : 200)
+      const done = outcome()
+      await clock.advance(10)
+      says.set('a', 200)
+      await clock.advance(200)
+      if ((await done) !== 'a') failures += 1
+      expect(asked.length - before).toBeLessThanOrEqual(6)
+    }
+    expect(failures).toBeGreaterThan(0)
+    expect(asked.length - calls).toBeLessThanOrEqual(calls * 0.1 + 10)
+    expect(asked.length - calls).toBeGreaterThan(calls * 0.08)
+  })
+})
+
+describe('a hedge', () => {
+  test('asks a second when the first is slow; the first answer wins, and the loser is aborted', async () => {
+    const { clock, asked, outcome, order, events } = openMany({ hedge: 80 })
+    const answered = outcome()
+    await clock.advance(79)
+    expect(order()).toEqual(['a'])
+    await clock.advance(1)
+    expect(order()).toEqual(['a', 'b'])
+    asked[1]?.answer()
+    expect(await answered).toBe('b')
+    expect(asked.map(({ request }) => request.signal?.aborted)).toEqual([true, true])
+    expect(events.map(({ type }) => type)).toEqual(['attempt.chosen', 'attempt.chosen', 'attempt.hedged'])
+    expect(clock.timers).toBe(0)
+  })
+
+  test('is not begun when the first is quick', async () => {
+    const { clock, asked, outcome, order } = openMany({ hedge: 80 })
+    const answered = outcome()
+    await clock.advance(79)
+    asked[0]?.answer()
+    expect(await answered).toBe('a')
+    await clock.advance(1000)
+    expect(order()).toEqual(['a'])
+  })
+
+  test('one that fails leaves the answer to the other, whichever it is', async () => {
+    for (const [failing, winner] of [
+      [0, 1],
+      [1, 0],
+    ] as const) {
+      const { clock, asked, outcome } = openMany({ hedge: 80 })
+      const answered = outcome()
+      await clock.advance(80)
+      asked[failing]?.answer(500)
+      await clock.advance(10)
+      asked[winner]?.answer()
+      expect(await answered).toBe(winner === 0 ? 'a' : 'b')
+    }
+  })
+
+  test('when both fail the third is asked', async () => {
+    const { clock, asked, outcome, order } = openMany({ hedge: 80 })
+    const answered = outcome()
+    await clock.advance(80)
+    asked[0]?.answer(500)
+    asked[1]?.answer(500)
+    await clock.settle()
+    expect(order()).toEqual(['a', 'b', 'c'])
+    asked[2]?.answer()
+    expect(await answered).toBe('c')
+  })
+
+  test('both are aborted when nobody waits any more', async () => {
+    const { clock, asked, outcome } = openMany({ hedge: 80 })
+    const controller = new AbortController()
+    const answered = outcome({ signal: controller.signal })
+    await clock.advance(100)
+    controller.abort(new Error('left'))
+    expect(await answered).toBe('Error: left')
+    expect(asked.map(({ request }) => request.signal?.reason?.message)).toEqual(['left', 'left'])
+  })
+
+  test('one who has left before is not asked for', async () => {
+    const { asked, outcome } = openMany({ hedge: 80 })
+    void outcome({ signal: AbortSignal.abort() })
+    expect(asked.map(({ request }) => request.signal?.aborted)).toEqual([true])
+  })
+
+  test('by score, one that always loses to its hedge is not asked first for ever', async () => {
+    const { clock, asked, outcome, order } = openMany({ hedge: 80, choose: 'score' }, { names: ['a', 'b'] })
+    for (let i = 0; i < 3; i++) {
+      const answered = outcome()
+      await clock.advance(90)
+      for (const { provider, answer } of asked) if (provider === 'b') answer()
+      await answered
+    }
+    expect(order()).toEqual(['a', 'b', 'b', 'a', 'b', 'a'])
   })
 })

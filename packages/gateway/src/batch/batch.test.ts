@@ -4,6 +4,7 @@ import { absence, content } from '../../test/content.ts'
 import { ManualClock } from '../../test/manual-clock.ts'
 import type { Ask } from '../call.ts'
 import type { Content } from '../entry.ts'
+import { WeirError } from '../errors.ts'
 import type { WeirEvent } from '../events.ts'
 import { batch } from './batch.ts'
 
@@ -138,5 +139,68 @@ describe('a batch', () => {
     await clock.advance(100)
     expect(outcomes).toEqual({ a: 'left' })
     expect(sent).toEqual([])
+  })
+})
+
+describe('a batch in which a key is bad', () => {
+  const KEYS = Array.from({ length: 50 }, (_, index) => `k${index}`)
+  const poisoned = () => new WeirError('upstream_failed', 'bad request', { upstreamStatus: 400 })
+
+  /** Answers every call that came, until no more come: it fails when a bad key is in it. */
+  async function settle({ clock, sent }: ReturnType<typeof open>, bad: ReadonlySet<string>, error = poisoned()) {
+    for (let next = 0; next < sent.length; next++) {
+      const { asks, answer, fail } = sent[next] as (typeof sent)[number]
+      if (asks.some(({ topic }) => bad.has(topic))) fail(error)
+      else answer(asks.map(({ topic }) => content(topic)))
+      await clock.settle()
+    }
+  }
+
+  test.each(KEYS.map((key) => [key]))(
+    '%s alone fails, and finding it takes at most 2 calls for each halving',
+    async (key) => {
+      const opened = open(50)
+      for (const each of KEYS) opened.get(each)
+      await settle(opened, new Set([key]))
+      expect(opened.outcomes).toEqual(
+        Object.fromEntries(KEYS.map((each) => [each, each === key ? 'upstream_failed' : JSON.stringify(each)])),
+      )
+      expect(opened.sent.length - 1).toBeLessThanOrEqual(2 * Math.ceil(Math.log2(50)))
+    },
+  )
+
+  test('three bad keys fail alone too', async () => {
+    const opened = open(50)
+    for (const each of KEYS) opened.get(each)
+    await settle(opened, new Set(['k0', 'k24', 'k49']))
+    const failed = KEYS.filter((key) => opened.outcomes[key] === 'upstream_failed')
+    expect(failed).toEqual(['k0', 'k24', 'k49'])
+  })
+
+  test.each([
+    ['answers nonsense whatever it is asked', new WeirError('upstream_invalid', 'html'), 1 + 2 + 4],
+    ['is down', new WeirError('upstream_failed', 'down', { upstreamStatus: 503 }), 1],
+    ['is away', new WeirError('upstream_failed', 'reset'), 1],
+    ['is slow', new WeirError('upstream_timeout', 'slow'), 1],
+    ['has no budget left', new WeirError('over_budget', 'full'), 1],
+    ['fails in a way nobody knows', new Error('what'), 1],
+  ])('an upstream that %s is not asked once for each key', async (_, error, calls) => {
+    const opened = open(50)
+    for (const each of KEYS) opened.get(each)
+    await settle(opened, new Set(KEYS), error as WeirError)
+    expect(opened.sent).toHaveLength(calls)
+    expect(Object.keys(opened.outcomes)).toHaveLength(50)
+  })
+
+  test('those who leave meanwhile are not asked for again', async () => {
+    const opened = open(5)
+    const controller = new AbortController()
+    for (const each of ['a', 'b', 'bad']) opened.get(each)
+    opened.get('leaver', { signal: controller.signal })
+    await opened.clock.advance(100)
+    controller.abort(new Error('left'))
+    await settle(opened, new Set(['bad']))
+    expect(opened.topics()).toEqual([['a', 'b', 'bad', 'leaver'], ['a', 'b'], ['bad']])
+    expect(opened.outcomes).toEqual({ a: '"a"', b: '"b"', bad: 'upstream_failed', leaver: 'left' })
   })
 })

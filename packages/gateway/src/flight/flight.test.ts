@@ -5,6 +5,7 @@ import { ManualClock } from '../../test/manual-clock.ts'
 import { memoryBackend } from '../backend/memory/backend.ts'
 import type { Ask } from '../call.ts'
 import type { Content, Stored } from '../entry.ts'
+import { WeirError } from '../errors.ts'
 import type { WeirEvent } from '../events.ts'
 import { flight } from './flight.ts'
 
@@ -206,6 +207,152 @@ describe('a flight', () => {
       expect(lease.held).toBe(true)
       if (lease.held) await leases.release('/prices/SOL', 'other', lease.token)
     }
+  })
+})
+
+describe('the deadlines of those who wait', () => {
+  const late = (code: 'over_budget' | 'upstream_timeout') => new WeirError(code, 'out of time')
+  const code = (error: WeirError) => error.code ?? String(error)
+
+  test('whoever has less time than the call leaves alone, at that moment', async () => {
+    const { clock, fly, asked, aborts } = open()
+    const now = clock.monotonic()
+    const patient = fly(ask({ deadline: now + 1000 }))
+    const hurried = fly(ask({ deadline: now + 300 })).catch(code)
+    let left: unknown
+    void hurried.then((outcome) => {
+      left = outcome
+    })
+    await clock.advance(299)
+    expect(left).toBeUndefined()
+    await clock.advance(1)
+    expect(left).toBe('upstream_timeout')
+    expect(aborts()).toEqual([false])
+    asked[0]?.answer(1)
+    expect(text(await patient)).toBe('1')
+    expect(clock.timers).toBe(0)
+  })
+
+  test('the last whose time is over aborts the call', async () => {
+    const { clock, fly, aborts } = open()
+    const now = clock.monotonic()
+    const leaver = new AbortController()
+    const first = fly(ask({ deadline: now + 1000, signal: leaver.signal })).catch(reason)
+    const hurried = fly(ask({ deadline: now + 300 })).catch(code)
+    leaver.abort(new Error('left'))
+    await clock.advance(300)
+    expect([await first, await hurried]).toEqual(['left', 'upstream_timeout'])
+    expect(aborts()).toEqual([true])
+  })
+
+  test.each(['over_budget', 'upstream_timeout'] as const)(
+    'when the first has no time left (%s), those who have go on together in one more call',
+    async (failure) => {
+      const { clock, fly, asked } = open()
+      const now = clock.monotonic()
+      const first = fly(ask({ deadline: now + 300 })).catch(code)
+      const others = Array.from({ length: 1000 }, (_, index) => fly(ask({ deadline: now + 1000 + index })))
+      const equal = fly(ask({ deadline: now + 300 })).catch(code)
+      await clock.advance(300)
+      asked[0]?.fail(late(failure))
+      expect([await first, await equal]).toEqual([failure, failure])
+      await clock.settle()
+      expect(asked.map(({ ask }) => ask.deadline - now)).toEqual([300, 1999])
+      asked[1]?.answer(1)
+      expect(new Set((await Promise.all(others)).map(text))).toEqual(new Set(['1']))
+    },
+  )
+
+  test('in the second call each still keeps its own, and when that fails too all fail', async () => {
+    const { clock, fly, asked } = open()
+    const now = clock.monotonic()
+    const outcomes = [300, 500, 1000, 2000].map((time) => fly(ask({ deadline: now + time })).catch(code))
+    await clock.advance(300)
+    asked[0]?.fail(late('over_budget'))
+    await clock.advance(200)
+    expect(await outcomes[1]).toBe('upstream_timeout')
+    asked[1]?.fail(late('over_budget'))
+    expect(await Promise.all(outcomes)).toEqual(['over_budget', 'upstream_timeout', 'over_budget', 'over_budget'])
+    expect(asked).toHaveLength(2)
+  })
+
+  test('a failure that is not for want of time is a failure for all', async () => {
+    const { clock, fly, asked } = open()
+    const now = clock.monotonic()
+    const outcomes = [300, 1000].map((time) => fly(ask({ deadline: now + time })).catch(code))
+    await clock.settle()
+    asked[0]?.fail(new WeirError('upstream_failed', 'away'))
+    expect(await Promise.all(outcomes)).toEqual(['upstream_failed', 'upstream_failed'])
+    expect(asked).toHaveLength(1)
+  })
+
+  test('who has left takes no part in another call', async () => {
+    const { clock, fly, asked } = open()
+    const now = clock.monotonic()
+    const leaver = new AbortController()
+    const first = fly(ask({ deadline: now + 300 })).catch(code)
+    const left = fly(ask({ deadline: now + 1000, signal: leaver.signal })).catch(reason)
+    await clock.settle()
+    leaver.abort(new Error('left'))
+    asked[0]?.fail(late('over_budget'))
+    await clock.settle()
+    expect([await first, await left]).toEqual(['over_budget', 'left'])
+    expect(asked).toHaveLength(1)
+  })
+})
+
+describe('10,000 who wait for one key are one call', () => {
+  const controllers = () => Array.from({ length: WAITERS }, () => new AbortController())
+
+  test.each([
+    ['that is slow', 9000],
+    ['of which nothing may be kept', 1],
+  ])('%s', async (_, took) => {
+    const { clock, fly, asked } = open()
+    const deadline = clock.monotonic() + 10_000
+    const answers = controllers().map(({ signal }) => fly(ask({ deadline, signal, refresh: true })))
+    await clock.advance(took)
+    asked[0]?.answer(1)
+    expect(new Set(await Promise.all(answers)).size).toBe(1)
+    expect(asked).toHaveLength(1)
+  })
+
+  test('that fails for want of time: one call, and one more for those who have some', async () => {
+    const { clock, fly, asked } = open()
+    const now = clock.monotonic()
+    const answers = controllers().map(({ signal }, index) =>
+      fly(ask({ deadline: now + 1000 + (index % 100), signal })).catch((error: unknown) => error),
+    )
+    await clock.settle()
+    for (const failure of [0, 1]) {
+      asked[failure]?.fail(new WeirError('over_budget', 'full'))
+      await clock.settle()
+    }
+    expect(asked).toHaveLength(2)
+    expect(new Set(await Promise.all(answers)).size).toBe(2)
+  })
+
+  test('whose first leaves', async () => {
+    const { clock, fly, asked, aborts } = open()
+    const all = controllers()
+    const answers = all.map(({ signal }) => fly(ask({ signal })).catch(reason))
+    await clock.settle()
+    all[0]?.abort(new Error('left'))
+    asked[0]?.answer(1)
+    const [first, ...rest] = await Promise.all(answers)
+    expect(first).toBe('left')
+    expect(rest.every((got) => typeof got !== 'string' && text(got) === '1')).toBe(true)
+    expect(aborts()).toEqual([false])
+  })
+
+  test('who all leave', async () => {
+    const { clock, fly, aborts } = open()
+    const all = controllers()
+    const answers = all.map(({ signal }) => fly(ask({ signal })).catch(reason))
+    await clock.settle()
+    for (const controller of all) controller.abort(new Error('left'))
+    expect(new Set(await Promise.all(answers))).toEqual(new Set(['left']))
+    expect(aborts()).toEqual([true])
   })
 })
 

@@ -1,5 +1,11 @@
 import type { MeterLimit } from '../ports.ts'
 
+/**
+ * Paced starts come so much closer than an even spread would have them. Places that come free together, after a stall, could
+ * else never be made up for.
+ */
+const CATCHING_UP = 0.8
+
 /** One sliding window: what is under way, and what was over less than a window ago. */
 export interface Window {
   readonly limit: number
@@ -76,7 +82,7 @@ export function openWindow({ limit, window, counts }: MeterLimit, pace: boolean)
       used += units
       if (!pace) return
       // Timers fire late: the next start makes up for it, or the pace would lag behind the limit.
-      const apart = (window * units) / most
+      const apart = (CATCHING_UP * window * units) / most
       nextStart = Math.max(nextStart, now - apart) + apart
     },
     freeLater(taken, units, now) {
