@@ -10,7 +10,7 @@ import { valuesContract } from './values.ts'
 
 const open: Open = async () => {
   const clock = new ManualClock()
-  return { backend: memoryBackend(clock, 1_000_000), advance: (milliseconds) => clock.advance(milliseconds) }
+  return { backend: memoryBackend(clock, 1_000_000), late: 0, advance: (milliseconds) => clock.advance(milliseconds) }
 }
 
 valuesContract('memory', open)

@@ -16,14 +16,15 @@ export function metersContract(name: string, open: Open): void {
         const meter = opened(backend)
         const { granted, wait } = await meter.take(wants(5))
         expect(granted).toHaveLength(3)
-        expect(wait).toBeUndefined()
+        // A backend of many nodes is not told of the end of every call: it says when to ask again.
+        expect(wait ?? Number.POSITIVE_INFINITY).toBeGreaterThan(0)
         expect(new Set(granted.map(({ id }) => id)).size).toBe(3)
       }),
     )
 
     test(
       'a place comes free one window after its call was over, and not before',
-      run(async ({ backend, advance }) => {
+      run(async ({ backend, late, advance }) => {
         const meter = opened(backend)
         const grants = await take(meter, 3)
         await advance(400)
@@ -31,9 +32,9 @@ export function metersContract(name: string, open: Open): void {
         const { wait } = await meter.take(wants(1))
         expect(wait).toBeGreaterThan(0)
         expect(wait).toBeLessThanOrEqual(1000)
-        await advance(990)
+        await advance(990 - late)
         expect(await take(meter, 1)).toHaveLength(0)
-        await advance(15)
+        await advance(15 + late)
         expect(await take(meter, 2)).toHaveLength(1)
       }),
     )
@@ -43,7 +44,7 @@ export function metersContract(name: string, open: Open): void {
       run(async ({ backend, advance }) => {
         const meter = opened(backend)
         await take(meter, 3)
-        await advance(60_000)
+        await advance(4000)
         expect((await meter.take(wants(1))).granted).toHaveLength(0)
       }),
     )
@@ -60,32 +61,32 @@ export function metersContract(name: string, open: Open): void {
 
     test(
       'a closed meter grants nothing until then',
-      run(async ({ backend, advance }) => {
+      run(async ({ backend, late, advance }) => {
         const meter = opened(backend)
         meter.close(5000, undefined)
         const { granted, wait } = await meter.take(wants(1))
         expect(granted).toHaveLength(0)
         expect(wait).toBeGreaterThan(4000)
         expect(wait).toBeLessThanOrEqual(5000)
-        await advance(4900)
+        await advance(4900 - late)
         expect(await take(meter, 1)).toHaveLength(0)
-        await advance(150)
+        await advance(150 + late)
         expect(await take(meter, 5)).toHaveLength(3)
       }),
     )
 
     test(
       'a second close extends the first, and a shorter one does not shorten it',
-      run(async ({ backend, advance }) => {
+      run(async ({ backend, late, advance }) => {
         const meter = opened(backend)
         meter.close(2000, undefined)
         meter.close(500, undefined)
-        await advance(1900)
+        await advance(1900 - late)
         expect(await take(meter, 1)).toHaveLength(0)
         meter.close(2000, undefined)
-        await advance(1900)
+        await advance(1900 - late)
         expect(await take(meter, 1)).toHaveLength(0)
-        await advance(150)
+        await advance(150 + late)
         expect(await take(meter, 1)).toHaveLength(1)
       }),
     )
@@ -182,15 +183,15 @@ export function metersContract(name: string, open: Open): void {
 
     test(
       'with an unknown past nothing is granted for one window, and then everything',
-      run(async ({ backend, advance }) => {
+      run(async ({ backend, late, advance }) => {
         const meter = opened(backend, { past: 'unknown' })
         const { granted, wait } = await meter.take(wants(1))
         expect(granted).toHaveLength(0)
         expect(wait).toBeGreaterThanOrEqual(1000)
         expect(wait).toBeLessThanOrEqual(2000)
-        await advance(990)
+        await advance(990 - late)
         expect(await take(meter, 1)).toHaveLength(0)
-        await advance(1050)
+        await advance(1050 + late)
         expect(await take(meter, 5)).toHaveLength(3)
       }),
     )
@@ -215,7 +216,7 @@ export function metersContract(name: string, open: Open): void {
 }
 
 function opened({ meters }: Opened['backend'], plan: Partial<MeterPlan> = {}): Meter {
-  return meters.open('upstream', { limits: [PER_ACCOUNT], keys: 1, past: 'none', ...plan })
+  return meters.open('upstream', { limits: [PER_ACCOUNT], keys: 1, past: 'none', timeout: 500, ...plan })
 }
 
 function wants(count: number, cost = 1) {

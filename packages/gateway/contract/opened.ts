@@ -3,6 +3,8 @@ import type { Backend } from '../src/backend/ports.ts'
 /** A backend under test, fresh and empty, with the time by which it lives. */
 export interface Opened {
   readonly backend: Backend
+  /** By how many milliseconds its time may be late: none where it is moved, some where it is real. */
+  readonly late: number
   /** Lets so many milliseconds pass for the backend. */
   advance(milliseconds: number): Promise<void>
 }

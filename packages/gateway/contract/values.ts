@@ -8,6 +8,9 @@ import { type Open, type Opened, withBackend } from './opened.ts'
 const TOPIC = '/prices/SOL'
 const KEEP = 60_000
 
+/** What is to be forgotten while a test waits. */
+const BRIEF = 2000
+
 /** What every `Values` does, whatever keeps them. */
 export function valuesContract(name: string, open: Open): void {
   describe(`values: ${name}`, () => {
@@ -163,11 +166,11 @@ export function valuesContract(name: string, open: Open): void {
 
     test(
       'a value is forgotten when it was not published for as long as it is kept',
-      run(async ({ backend, advance }) => {
-        await publishAs(backend, 'a', content(1))
-        await advance(KEEP - 100)
+      run(async ({ backend, late, advance }) => {
+        await publishAs(backend, 'a', content(1), { keep: BRIEF })
+        await advance(BRIEF - 100 - late)
         expect(await backend.values.read(TOPIC)).toBeDefined()
-        await advance(200)
+        await advance(200 + late)
         expect(await backend.values.read(TOPIC)).toBeUndefined()
       }),
     )
@@ -175,8 +178,8 @@ export function valuesContract(name: string, open: Open): void {
     test(
       'a lost past begins a larger epoch, with the same value as with another',
       run(async ({ backend, advance }) => {
-        const before = await publishAs(backend, 'a', content(1))
-        await advance(KEEP + 100)
+        const before = await publishAs(backend, 'a', content(1), { keep: BRIEF })
+        await advance(BRIEF + 100)
         const after = await publishAs(backend, 'a', content(1))
         expect(after?.version.epoch).toBeGreaterThan(before?.version.epoch ?? Number.NaN)
         expect(after?.version.sequence).toBe(1)

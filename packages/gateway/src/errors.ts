@@ -24,6 +24,7 @@ export const ERRORS = {
   upstream_failed: { status: 502, retry: true, title: 'The upstream could not answer' },
   upstream_invalid: { status: 502, retry: true, title: 'The upstream answered something unexpected' },
   upstream_refused: { status: 502, retry: false, title: 'The upstream refused our key or our request' },
+  backend_unavailable: { status: 503, retry: true, title: 'What the servers share can not be reached' },
   draining: { status: 503, retry: true, title: 'This server is going away' },
   full: { status: 503, retry: true, title: 'This server has as many live connections as it takes' },
   maintenance: { status: 503, retry: true, title: 'The service is being maintained' },

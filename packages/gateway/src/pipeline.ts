@@ -34,7 +34,7 @@ export interface ProviderPath {
 export function providerPath(upstream: Upstream, { backend, clock, emit }: PipelineParts): ProviderPath {
   const { name, settings } = upstream
   const { url, keys, limits, past, pace, concurrency, timeout, maxAnswer } = settings
-  const plan = { limits, keys: Math.max(1, keys.length), past, pace }
+  const plan = { limits, keys: Math.max(1, keys.length), past, pace, timeout }
   const meter = backend.meters.open(name, plan)
 
   const pool = createPool({ upstream: name, url, connections: concurrency, timeout, maxAnswer, clock, emit })

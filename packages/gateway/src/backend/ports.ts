@@ -58,6 +58,8 @@ export interface MeterPlan {
   readonly past: 'unknown' | 'none'
   /** Spreads starts evenly over each window instead of granting a whole limit at once. */
   readonly pace?: boolean
+  /** Milliseconds that a call may take: the places of a node that died are held so long. 10 s unless told. */
+  readonly timeout?: number
 }
 
 export interface MeterLimit {
@@ -78,7 +80,7 @@ export interface Meter {
   /**
    * Grants what may start now, in the order of the wants, and says how long to wait for the first that may not. A want
    * that a limit of its own lane holds up holds up that lane alone; any other holds up all behind it.
-   * What memory can decide it decides at once, without a promise.
+   * What memory can decide it decides at once, without a promise. A meter that can't be reached may reject.
    */
   take(wants: readonly Want[]): Soon<Grants>
   /** The call of a grant is over: its places come free one window from now. `cost`: what it cost in truth. */
@@ -115,7 +117,10 @@ export interface Grant {
 
 export interface Grants {
   readonly granted: readonly Grant[]
-  /** Milliseconds until the next want may be granted; undefined when only the end of a call can free a place. */
+  /**
+   * Milliseconds until it is worth asking again: the next want may be granted then. Undefined when only the end of a call
+   * on this node can free a place.
+   */
   readonly wait: number | undefined
   /** Why a want will never be granted: all keys are spent, or it costs more than fits in a window. */
   readonly never?: 'spent' | 'too large'

@@ -1,4 +1,4 @@
-import type { Grant, Meter, MeterPlan } from '../backend/ports.ts'
+import type { Grant, Grants, Meter, MeterPlan } from '../backend/ports.ts'
 import type { Stage, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import type { Clock, Timer } from '../clock.ts'
 import { WeirError } from '../errors.ts'
@@ -65,6 +65,9 @@ interface Waiter {
 /** How long after we gave a call up it may still arrive at the upstream, in milliseconds. */
 const STILL_ARRIVING = 250
 
+/** How soon a meter that could not be asked is asked again, in milliseconds. */
+const UNREACHABLE = 100
+
 /** How much the last answer's time counts in the running mean. */
 const RECENT = 0.1
 
@@ -84,6 +87,9 @@ export function createBudget(parts: BudgetParts): Budget {
   const apart = plan.limits.some(({ lane }) => lane !== undefined)
   const byAccount = plan.limits.some(({ by }) => by === 'account')
   const byWindow = [...plan.limits].sort((a, b) => a.window - b.window)
+  // Grants whose moment has not come, by lane: for each of them one waiter needs no other.
+  const promised = new Map<string, number>()
+  let promises = 0
   let running = 0
   let queued = 0
   let queuedCost = 0
@@ -112,14 +118,15 @@ export function createBudget(parts: BudgetParts): Budget {
   function best(): readonly Place<Waiter>[] {
     const now = clock.monotonic()
     if (!apart) {
-      const place = lanes.get('')?.best(now)
+      const queue = lanes.get('')
+      const place = queue !== undefined && queue.size > promises ? queue.best(now) : undefined
       return place === undefined ? [] : [place]
     }
     const places: Place<Waiter>[] = []
     for (const [name, queue] of lanes) {
       const place = queue.best(now)
       if (place === undefined) lanes.delete(name)
-      else places.push(place)
+      else if (queue.size > (promised.get(name) ?? 0)) places.push(place)
     }
     const oldest = rounds % TURN_OF_THE_OLDEST === TURN_OF_THE_OLDEST - 1
     const rank = ({ priority }: Place<Waiter>) => (oldest ? 0 : CLASSES.indexOf(priority))
@@ -145,13 +152,13 @@ export function createBudget(parts: BudgetParts): Budget {
   }
 
   async function startWaiting(): Promise<void> {
-    for (let places = best(); places.length > 0 && running < concurrency; places = best()) {
+    for (let places = best(); places.length > 0 && running + promises < concurrency; places = best()) {
       const wants = places
-        .slice(0, concurrency - running)
+        .slice(0, concurrency - running - promises)
         .map(({ priority, item: { start } }) => ({ priority, cost: start.cost, lane: laneOf(start) }))
       const asked = meter.take(wants)
-      const { granted, wait, never } = asked instanceof Promise ? await asked : asked
-      for (const grant of granted) hand(grant)
+      const { granted, wait, never } = asked instanceof Promise ? await asked.catch(unreachable) : asked
+      for (const grant of granted) promise(grant)
       if (granted.length > 0) rounds += 1
       if (never === 'spent') return failAll(new WeirError('upstream_spent', `${upstream}: every key is used up`))
       if (never === 'too large') {
@@ -178,13 +185,39 @@ export function createBudget(parts: BudgetParts): Budget {
     return true
   }
 
-  /** Whoever is best at that moment gets it: the one who asked may have left while a shared meter was answering. */
-  function hand(grant: Grant): void {
-    const early = grant.opens - clock.monotonic()
-    if (early > 0) {
-      clock.after(early, () => hand(grant))
+  /** Those who wait go on waiting: the meter may be there again before their deadlines, which hold in any case. */
+  function unreachable(error: unknown): Grants {
+    emit({ type: 'failed', where: `meter of ${upstream}`, error })
+    return { granted: [], wait: UNREACHABLE }
+  }
+
+  /** Hands a grant over when its moment has come. */
+  function promise(grant: Grant): void {
+    if (grant.opens <= clock.monotonic()) {
+      hand(grant)
       return
     }
+    const { lane } = grant
+    promises += 1
+    promised.set(lane, (promised.get(lane) ?? 0) + 1)
+    const come = () => {
+      // Timers fire early by up to a millisecond.
+      const early = grant.opens - clock.monotonic()
+      if (early > 0) {
+        clock.after(early, come)
+        return
+      }
+      promises -= 1
+      const left = (promised.get(lane) ?? 1) - 1
+      if (left === 0) promised.delete(lane)
+      else promised.set(lane, left)
+      hand(grant)
+    }
+    clock.after(grant.opens - clock.monotonic(), come)
+  }
+
+  /** Whoever is best at that moment gets it: the one who asked may have left while a shared meter was answering. */
+  function hand(grant: Grant): void {
     const queue = lanes.get(grant.lane)
     const place = queue?.best(clock.monotonic())
     if (

@@ -9,12 +9,10 @@ import { openWindow, type Window } from './window.ts'
 const LAST_ARRIVALS = 250
 
 /** Windows longer than this are not waited for at start: one call at a time asks the upstream what is left of them. */
-const LONG = 5000
+export const LONG = 5000
 
 /** A refusal takes this share of the limits; they creep back by so much of the whole in each window. */
-const KEEP = 0.7
-const CREEP = 0.05
-const LEAST = 0.1
+export const BACK_OFF = { keep: 0.7, creep: 0.05, least: 0.1 } as const
 
 /** Lanes that are remembered; those that count nothing any more are forgotten first. */
 const LANES = 1000
@@ -40,7 +38,7 @@ interface Key {
   spent: boolean
 }
 
-function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
+export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
   const pace = plan.pace === true
   const of = (by: MeterLimit['by']) => plan.limits.filter((limit) => limit.by === by)
   const shared = whole(of('account')).map((limit) => openWindow(limit, pace))
@@ -67,7 +65,7 @@ function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
   let turn = 0
 
   function share(now: number): number {
-    return slowed.share === 1 ? 1 : Math.min(1, slowed.share + (CREEP * (now - slowed.at)) / shortest)
+    return slowed.share === 1 ? 1 : Math.min(1, slowed.share + (BACK_OFF.creep * (now - slowed.at)) / shortest)
   }
 
   /** The windows of this lane alone. */
@@ -159,7 +157,7 @@ function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
       const now = clock.monotonic()
       // Refusals of one burst are one piece of news.
       if (now - slowed.at < shortest) return
-      slowed = { at: now, share: Math.max(LEAST, share(now) * KEEP) }
+      slowed = { at: now, share: Math.max(BACK_OFF.least, share(now) * BACK_OFF.keep) }
     },
 
     spend(index) {

@@ -1,0 +1,38 @@
+import { type Clock, systemClock } from '../../clock.ts'
+import type { Backend } from '../ports.ts'
+import { connectRedis } from './connection.ts'
+import { redisKeys } from './keys.ts'
+import { redisLeases } from './leases.ts'
+import { redisMeters } from './meters.ts'
+import { redisValues } from './values.ts'
+
+export interface RedisOptions {
+  /** `redis://host:port`, or `rediss://…`. */
+  readonly url: string
+  /** What all keys begin with; nodes that share have the same. */
+  readonly prefix: string
+  /** This node: a name that no other process has, nor had before. */
+  readonly node: string
+  readonly clock?: Clock
+  /** Milliseconds in which every command is answered or has failed. 250 unless told. */
+  readonly deadline?: number
+  /** Told what goes wrong in the background. */
+  readonly report: (error: unknown) => void
+}
+
+/** What nodes share on Redis: the three ports that need no listening connection. */
+export function redisBackendParts(options: RedisOptions): Pick<Backend, 'values' | 'leases' | 'meters' | 'close'> {
+  const { url, prefix, node, clock = systemClock, deadline = 250, report } = options
+  const connection = connectRedis({ url, clock, deadline, report })
+  const keys = redisKeys(prefix)
+  const meters = redisMeters({ connection, keys, node, clock, report })
+  return {
+    values: redisValues(connection, keys),
+    leases: redisLeases(connection, keys),
+    meters,
+    async close() {
+      await meters.close()
+      await connection.close()
+    },
+  }
+}

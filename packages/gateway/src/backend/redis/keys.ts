@@ -1,0 +1,29 @@
+/** The names of keys and channels. All of one topic or upstream have one hash tag, so that no script crosses slots. */
+export interface Keys {
+  /** The latest content of a topic. */
+  value(topic: string): string
+  /** The largest token and epoch of a topic: kept longer than its value. */
+  fence(topic: string): string
+  /** Who holds the lease of this name. */
+  lease(name: string): string
+  /** The channel on which publications of a topic are told, sharded. */
+  channel(topic: string): string
+  /** What an upstream's windows have in common; the keys of the windows begin with it. */
+  meter(upstream: string): string
+  /** The nodes that share an upstream. */
+  nodes(upstream: string): string
+}
+
+export function redisKeys(prefix: string): Keys {
+  // A brace inside a name would end the tag early, and two keys of one topic would lie in two slots.
+  const tag = (name: string) =>
+    `{${prefix}:${name.replaceAll('%', '%25').replaceAll('{', '%7B').replaceAll('}', '%7D')}}`
+  return {
+    value: (topic) => `${tag(topic)}:value`,
+    fence: (topic) => `${tag(topic)}:fence`,
+    lease: (name) => `${tag(name)}:lease`,
+    channel: (topic) => `${tag(topic)}:news`,
+    meter: (upstream) => `${tag(`meter:${upstream}`)}:meter`,
+    nodes: (upstream) => `${tag(`meter:${upstream}`)}:nodes`,
+  }
+}

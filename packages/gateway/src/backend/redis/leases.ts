@@ -1,0 +1,34 @@
+import type { Lease, Leases } from '../ports.ts'
+import type { RedisConnection, Reply } from './connection.ts'
+import type { Keys } from './keys.ts'
+import { ACQUIRE, RELEASE } from './scripts.ts'
+
+/** Leases in Redis, for all nodes. */
+export function redisLeases(connection: RedisConnection, keys: Keys): Leases {
+  // Only has to grow while this process uses its owner's name; wall time keeps it growing over a restart too.
+  let request = Date.now() * 1000
+
+  async function release(name: string, owner: string, token: number): Promise<void> {
+    await connection.run(RELEASE, [keys.lease(name)], [owner, String(token), keys.channel(name)])
+  }
+
+  return {
+    async acquire(name, owner, ttl, known) {
+      request += 1
+      const args = [owner, String(Math.max(1, Math.ceil(ttl))), String(known), String(request)]
+      // Nobody waits any more for a lease that comes late: others must not wait for its end.
+      const late = (reply: Reply) => {
+        const lease = leaseOf(reply)
+        if (lease.held) release(name, owner, lease.token).catch(() => {})
+      }
+      return leaseOf(await connection.run(ACQUIRE, [keys.lease(name), keys.fence(name)], args, late))
+    },
+
+    release,
+  }
+}
+
+function leaseOf(reply: Reply): Lease {
+  const [held, value] = Array.isArray(reply) ? reply : []
+  return held === 1 ? { held: true, token: Number(String(value)) } : { held: false, for: Math.max(1, Number(value)) }
+}

@@ -1,0 +1,41 @@
+import type { Stored } from '../../entry.ts'
+import type { Reply } from './connection.ts'
+
+/** The fields of a value's hash, in the order in which scripts give them. */
+export const FIELDS = ['epoch', 'sequence', 'hash', 'changedAt', 'checkedAt', 'body', 'reason', 'absentFor'] as const
+
+/** A value out of its fields; undefined when it is not there. */
+export function storedOf(reply: Reply): Stored | undefined {
+  if (!Array.isArray(reply)) return undefined
+  const [epoch, sequence, hash, changedAt, checkedAt, body, reason, absentFor] = reply
+  if (!Buffer.isBuffer(epoch)) return undefined
+  const text = (field: Reply | undefined) => (Buffer.isBuffer(field) ? field.toString() : '')
+  return {
+    version: { epoch: Number(text(epoch)), sequence: Number(text(sequence)) },
+    hash: text(hash),
+    changedAt: Number(text(changedAt)),
+    checkedAt: Number(text(checkedAt)),
+    // No JSON text is empty, so an empty body is an absent value.
+    json: Buffer.isBuffer(body) && body.length > 0 ? body : undefined,
+    reason: text(reason) === '' ? undefined : String(JSON.parse(text(reason))),
+    absentFor: text(absentFor) === '' ? undefined : Number(text(absentFor)),
+  }
+}
+
+/** A value out of the message on its topic's channel: its fields a line each, the body last. */
+export function storedIn(message: Buffer): Stored | undefined {
+  const fields: Buffer[] = []
+  let start = 0
+  for (let i = 0; i < 7; i++) {
+    const end = message.indexOf('\n', start)
+    if (end === -1) return undefined
+    fields.push(message.subarray(start, end))
+    start = end + 1
+  }
+  const [epoch, sequence, hash, changedAt, checkedAt, absentFor, reason] = fields
+  return storedOf([epoch, sequence, hash, changedAt, checkedAt, message.subarray(start), reason, absentFor].map(bytes))
+}
+
+function bytes(field: Buffer | undefined): Buffer {
+  return field ?? Buffer.alloc(0)
+}

@@ -1,0 +1,454 @@
+import type { MeterLimit } from '../ports.ts'
+import { script } from './script.ts'
+
+/**
+ * All that is asked of an upstream's windows, in one script: what is over, what was never started, what is wanted. KEYS:
+ * meter, nodes. ARGV: the ask as JSON (`Ask` below). Gives the answer as JSON (`Told` below).
+ *
+ * A window is a sorted set of places, `id:units` by the moment at which each comes free; the sum and the number of its
+ * places are fields of the meter, so that the work does not grow with the cost of calls, and a set that was evicted shows.
+ * A place of a call under way comes free when its node must be dead; a node that lives sets it to answer + window.
+ *
+ * The node's requests are numbered. The last answer is kept: the same request again gets the same answer, an older one
+ * that comes late changes nothing, and the grants of an answer that was not heard are taken back by the next request.
+ */
+export const TAKE = script(`
+local ask = cjson.decode(ARGV[1])
+local METER, NODES = KEYS[1], KEYS[2]
+local clock = redis.call('TIME')
+local time = clock[1] * 1000 + clock[2] / 1000
+local exact = function(value) return string.format('%.3f', value) end
+
+local meta, touched = {}, {}
+local fields = redis.call('HGETALL', METER)
+for i = 1, #fields, 2 do meta[fields[i]] = tonumber(fields[i + 1]) end
+local function set(field, value)
+  meta[field] = value
+  touched[field] = true
+end
+local function get(field) return meta[field] or 0 end
+
+local nodes, nodesTouched = {}, {}
+local records = redis.call('HGETALL', NODES)
+for i = 1, #records, 2 do nodes[records[i]] = cjson.decode(records[i + 1]) end
+local me = nodes[ask.node]
+
+if me and ask.seq == me.seq and me.answer then return me.answer end
+if me and ask.seq <= me.seq then return '{"stale":true}' end
+
+local longest, shut = 0, 0
+for _, l in ipairs(ask.limits) do
+  longest = math.max(longest, l.window)
+  if l.window <= ask.long then shut = math.max(shut, l.window) end
+end
+
+-- The past is lost, or the clock of the server jumped: nothing that is written here can be believed.
+local function lose(unknown)
+  for field in pairs(meta) do
+    if string.sub(field, 1, 2) == 'n:' then redis.call('DEL', METER .. ':' .. string.sub(field, 3)) end
+    if not string.find(field, '^closed') and not string.find(field, '^spent') then set(field, nil) end
+  end
+  -- Windows that the meter knows nothing of any more, after it was evicted alone.
+  for i, l in ipairs(ask.limits) do
+    for key = 0, ask.keys - 1 do redis.call('DEL', METER .. ':' .. i .. ':' .. l.window .. ':' .. (l.by == 'key' and key or 'a')) end
+  end
+  redis.call('DEL', METER .. ':running')
+  set('last', time)
+  set('open', unknown and time + shut + ask.hold or time)
+  if unknown and longest > ask.long then set('probing', time + longest + ask.hold) end
+  for name, node in pairs(nodes) do
+    node.seen = time
+    nodesTouched[name] = true
+  end
+end
+
+local jumped = false
+if not meta.last then
+  lose(ask.unknown)
+elseif ask.jumped or time < meta.last - ask.slack or (me and me.seq < ask.heard) then
+  -- Also when this server does not know what it answered before: a replica that missed it has taken over.
+  jumped = true
+  lose(true)
+end
+local now = math.max(time, meta.last)
+set('last', now)
+
+-- Windows, read when they are met.
+local windows = {}
+local broken = false
+local function window(i, key, lane)
+  local l = ask.limits[i]
+  local name = i .. ':' .. l.window .. ':' .. (l.by == 'key' and key or 'a') .. (l.lane == '*' and ':' .. lane or '')
+  local w = windows[name]
+  if w then return w end
+  w = { name = name, key = METER .. ':' .. name, limit = l.limit, window = l.window, calls = l.counts == 'calls',
+    used = get('u:' .. name), count = get('n:' .. name), apart = l.lane ~= nil and l.lane ~= cjson.null }
+  windows[name] = w
+  if redis.pcall('ZCARD', w.key) ~= w.count then
+    broken = true
+    return w
+  end
+  local over = redis.call('ZRANGEBYSCORE', w.key, '-inf', exact(now))
+  if #over > 0 then
+    for _, member in ipairs(over) do w.used = w.used - tonumber(string.match(member, ':([^:]+)$')) end
+    w.count = w.count - #over
+    w.touched = true
+    redis.call('ZREMRANGEBYSCORE', w.key, '-inf', exact(now))
+  end
+  if get('ou:' .. name) <= now and meta['o:' .. name] then set('o:' .. name, nil) set('ou:' .. name, nil) end
+  return w
+end
+local function all(key, lane)
+  local found = {}
+  for i, l in ipairs(ask.limits) do
+    if l.lane == nil or l.lane == cjson.null or l.lane == '*' or l.lane == lane then table.insert(found, window(i, key, lane)) end
+  end
+  return found
+end
+local function units(w, cost) return w.calls and 1 or cost end
+local function member(id, n) return id .. ':' .. string.format('%.17g', n) end
+
+-- Met before anything is changed: what is found broken (a set evicted alone, wrong types) must not be half changed.
+for key = 0, ask.keys - 1 do
+  all(key, '')
+  for _, want in ipairs(ask.wants) do all(key, want.lane) end
+end
+for _, list in ipairs({ ask.done, ask.cancel, ask.keep, ask.carry }) do
+  for _, one in ipairs(list) do all(one[2], one[3]) end
+end
+if broken then
+  for _, w in pairs(windows) do redis.call('DEL', w.key) end
+  lose(true)
+  now = time
+  windows, broken, jumped = {}, false, true
+end
+
+local function add(w, id, cost, at)
+  local n = units(w, cost)
+  if redis.call('ZADD', w.key, 'NX', exact(at), member(id, n)) == 1 then
+    w.used, w.count, w.touched = w.used + n, w.count + 1, true
+  end
+end
+local function take(w, id, cost)
+  local n = units(w, cost)
+  if redis.call('ZREM', w.key, member(id, n)) == 1 then
+    w.used, w.count, w.touched = w.used - n, w.count - 1, true
+  end
+end
+local function cancel(id, key, lane, cost)
+  for _, w in ipairs(all(key, lane)) do take(w, id, cost) end
+  redis.call('ZREM', METER .. ':running', id)
+end
+
+-- Who shares, and how much each may spend should it be cut off: the sum of the shares is at most the whole.
+local newcomer = me == nil
+local absent = function(node) return now - node.seen >= ask.ttl end
+if newcomer then
+  local gone
+  for name, node in pairs(nodes) do
+    if absent(node) and (gone == nil or node.seen < nodes[gone].seen) then gone = name end
+  end
+  me = { seen = now, share = ask.share }
+  if gone then
+    -- It comes in the place of one that is gone: a process that was started again.
+    me.share = math.max(me.share, nodes[gone].share)
+    nodes[gone] = nil
+    nodesTouched[gone] = true
+  end
+  nodes[ask.node] = me
+end
+local count, others, ghosts = 0, 0, 0
+for name, node in pairs(nodes) do
+  if node ~= me and now - node.seen > ask.ttl + ask.forget then
+    nodes[name] = nil
+    nodesTouched[name] = true
+  else
+    count = count + 1
+    if node ~= me then others = others + node.share end
+  end
+end
+-- Nodes that this one remembers and an emptied server does not: they may be spending their shares.
+while count < ask.nodes do
+  count, ghosts, others = count + 1, ghosts + 1, others + ask.share
+  local name = 'ghost:' .. ask.node .. ':' .. count
+  nodes[name] = { seen = now - ask.ttl, share = ask.share, seq = 0 }
+  nodesTouched[name] = true
+end
+local told = math.max(0, math.min(1 / count, 1 - others))
+me.share = math.max(ask.share, told)
+-- Present is who has heard an answer lately: one whose questions come through but who hears nothing lives alone already.
+me.seen = math.max(me.seen, math.min(now, ask.seen))
+
+-- What the last answer granted, if it was not heard.
+if me.granted and (me.seq or 0) > ask.heard then
+  for _, grant in ipairs(me.granted) do cancel(ask.node .. '/' .. grant[1], grant[2], grant[3], grant[4]) end
+end
+for _, one in ipairs(ask.cancel) do cancel(ask.node .. '/' .. one[1], one[2], one[3], one[4]) end
+for _, one in ipairs(ask.done) do
+  local id, cost, truth, age = ask.node .. '/' .. one[1], one[4], one[5], one[6]
+  for _, w in ipairs(all(one[2], one[3])) do
+    local was = redis.call('ZSCORE', w.key, member(id, units(w, cost)))
+    if was then
+      local at = math.min(tonumber(was), now - age + w.window)
+      take(w, id, cost)
+      add(w, id, truth, at)
+    end
+  end
+  redis.call('ZREM', METER .. ':running', id)
+end
+-- Calls that go on for longer than was thought, and what a node spent while it was alone.
+for _, one in ipairs(ask.keep) do
+  for _, w in ipairs(all(one[2], one[3])) do
+    redis.call('ZADD', w.key, 'XX', 'GT', exact(now + ask.hold + w.window), member(ask.node .. '/' .. one[1], units(w, one[4])))
+  end
+end
+for _, one in ipairs(ask.carry) do
+  for _, w in ipairs(all(one[2], one[3])) do
+    local at = one[5] < 0 and now + ask.hold + w.window or now - one[5] + w.window
+    if at > now then add(w, ask.node .. '/' .. one[1], one[4], at) end
+  end
+end
+
+local function slowness()
+  if not meta.slowed then return 1 end
+  return math.min(1, meta.slowed + ask.creep * (now - get('slowedAt')) / math.max(1, longest))
+end
+if ask.backOff and now - get('slowedAt') >= longest then
+  -- Refusals of one burst are one piece of news.
+  set('slowed', math.max(ask.least, slowness() * ask.keepShare))
+  set('slowedAt', now)
+end
+for _, one in ipairs(ask.close) do
+  local field = one[2] < 0 and 'closed' or 'closed:' .. one[2]
+  set(field, math.max(get(field), now + one[1]))
+end
+for _, key in ipairs(ask.spend) do set('spent:' .. key, now + ask.spentFor) end
+for _, one in ipairs(ask.learn) do
+  for _, w in ipairs(all(one[2], '')) do
+    -- A little less than was expected is only what came free since the upstream said it.
+    local spent = w.limit - one[1] - w.used
+    if w.window == longest and not w.apart and (meta.probing or spent > w.limit * 0.1) then
+      set('o:' .. w.name, math.max(0, spent))
+      set('ou:' .. w.name, now + w.window)
+    end
+  end
+  set('probing', nil)
+end
+if meta.probing and meta.probing <= now then set('probing', nil) end
+
+-- Units of a limit that nodes which are not here may be spending on their own.
+local function away(limit)
+  local sum = 0
+  for _, node in pairs(nodes) do
+    if node ~= me and absent(node) then sum = sum + math.floor(limit * node.share + 1e-9) end
+  end
+  return sum
+end
+local slow = slowness()
+local function most(w)
+  if not w.most then
+    w.open = math.max(0, w.limit - away(w.limit))
+    w.most = math.min(w.open, math.max(1, math.floor(w.limit * slow)))
+  end
+  return w.most
+end
+
+-- The moment at which so many units fit, by what is known to come free.
+local function fits(w, n)
+  local room = math.min(math.max(most(w), math.min(n, w.limit)), w.open)
+  if n > room then return math.huge end
+  local foreign = get('o:' .. w.name)
+  local left = w.used + foreign
+  if left + n <= room then return now end
+  local at, start = now, 0
+  while true do
+    local page = redis.call('ZRANGE', w.key, start, start + 63, 'WITHSCORES')
+    for i = 1, #page, 2 do
+      local score = tonumber(page[i + 1])
+      if foreign > 0 and get('ou:' .. w.name) <= score then
+        left, foreign, at = left - foreign, 0, math.max(at, get('ou:' .. w.name))
+        if left + n <= room then return at end
+      end
+      left, at = left - tonumber(string.match(page[i], ':([^:]+)$')), math.max(at, score)
+      if left + n <= room then return at end
+    end
+    if #page == 0 then return foreign > 0 and get('ou:' .. w.name) or math.huge end
+    start = start + 64
+  end
+end
+
+-- A call ends earlier than its place is held for, and then it comes free one window later: not before that is it worth asking.
+local function earliest(w, n)
+  local at = fits(w, n)
+  if ask.pace then at = math.max(at, get('s:' .. w.name) + w.window * n / math.max(1, most(w))) end
+  return at, math.min(at, now + w.window)
+end
+
+local function choose(want)
+  local best
+  for i = 0, ask.keys - 1 do
+    local key = (get('turn') + i) % ask.keys
+    if get('spent:' .. key) <= now then
+      local at = math.max(now, get('open'), get('closed'), get('closed:' .. key))
+      local again, laneAt, laneAgain = at, now, now
+      if meta.probing and redis.call('ZCOUNT', METER .. ':running', exact(now), '+inf') > 0 then
+        at, again = math.huge, math.max(again, now + ask.horizon * 2)
+      end
+      for _, w in ipairs(all(key, want.lane)) do
+        local a, b = earliest(w, units(w, want.cost))
+        if w.apart then laneAt, laneAgain = math.max(laneAt, a), math.max(laneAgain, b)
+        else at, again = math.max(at, a), math.max(again, b) end
+      end
+      local one = { key = key, at = math.max(at, laneAt), again = math.max(again, laneAgain),
+        byLane = at <= now + ask.horizon and laneAt > now + ask.horizon }
+      if not best or one.at < best.at then best = one end
+      if one.at <= now then break end
+    end
+  end
+  return best
+end
+
+local granted, said, wait, never, waiting = {}, {}, nil, nil, nil
+local heldLanes = {}
+local function later(duration)
+  duration = math.max(1, duration)
+  if not wait or duration < wait then wait = duration end
+end
+for _, want in ipairs(ask.wants) do
+  if not heldLanes[want.lane] then
+    -- A better class that waits on another node goes first; one start in a few belongs to the worse ones.
+    local better, worse = false, false
+    for name, node in pairs(nodes) do
+      if node ~= me and node.rank and node.till > now then
+        better = better or node.rank < want.rank
+        worse = worse or node.rank > want.rank
+      end
+    end
+    local aged = get('aged') >= ask.turnOfTheAged
+    local best = choose(want)
+    if not best then never = 'spent' break end
+    if (aged and worse) or (not aged and better) then
+      waiting = want
+      later(math.max(best.again - now - ask.horizon, ask.horizon / 2))
+      break
+    end
+    if best.at > now + ask.horizon then
+      waiting = waiting or want
+      later(best.again - now - ask.horizon)
+      if not best.byLane then break end
+      heldLanes[want.lane] = true
+    else
+      local id = ask.first + #granted
+      for _, w in ipairs(all(best.key, want.lane)) do
+        add(w, ask.node .. '/' .. id, want.cost, best.at + ask.hold + w.window)
+        set('s:' .. w.name, best.at)
+      end
+      redis.call('ZADD', METER .. ':running', exact(best.at + ask.hold), ask.node .. '/' .. id)
+      set('turn', (best.key + 1) % ask.keys)
+      if better then set('aged', 0) elseif worse then set('aged', get('aged') + 1) end
+      table.insert(granted, { id, best.key, want.lane, want.cost })
+      table.insert(said, { id, best.key, want.lane, want.cost, best.at - now })
+    end
+  end
+end
+if #ask.wants > 0 then
+  me.rank = waiting and waiting.rank or nil
+  me.till = waiting and now + (wait or 0) + 2 * ask.horizon or nil
+end
+redis.call('ZREMRANGEBYSCORE', METER .. ':running', '-inf', exact(now - longest))
+
+local answer = cjson.encode({ now = exact(now), granted = said, wait = wait, never = never, share = told, nodes = count,
+  jumped = jumped, probing = meta.probing ~= nil })
+if ask.leave then
+  nodes[ask.node] = nil
+else
+  me.seq, me.answer, me.granted = ask.seq, answer, granted
+  nodes[ask.node] = me
+end
+nodesTouched[ask.node] = true
+
+for name in pairs(nodesTouched) do
+  if nodes[name] then redis.call('HSET', NODES, name, cjson.encode(nodes[name])) else redis.call('HDEL', NODES, name) end
+end
+for name, w in pairs(windows) do
+  if w.touched then
+    set('u:' .. name, w.count > 0 and w.used or nil)
+    set('n:' .. name, w.count > 0 and w.count or nil)
+  end
+  -- Lanes come and go: what counts nothing leaves nothing.
+  if w.count == 0 and get('s:' .. name) + w.window < now then set('s:' .. name, nil) end
+end
+local changes, gone = {}, {}
+for field in pairs(touched) do
+  if meta[field] == nil then table.insert(gone, field)
+  else
+    table.insert(changes, field)
+    table.insert(changes, string.format('%.17g', meta[field]))
+  end
+end
+if #changes > 0 then redis.call('HSET', METER, unpack(changes)) end
+if #gone > 0 then redis.call('HDEL', METER, unpack(gone)) end
+return answer
+`)
+
+/** A place: id, key, lane, cost. */
+export type Place = readonly [id: number, key: number, lane: string, cost: number]
+
+/** What a node asks of \`TAKE\`. Times are milliseconds. */
+export interface Ask {
+  readonly node: string
+  /** The number of this request, and of the last one whose answer was heard. */
+  readonly seq: number
+  readonly heard: number
+  /** Redis's time in the last answer that was heard. */
+  readonly seen: number
+  /** What the node would spend of the limits if it were cut off now, and how many nodes it knows. */
+  readonly share: number
+  readonly nodes: number
+  /** Calls may have been made of which a new meter knows nothing. */
+  readonly unknown: boolean
+  /** Redis's clock was seen to jump. */
+  readonly jumped: boolean
+  readonly leave: boolean
+  readonly ttl: number
+  readonly forget: number
+  readonly hold: number
+  readonly slack: number
+  readonly horizon: number
+  /** Windows longer than this are not waited for when the past is unknown: one call at a time asks what is left. */
+  readonly long: number
+  readonly spentFor: number
+  readonly turnOfTheAged: number
+  readonly creep: number
+  readonly least: number
+  readonly keepShare: number
+  readonly pace: boolean
+  readonly keys: number
+  readonly limits: readonly MeterLimit[]
+  /** The id of the first grant. */
+  readonly first: number
+  readonly wants: readonly { readonly rank: number; readonly cost: number; readonly lane: string }[]
+  readonly done: readonly (readonly [...Place, truth: number, age: number])[]
+  readonly cancel: readonly Place[]
+  readonly keep: readonly Place[]
+  /** What was spent alone; an age of -1: the call is under way. */
+  readonly carry: readonly (readonly [...Place, age: number])[]
+  /** A key of -1: all. */
+  readonly close: readonly (readonly [duration: number, key: number])[]
+  readonly spend: readonly number[]
+  readonly learn: readonly (readonly [left: number, key: number])[]
+  readonly backOff: boolean
+}
+
+/** What \`TAKE\` answers. An empty list comes as an empty object: Lua has but one kind of table. */
+export interface Told {
+  readonly stale?: true
+  readonly now: string
+  readonly granted: readonly (readonly [...Place, opensIn: number])[] | Readonly<Record<string, never>>
+  readonly wait?: number
+  readonly never?: 'spent'
+  readonly share: number
+  readonly nodes: number
+  readonly jumped: boolean
+  readonly probing: boolean
+}

@@ -1,0 +1,33 @@
+import type { Values } from '../ports.ts'
+import type { RedisConnection } from './connection.ts'
+import type { Keys } from './keys.ts'
+import { PUBLISH } from './scripts.ts'
+import { FIELDS, storedOf } from './stored.ts'
+
+/** The latest contents in Redis, for all nodes. */
+export function redisValues(connection: RedisConnection, keys: Keys): Values {
+  return {
+    async read(topic) {
+      return storedOf(await connection.command(['HMGET', keys.value(topic), ...FIELDS]))
+    },
+
+    async publish(topic, { token, knownEpoch, hash, content, keep }) {
+      const { json, reason, absentFor } = content
+      const reply = await connection.run(
+        PUBLISH,
+        [keys.value(topic), keys.fence(topic)],
+        [
+          String(token),
+          String(knownEpoch),
+          hash,
+          json ?? '',
+          reason === undefined ? '' : JSON.stringify(reason),
+          absentFor === undefined ? '' : String(absentFor),
+          String(Math.max(1, Math.ceil(keep))),
+          keys.channel(topic),
+        ],
+      )
+      return storedOf(reply)
+    },
+  }
+}
