@@ -152,6 +152,8 @@ export interface UpstreamAnswer {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly body: Buffer
+  /** Milliseconds for which it asked us to rest; set by the budget, which reads its words. */
+  readonly rest?: number
 }
 
 /** The rest of the path below a stage. */

@@ -377,6 +377,14 @@ describe.each(RUNTIMES)('on runtime $name', ({ serve }) => {
       const failed = await site.fetch('/items/a')
       expect([failed.status, await failed.json()]).toEqual([status, expect.objectContaining({ code })])
     })
+
+    test('an upstream that says for how long to wait is passed on', async () => {
+      await using upstream = await countingUpstream()
+      upstream.answer = (_path, response) => response.writeHead(429, { 'retry-after': '7' }).end()
+      await using site = await serve({ apps: [testApp(upstream)] })
+      const limited = await site.fetch('/items/a')
+      expect([limited.status, limited.headers.get('retry-after')]).toEqual([503, '7'])
+    })
   })
 
   describe('what the gateway owns', () => {

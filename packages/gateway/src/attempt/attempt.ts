@@ -38,6 +38,9 @@ interface Chosen {
   readonly call: Call
 }
 
+/** How long to wait after a 429 that nobody has read more out of, in milliseconds. */
+const REST = 1000
+
 /** What says nothing against the provider, and may still go better elsewhere or later. */
 const PASSING: readonly ErrorCode[] = ['upstream_limited', 'over_budget', 'upstream_spent']
 
@@ -186,10 +189,10 @@ function sleep(clock: Clock, duration: number, signal: AbortSignal | undefined):
   })
 }
 
-function failureOf(provider: string, { status, body }: UpstreamAnswer): WeirError | undefined {
+function failureOf(provider: string, { status, body, rest = REST }: UpstreamAnswer): WeirError | undefined {
   const details = { upstreamStatus: status }
   const said = `${provider}: answered ${status}: ${body.subarray(0, 200).toString().replace(/\s+/g, ' ')}`
-  if (status === 429) return new WeirError('upstream_limited', said, { ...details, retryAfter: 1000 })
+  if (status === 429) return new WeirError('upstream_limited', said, { ...details, retryAfter: rest })
   if (status === 401 || status === 403) return new WeirError('upstream_refused', said, details)
   if (status >= 500) return new WeirError('upstream_failed', said, details)
   return undefined

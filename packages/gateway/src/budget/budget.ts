@@ -386,8 +386,9 @@ export function createBudget(parts: BudgetParts): Budget {
       let answer: UpstreamAnswer | undefined
       try {
         answer = await next({ ...request, apiKey: keys[started.key] })
-        started.heed(readWord(answer, clock.now()))
-        return answer
+        const word = readWord(answer, clock.now())
+        started.heed(word)
+        return word.rest === undefined ? answer : { ...answer, rest: word.rest }
       } finally {
         const truth = answer === undefined ? undefined : request.costOf?.(answer)
         started.end({ arrived: answer !== undefined, ...(truth === undefined ? {} : { cost: truth }) })
