@@ -13,7 +13,7 @@ const SECTIONS: readonly (readonly [title: string, table: tables.OptionTable])[]
   ['`http()`: each of `limits`', tables.LIMIT_OPTIONS],
   ['`anyOf()`', tables.ANY_OF_OPTIONS],
   ['`feed()`', tables.FEED_OPTIONS],
-  ['`feed()`: `load` of many', tables.BATCH_OPTIONS],
+  ['`feed()`: `load` of many', tables.LOAD_OPTIONS],
   ['`feed()`: `live`', tables.LIVE_OPTIONS],
   ['`stream()`', tables.STREAM_OPTIONS],
   ['`createBudget()`', tables.BUDGET_OPTIONS],

@@ -29,14 +29,10 @@ export const token = feed('/tokens/:mint', {
   load: {
     batch: 100,
     within: '100ms',
-    many: async (keys, call) => {
-      const found = await call.get('/tokens/v2/search', {
-        query: { query: keys.map((k) => k.mint).join() },
-        answer: Tokens,
-      })
-      const byMint = new Map(found.map((token) => [token.mint, token]))
-      return keys.map((k) => byMint.get(k.mint) ?? absent('not known', { for: '1m' }))
-    },
+    many: (keys, call) =>
+      call.get('/tokens/v2/search', { query: { query: keys.map((k) => k.mint).join() }, answer: Tokens }),
+    keyOf: ({ mint }) => ({ mint }),
+    missing: '1m',
   },
   fresh: '10m',
   stale: '1d',

@@ -19,6 +19,7 @@ export {
   feed,
   type LiveOptions,
   type LoadMany,
+  type LoadMatched,
   type LoadOne,
   type Reading,
 } from './topic/feed.ts'

@@ -132,7 +132,7 @@ export const FEED_OPTIONS = {
   live: { kind: 'any', optional: true, help: "Keeps watched values moving: `{ every: '1s', linger: '30s' }`." },
 } as const satisfies OptionTable
 
-/** `load` of a feed that asks for several keys in one call. */
+/** What `createBatch()` takes. */
 export const BATCH_OPTIONS = {
   many: {
     kind: 'any',
@@ -140,6 +140,28 @@ export const BATCH_OPTIONS = {
   },
   batch: { kind: 'integer', default: 50, min: 1, max: 100_000, help: 'The most keys in one call.' },
   within: { kind: 'duration', default: '10ms', min: 0, help: 'How long the first key waits for others.' },
+} as const satisfies OptionTable
+
+/** `load` of a feed that asks for several keys in one call. */
+export const LOAD_OPTIONS = {
+  ...BATCH_OPTIONS,
+  bytes: {
+    kind: 'bytes',
+    optional: true,
+    min: 1,
+    help: 'The most text of keys in one call, where an address must stay short.',
+  },
+  keyOf: {
+    kind: 'any',
+    optional: true,
+    help: '`(value) => key`: then `many` returns values in any order, each is matched by its key, and what is missing is absent.',
+  },
+  missing: {
+    kind: 'duration',
+    default: '10s',
+    min: 0,
+    help: 'With `keyOf`: how long a missing value is believed to be absent.',
+  },
 } as const satisfies OptionTable
 
 /** `live` of a feed. */

@@ -66,7 +66,7 @@ export function readPath(plan: FeedPlan, requests: RequestPath, memory: Memory, 
   const cache: Cache = createCache({ feed, memory, values, clock, emit, stretch, fresh, stale })
   const knownEpoch = (topic: string) => cache.kept(topic)?.version.epoch ?? 0
   const flown = flight({ feed, node, leases, values, clock, emit, keep, knownEpoch })
-  const batched = batch({ feed, most: plan.batch, within: plan.within, clock, emit })
+  const batched = batch({ feed, most: plan.batch, within: plan.within, bytes: plan.bytes, clock, emit })
   const read = cache.stage(flown(batched(loader(plan, requests, clock))))
 
   return { read, fresh: cache.fresh, kept: cache.kept, accept: cache.accept, left: cache.left }

@@ -57,6 +57,7 @@ const TYPES = [
   'Limit',
   'LiveOptions',
   'LoadMany',
+  'LoadMatched',
   'LoadOne',
   'Part',
   'Priority',

@@ -8,7 +8,7 @@ import { WeirError } from '../errors.ts'
 import type { WeirEvent } from '../events.ts'
 import { batch } from './batch.ts'
 
-function open(most = 3, within = 100) {
+function open(most = 3, within = 100, bytes = 1000) {
   const clock = new ManualClock()
   const events: WeirEvent[] = []
   const sent: {
@@ -17,7 +17,7 @@ function open(most = 3, within = 100) {
     fail(error: Error): void
   }[] = []
   const emit = (event: WeirEvent) => void events.push(event)
-  const stage = batch({ feed: 'price', most, within, clock, emit })((asks) => {
+  const stage = batch({ feed: 'price', most, within, bytes, clock, emit })((asks) => {
     const { promise, resolve, reject } = Promise.withResolvers<readonly (Content | Error)[]>()
     sent.push({ asks, answer: resolve, fail: reject })
     return promise
@@ -38,6 +38,13 @@ function open(most = 3, within = 100) {
 }
 
 describe('a batch', () => {
+  test('leaves before its keys are too much text for one call', async () => {
+    const { clock, get, topics } = open(10, 100, 8)
+    for (const topic of ['aaa', 'bbb', 'ccc', 'dddddddddddd', 'e']) get(topic)
+    await clock.advance(100)
+    expect(topics()).toEqual([['aaa', 'bbb'], ['ccc'], ['dddddddddddd'], ['e']])
+  })
+
   test('leaves when its window is over, with all that came', async () => {
     const { clock, get, topics, events } = open()
     get('a')

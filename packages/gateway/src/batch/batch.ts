@@ -10,6 +10,8 @@ export interface BatchParts {
   readonly most: number
   /** How long the first key waits for others, in milliseconds; 0: no longer than the work at hand. */
   readonly within: number
+  /** The most text of topics in one call; unbounded when it is not said. */
+  readonly bytes?: number
   readonly clock: Clock
   readonly emit: Emit
 }
@@ -31,6 +33,7 @@ interface Failing<Value> {
 
 interface Gathering<Value> {
   members: Member<Value>[]
+  bytes: number
   timer: Timer | undefined
 }
 
@@ -39,6 +42,7 @@ export function batch<Value = Content>({
   feed,
   most,
   within,
+  bytes = Number.POSITIVE_INFINITY,
   clock,
   emit,
 }: BatchParts): Stage<Ask, Promise<Value>, readonly Ask[], Promise<readonly (Value | Error)[]>> {
@@ -87,8 +91,13 @@ export function batch<Value = Content>({
     return (ask) =>
       new Promise<Value>((resolve, reject) => {
         if (ask.signal?.aborted) return reject(ask.signal.reason)
-        const gathering = gatherings.get(ask.priority) ?? { members: [], timer: undefined }
+        const size = ask.topic.length
+        const open = gatherings.get(ask.priority)
+        const full = open !== undefined && open.bytes + size > bytes
+        if (full) void send(ask.priority, open)
+        const gathering = full || open === undefined ? { members: [], bytes: 0, timer: undefined } : open
         gathering.members.push({ ask, resolve, reject })
+        gathering.bytes += size
         ask.signal?.addEventListener('abort', () => reject(ask.signal?.reason), { once: true })
         if (gathering.members.length >= most) {
           void send(ask.priority, gathering)

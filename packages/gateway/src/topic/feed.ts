@@ -1,11 +1,12 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { ConfigError, WeirError } from '../errors.ts'
 import {
-  BATCH_OPTIONS,
+  type Bytes,
   type Duration,
   FEED_OPTIONS,
   isRecord,
   LIVE_OPTIONS,
+  LOAD_OPTIONS,
   milliseconds,
   readOptions,
 } from '../options.ts'
@@ -52,6 +53,19 @@ export interface LoadMany<Key, Value extends StandardSchemaV1, Client> {
   readonly batch?: number
   /** How long the first key waits for others. `'10ms'` by default. */
   readonly within?: Duration
+  /** The most text of keys in one call, where an address must stay short. */
+  readonly bytes?: Bytes
+}
+
+/** The same for an upstream that answers in an order of its own: each value says which key it is of. */
+export interface LoadMatched<Key, Value extends StandardSchemaV1, Client>
+  extends Omit<LoadMany<Key, Value, Client>, 'many'> {
+  /** Values in any order; those of keys nobody asked for are dropped, and what is missing is absent. */
+  many(keys: readonly Key[], call: Client): Promise<readonly StandardSchemaV1.InferInput<Value>[]>
+  /** The key of a value. */
+  keyOf(value: StandardSchemaV1.InferInput<Value>): Key
+  /** How long a missing value is believed to be absent. `'10s'` by default. */
+  readonly missing?: Duration
 }
 
 /** What `feed()` takes. */
@@ -63,7 +77,10 @@ export interface FeedOptions<Schemas extends KeySchemas, Value extends StandardS
   /** The schema of the value. */
   readonly value: Value
   readonly from: Upstream<Client>
-  readonly load: LoadOne<KeyOf<Schemas>, Value, Client> | LoadMany<KeyOf<Schemas>, Value, Client>
+  readonly load:
+    | LoadOne<KeyOf<Schemas>, Value, Client>
+    | LoadMatched<KeyOf<Schemas>, Value, Client>
+    | LoadMany<KeyOf<Schemas>, Value, Client>
   /** How long a value is served without asking again. `'1s'` by default. */
   readonly fresh?: Duration
   /** How long beyond that it may still be served. `'30s'` by default. */
@@ -101,6 +118,10 @@ export interface FeedPlan {
   readonly load: (keys: readonly unknown[], client: unknown) => Promise<readonly unknown[]>
   readonly batch: number
   readonly within: number
+  /** The most text of keys in one call. */
+  readonly bytes: number
+  readonly keyOf: ((value: unknown) => unknown) | undefined
+  readonly missing: number
   readonly fresh: number
   readonly stale: number
   readonly deadline: number
@@ -180,16 +201,23 @@ export function feed<
   return declared
 }
 
-function loadOf(where: string, given: unknown): Pick<FeedPlan, 'load' | 'batch' | 'within'> {
+function loadOf(
+  where: string,
+  given: unknown,
+): Pick<FeedPlan, 'load' | 'batch' | 'within' | 'bytes' | 'keyOf' | 'missing'> {
   if (isRecord(given) && typeof given.one === 'function') {
     for (const name of Object.keys(given)) {
       if (name !== 'one') throw new ConfigError(where, `load.${name}`, 'nothing beside one()', given[name])
     }
     const one = given.one as (key: unknown, client: unknown) => Promise<unknown>
-    return { load: async ([key], client) => [await one(key, client)], batch: 1, within: 0 }
+    const load: FeedPlan['load'] = async ([key], client) => [await one(key, client)]
+    return { load, batch: 1, within: 0, bytes: Number.POSITIVE_INFINITY, keyOf: undefined, missing: 0 }
   }
   if (!isRecord(given)) throw new ConfigError(where, 'load', '{ one } or { many }', given)
-  const { many, batch, within } = readOptions(`${where}: load`, BATCH_OPTIONS, given)
+  const read = readOptions(`${where}: load`, LOAD_OPTIONS, given)
+  const { many, keyOf, batch, within, bytes = Number.POSITIVE_INFINITY, missing } = read
   if (typeof many !== 'function') throw new ConfigError(where, 'load.many', 'a function', many)
-  return { load: many as FeedPlan['load'], batch, within }
+  if (keyOf !== undefined && typeof keyOf !== 'function')
+    throw new ConfigError(where, 'load.keyOf', 'a function', keyOf)
+  return { load: many as FeedPlan['load'], batch, within, bytes, keyOf: keyOf as FeedPlan['keyOf'], missing }
 }

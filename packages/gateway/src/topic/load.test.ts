@@ -28,6 +28,46 @@ async function load(results: Results, ...mints: string[]) {
   return loaded.map((one) => (one instanceof WeirError ? one.code : (one as { json?: Buffer }).json?.toString()))
 }
 
+describe('values in an order of their own', () => {
+  const { plan } = feed('/tokens/:mint', {
+    name: 'token',
+    key: Key,
+    value: z.object({ mint: z.string(), price: z.number() }),
+    from: upstream,
+    load: { many: async () => answered as never, keyOf: ({ mint }) => ({ mint }), missing: '3s' },
+  })
+  let answered: unknown
+
+  async function matched(given: unknown, ...mints: string[]) {
+    answered = given
+    const topics = mints.map((mint) => ask({ topic: `/tokens/${mint}`, key: { mint } }))
+    const loaded = await loader(plan, unreachable, clock)(topics)
+    return loaded.map((one) => (one instanceof Error ? (one as WeirError).code : (one.json?.toString() ?? one)))
+  }
+
+  test('are matched by their key: reordered, beside others nobody asked for, and twice', async () => {
+    const values = [
+      { mint: 'b', price: 2 },
+      { mint: 'other', price: 9 },
+      { mint: 'a', price: 0 },
+      { mint: 'a', price: 1 },
+      { nothing: true },
+      null,
+    ]
+    expect(await matched(values, 'a', 'b')).toEqual(['{"mint":"a","price":1}', '{"mint":"b","price":2}'])
+  })
+
+  test('that are missing are absent for the time that was said', async () => {
+    const missing = { json: undefined, reason: 'not found', absentFor: 3000 }
+    expect(await matched([{ mint: 'b', price: 2 }], 'a', 'b')).toEqual([missing, '{"mint":"b","price":2}'])
+    expect(await matched([], 'a')).toEqual([missing])
+  })
+
+  test.each([undefined, { a: 1 }, 'text'])('that are no list (%j) are the failure of all', async (given) => {
+    await expect(matched(given, 'a')).rejects.toMatchObject({ code: 'upstream_invalid' })
+  })
+})
+
 describe('what a loader returns', () => {
   test('becomes contents, each with its key', async () => {
     expect(await load(async (keys) => keys.map(({ mint }) => ({ price: mint.length })), 'a', 'bb')).toEqual([

@@ -4,7 +4,8 @@ import type { Clock } from '../clock.ts'
 import type { Content } from '../entry.ts'
 import { asWeirError, WeirError } from '../errors.ts'
 import { stringifyJson } from '../json.ts'
-import { type FeedPlan, isAbsent } from './feed.ts'
+import { isRecord } from '../options.ts'
+import { type Absent, absent, type FeedPlan, isAbsent } from './feed.ts'
 
 /** How long beyond the deadline of those who wait a loader is waited for: the stages below it come first, with better words. */
 const GRACE = 1000
@@ -50,7 +51,8 @@ export function loader(
       controller.abort(error)
       reject(error)
     })
-    const results = await Promise.race([load(plan, keys, client), late]).finally(() => timer.stop())
+    const answered = await Promise.race([load(plan, keys, client), late]).finally(() => timer.stop())
+    const results = plan.keyOf === undefined ? answered : matched(plan, asks, answered)
     if (!Array.isArray(results) || results.length !== asks.length) {
       const got = Array.isArray(results) ? `${results.length} results` : typeof results
       throw new WeirError(
@@ -60,6 +62,24 @@ export function loader(
     }
     // Each for itself: what makes one fail, such as a schema that throws, must not fail the others.
     return Promise.all(results.map((result) => contentOf(plan, result).catch((thrown) => failure(plan, thrown))))
+  }
+}
+
+/** Values in an order of the upstream's own, each put with its key; what is missing is absent. */
+function matched(plan: FeedPlan, asks: readonly Ask[], values: unknown): unknown {
+  if (!Array.isArray(values)) return values
+  const byTopic = new Map(values.map((value) => [topicOf(plan, value), value]))
+  const missing: Absent = absent('not found', { for: `${plan.missing}ms` })
+  return asks.map(({ topic }) => byTopic.get(topic) ?? missing)
+}
+
+/** Undefined for a value that is of no key: it is nobody's, and harms nobody. */
+function topicOf({ keys, keyOf }: FeedPlan, value: unknown): string | undefined {
+  try {
+    const key = keyOf?.(value)
+    return isRecord(key) ? keys.fromParts(key).topic : undefined
+  } catch {
+    return undefined
   }
 }
 
