@@ -3,23 +3,27 @@ import { ManualClock } from '../../test/manual-clock.ts'
 import { request } from '../../test/request.ts'
 import { memoryMeters } from '../backend/memory/meters.ts'
 import type { Meter, MeterPlan } from '../backend/ports.ts'
-import type { UpstreamAnswer, UpstreamRequest } from '../call.ts'
+import { type UpstreamAnswer, type UpstreamRequest, Urgency } from '../call.ts'
+import type { WeirError } from '../errors.ts'
 import type { WeirEvent } from '../events.ts'
 import { type BudgetParts, createBudget } from './budget.ts'
 
 interface Started {
   readonly request: UpstreamRequest
   readonly at: number
-  answer(status?: number, headers?: Readonly<Record<string, string>>): void
+  answer(status?: number, headers?: Readonly<Record<string, string>>, body?: string): void
   fail(error: Error): void
 }
 
 interface Opening extends Partial<Pick<MeterPlan, 'limits' | 'past'> & Pick<BudgetParts, 'keys' | 'concurrency'>> {
   readonly wrap?: (meter: Meter) => Meter
+  /** Each call is answered so many milliseconds after it started; by hand when this is not given. */
+  readonly answers?: number
 }
 
 function open(given: Opening = {}) {
   const { limits = [{ limit: 2, window: 1000, by: 'account' }], keys = [], concurrency = 100, past = 'none' } = given
+  const { answers } = given
   const clock = new ManualClock()
   const start = clock.monotonic()
   const events: WeirEvent[] = []
@@ -31,8 +35,9 @@ function open(given: Opening = {}) {
   const budget = createBudget({ upstream: 'jupiter', meter, plan, clock, emit, concurrency, keys })
   const send = budget.stage((request) => {
     const { promise, resolve, reject } = Promise.withResolvers<UpstreamAnswer>()
-    const answer: Started['answer'] = (status = 200, headers = {}) =>
-      resolve({ status, headers, body: Buffer.alloc(0) })
+    const answer: Started['answer'] = (status = 200, headers = {}, body = '') =>
+      resolve({ status, headers, body: Buffer.from(body) })
+    if (answers !== undefined) clock.after(answers, answer)
     request.signal?.addEventListener('abort', () => reject(request.signal?.reason))
     started.push({ request, at: clock.monotonic() - start, answer, fail: reject })
     return promise
@@ -46,7 +51,7 @@ function open(given: Opening = {}) {
     )
   }
   const paths = () => started.map(({ request }) => request.path)
-  return { clock, start, budget, events, started, paths, outcomes, ask }
+  return { clock, start, budget, events, started, paths, outcomes, ask, send }
 }
 
 describe('a budget', () => {
@@ -356,5 +361,276 @@ describe('a budget whose meter answers later, as a shared one does', () => {
     await clock.settle()
     for (let i = 0; i < 6; i++) await answered()
     expect(started).toHaveLength(2)
+  })
+})
+
+describe('an early refusal', () => {
+  test('comes at once also for the first who waits, as soon as the wait is known', async () => {
+    const { clock, ask, started, send, start } = open()
+    ask('a')
+    await clock.settle()
+    started[0]?.answer(429, { 'retry-after': '60' })
+    await clock.settle()
+    const refused = await send(request({ deadline: start + 10_000 })).catch((error: unknown) => error)
+    expect(refused).toMatchObject({ code: 'over_budget', retryAfter: expect.closeTo(60_500, -3) })
+    expect(clock.monotonic()).toBe(start)
+  })
+
+  test.each([
+    [1, 5],
+    [5, 60],
+    [50, 500],
+    [7, 23],
+  ])('at a limit of %i, with %i before it, names a time after which a try succeeds', async (limit, before) => {
+    const { clock, ask, send, outcomes } = open({ limits: [{ limit, window: 1000, by: 'account' }], answers: 80 })
+    for (let i = 0; i < before; i++) ask(`${i}`)
+    await clock.settle()
+    const patience = 1500
+    const now = clock.monotonic()
+    let retryAfter = 0
+    send(request({ deadline: now + patience })).catch((error: WeirError) => {
+      retryAfter = error.retryAfter ?? 0
+    })
+    await clock.settle()
+    expect(retryAfter).toBeGreaterThan(patience)
+    await clock.advance(retryAfter)
+    ask('again', { deadline: clock.monotonic() + patience })
+    await clock.advance(patience + 80)
+    expect(outcomes).toContain('again answered')
+  })
+
+  test('is not made for who can start in time: a nearly empty long window holds up nobody', async () => {
+    const limits = [
+      { limit: 50, window: 1000, by: 'account' },
+      { limit: 3000, window: 3_600_000, by: 'account' },
+    ] as const
+    const { clock, ask, outcomes, start } = open({ limits, answers: 50 })
+    for (let i = 0; i < 200; i++) ask('a', { deadline: start + 6000 })
+    await clock.advance(6000)
+    expect(outcomes.filter((outcome) => outcome === 'a answered')).toHaveLength(200)
+  })
+
+  test('reckons with what calls cost', async () => {
+    const limits = [{ limit: 1000, window: 1000, by: 'account' }] as const
+    const { clock, ask, outcomes, start } = open({ limits, answers: 50 })
+    for (let i = 0; i < 10; i++) ask('large', { cost: 500 })
+    ask('hurried', { cost: 500, deadline: start + 3000 })
+    await clock.settle()
+    expect(outcomes).toEqual(['hurried over_budget'])
+  })
+})
+
+describe('a crowd', () => {
+  /** When 999 clients with one call each start, after another has asked so often. Milliseconds. */
+  async function startsOfLight(crowd: number): Promise<readonly number[]> {
+    const { clock, ask, started } = open({ limits: [{ limit: 50, window: 1000, by: 'account' }], answers: 50 })
+    for (let i = 0; i < crowd; i++) ask('crowd', { client: 'crowd' })
+    for (let i = 0; i < 999; i++) ask('light', { client: `${i}` })
+    await clock.advance(50_000)
+    return started.filter(({ request }) => request.path === 'light').map(({ at }) => at)
+  }
+
+  test('of 10,000 calls by one client does not keep 999 others waiting twice as long', async () => {
+    const p99 = (times: readonly number[]) => times[Math.floor(times.length * 0.99)] ?? Number.POSITIVE_INFINITY
+    const alone = await startsOfLight(0)
+    const beside = await startsOfLight(10_000)
+    expect([alone.length, beside.length]).toEqual([999, 999])
+    expect(p99(beside)).toBeLessThanOrEqual(2 * p99(alone))
+  })
+
+  test('of better classes does not stop the others: under 1.5 times the load each of them still moves', async () => {
+    const { clock, ask, outcomes } = open({ limits: [{ limit: 20, window: 1000, by: 'account' }], answers: 20 })
+    const patience = 5000
+    for (let tick = 0; tick < 600; tick++) {
+      const deadline = clock.monotonic() + patience
+      for (let i = 0; i < 3; i++) ask('interactive', { client: `${tick % 7}`, deadline })
+      if (tick % 10 === 0) ask('live', { priority: 'live', deadline })
+      if (tick % 10 === 5) ask('background', { priority: 'background', deadline })
+      await clock.advance(100)
+    }
+    const count = (outcome: string) => outcomes.filter((one) => one === outcome).length
+    expect(count('interactive answered')).toBeGreaterThan(60 * 12)
+    expect(count('live answered')).toBeGreaterThan(45)
+    expect(count('background answered')).toBeGreaterThan(45)
+  })
+})
+
+describe('a call that becomes more urgent', () => {
+  test('while it waits moves up, and is told of as what it is now', async () => {
+    const { clock, ask, started, paths, events } = open({ limits: [{ limit: 1, window: 1000, by: 'account' }] })
+    const urgency = new Urgency('background')
+    ask('first')
+    ask('live', { priority: 'live' })
+    ask('shared', { priority: 'background', urgency })
+    await clock.settle()
+    urgency.raise('interactive')
+    started[0]?.answer()
+    await clock.advance(1000)
+    expect(paths()).toEqual(['first', 'shared'])
+    expect(events.at(-1)).toMatchObject({ type: 'budget.started', priority: 'interactive' })
+  })
+
+  test('before it waits comes as what it is', async () => {
+    const { clock, ask, events } = open()
+    const urgency = new Urgency('background')
+    urgency.raise('live')
+    ask('shared', { priority: 'background', urgency })
+    await clock.settle()
+    expect(events).toMatchObject([{ type: 'budget.started', priority: 'live' }])
+  })
+})
+
+describe('the lanes of a budget', () => {
+  const apart = { limit: 1, window: 1000, by: 'account', lane: '*' } as const
+  const all = { limit: 50, window: 1000, by: 'account' } as const
+
+  test('one that is full does not hold up the others, nor make them be refused', async () => {
+    const { clock, ask, paths, outcomes, start } = open({ limits: [all, { ...apart, window: 60_000 }], answers: 10 })
+    for (const path of ['a1', 'a2', 'a3']) ask(path, { lane: 'a' })
+    await clock.advance(100)
+    for (const lane of ['b', 'c', 'd']) ask(lane, { lane, deadline: start + 300 })
+    await clock.advance(100)
+    expect(paths()).toEqual(['a1', 'b', 'c', 'd'])
+    expect(outcomes).not.toContain('b over_budget')
+  })
+
+  test('together keep within the concurrency', async () => {
+    const { clock, ask, budget } = open({ limits: [all, apart], concurrency: 2 })
+    for (const lane of ['a', 'b', 'c', 'd', 'e']) ask(lane, { lane })
+    await clock.settle()
+    expect(budget).toMatchObject({ running: 2, queued: 3 })
+  })
+
+  test('better classes of one do not keep out another for ever', async () => {
+    const limits = [
+      { ...all, limit: 10 },
+      { ...apart, limit: 10 },
+    ]
+    const { clock, ask, outcomes } = open({ limits, answers: 10 })
+    for (let i = 0; i < 20; i++) ask('low', { lane: 'low', priority: 'background' })
+    for (let tick = 0; tick < 200; tick++) {
+      for (let i = 0; i < 2; i++) ask('high', { lane: 'high', deadline: clock.monotonic() + 5000 })
+      await clock.advance(100)
+    }
+    expect(outcomes.filter((outcome) => outcome === 'low answered').length).toBeGreaterThan(15)
+  })
+
+  test('are one where the upstream counts nothing apart', async () => {
+    const { clock, ask, paths } = open()
+    ask('b', { lane: 'b', priority: 'background' })
+    ask('a', { lane: 'a', priority: 'background' })
+    ask('c', { lane: 'c' })
+    await clock.settle()
+    expect(paths()).toEqual(['b', 'c'])
+  })
+})
+
+describe('costs', () => {
+  const limits = [{ limit: 100, window: 1000, by: 'account' }] as const
+
+  test('are thought, and made true by the answer', async () => {
+    const { clock, ask, started, paths } = open({ limits })
+    ask('a', { cost: 90, costOf: ({ headers }) => Number(headers['x-cost']) })
+    ask('b', { cost: 50 })
+    await clock.settle()
+    expect(paths()).toEqual(['a'])
+    started[0]?.answer(200, { 'x-cost': '20' })
+    await clock.settle()
+    expect(paths()).toEqual(['a', 'b'])
+  })
+
+  test('that were thought too low hold up the next until a window after the answer', async () => {
+    const { clock, ask, started } = open({ limits })
+    ask('a', { cost: 10, costOf: () => 95 })
+    await clock.settle()
+    started[0]?.answer()
+    await clock.settle()
+    ask('b', { cost: 10 })
+    await clock.advance(999)
+    expect(started).toHaveLength(1)
+    await clock.advance(1)
+    expect(started).toHaveLength(2)
+  })
+
+  test('that never fit are refused, and hold up nobody', async () => {
+    const { clock, ask, paths, outcomes } = open({ limits })
+    ask('huge', { cost: 101 })
+    ask('small', { cost: 1 })
+    await clock.settle()
+    expect(outcomes).toEqual(['huge over_budget'])
+    expect(paths()).toEqual(['small'])
+  })
+})
+
+describe('keys that are used up', () => {
+  const SPENT = '{"error":{"code":"insufficient_quota"}}'
+  const limits = [{ limit: 1, window: 1000, by: 'key' }] as const
+
+  test('when the last is, all who wait fail at once, and whoever comes', async () => {
+    const { clock, ask, started, outcomes, budget } = open({ keys: ['k0', 'k1'], limits })
+    for (let i = 0; i < 6; i++) ask(`${i}`)
+    await clock.settle()
+    started[0]?.answer(429, {}, SPENT)
+    await clock.settle()
+    expect(outcomes).toEqual(['0 answered'])
+    started[1]?.answer(429, {}, SPENT)
+    await clock.settle()
+    const failed = ['2', '3', '4', '5'].map((path) => `${path} upstream_spent`)
+    expect(outcomes.slice(1).sort()).toEqual(['1 answered', ...failed].sort())
+    ask('late')
+    await clock.settle()
+    expect(outcomes.at(-1)).toBe('late upstream_spent')
+    expect(budget).toMatchObject({ queued: 0, running: 0 })
+    expect(clock.timers).toBe(0)
+  })
+
+  test('are never used again, and nobody rests for them', async () => {
+    const { clock, ask, started, events } = open({ keys: ['k0', 'k1'], limits })
+    ask('a')
+    await clock.settle()
+    started[0]?.answer(429, { 'retry-after': '1' }, SPENT)
+    await clock.settle()
+    for (let i = 0; i < 5; i++) {
+      ask(`${i}`)
+      await clock.advance(1000)
+      started.at(-1)?.answer()
+      await clock.advance(1000)
+    }
+    expect(started.slice(1).map(({ request }) => request.apiKey)).toEqual(['k1', 'k1', 'k1', 'k1', 'k1'])
+    expect(events.filter(({ type }) => type === 'budget.closed')).toMatchObject([{ reason: 'key 1 is used up' }])
+  })
+})
+
+describe('a 429 on one of several keys', () => {
+  test('rests all where the account is counted', async () => {
+    const limits = [{ limit: 50, window: 1000, by: 'account' }] as const
+    const { clock, ask, started } = open({ keys: ['k0', 'k1'], limits })
+    ask('a')
+    await clock.settle()
+    started[0]?.answer(429, { 'retry-after': '5' })
+    await clock.settle()
+    ask('b')
+    await clock.advance(4999)
+    expect(started).toHaveLength(1)
+    await clock.advance(1)
+    expect(started).toHaveLength(2)
+  })
+
+  test('and then on the other: they rest in turn, and the first to be rested works first', async () => {
+    const { clock, ask, started } = open({ keys: ['k0', 'k1'], limits: [{ limit: 50, window: 1000, by: 'key' }] })
+    for (const path of ['a', 'b']) ask(path)
+    await clock.settle()
+    started[0]?.answer(429, { 'retry-after': '5' })
+    started[1]?.answer(429, { 'retry-after': '3' })
+    await clock.settle()
+    ask('c')
+    await clock.advance(2999)
+    expect(started).toHaveLength(2)
+    await clock.advance(1)
+    expect(started[2]?.request.apiKey).toBe('k1')
+    await clock.advance(2000)
+    for (const path of ['d', 'e']) ask(path)
+    await clock.settle()
+    expect(started.slice(3).map(({ request }) => request.apiKey)).toEqual(['k0', 'k1'])
   })
 })

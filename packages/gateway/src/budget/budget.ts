@@ -166,8 +166,9 @@ export function createBudget(parts: BudgetParts): Budget {
         continue
       }
       if (granted.length > 0) continue
-      opensAt = clock.monotonic() + (wait ?? 0)
-      if (refusedInVain(places)) continue
+      // Where only the end of a call can tell, its place comes free a window later.
+      opensAt = clock.monotonic() + (wait ?? byWindow[0]?.window ?? 0)
+      if (wait !== undefined && refusedInVain(places)) continue
       timer?.stop()
       // Without a moment to wait for, the end of a running call pumps again.
       timer = wait === undefined ? undefined : clock.after(Math.max(1, wait), pumpSoon)

@@ -197,13 +197,17 @@ export function createQueue<Item>(): FairQueue<Item> {
 
     ahead(priority, name) {
       const rank = CLASSES.indexOf(priority)
-      let count = 0
-      for (let better = 0; better < rank; better++) count += classes[better]?.size ?? 0
       const of = classes[rank]
-      if (of === undefined) return count
+      if (of === undefined) return size
       const mine = of.clients.get(name)?.size ?? 0
       // Every client has one turn for each that I have had: whoever has fewer is done before.
-      return count + Math.min(of.size, (mine + 1) * of.clients.size)
+      const own = Math.min(of.size, (mine + 1) * of.clients.size)
+      let better = 0
+      for (let above = 0; above < rank; above++) better += classes[above]?.size ?? 0
+      if (better === 0) return own
+      // Once it has aged, a class has its turns however many better ones wait; with another such class in turn.
+      const others = classes.filter((other) => other !== of && other.size > 0).length
+      return Math.min(better + own, TURN_OF_THE_AGED * others * (own + 1))
     },
 
     *[Symbol.iterator]() {

@@ -11,6 +11,9 @@ const LAST_ARRIVALS = 250
 /** Windows longer than this are not waited for at start: one call at a time asks the upstream what is left of them. */
 export const LONG = 5000
 
+/** How soon to ask again while such a call is under way, in milliseconds: its end tells more, and may be near. */
+const PROBE = 100
+
 /** A refusal takes this share of the limits; they creep back by so much of the whole in each window. */
 export const BACK_OFF = { keep: 0.7, creep: 0.05, least: 0.1 } as const
 
@@ -81,7 +84,7 @@ export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
   /** The earliest moment for this want with this key, and whether only its lane holds it up. */
   function earliest(key: Key, { cost, lane = '' }: Want, now: number): { at: number; byLane: boolean } {
     let at = Math.max(now, closedUntil, key.closedUntil)
-    if (now < probingUntil && running > 0) at = Number.POSITIVE_INFINITY
+    if (now < probingUntil && running > 0) at = Math.max(at, now + PROBE)
     const of = share(now)
     for (const window of key.windows) at = Math.max(at, window.earliest(window.units(cost), now, of))
     let laneAt = now
