@@ -111,7 +111,12 @@ export function connectRedis({ url, clock, deadline, report }: ConnectionParts):
       })
       work(controller.signal).then(
         (reply) => {
-          if (over) return late?.(reply)
+          if (over) {
+            // It lives: what was done too late can be undone at once, and the next command may try.
+            failures = Math.min(failures, FAILURES - 1)
+            late?.(reply)
+            return
+          }
           end()
           failures = 0
           resolve(reply)

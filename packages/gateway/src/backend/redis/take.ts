@@ -141,21 +141,25 @@ local function cancel(id, key, lane, cost)
 end
 
 -- Who shares, and how much each may spend should it be cut off: the sum of the shares is at most the whole.
-local newcomer = me == nil
 local absent = function(node) return now - node.seen >= ask.ttl end
-if newcomer then
+if me == nil then
+  me = { seen = now, share = ask.share, joined = now }
+  nodes[ask.node] = me
+end
+if me.joined then
+  -- A process that was started again comes in the place of one that was not heard of since, also when it came back sooner
+  -- than the other was missed. One that is gone and was not replaced may be cut off and alive.
   local gone
   for name, node in pairs(nodes) do
-    if absent(node) and (gone == nil or node.seen < nodes[gone].seen) then gone = name end
+    if node ~= me and absent(node) and node.seen <= me.joined and (gone == nil or node.seen < nodes[gone].seen) then
+      gone = name
+    end
   end
-  me = { seen = now, share = ask.share }
   if gone then
-    -- It comes in the place of one that is gone: a process that was started again.
-    me.share = math.max(me.share, nodes[gone].share)
     nodes[gone] = nil
     nodesTouched[gone] = true
   end
-  nodes[ask.node] = me
+  if gone or now - me.joined > 2 * ask.ttl then me.joined = nil end
 end
 local count, others, ghosts = 0, 0, 0
 for name, node in pairs(nodes) do

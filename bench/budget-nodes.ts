@@ -1,0 +1,81 @@
+/**
+ * One budget of 50 calls a second, shared by four processes over one Redis, all with more to send than may go, while things
+ * go wrong. Arrivals are counted at the upstream, in any sliding second. `node bench/budget-nodes.ts [seconds]`.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createClient } from 'redis'
+import { RedisNodes } from '../packages/gateway/test/redis-nodes.ts'
+import { redisServer } from '../packages/gateway/test/redis-server.ts'
+import { mostWithin, slowRoad } from '../packages/gateway/test/slow-road.ts'
+
+const LIMIT = 50
+const WINDOW = 1000
+const SECONDS = Number(process.argv[2] ?? 60)
+const at = (share: number) => SECONDS * 1000 * share
+
+await using redis = await redisServer()
+await using road = await slowRoad({
+  ...{ limit: LIMIT, window: WINDOW, travel: { mean: 25, spread: 15 }, stall: { every: 5000, for: 150 } },
+})
+await using nodes = new RedisNodes({
+  ...{ redis: redis.url, upstream: road.url, limit: LIMIT, window: WINDOW, waiting: 40, timeout: 500 },
+})
+const admin = createClient({ url: redis.url })
+await admin.connect()
+
+const events: readonly { readonly at: number; readonly what: string; readonly run: () => unknown }[] = [
+  { at: at(20 / 60), what: 'a node is killed', run: () => nodes.signal(0, 'SIGKILL') },
+  { at: at(25 / 60), what: 'it is started again', run: () => nodes.start(0) },
+  { at: at(30 / 60), what: 'a node is frozen for 0.9 s', run: () => nodes.signal(1, 'SIGSTOP') },
+  { at: at(30 / 60) + 900, what: '', run: () => nodes.signal(1, 'SIGCONT') },
+  { at: at(40 / 60), what: 'FLUSHALL', run: () => admin.flushAll() },
+]
+
+for (let index = 0; index < 4; index++) nodes.start(index)
+while (road.arrivals.length === 0) await sleep(5)
+const began = road.arrivals[0] ?? 0
+const begunAt = performance.now()
+const commands = await commandsOf()
+for (const event of events) {
+  await sleep(Math.max(0, begunAt + event.at - performance.now()))
+  await event.run()
+}
+await sleep(Math.max(0, begunAt + SECONDS * 1000 - performance.now()))
+const asked = (await commandsOf()) - commands
+
+const total = nodes.total()
+const answerTime = total.took / Math.max(1, total.answered)
+const reachable = (LIMIT * WINDOW) / (WINDOW + answerTime)
+const step = SECONDS / 12
+const lines = Array.from({ length: 12 }, (_, index) => {
+  const [from, to] = [began + index * step * 1000, began + (index + 1) * step * 1000]
+  const inside = road.arrivals.filter((moment) => moment >= from && moment < to)
+  const upTo = road.arrivals.filter((moment) => moment >= from - WINDOW && moment < to)
+  const happened = events.filter((event) => event.what !== '' && event.at >= from - began && event.at < to - began)
+  const cells = [
+    `${(index * step).toFixed(0)} to ${((index + 1) * step).toFixed(0)} s`,
+    (inside.length / step).toFixed(1),
+    String(mostWithin(upTo, WINDOW)),
+    String(road.refusals.filter((moment) => moment >= from && moment < to).length),
+    `${((inside.length / step / reachable) * 100).toFixed(1)} %`,
+    happened.map(({ what }) => what).join(', '),
+  ]
+  return `| ${cells.join(' | ')} |`
+})
+const run = road.arrivals.filter((moment) => moment >= began && moment < began + SECONDS * 1000)
+console.log('| time | starts a second | most in any second | refused | of the reachable rate | what happens |')
+console.log('| ---: | --------------: | -----------------: | ------: | --------------------: | :----------- |')
+console.log(lines.join('\n'))
+const used = run.length / SECONDS / reachable
+console.log(
+  `\nIn all: ${run.length} arrivals, ${mostWithin(road.arrivals, WINDOW)} at most in any second, ` +
+    `${road.refusals.length} refused; answers take ${answerTime.toFixed(1)} ms, so ${reachable.toFixed(1)} a second are ` +
+    `reachable, and ${(used * 100).toFixed(1)} % of that were used. ${(asked / run.length).toFixed(1)} scripts an arrival.`,
+)
+admin.destroy()
+
+/** Scripts that Redis has run. */
+async function commandsOf(): Promise<number> {
+  const stats = await admin.info('commandstats')
+  return Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1] ?? 0)
+}
