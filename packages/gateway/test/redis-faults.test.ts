@@ -77,7 +77,7 @@ describe('while Redis is stopped for 2 s', () => {
     if (!held.held) throw new Error('expected the lease')
     server.freeze()
     const commands = Array.from({ length: 20 }, (_, index) => [
-      timed(() => backend.values.read(TOPIC)),
+      timed(async () => backend.values.read(TOPIC)),
       timed(() => backend.leases.acquire(`${TOPIC}/${index}`, 'late', 60_000, 0)),
       timed(() => backend.values.publish(TOPIC, publication(held.token - 1, 'late'))),
     ]).flat()
@@ -86,7 +86,7 @@ describe('while Redis is stopped for 2 s', () => {
       expect(took).toBeLessThan(DEADLINE + LATE)
     }
     // Now that enough have failed, nothing waits for the deadline any more.
-    expect((await timed(() => backend.values.read(TOPIC))).took).toBeLessThan(DEADLINE / 2)
+    expect((await timed(async () => backend.values.read(TOPIC))).took).toBeLessThan(DEADLINE / 2)
     await sleep(1700)
     server.thaw()
     await backend.leases.release(TOPIC, 'a', held.token).catch(() => {})
@@ -123,7 +123,7 @@ test('killed and started again empty: versions go on upwards, the budget is shut
   expect((await meter.take([want, want, want])).granted).toHaveLength(3)
   const before = await publish(backend, 'before')
   await server.kill()
-  const { took, code } = await timed(() => backend.values.read(TOPIC))
+  const { took, code } = await timed(async () => backend.values.read(TOPIC))
   expect(code).toBe('backend_unavailable')
   expect(took).toBeLessThan(DEADLINE + LATE)
   expect(await meter.take([want])).toMatchObject({ granted: [] })

@@ -14,7 +14,8 @@ export interface Backend {
 
 /** The second cache tier: the latest content of each topic, its version, and the fence against late writers. */
 export interface Values {
-  read(topic: string): Promise<Stored | undefined>
+  /** What memory has it gives at once, without a promise. */
+  read(topic: string): Soon<Stored | undefined>
   /**
    * Takes a content as the latest: the same version with a new `checkedAt` when it is unchanged, the next sequence
    * when it changed, a new epoch when the past is lost. Those who listen on the bus are told.

@@ -79,15 +79,31 @@ export function createCache({ feed, memory, values, clock, emit, stretch, fresh,
   }
 
   const stage: Cache['stage'] = (next) => {
-    async function fetch(ask: Ask): Promise<Entry> {
-      try {
-        return accept(ask.topic, ask.key, await next(ask))
-      } catch (thrown) {
-        if (ask.signal?.aborted !== true) {
-          memory.failures.set(ask.topic, { error: asWeirError(thrown), until: clock.monotonic() + FAILURE_KEPT })
-        }
-        throw thrown
-      }
+    // Thousands may wait for one call: one hop of a promise each, and no more, is between them and its answer.
+    function fetch(ask: Ask): Promise<Entry> {
+      return next(ask).then(
+        (stored) => {
+          const kept = memory.entries.get(ask.topic)
+          // The same object: another waiter of this call, or the bus, has brought it in already.
+          return kept?.version === stored.version && kept.checkedAt === stored.checkedAt
+            ? kept
+            : accept(ask.topic, ask.key, stored)
+        },
+        (thrown) => {
+          if (ask.signal?.aborted !== true && memory.failures.get(ask.topic)?.error !== thrown) {
+            memory.failures.set(ask.topic, { error: asWeirError(thrown), until: clock.monotonic() + FAILURE_KEPT })
+          }
+          const entry = ask.refresh ? undefined : instead(ask.topic)
+          if (entry === undefined) throw thrown
+          return entry
+        },
+      )
+    }
+
+    /** What may be served while there is nothing newer to be had. */
+    function instead(topic: string): Entry | undefined {
+      const entry = memory.entries.get(topic)
+      return entry !== undefined && left(entry) + stale > 0 ? entry : undefined
     }
 
     function revalidate(ask: Ask): void {
@@ -100,21 +116,19 @@ export function createCache({ feed, memory, values, clock, emit, stretch, fresh,
         .finally(() => revalidating.delete(ask.topic))
     }
 
-    async function miss(ask: Ask): Promise<Entry> {
-      const stored = await values.read(ask.topic)
+    function miss(ask: Ask): Soon<Entry> {
+      const stored = values.read(ask.topic)
+      return stored instanceof Promise ? stored.then((stored) => missed(ask, stored)) : missed(ask, stored)
+    }
+
+    function missed(ask: Ask, stored: Stored | undefined): Soon<Entry> {
       if (stored !== undefined) {
         const entry = keep(ask.topic, ask.key, stored)
         if (left(entry) > 0) return entry
       }
-      try {
-        const failure = memory.failures.get(ask.topic)
-        if (failure !== undefined && failure.until > clock.monotonic()) throw failure.error
-        return await fetch(ask)
-      } catch (thrown) {
-        const entry = memory.entries.get(ask.topic)
-        if (entry !== undefined && left(entry) + stale > 0) return entry
-        throw thrown
-      }
+      const failure = memory.failures.get(ask.topic)
+      if (failure === undefined || failure.until <= clock.monotonic()) return fetch(ask)
+      return instead(ask.topic) ?? Promise.reject(failure.error)
     }
 
     return (ask) => {

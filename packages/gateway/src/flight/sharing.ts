@@ -22,6 +22,9 @@ interface Flight<Answer> {
   waiters: number
 }
 
+/** So little more time than the call has, in milliseconds, is no reason to make another. */
+const BARELY = 100
+
 /** How a call fails that has no time left. */
 const OUT_OF_TIME: readonly ErrorCode[] = ['over_budget', 'upstream_timeout']
 
@@ -68,6 +71,8 @@ export function sharing<Answer>({ feed, clock, emit, start }: SharingParts<Answe
     const taken = take({ ...ask, deadline: until })
     taken.waiters += 1
     if (taken.waiters > 1) emit({ type: 'flight.joined', feed, waiters: taken.waiters })
+    // Who neither leaves early nor would wait for another call has what all have: no promise is made for it.
+    if (signal === undefined && deadline >= taken.deadline && deadline - taken.deadline < BARELY) return taken.answer
     return new Promise<Answer>((resolve, reject) => {
       const leave = (reason: unknown) => {
         stop()

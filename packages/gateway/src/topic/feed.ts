@@ -188,14 +188,13 @@ export function feed<
     name: read.name,
     plan,
     runner: undefined,
-    async get(key) {
-      if (declared.runner === undefined) {
-        throw new WeirError(
-          'internal',
-          `${where}: expected a running gateway, got none: start one with an app that uses this feed`,
-        )
+    get(key) {
+      const { runner } = declared
+      if (runner === undefined) {
+        const expected = 'expected a running gateway, got none: start one with an app that uses this feed'
+        return Promise.reject(new WeirError('internal', `${where}: ${expected}`))
       }
-      return (await declared.runner.get(key)) as Reading<StandardSchemaV1.InferOutput<Value>>
+      return runner.get(key) as Promise<Reading<StandardSchemaV1.InferOutput<Value>>>
     },
   }
   return declared

@@ -21,9 +21,7 @@ export function memoryValues(clock: Clock, bus: Bus, fences: Fences, bytes: numb
   })
 
   return {
-    async read(topic) {
-      return stored.get(topic)
-    },
+    read: (topic) => stored.get(topic),
 
     async publish(topic, { token, knownEpoch, hash, content, keep }: Publication) {
       // Only the holder may write: once a later one has given the lease back, nothing else tells that it was there.
