@@ -562,6 +562,19 @@ describe('costs', () => {
   })
 })
 
+describe('a cost that never fits in the windows of its lane', () => {
+  test('is refused, and not a larger one of another lane that does fit', async () => {
+    const all = { limit: 100, window: 1000, by: 'account' } as const
+    const { clock, ask, paths, outcomes } = open({ limits: [all, { ...all, limit: 5, lane: 'small' }], concurrency: 1 })
+    ask('first', { lane: 'other' })
+    ask('large', { cost: 30, lane: 'large' })
+    ask('small', { cost: 20, lane: 'small' })
+    await clock.settle()
+    expect(paths()).toEqual(['first'])
+    expect(outcomes).toEqual(['small over_budget'])
+  })
+})
+
 describe('keys that are used up', () => {
   const SPENT = '{"error":{"code":"insufficient_quota"}}'
   const limits = [{ limit: 1, window: 1000, by: 'key' }] as const
