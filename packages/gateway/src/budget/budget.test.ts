@@ -562,6 +562,42 @@ describe('costs', () => {
   })
 })
 
+describe('an unknown past of a long window', () => {
+  const limits = [{ limit: 1000, window: 86_400_000, by: 'account' }] as const
+
+  test('is seeded by what the first answer says is left', async () => {
+    const { clock, ask, started, paths } = open({ limits, past: 'unknown' })
+    for (const path of ['probe', 'a', 'b', 'c', 'd']) ask(path)
+    await clock.advance(500)
+    expect(paths()).toEqual(['probe'])
+    started[0]?.answer(200, { 'x-ratelimit-remaining': '3' })
+    await clock.settle()
+    expect(paths()).toEqual(['probe', 'a', 'b', 'c'])
+  })
+
+  test('of which no answer tells is asked one call at a time, and refuses nobody for that', async () => {
+    const { clock, ask, outcomes, start } = open({ limits, past: 'unknown', answers: 50 })
+    for (let i = 0; i < 10; i++) ask('a', { deadline: start + 5000 })
+    await clock.advance(499)
+    expect(outcomes).toHaveLength(9)
+    await clock.advance(1)
+    expect(outcomes).toEqual(Array.from({ length: 10 }, () => 'a answered'))
+  })
+})
+
+describe('a cost that never fits in the windows of its lane', () => {
+  test('is refused, and not a larger one of another lane that does fit', async () => {
+    const all = { limit: 100, window: 1000, by: 'account' } as const
+    const { clock, ask, paths, outcomes } = open({ limits: [all, { ...all, limit: 5, lane: 'small' }], concurrency: 1 })
+    ask('first', { lane: 'other' })
+    ask('large', { cost: 30, lane: 'large' })
+    ask('small', { cost: 20, lane: 'small' })
+    await clock.settle()
+    expect(paths()).toEqual(['first'])
+    expect(outcomes).toEqual(['small over_budget'])
+  })
+})
+
 describe('keys that are used up', () => {
   const SPENT = '{"error":{"code":"insufficient_quota"}}'
   const limits = [{ limit: 1, window: 1000, by: 'key' }] as const

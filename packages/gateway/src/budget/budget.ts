@@ -1,4 +1,4 @@
-import type { Grant, Grants, Meter, MeterPlan } from '../backend/ports.ts'
+import type { Grant, Grants, Meter, MeterLimit, MeterPlan } from '../backend/ports.ts'
 import type { Stage, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import type { Clock, Timer } from '../clock.ts'
 import { WeirError } from '../errors.ts'
@@ -161,10 +161,6 @@ export function createBudget(parts: BudgetParts): Budget {
       for (const grant of granted) promise(grant)
       if (granted.length > 0) rounds += 1
       if (never === 'spent') return failAll(new WeirError('upstream_spent', `${upstream}: every key is used up`))
-      if (never === 'too large') {
-        refuseLargest(places)
-        continue
-      }
       if (granted.length > 0) continue
       // Where only the end of a call can tell, its place comes free a window later.
       opensAt = clock.monotonic() + (wait ?? byWindow[0]?.window ?? 0)
@@ -243,15 +239,19 @@ export function createBudget(parts: BudgetParts): Budget {
     }
   }
 
-  function refuseLargest(places: readonly Place<Waiter>[]): void {
-    const [first] = [...places].sort((a, b) => b.item.start.cost - a.item.start.cost)
-    first?.item.fail(
-      new WeirError('over_budget', `${upstream}: expected a cost that fits in a window, got ${first.item.start.cost}`),
-    )
-  }
-
   function pumpSoon(): void {
     pump().catch((error) => emit({ type: 'failed', where: `budget of ${upstream}`, error }))
+  }
+
+  /** The limits that count a lane, the shortest window first. */
+  function limitsOf(lane: string): readonly MeterLimit[] {
+    return byWindow.filter(({ lane: counted = lane }) => counted === '*' || counted === lane)
+  }
+
+  /** The largest cost that ever fits. */
+  function largest(lane: string): number {
+    const counted = limitsOf(lane).filter(({ counts }) => counts !== 'calls')
+    return Math.min(...counted.map(({ limit }) => limit))
   }
 
   /** Milliseconds in which so many calls of a lane can start, at the answer times and costs of late. */
@@ -259,14 +259,11 @@ export function createBudget(parts: BudgetParts): Budget {
     const time = Math.max(1, answerTime)
     const cost = queued === 0 ? 1 : queuedCost / queued
     let lasts = (calls * time) / concurrency
-    let shortest = true
-    for (const { limit, window, by, counts, lane: counted } of byWindow) {
-      if (counted !== undefined && counted !== '*' && counted !== lane) continue
+    limitsOf(lane).forEach(({ limit, window, by, counts }, index) => {
       const windows = (calls * (counts === 'calls' ? 1 : cost)) / (limit * (by === 'key' ? plan.keys : 1))
       // While calls wait the shortest window is full. A long one may be nearly empty: only what can't fit in it has to wait.
-      lasts = Math.max(lasts, (shortest ? windows : Math.floor(windows)) * (window + time))
-      shortest = false
-    }
+      lasts = Math.max(lasts, (index === 0 ? windows : Math.floor(windows)) * (window + time))
+    })
     return lasts
   }
 
@@ -288,6 +285,11 @@ export function createBudget(parts: BudgetParts): Budget {
 
   function enter(start: Start): Promise<Started> {
     start.signal?.throwIfAborted()
+    const most = largest(laneOf(start))
+    if (start.cost > most) {
+      const detail = `${upstream}: expected a cost of at most ${most}, got ${start.cost}`
+      return Promise.reject(new WeirError('over_budget', detail))
+    }
     const since = clock.monotonic()
     const wait = expected(start)
     if (start.deadline <= since || since + wait > start.deadline) {

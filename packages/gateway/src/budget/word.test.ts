@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { restAfter } from './word.ts'
+import { goDuration, readWord, restAfter } from './word.ts'
 
 const NOW = Date.UTC(2026, 0, 1, 12, 0, 0)
 const at = (seconds: number) => new Date(NOW + seconds * 1000)
@@ -44,5 +44,79 @@ describe('how long to rest after a 429', () => {
     ['a reset in milliseconds instead of seconds', { 'x-ratelimit-reset': String(NOW + 1000) }],
   ])('five minutes for %s', (_, headers) => {
     expect(restAfter(headers, NOW)).toBe(300_000)
+  })
+})
+
+describe('more ways to say when', () => {
+  test.each([
+    ['milliseconds', { 'retry-after-ms': '1500' }, 1500],
+    ['milliseconds before seconds, which are rounded', { 'retry-after-ms': '1200', 'retry-after': '2' }, 1200],
+    ['seconds where the milliseconds are nonsense', { 'retry-after-ms': 'x', 'retry-after': '2' }, 2000],
+    ['a reset as a Go duration', { 'x-ratelimit-reset': '6m0s' }, 300_000],
+    ['a reset of requests as a Go duration', { 'x-ratelimit-reset-requests': '1m30s' }, 90_000],
+    ['one second for a Go duration that is shorter', { 'x-ratelimit-reset-requests': '12ms' }, 1000],
+    ['Retry-After before the reset of requests', { 'retry-after': '3', 'x-ratelimit-reset-requests': '20s' }, 3000],
+  ])('%s', (_, headers, expected) => {
+    expect(restAfter(headers, NOW)).toBe(expected)
+  })
+})
+
+describe('a Go duration', () => {
+  test.each([
+    ['12ms', 12],
+    ['1s', 1000],
+    ['1.5s', 1500],
+    ['6m0s', 360_000],
+    ['1h2m3.5s', 3_723_500],
+    ['250us', 0.25],
+    ['250µs', 0.25],
+    ['1000000ns', 1],
+    [' 2s ', 2000],
+  ])('%s', (text, milliseconds) => {
+    expect(goDuration(text)).toBeCloseTo(milliseconds, 9)
+  })
+
+  test.each([undefined, '', '5', 's', '-5s', '1s2', '5 s', '1d', '1e3s', 'soon'])('%s is none', (text) => {
+    expect(goDuration(text)).toBeUndefined()
+  })
+})
+
+describe('the word of an answer', () => {
+  const read = (status: number, headers: Readonly<Record<string, string>> = {}, body = '') =>
+    readWord({ status, headers, body: Buffer.from(body) }, NOW)
+
+  test('of a success is what is left', () => {
+    expect(read(200, { 'x-ratelimit-remaining': '17', 'retry-after': '5' })).toEqual({
+      rest: undefined,
+      left: 17,
+      spent: false,
+    })
+    expect(read(200, { 'x-ratelimit-remaining-requests': '3' }).left).toBe(3)
+    expect(read(200, { 'x-ratelimit-remaining': '-2' }).left).toBe(-2)
+  })
+
+  test.each(['', 'many', '1.5', '0x10', '1, 2'])('%j left is nothing said', (remaining) => {
+    expect(read(200, { 'x-ratelimit-remaining': remaining }).left).toBeUndefined()
+  })
+
+  test.each([
+    [429, '{"error":{"type":"insufficient_quota","code":"insufficient_quota"}}'],
+    [429, '{"error":"max usage reached"}'],
+    [403, '{"code":"team_spend_limit_reached"}'],
+    [402, '{"code":"insufficient_quota"}'],
+  ])('%i with %s is a key that is used up, which no rest helps', (status, body) => {
+    expect(read(status, { 'retry-after': '7' }, body)).toMatchObject({ rest: undefined, spent: true })
+  })
+
+  test('a success that quotes such words is none', () => {
+    expect(read(200, {}, '{"help":"max usage reached"}').spent).toBe(false)
+  })
+
+  test('only a 429 asks to rest', () => {
+    expect([read(429).rest, read(503, { 'retry-after': '9' }).rest, read(400).rest]).toEqual([
+      1000,
+      undefined,
+      undefined,
+    ])
   })
 })
