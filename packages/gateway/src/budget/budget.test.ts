@@ -670,3 +670,52 @@ describe('a 429 on one of several keys', () => {
     expect(started.slice(3).map(({ request }) => request.apiKey)).toEqual(['k0', 'k1'])
   })
 })
+
+describe('a budget on a shared meter', () => {
+  test('a meter that can not be asked is asked again, and deadlines still refuse', async () => {
+    let reachable = false
+    const { clock, start, ask, outcomes, paths, events } = open({
+      wrap: (meter) => ({
+        ...meter,
+        take: (wants) => (reachable ? meter.take(wants) : Promise.reject(new Error('away'))),
+      }),
+    })
+    ask('hasty', { deadline: start + 500 })
+    ask('patient', { deadline: start + 10_000 })
+    await clock.advance(600)
+    expect(outcomes).toEqual(['hasty over_budget'])
+    expect(events.some((event) => event.type === 'failed' && event.where === 'meter of jupiter')).toBe(true)
+    reachable = true
+    await clock.advance(200)
+    expect(paths()).toEqual(['patient'])
+  })
+
+  test('a grant for later is not before its moment, and nobody takes a second one for the same waiter', async () => {
+    let given = 0
+    const cancelled: number[] = []
+    const { clock, ask, started } = open({
+      wrap: (meter) => ({
+        ...meter,
+        take: async (wants) => {
+          const { granted, wait } = await meter.take(wants)
+          given += granted.length
+          const later = granted.map((grant) => ({ ...grant, opens: grant.opens + 40, closes: grant.opens + 100 }))
+          return { granted: later, wait }
+        },
+        cancel: (grant) => {
+          cancelled.push(grant.id)
+          meter.cancel(grant)
+        },
+      }),
+      limits: [{ limit: 9, window: 1000, by: 'account' }],
+    })
+    ask('a')
+    ask('b')
+    await clock.advance(39)
+    expect(started).toHaveLength(0)
+    await clock.advance(1)
+    expect(started.map(({ at }) => at)).toEqual([40, 40])
+    expect(given).toBe(2)
+    expect(cancelled).toEqual([])
+  })
+})

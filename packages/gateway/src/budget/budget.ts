@@ -1,4 +1,4 @@
-import type { Grant, Grants, Meter, MeterLimit, MeterPlan } from '../backend/ports.ts'
+import type { Grant, Grants, Meter, MeterLimit, MeterPlan, Want } from '../backend/ports.ts'
 import type { Stage, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import type { Clock, Timer } from '../clock.ts'
 import { WeirError } from '../errors.ts'
@@ -68,6 +68,9 @@ const STILL_ARRIVING = 250
 /** How soon a meter that could not be asked is asked again, in milliseconds. */
 const UNREACHABLE = 100
 
+/** Starts that are asked for at once: one question to a shared meter then does for several. */
+const AT_ONCE = 16
+
 /** How much the last answer's time counts in the running mean. */
 const RECENT = 0.1
 
@@ -94,6 +97,8 @@ export function createBudget(parts: BudgetParts): Budget {
   let queued = 0
   let queuedCost = 0
   let rounds = 0
+  /** Those that wait and cost more or less than most: a grant for one of them fits no other. */
+  let odd = 0
   let timer: Timer | undefined
   let pumping = false
   let again = false
@@ -153,10 +158,7 @@ export function createBudget(parts: BudgetParts): Budget {
 
   async function startWaiting(): Promise<void> {
     for (let places = best(); places.length > 0 && running + promises < concurrency; places = best()) {
-      const wants = places
-        .slice(0, concurrency - running - promises)
-        .map(({ priority, item: { start } }) => ({ priority, cost: start.cost, lane: laneOf(start) }))
-      const asked = meter.take(wants)
+      const asked = meter.take(wantsOf(places))
       const { granted, wait, never } = asked instanceof Promise ? await asked.catch(unreachable) : asked
       for (const grant of granted) promise(grant)
       if (granted.length > 0) rounds += 1
@@ -180,6 +182,17 @@ export function createBudget(parts: BudgetParts): Budget {
     if (start.deadline > opensAt) return false
     fail(refuse(first.priority, expected(start), `expected to start within ${patience} ms`))
     return true
+  }
+
+  function wantsOf(places: readonly Place<Waiter>[]): readonly Want[] {
+    const room = concurrency - running - promises
+    const wants = places
+      .slice(0, room)
+      .map(({ priority, item: { start } }) => ({ priority, cost: start.cost, lane: laneOf(start) }))
+    const [first] = wants
+    if (apart || odd > 0 || first === undefined) return wants
+    const most = Math.min(AT_ONCE, queued - promises, room)
+    return Array.from({ length: Math.max(1, most) }, () => first)
   }
 
   /** Those who wait go on waiting: the meter may be there again before their deadlines, which hold in any case. */
@@ -324,6 +337,7 @@ export function createBudget(parts: BudgetParts): Budget {
       start.signal?.addEventListener('abort', aborted)
       const deaf = start.onRaise?.((priority) => queue.raise(place, priority))
       const done = () => {
+        if (start.cost !== 1) odd -= 1
         late.stop()
         deaf?.()
         start.signal?.removeEventListener('abort', aborted)
@@ -331,6 +345,7 @@ export function createBudget(parts: BudgetParts): Budget {
       const place = queue.add(waiter, start.priority, start.client, since)
       queued += 1
       queuedCost += start.cost
+      if (start.cost !== 1) odd += 1
       pumpSoon()
     })
   }

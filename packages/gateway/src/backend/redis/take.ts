@@ -63,6 +63,7 @@ local function lose(unknown)
 end
 
 local jumped = false
+local emptied = not meta.last or #records == 0
 if not meta.last then
   lose(ask.unknown)
 elseif ask.jumped or time < meta.last - ask.slack or (me and me.seq < ask.heard) then
@@ -172,7 +173,7 @@ for name, node in pairs(nodes) do
   end
 end
 -- Nodes that this one remembers and an emptied server does not: they may be spending their shares.
-while count < ask.nodes do
+while emptied and count < ask.nodes do
   count, ghosts, others = count + 1, ghosts + 1, others + ask.share
   local name = 'ghost:' .. ask.node .. ':' .. count
   nodes[name] = { seen = now - ask.ttl, share = ask.share, seq = 0 }

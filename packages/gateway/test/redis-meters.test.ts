@@ -1,0 +1,196 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createClient } from 'redis'
+import { expect, test } from 'vitest'
+import type { Grant, Meter, MeterPlan } from '../src/backend/ports.ts'
+import { redisBackendParts } from '../src/backend/redis/backend.ts'
+import { type Clock, systemClock } from '../src/clock.ts'
+import type { Priority } from '../src/events.ts'
+import { redisServer } from './redis-server.ts'
+
+const PLAN: MeterPlan = {
+  ...{ limits: [{ limit: 8, window: 400, by: 'account' }], keys: 1, past: 'none', timeout: 300 },
+}
+
+/** A server, and nodes on it, all in this process. */
+async function cluster() {
+  const server = await redisServer()
+  const prefix = randomUUID()
+  const nodes: ReturnType<typeof redisBackendParts>[] = []
+  const admin = createClient({ url: server.url })
+  admin.on('error', () => {})
+  await admin.connect()
+  return {
+    ...{ server, admin },
+    node(plan: MeterPlan = PLAN, clock: Clock = systemClock): Meter {
+      const node = `node-${nodes.length}`
+      const parts = redisBackendParts({ url: server.url, prefix, node, clock, deadline: 1000, report: () => {} })
+      nodes.push(parts)
+      return parts.meters.open('upstream', plan)
+    },
+    /** The node that was made as this one, from 0, says goodbye. */
+    leave: (index: number) => nodes[index]?.close(),
+    async [Symbol.asyncDispose]() {
+      admin.destroy()
+      await Promise.all(nodes.map((parts) => parts.close()))
+      await server[Symbol.asyncDispose]()
+    },
+  }
+}
+
+async function take(meter: Meter, count: number, priority: Priority = 'interactive'): Promise<readonly Grant[]> {
+  return (await meter.take(Array.from({ length: count }, () => ({ priority, cost: 1 })))).granted
+}
+
+/** All have heard how many they are, and heard it confirmed. */
+async function join(...meters: readonly Meter[]): Promise<void> {
+  for (const meter of [...meters, ...meters, ...meters]) {
+    await expect.poll(async () => (await meter.take([])).wait, { timeout: 5000 }).toBeUndefined()
+  }
+}
+
+test('nodes share one limit, and what one gives back another may take', async () => {
+  await using all = await cluster()
+  const [a, b] = [all.node(), all.node()]
+  const first = await take(a, 5)
+  expect(first).toHaveLength(5)
+  expect(await take(b, 9)).toHaveLength(3)
+  for (const grant of first) a.cancel(grant)
+  await expect.poll(async () => (await take(b, 9)).length, { timeout: 3000 }).toBe(5)
+})
+
+test('a rest that one node was told to take all take, and a used-up key is used up for all', async () => {
+  await using all = await cluster()
+  const [a, b] = [all.node(), all.node()]
+  await join(a, b)
+  a.close(700, undefined)
+  const closed = performance.now()
+  await sleep(150)
+  expect(await take(b, 1)).toHaveLength(0)
+  await expect.poll(async () => (await take(b, 1)).length, { timeout: 3000, interval: 20 }).toBe(1)
+  expect(performance.now() - closed).toBeGreaterThan(600)
+  a.spend(0)
+  await expect.poll(async () => (await b.take([{ priority: 'live', cost: 1 }])).never, { timeout: 3000 }).toBe('spent')
+})
+
+test('a refusal shrinks the limit of all nodes, once', async () => {
+  await using all = await cluster()
+  const plan: MeterPlan = { ...PLAN, limits: [{ limit: 100, window: 5000, by: 'account' }] }
+  const [a, b] = [all.node(plan), all.node(plan)]
+  await join(a, b)
+  a.backOff()
+  b.backOff()
+  await take(a, 0)
+  await take(b, 0)
+  const granted = [...(await take(a, 64)), ...(await take(b, 64))]
+  expect(granted.length).toBeGreaterThanOrEqual(70)
+  expect(granted.length).toBeLessThan(75)
+})
+
+test('a better class that waits on another node goes first, and the worse one still gets its turn', async () => {
+  await using all = await cluster()
+  const plan: MeterPlan = { ...PLAN, limits: [{ limit: 4, window: 200, by: 'account' }] }
+  const started = { interactive: 0, background: 0 }
+  const until = performance.now() + 4000
+  async function run(meter: Meter, priority: 'interactive' | 'background'): Promise<void> {
+    while (performance.now() < until) {
+      const { granted, wait } = await meter.take([1, 2, 3].map((cost) => ({ priority, cost: Math.min(1, cost) })))
+      for (const grant of granted) {
+        started[priority] += 1
+        systemClock.after(Math.max(0, grant.opens - performance.now()), () => meter.settle(grant))
+      }
+      if (granted.length === 0) await sleep(Math.max(1, wait ?? 10))
+    }
+  }
+  await Promise.all([run(all.node(plan), 'interactive'), run(all.node(plan), 'background')])
+  expect(started.background).toBeGreaterThan(1)
+  expect(started.interactive).toBeGreaterThan(started.background * 3)
+})
+
+test('Redis away: after the old grants have died each node has its share, and back again the budget holds', async () => {
+  await using all = await cluster()
+  const [a, b] = [all.node(), all.node()]
+  await join(a, b)
+  await all.server.kill()
+  const killed = performance.now()
+  const mine: Grant[] = []
+  expect(await take(a, 8)).toHaveLength(0)
+  await expect
+    .poll(async () => mine.push(...(await take(a, 8 - mine.length))), { timeout: 12_000, interval: 100 })
+    .toBeGreaterThan(0)
+  // Presence, a window and the longest call.
+  expect(performance.now() - killed).toBeGreaterThan(3000)
+  expect(mine).toHaveLength(4)
+  expect(await take(b, 2)).toHaveLength(2)
+  expect(await take(a, 8)).toHaveLength(0)
+
+  await all.server.start()
+  // What was taken alone is still under way, so two places of the eight are left, once both are back.
+  const more: Grant[] = []
+  await expect
+    .poll(async () => more.push(...(await take(a, 8)), ...(await take(b, 8))), { timeout: 12_000, interval: 50 })
+    .toBe(2)
+  await sleep(1000)
+  expect([...(await take(a, 8)), ...(await take(b, 8))]).toHaveLength(0)
+}, 40_000)
+
+test('a node that never heard of Redis starts nothing', async () => {
+  await using all = await cluster()
+  await all.server.kill()
+  const meter = all.node()
+  expect(await take(meter, 1)).toHaveLength(0)
+  await sleep(500)
+  expect(await take(meter, 1)).toHaveLength(0)
+})
+
+test('a node that says goodbye leaves its share to the others', async () => {
+  await using all = await cluster()
+  const [a, b, c] = [all.node(), all.node(), all.node()]
+  await join(a, b, c)
+  await all.leave(2)
+  const whole = await take(a, 9)
+  expect(whole).toHaveLength(8)
+})
+
+test('a node that vanishes is left its share, until another comes in its place', async () => {
+  await using all = await cluster()
+  let mute = false
+  // A process that is gone: nothing that it planned happens any more.
+  const dying: Clock = {
+    ...systemClock,
+    after: (delay, task) => systemClock.after(delay, () => (mute ? undefined : task())),
+  }
+  const [a, silent] = [all.node(), all.node(PLAN, dying)]
+  await join(a, silent)
+  mute = true
+  await sleep(3500)
+  const left = await take(a, 9)
+  expect(left).toHaveLength(4)
+  const instead = all.node()
+  await join(instead)
+  expect(await take(a, 9)).toHaveLength(4)
+})
+
+test("a jump of Redis's clock shuts the meter for a window", async () => {
+  await using all = await cluster()
+  let shift = 0
+  // To a node it is the same whether Redis's clock jumps or its own: the one moved against the other.
+  const clock: Clock = { ...systemClock, monotonic: () => systemClock.monotonic() + shift }
+  const meter = all.node(PLAN, clock)
+  expect(await take(meter, 1)).toHaveLength(1)
+  shift = -10_000
+  const jumped = performance.now()
+  expect(await take(meter, 1)).toHaveLength(0)
+  await expect.poll(async () => (await take(meter, 1)).length, { timeout: 5000, interval: 20 }).toBe(1)
+  expect(performance.now() - jumped).toBeGreaterThan(700)
+})
+
+test('a limit of many tokens costs Redis no more than one of few', async () => {
+  await using all = await cluster()
+  const plan: MeterPlan = { ...PLAN, limits: [{ limit: 180_000, window: 60_000, by: 'account' }] }
+  const meter = all.node(plan)
+  const began = performance.now()
+  for (let i = 0; i < 90; i++) await meter.take([{ priority: 'live', cost: 1999 }])
+  expect(performance.now() - began).toBeLessThan(2000)
+  expect((await meter.take([{ priority: 'live', cost: 1999 }])).granted).toHaveLength(0)
+})
