@@ -410,6 +410,14 @@ describe('an early refusal', () => {
     expect(outcomes.filter((outcome) => outcome === 'a answered')).toHaveLength(200)
   })
 
+  test('is not made for want of connections, however long the window', async () => {
+    const limits = [{ limit: 100, window: 86_400_000, by: 'account' }] as const
+    const { clock, ask, outcomes, start } = open({ limits, concurrency: 2, answers: 50 })
+    for (let i = 0; i < 40; i++) ask('a', { deadline: start + 2000 })
+    await clock.advance(2000)
+    expect(outcomes).toEqual(Array.from({ length: 40 }, () => 'a answered'))
+  })
+
   test('reckons with what calls cost', async () => {
     const limits = [{ limit: 1000, window: 1000, by: 'account' }] as const
     const { clock, ask, outcomes, start } = open({ limits, answers: 50 })
@@ -559,6 +567,29 @@ describe('costs', () => {
     await clock.settle()
     expect(outcomes).toEqual(['huge over_budget'])
     expect(paths()).toEqual(['small'])
+  })
+})
+
+describe('an unknown past of a long window', () => {
+  const limits = [{ limit: 1000, window: 86_400_000, by: 'account' }] as const
+
+  test('is seeded by what the first answer says is left', async () => {
+    const { clock, ask, started, paths } = open({ limits, past: 'unknown' })
+    for (const path of ['probe', 'a', 'b', 'c', 'd']) ask(path)
+    await clock.advance(500)
+    expect(paths()).toEqual(['probe'])
+    started[0]?.answer(200, { 'x-ratelimit-remaining': '3' })
+    await clock.settle()
+    expect(paths()).toEqual(['probe', 'a', 'b', 'c'])
+  })
+
+  test('of which no answer tells is asked one call at a time, and refuses nobody for that', async () => {
+    const { clock, ask, outcomes, start } = open({ limits, past: 'unknown', answers: 50 })
+    for (let i = 0; i < 10; i++) ask('a', { deadline: start + 5000 })
+    await clock.advance(499)
+    expect(outcomes).toHaveLength(9)
+    await clock.advance(1)
+    expect(outcomes).toEqual(Array.from({ length: 10 }, () => 'a answered'))
   })
 })
 
