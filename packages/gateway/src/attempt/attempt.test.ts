@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { ManualClock } from '../../test/manual-clock.ts'
 import { request } from '../../test/request.ts'
+import { memoryMeters } from '../backend/memory/meters.ts'
+import { createBudget } from '../budget/budget.ts'
 import type { UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import { WeirError } from '../errors.ts'
 import type { WeirEvent } from '../events.ts'
@@ -401,5 +403,68 @@ describe('a hedge', () => {
       await answered
     }
     expect(order()).toEqual(['a', 'b', 'b', 'a', 'b', 'a'])
+  })
+})
+
+describe('every try is charged to the provider it goes to', () => {
+  /** Providers whose budgets take two calls a second, and what arrived at each. */
+  function openBudgets(
+    policy: Partial<AttemptPolicy>,
+    answers: Readonly<Record<string, { status: number; takes: number }>>,
+  ) {
+    const clock = new ManualClock()
+    const meters = memoryMeters(clock)
+    const arrived: string[] = []
+    const providers = Object.entries(answers).map(([name, { status, takes }]) => {
+      const plan = { limits: [{ limit: 2, window: 1000, by: 'account' as const }], keys: 1, past: 'none' as const }
+      const meter = meters.open(name, plan)
+      const budget = createBudget({ upstream: name, meter, plan, clock, emit: () => {}, concurrency: 10, keys: [] })
+      const send = budget.stage((request) => {
+        arrived.push(name)
+        return new Promise<UpstreamAnswer>((resolve, reject) => {
+          request.signal?.addEventListener('abort', () => reject(request.signal?.reason))
+          clock.after(takes, () => resolve({ status, headers: {}, body: Buffer.from(name) }))
+        })
+      })
+      return { name, send }
+    })
+    const policyOf = { retries: 0, hedge: undefined, choose: 'order' as const, ...policy }
+    const send = attempt({ upstream: 'all', providers, policy: policyOf, clock, emit: () => {}, random: () => 1 })
+    const ask = () =>
+      send(request({ deadline: clock.monotonic() + 900 })).then(
+        ({ body }) => body.toString(),
+        (error: WeirError) => error.code,
+      )
+    return { clock, arrived, ask }
+  }
+
+  test('a failover', async () => {
+    const { clock, arrived, ask } = openBudgets({}, { a: { status: 500, takes: 10 }, b: { status: 200, takes: 10 } })
+    const outcomes = [ask(), ask(), ask()]
+    await clock.advance(1000)
+    expect(await Promise.all(outcomes)).toEqual(expect.arrayContaining(['b', 'b', 'over_budget']))
+    expect(arrived.sort()).toEqual(['a', 'a', 'b', 'b'])
+  })
+
+  test('a retry', async () => {
+    const { clock, arrived, ask } = openBudgets({ retries: 9 }, { a: { status: 500, takes: 10 } })
+    const failed = ask()
+    await clock.advance(1000)
+    expect(['over_budget', 'upstream_failed']).toContain(await failed)
+    expect(arrived).toEqual(['a', 'a'])
+  })
+
+  test('a hedge', async () => {
+    const { clock, arrived, ask } = openBudgets(
+      { hedge: 50 },
+      { a: { status: 200, takes: 800 }, b: { status: 200, takes: 10 } },
+    )
+    const answers = [ask(), ask()]
+    await clock.advance(100)
+    expect(await Promise.all(answers)).toEqual(['b', 'b'])
+    const third = ask()
+    await clock.advance(1000)
+    expect(await third).toBe('over_budget')
+    expect(arrived.sort()).toEqual(['a', 'a', 'b', 'b'])
   })
 })
