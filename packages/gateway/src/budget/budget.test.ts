@@ -410,6 +410,14 @@ describe('an early refusal', () => {
     expect(outcomes.filter((outcome) => outcome === 'a answered')).toHaveLength(200)
   })
 
+  test('is not made for want of connections, however long the window', async () => {
+    const limits = [{ limit: 100, window: 86_400_000, by: 'account' }] as const
+    const { clock, ask, outcomes, start } = open({ limits, concurrency: 2, answers: 50 })
+    for (let i = 0; i < 40; i++) ask('a', { deadline: start + 2000 })
+    await clock.advance(2000)
+    expect(outcomes).toEqual(Array.from({ length: 40 }, () => 'a answered'))
+  })
+
   test('reckons with what calls cost', async () => {
     const limits = [{ limit: 1000, window: 1000, by: 'account' }] as const
     const { clock, ask, outcomes, start } = open({ limits, answers: 50 })

@@ -74,6 +74,9 @@ const AT_ONCE = 16
 /** How much the last answer's time counts in the running mean. */
 const RECENT = 0.1
 
+/** Windows up to so many milliseconds are short: to take one for full is wrong by no more than that. */
+const SHORT = 5000
+
 /** One of so many times lanes are asked for by how long they wait alone: by class alone, some would wait for ever. */
 const TURN_OF_THE_OLDEST = 8
 
@@ -89,10 +92,10 @@ export function createBudget(parts: BudgetParts): Budget {
   const lanes = new Map<string, FairQueue<Waiter>>()
   const apart = plan.limits.some(({ lane }) => lane !== undefined)
   const byAccount = plan.limits.some(({ by }) => by === 'account')
-  const byWindow = [...plan.limits].sort((a, b) => a.window - b.window)
   // Grants whose moment has not come, by lane: for each of them one waiter needs no other.
   const promised = new Map<string, number>()
   let promises = 0
+  const shortest = plan.limits.length === 0 ? 0 : Math.min(...plan.limits.map(({ window }) => window))
   let running = 0
   let queued = 0
   let queuedCost = 0
@@ -165,7 +168,7 @@ export function createBudget(parts: BudgetParts): Budget {
       if (never === 'spent') return failAll(new WeirError('upstream_spent', `${upstream}: every key is used up`))
       if (granted.length > 0) continue
       // Where only the end of a call can tell, its place comes free a window later.
-      opensAt = clock.monotonic() + (wait ?? byWindow[0]?.window ?? 0)
+      opensAt = clock.monotonic() + (wait ?? shortest)
       if (wait !== undefined && refusedInVain(places)) continue
       timer?.stop()
       // Without a moment to wait for, the end of a running call pumps again.
@@ -256,9 +259,9 @@ export function createBudget(parts: BudgetParts): Budget {
     pump().catch((error) => emit({ type: 'failed', where: `budget of ${upstream}`, error }))
   }
 
-  /** The limits that count a lane, the shortest window first. */
+  /** The limits that count a lane. */
   function limitsOf(lane: string): readonly MeterLimit[] {
-    return byWindow.filter(({ lane: counted = lane }) => counted === '*' || counted === lane)
+    return plan.limits.filter(({ lane: counted = lane }) => counted === '*' || counted === lane)
   }
 
   /** The largest cost that ever fits. */
@@ -272,11 +275,11 @@ export function createBudget(parts: BudgetParts): Budget {
     const time = Math.max(1, answerTime)
     const cost = queued === 0 ? 1 : queuedCost / queued
     let lasts = (calls * time) / concurrency
-    limitsOf(lane).forEach(({ limit, window, by, counts }, index) => {
+    for (const { limit, window, by, counts } of limitsOf(lane)) {
       const windows = (calls * (counts === 'calls' ? 1 : cost)) / (limit * (by === 'key' ? plan.keys : 1))
-      // While calls wait the shortest window is full. A long one may be nearly empty: only what can't fit in it has to wait.
-      lasts = Math.max(lasts, (index === 0 ? windows : Math.floor(windows)) * (window + time))
-    })
+      // While calls wait a short window is full. A long one may be nearly empty: only what can't fit in it has to wait.
+      lasts = Math.max(lasts, (window <= SHORT ? windows : Math.floor(windows)) * (window + time))
+    }
     return lasts
   }
 
