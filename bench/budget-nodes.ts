@@ -4,7 +4,6 @@
  * leaves out what goes wrong, but for the stalls of the road.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createClient } from 'redis'
 import { RedisNodes } from '../packages/gateway/test/redis-nodes.ts'
 import { redisServer } from '../packages/gateway/test/redis-server.ts'
 import { mostWithin, slowRoad } from '../packages/gateway/test/slow-road.ts'
@@ -23,28 +22,26 @@ await using road = await slowRoad({
 await using nodes = new RedisNodes({
   ...{ redis: redis.url, upstream: road.url, limit: LIMIT, window: WINDOW, waiting: 40, timeout: 500 },
 })
-const admin = createClient({ url: redis.url })
-await admin.connect()
 
 const events: readonly { readonly at: number; readonly what: string; readonly run: () => unknown }[] = [
   { at: at(20 / 60), what: 'a node is killed', run: () => nodes.signal(0, 'SIGKILL') },
   { at: at(25 / 60), what: 'it is started again', run: () => nodes.start(0) },
   { at: at(30 / 60), what: 'a node is frozen for 0.9 s', run: () => nodes.signal(1, 'SIGSTOP') },
   { at: at(30 / 60) + 900, what: '', run: () => nodes.signal(1, 'SIGCONT') },
-  { at: at(40 / 60), what: 'FLUSHALL', run: () => admin.flushAll() },
+  { at: at(40 / 60), what: 'FLUSHALL', run: () => redis.flush() },
 ]
 
 for (let index = 0; index < 4; index++) nodes.start(index)
 while (road.arrivals.length === 0) await sleep(5)
 const began = road.arrivals[0] ?? 0
 const begunAt = performance.now()
-const commands = await commandsOf()
+const commands = await redis.scripts()
 for (const event of CALM ? [] : events) {
   await sleep(Math.max(0, begunAt + event.at - performance.now()))
   await event.run()
 }
 await sleep(Math.max(0, begunAt + SECONDS * 1000 - performance.now()))
-const asked = (await commandsOf()) - commands
+const asked = (await redis.scripts()) - commands
 
 const total = nodes.total()
 const answerTime = total.took / Math.max(1, total.answered)
@@ -76,10 +73,3 @@ console.log(
     `${road.refusals.length} refused; answers take ${answerTime.toFixed(1)} ms, so ${reachable.toFixed(1)} a second are ` +
     `reachable, and after the first ${LIMIT} ${(used * 100).toFixed(1)} % of that were used. ${(asked / run.length).toFixed(1)} scripts an arrival.`,
 )
-admin.destroy()
-
-/** Scripts that Redis has run. */
-async function commandsOf(): Promise<number> {
-  const stats = await admin.info('commandstats')
-  return Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1] ?? 0)
-}

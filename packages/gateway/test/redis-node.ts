@@ -1,6 +1,6 @@
 /**
  * One gateway node without its gateway: budget, shared meter and sockets, in a process of its own, always with more to
- * send than may go. `redis-node.ts <settings as JSON>`; counts go to the parent, once a second.
+ * send than may go. `redis-node.ts <settings as JSON>`; counts go to the parent, ten times a second.
  */
 
 import { redisBackendParts } from '../src/backend/redis/backend.ts'

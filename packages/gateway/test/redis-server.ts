@@ -5,10 +5,15 @@ import { createConnection, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createClient } from 'redis'
 
 /** A real redis-server of a test's own, that keeps nothing on disk. */
 export interface RedisServer extends AsyncDisposable {
   readonly url: string
+  /** Forgets everything it keeps. */
+  flush(): Promise<void>
+  /** Scripts it has run since it was started. */
+  scripts(): Promise<number>
   /** Stops it dead as it stands, connections open, and lets it go on. */
   freeze(): void
   thaw(): void
@@ -19,6 +24,7 @@ export interface RedisServer extends AsyncDisposable {
 
 export async function redisServer(): Promise<RedisServer> {
   const port = await freePort()
+  const url = `redis://127.0.0.1:${port}`
   const directory = await mkdtemp(join(tmpdir(), 'weir-redis-'))
   let server: ChildProcess | undefined
 
@@ -52,9 +58,24 @@ export async function redisServer(): Promise<RedisServer> {
     await once(child, 'exit')
   }
 
+  async function ask(command: string): Promise<string> {
+    const client = createClient({ url })
+    client.on('error', () => {})
+    await client.connect()
+    try {
+      return String(await client.sendCommand(command.split(' ')))
+    } finally {
+      client.destroy()
+    }
+  }
+
   await start()
   return {
-    url: `redis://127.0.0.1:${port}`,
+    url,
+    async flush() {
+      await ask('FLUSHALL')
+    },
+    scripts: async () => Number(/cmdstat_evalsha:calls=(\d+)/.exec(await ask('INFO commandstats'))?.[1] ?? 0),
     freeze: () => void server?.kill('SIGSTOP'),
     thaw: () => void server?.kill('SIGCONT'),
     kill,

@@ -28,7 +28,7 @@ export function redisBackendParts(options: RedisOptions): Pick<Backend, 'values'
   const meters = redisMeters({ connection, keys, node, clock, report })
   return {
     values: redisValues(connection, keys),
-    leases: redisLeases(connection, keys),
+    leases: redisLeases(connection, keys, clock),
     meters,
     async close() {
       await meters.close()

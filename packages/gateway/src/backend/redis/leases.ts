@@ -1,12 +1,13 @@
+import type { Clock } from '../../clock.ts'
 import type { Lease, Leases } from '../ports.ts'
 import type { RedisConnection, Reply } from './connection.ts'
 import type { Keys } from './keys.ts'
 import { ACQUIRE, RELEASE } from './scripts.ts'
 
 /** Leases in Redis, for all nodes. */
-export function redisLeases(connection: RedisConnection, keys: Keys): Leases {
+export function redisLeases(connection: RedisConnection, keys: Keys, clock: Clock): Leases {
   // Only has to grow while this process uses its owner's name; wall time keeps it growing over a restart too.
-  let request = Date.now() * 1000
+  let request = clock.now() * 1000
 
   async function release(name: string, owner: string, token: number): Promise<void> {
     await connection.run(RELEASE, [keys.lease(name)], [owner, String(token), keys.channel(name)])
