@@ -91,6 +91,29 @@ export const HTTP_OPTIONS = {
     min: 1,
     help: 'The longest a call may take, from its start to the last byte.',
   },
+  connectTimeout: {
+    kind: 'duration',
+    optional: true,
+    min: 1,
+    help: 'The longest a connection may take to be made; by default as `timeout`.',
+  },
+  headersTimeout: {
+    kind: 'duration',
+    optional: true,
+    min: 1,
+    help: 'The longest its headers may take; by default as `timeout`.',
+  },
+  bodyTimeout: {
+    kind: 'duration',
+    optional: true,
+    min: 1,
+    help: 'The longest silence inside an answer; by default as `timeout`.',
+  },
+  lag: {
+    kind: 'any',
+    optional: true,
+    help: '`(answer) => milliseconds`: how old what it answered is, for `anyOf` by score; by default its `Age` header.',
+  },
   maxAnswer: { kind: 'bytes', default: '16mb', min: 1, help: 'The largest answer that is taken.' },
   headers: { kind: 'any', optional: true, help: 'Headers sent with every call.' },
 } as const satisfies OptionTable

@@ -33,11 +33,11 @@ export interface ProviderPath {
 /** budget ─▶ pool ─▶ upstream */
 export function providerPath(upstream: Upstream, { backend, clock, emit }: PipelineParts): ProviderPath {
   const { name, settings } = upstream
-  const { url, keys, limits, past, pace, concurrency, timeout, maxAnswer } = settings
+  const { url, keys, limits, past, pace, concurrency, timeout } = settings
   const plan = { limits, keys: Math.max(1, keys.length), past, pace, timeout }
   const meter = backend.meters.open(name, plan)
 
-  const pool = createPool({ upstream: name, url, connections: concurrency, timeout, maxAnswer, clock, emit })
+  const pool = createPool({ ...settings, upstream: name, url, connections: concurrency, clock, emit })
   const budget = createBudget({ upstream: name, meter, plan, clock, emit, concurrency, keys })
   const send = budget.stage((request) => pool.send(upstream.authorize(request)))
 
@@ -50,7 +50,11 @@ export function requestPath(
   paths: readonly ProviderPath[],
   { clock, emit }: PipelineParts,
 ): RequestPath {
-  const providers = paths.map(({ upstream, send }) => ({ name: upstream.name, send }))
+  const providers = paths.map(({ upstream: { name, lag }, send }) => ({
+    name,
+    send,
+    ...(lag === undefined ? {} : { lag }),
+  }))
   return attempt({ upstream: name, providers, policy, clock, emit })
 }
 

@@ -72,7 +72,7 @@ interface Asked {
   readonly provider: string
   readonly at: number
   readonly request: UpstreamRequest
-  answer(status?: number): void
+  answer(status?: number, headers?: Readonly<Record<string, string>>): void
   fail(error: Error): void
 }
 
@@ -98,7 +98,8 @@ function openMany(
 
   function ask(provider: string, request: UpstreamRequest): Promise<UpstreamAnswer> {
     const { promise, resolve, reject } = Promise.withResolvers<UpstreamAnswer>()
-    const answer = (status = 200) => resolve({ status, headers: {}, body: Buffer.from(provider) })
+    const answer: Asked['answer'] = (status = 200, headers = {}) =>
+      resolve({ status, headers, body: Buffer.from(provider) })
     request.signal?.addEventListener('abort', () => reject(request.signal?.reason))
     asked.push({ provider, at: clock.monotonic() - start, request, answer, fail: reject })
     const status = says.get(provider)
@@ -221,6 +222,22 @@ describe('providers by score', () => {
     void outcome()
     await clock.settle()
     expect(order().at(-1)).toBe('b')
+  })
+
+  test('who is quick with old news is no quicker than who waits for new', async () => {
+    const { clock, asked, outcome, order } = openMany({ choose: 'score' }, { names: ['a', 'b'] })
+    for (const [took, age] of [
+      [10, '30'],
+      [200, '0'],
+    ] as const) {
+      const answered = outcome()
+      await clock.advance(took)
+      asked.at(-1)?.answer(200, { age })
+      await answered
+    }
+    void outcome()
+    await clock.settle()
+    expect(order()).toEqual(['a', 'b', 'b'])
   })
 
   test('errors weigh more than time, and are forgotten after a while', async () => {

@@ -11,6 +11,8 @@ export interface AttemptParts {
   readonly providers: readonly {
     readonly name: string
     readonly send: Next<UpstreamRequest, Promise<UpstreamAnswer>>
+    /** How old what it answers is, in milliseconds; by its `Age` header when it is not said. */
+    readonly lag?: (answer: UpstreamAnswer) => number
   }[]
   readonly policy: AttemptPolicy
   readonly clock: Clock
@@ -55,6 +57,7 @@ const UNWELL: readonly ErrorCode[] = ['upstream_failed', 'upstream_timeout']
 export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<UpstreamAnswer>> {
   const { upstream, policy, clock, emit, random = Math.random } = parts
   const providers = parts.providers.map(({ name, send }) => createProvider(name, send, clock))
+  const lags = new Map(parts.providers.map(({ name, lag }) => [name, lag ?? ageOf]))
   const retries = createRetryBudget()
 
   /** The providers that may be asked, the best first. */
@@ -88,6 +91,7 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
       const failure = failureOf(provider.name, answer)
       if (failure !== undefined) throw failure
       call.answered(true)
+      call.lagged(Math.max(0, lags.get(provider.name)?.(answer) ?? 0))
       return answer
     } catch (thrown) {
       if (request.signal?.aborted) {
@@ -187,6 +191,11 @@ function sleep(clock: Clock, duration: number, signal: AbortSignal | undefined):
     }
     signal?.addEventListener('abort', left, { once: true })
   })
+}
+
+/** Milliseconds by the `Age` header (RFC 9111, 5.1), 0 without one. */
+function ageOf({ headers }: UpstreamAnswer): number {
+  return /^\d+$/.test(headers.age ?? '') ? Number(headers.age) * 1000 : 0
 }
 
 function failureOf(provider: string, { status, body, rest = REST }: UpstreamAnswer): WeirError | undefined {

@@ -17,7 +17,7 @@ export interface Provider {
   readonly breaker: Breaker
   /** The path below: its own budget, its own sockets. */
   readonly send: Next<UpstreamRequest, Promise<UpstreamAnswer>>
-  /** Milliseconds an answer took of late, longer for errors; the smaller the better. */
+  /** Milliseconds an answer took of late, beside the age of what it said, longer for errors; the smaller the better. */
   readonly score: number
   /** A call is about to be made; undefined when the breaker keeps it away. */
   enter(): Call | undefined
@@ -26,12 +26,15 @@ export interface Provider {
 /** One call to a provider; one of these is to be told when it is over. */
 export interface Call {
   answered(good: boolean): void
+  /** So old was what it answered, in milliseconds: who is quick with old news is no quicker than who waits for new. */
+  lagged(age: number): void
   /** It was given up, or refused for no fault of the provider's. */
   left(): void
 }
 
 export function createProvider(name: string, send: Provider['send'], clock: Clock): Provider {
   let latency = 0
+  let lag = 0
   let errors = 0
   let lastAsked = 0
   const breaker = createBreaker(clock)
@@ -46,7 +49,7 @@ export function createProvider(name: string, send: Provider['send'], clock: Cloc
     send,
     get score() {
       const forgotten = 0.5 ** ((clock.monotonic() - lastAsked) / FORGETS)
-      return (latency + 1) * (1 + ERRORS_WEIGH * errors) * forgotten
+      return (latency + lag + 1) * (1 + ERRORS_WEIGH * errors) * forgotten
     },
     enter() {
       const pass = breaker.enter()
@@ -60,6 +63,9 @@ export function createProvider(name: string, send: Provider['send'], clock: Cloc
           errors += ((good ? 0 : 1) - errors) * RECENT
           if (good) pass.succeeded()
           else pass.failed()
+        },
+        lagged(age) {
+          lag += (age - lag) * RECENT
         },
         left() {
           // It would have taken longer still: one that loses to its hedge each time must not seem quick.

@@ -37,6 +37,19 @@ async function open(answer: RequestListener, given: Partial<PoolParts> = {}) {
   }
 }
 
+describe('the timeouts of a pool', () => {
+  test('headers that do not come end the call before its whole time is over', async () => {
+    await using opened = await open(() => {}, { headersTimeout: 50, timeout: 60_000 })
+    expect(await opened.failure()).toMatchObject({ code: 'upstream_timeout' })
+  })
+
+  test('silence inside an answer ends the call before its whole time is over', async () => {
+    const stutter: RequestListener = (_, response) => response.writeHead(200).write('begun')
+    await using opened = await open(stutter, { bodyTimeout: 50, timeout: 60_000 })
+    expect(await opened.failure()).toMatchObject({ code: 'upstream_timeout' })
+  })
+})
+
 describe('a pool', () => {
   test('sends method, path, headers and body, and hands back status, headers and body', async () => {
     await using opened = await open(async (incoming, response) => {

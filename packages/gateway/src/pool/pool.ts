@@ -11,6 +11,10 @@ export interface PoolParts {
   readonly connections: number
   /** Milliseconds from the start of a call to its last byte. */
   readonly timeout: number
+  /** The longest for a connection to be made, for headers to come, and between two pieces of a body; `timeout` unless told. */
+  readonly connectTimeout?: number
+  readonly headersTimeout?: number
+  readonly bodyTimeout?: number
   /** Bytes of the largest answer that is taken. */
   readonly maxAnswer: number
   readonly clock: Clock
@@ -24,14 +28,16 @@ export interface UpstreamPool {
 }
 
 /** undici's Pool as transport only; what may start, and whether again, is decided above. */
-export function createPool({ upstream, url, connections, timeout, maxAnswer, clock, emit }: PoolParts): UpstreamPool {
+export function createPool(parts: PoolParts): UpstreamPool {
+  const { upstream, url, connections, timeout, maxAnswer, clock, emit } = parts
+  const { connectTimeout = timeout, headersTimeout = timeout, bodyTimeout = timeout } = parts
   const { origin, pathname } = new URL(url)
   const base = pathname.replace(/\/$/, '')
   const pool = new Pool(origin, {
     connections,
-    headersTimeout: timeout,
-    bodyTimeout: timeout,
-    connect: { timeout },
+    headersTimeout,
+    bodyTimeout,
+    connect: { timeout: connectTimeout },
     pipelining: 1,
   })
 

@@ -30,6 +30,14 @@ export interface HttpOptions {
   readonly concurrency?: number
   /** The longest a call may take. `'10s'` by default. */
   readonly timeout?: Duration
+  /** The longest a connection may take to be made; by default as `timeout`. */
+  readonly connectTimeout?: Duration
+  /** The longest its headers may take; by default as `timeout`. */
+  readonly headersTimeout?: Duration
+  /** The longest silence inside an answer; by default as `timeout`. */
+  readonly bodyTimeout?: Duration
+  /** Milliseconds that what it answered is old, for `anyOf` by score; by default its `Age` header. */
+  readonly lag?: (answer: UpstreamAnswer) => number
   /** The largest answer that is taken. `'16mb'` by default. */
   readonly maxAnswer?: Bytes
   /** Headers sent with every call. */
@@ -103,8 +111,12 @@ export function http(options: HttpOptions): Upstream<HttpCall> {
       pace: read.pace,
       concurrency: read.concurrency,
       timeout: read.timeout,
+      connectTimeout: read.connectTimeout ?? read.timeout,
+      headersTimeout: read.headersTimeout ?? read.timeout,
+      bodyTimeout: read.bodyTimeout ?? read.timeout,
       maxAnswer: read.maxAnswer,
     },
+    ...(options.lag === undefined ? {} : { lag: options.lag }),
     client: (context) => httpCall(read.name, context),
     authorize(given) {
       const request = { ...given, headers: { ...fixed, ...given.headers } }

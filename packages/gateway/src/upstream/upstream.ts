@@ -11,6 +11,8 @@ export interface Upstream<Client = unknown> {
   readonly providers: readonly Upstream<Client>[]
   /** What loaders get as `call`. */
   client(context: CallContext): Client
+  /** Milliseconds that what it answered is old. */
+  readonly lag?: (answer: UpstreamAnswer) => number
   /** Puts the API key that the budget chose where the upstream wants it. */
   authorize(request: UpstreamRequest): UpstreamRequest
 }
@@ -27,6 +29,9 @@ export interface UpstreamSettings {
   readonly pace: boolean
   readonly concurrency: number
   readonly timeout: number
+  readonly connectTimeout: number
+  readonly headersTimeout: number
+  readonly bodyTimeout: number
   readonly maxAnswer: number
 }
 
