@@ -2,8 +2,8 @@
  * Ten thousand who want one value at once: what it costs the upstream, and how long after the origin's answer each has it.
  * `node bench/herd.ts [WAITERS]`
  *
- * The upstream is a real HTTP server that answers after 50 ms; it counts the calls, and notes the moment of each answer on the
- * clock that the waiters read.
+ * The upstream is a real HTTP server that answers after 200 ms, when all who wait have come; it counts the calls, and notes the
+ * moment of each answer on the clock that the waiters read.
  */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -11,7 +11,7 @@ import { createGateway, defineApp, feed, http } from '@weir/gateway'
 import { z } from 'zod'
 
 const waiters = Number(process.argv[2] ?? 10_000)
-const ORIGIN = 50
+const ORIGIN = 200
 
 interface Case {
   readonly name: string

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import type { Version } from '@weir/protocol'
+import { formatVersion, type Version } from '@weir/protocol'
 import { parseJson } from './json.ts'
 
 /** What an upstream has for a key: a value as JSON, or a reason why there is none. */
@@ -66,6 +66,7 @@ export class Entry {
   confirmedAt: number
   readonly encoded: Encoded<Entry>
   #value: unknown
+  #versionText: string | undefined
   #parsed = false
 
   constructor(topic: string, key: unknown, stored: Stored, confirmedAt: number) {
@@ -87,6 +88,12 @@ export class Entry {
     }
     this.checkedAt = Math.max(this.checkedAt, checkedAt)
     this.confirmedAt = Math.max(this.confirmedAt, confirmedAt)
+  }
+
+  /** `epoch:sequence`, written once. */
+  get versionText(): string {
+    this.#versionText ??= formatVersion(this.version)
+    return this.#versionText
   }
 
   get absent(): boolean {

@@ -79,18 +79,21 @@ export function createCache({ feed, memory, values, clock, emit, stretch, fresh,
   }
 
   const stage: Cache['stage'] = (next) => {
-    // Thousands may wait for one call: one hop of a promise each, and no more, is between them and its answer.
+    // Thousands may wait for one call: one hop of a promise is between each of them and its answer, and what is the same for
+    // all of them is done for the first.
+    let last: { readonly stored: Stored; readonly entry: Entry } | undefined
+    let lastFailure: { readonly topic: string; readonly thrown: unknown } | undefined
+
     function fetch(ask: Ask): Promise<Entry> {
       return next(ask).then(
         (stored) => {
-          const kept = memory.entries.get(ask.topic)
-          // The same object: another waiter of this call, or the bus, has brought it in already.
-          return kept?.version === stored.version && kept.checkedAt === stored.checkedAt
-            ? kept
-            : accept(ask.topic, ask.key, stored)
+          if (last?.stored !== stored) last = { stored, entry: accept(ask.topic, ask.key, stored) }
+          return last.entry
         },
         (thrown) => {
-          if (ask.signal?.aborted !== true && memory.failures.get(ask.topic)?.error !== thrown) {
+          const told = lastFailure?.thrown === thrown && lastFailure?.topic === ask.topic
+          if (!told && ask.signal?.aborted !== true) {
+            lastFailure = { topic: ask.topic, thrown }
             memory.failures.set(ask.topic, { error: asWeirError(thrown), until: clock.monotonic() + FAILURE_KEPT })
           }
           const entry = ask.refresh ? undefined : instead(ask.topic)

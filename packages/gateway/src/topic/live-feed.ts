@@ -1,4 +1,4 @@
-import { formatVersion, type Version } from '@weir/protocol'
+import type { Version } from '@weir/protocol'
 import type { Bus } from '../backend/ports.ts'
 import type { Ask, Soon } from '../call.ts'
 import type { Clock, Timer } from '../clock.ts'
@@ -97,7 +97,7 @@ export class LiveFeed implements FeedRunner {
     const entry = await this.read(this.plan.keys.fromParts(parts), { client: 'code', signal: undefined })
     if (entry.absent) throw absence(entry)
     const age = this.#parts.clock.monotonic() - entry.confirmedAt
-    return { value: entry.value, version: formatVersion(entry.version), age: Math.max(0, age) }
+    return { value: entry.value, version: entry.versionText, age: Math.max(0, age) }
   }
 
   /** From now on the listener hears this topic. `known`: the version it already has. */

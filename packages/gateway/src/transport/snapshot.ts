@@ -1,4 +1,3 @@
-import { formatVersion } from '@weir/protocol'
 import type { Answer, AnswerHeaders, Call, Soon } from '../call.ts'
 import type { Clock } from '../clock.ts'
 import { COMPRESSIONS, type Compression, chooseCompression } from '../compress.ts'
@@ -42,7 +41,7 @@ function answer(feed: LiveFeed, clock: Clock, call: Call, entry: Entry, hit: boo
     'cache-status': hit || left <= 0 ? `weir; hit; ttl=${Math.floor(left / 1000)}` : 'weir; fwd=miss; stored',
     age: String(Math.floor(age / 1000)),
     vary: 'accept, accept-encoding',
-    'weir-version': formatVersion(entry.version),
+    'weir-version': entry.versionText,
   }
   if (json === undefined) return problemAnswer(absence(entry), headers)
 

@@ -1,4 +1,4 @@
-import { formatVersion, type Level, parseVersion, type Version } from '@weir/protocol'
+import { type Level, parseVersion, type Version } from '@weir/protocol'
 import type { AnswerHeaders, Call, LiveAnswer } from '../call.ts'
 import type { Clock } from '../clock.ts'
 import { Entry } from '../entry.ts'
@@ -70,7 +70,7 @@ export function sse({ hub, clock, heartbeat, level }: SseParts, join: (listener:
 
 function entryEvent(entry: Entry): string {
   const { content, changedAt, checkedAt } = entry
-  const version = formatVersion(entry.version)
+  const version = entry.versionText
   const head = `"topic":${JSON.stringify(entry.topic)},"version":"${version}","changedAt":${changedAt},"checkedAt":${checkedAt}`
   // The value goes in as the text it is: it was encoded when it came, and JSON text has no line breaks.
   return content.json === undefined
