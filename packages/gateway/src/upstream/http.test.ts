@@ -103,6 +103,20 @@ describe('a call to an HTTP upstream', () => {
     expect(headers).toEqual({ accept: 'application/json', 'x-app': 'weir', 'x-kind': 'own' })
   })
 
+  test('says what it costs, what is counted apart, and whether it may be sent twice', async () => {
+    const { call, sent } = calling()
+    const costOf = () => 3
+    await call.get('/', { cost: 5, costOf, lane: 'swap' })
+    await call.post('/', { repeatable: true })
+    await call.get('/')
+    expect(sent).toMatchObject([
+      { method: 'GET', cost: 5, costOf, lane: 'swap' },
+      { method: 'POST', repeatable: true },
+      { method: 'GET' },
+    ])
+    expect(Object.keys(sent[2] ?? {}).sort()).toEqual(['body', 'headers', 'method', 'path'])
+  })
+
   test('gives what the schema makes of the answer', async () => {
     const answer = z.object({ price: z.number().transform((price) => price * 2) })
     expect(await calling().call.get('/', { answer })).toEqual({ price: 2 })

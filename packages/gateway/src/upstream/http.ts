@@ -73,6 +73,14 @@ export interface HttpGet {
   readonly headers?: Readonly<Record<string, string>>
   /** The schema that the answer must pass. */
   readonly answer?: StandardSchemaV1
+  /** What it costs, for limits by `cost`: an estimate, before it is sent. 1 by default. */
+  readonly cost?: number
+  /** What it cost in truth, such as the tokens that the answer names; the budget then counts that. */
+  readonly costOf?: (answer: UpstreamAnswer) => number
+  /** What the upstream counts apart, for limits by `lane`. */
+  readonly lane?: string
+  /** Whether it may be sent twice. GET may, POST may not, unless this says so. */
+  readonly repeatable?: boolean
 }
 
 export interface HttpPost extends HttpGet {
@@ -152,16 +160,32 @@ function httpCall(name: string, context: CallContext): HttpCall {
 
   function get(path: string, options: HttpGet = {}): Promise<unknown> {
     const headers = { accept: 'application/json', ...options.headers }
-    return exchange({ method: 'GET', path: withQuery(path, options.query), headers, body: undefined }, options.answer)
+    return exchange(
+      { ...charge(options), method: 'GET', path: withQuery(path, options.query), headers, body: undefined },
+      options.answer,
+    )
   }
 
   function post(path: string, options: HttpPost = {}): Promise<unknown> {
     const headers = { accept: 'application/json', 'content-type': 'application/json', ...options.headers }
     const body = stringifyJson(options.body ?? null)
-    return exchange({ method: 'POST', path: withQuery(path, options.query), headers, body }, options.answer)
+    return exchange(
+      { ...charge(options), method: 'POST', path: withQuery(path, options.query), headers, body },
+      options.answer,
+    )
   }
 
   return { get, post, signal: context.signal }
+}
+
+/** What the budget and the attempt need to know of a call. */
+function charge({ cost, costOf, lane, repeatable }: HttpGet): Partial<Outgoing> {
+  return {
+    ...(cost === undefined ? {} : { cost }),
+    ...(costOf === undefined ? {} : { costOf }),
+    ...(lane === undefined ? {} : { lane }),
+    ...(repeatable === undefined ? {} : { repeatable }),
+  }
 }
 
 function withQuery(path: string, query: HttpGet['query']): string {
