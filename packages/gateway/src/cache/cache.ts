@@ -81,11 +81,17 @@ export function createCache({ feed, memory, values, clock, emit, stretch, fresh,
   const stage: Cache['stage'] = (next) => {
     // Thousands may wait for one call: one hop of a promise is between each of them and its answer, and what is the same for
     // all of them is done for the first.
+    let shared:
+      | { readonly answer: Promise<Stored>; readonly refresh: boolean; readonly entry: Promise<Entry> }
+      | undefined
     let last: { readonly stored: Stored; readonly entry: Entry } | undefined
     let lastFailure: { readonly topic: string; readonly thrown: unknown } | undefined
 
     function fetch(ask: Ask): Promise<Entry> {
-      return next(ask).then(
+      const answer = next(ask)
+      // Waiters of one call who can't leave get one promise from below, and so one from here.
+      if (shared?.answer === answer && shared.refresh === ask.refresh) return shared.entry
+      const entry = answer.then(
         (stored) => {
           if (last?.stored !== stored) last = { stored, entry: accept(ask.topic, ask.key, stored) }
           return last.entry
@@ -101,6 +107,8 @@ export function createCache({ feed, memory, values, clock, emit, stretch, fresh,
           return entry
         },
       )
+      shared = { answer, refresh: ask.refresh, entry }
+      return entry
     }
 
     /** What may be served while there is nothing newer to be had. */
