@@ -46,7 +46,7 @@ async function compare(): Promise<void> {
 }
 
 async function measure(count: number, perSecond: number | undefined): Promise<{ before: Memory; after: Memory }> {
-  const server = fork(import.meta.filename, ['serve'], { execArgv: ['--expose-gc'] })
+  const server = fork(import.meta.filename, ['serve'], { execArgv: ['--expose-gc', '--max-semi-space-size=4'] })
   try {
     const [port]: number[] = await once(server, 'message')
     if (port === undefined) throw new Error('expected the port of the gateway')

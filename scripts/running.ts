@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
+import { WEIR } from './weir.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 
@@ -71,7 +72,7 @@ export function run(args: readonly string[], environment: Readonly<Record<string
 
 /** The `weir` command. */
 export function weir(args: readonly string[], environment: Readonly<Record<string, string>> = {}): Running {
-  return run(['packages/gateway/bin/weir.js', ...args], environment)
+  return run([...WEIR, ...args], environment)
 }
 
 function heard(

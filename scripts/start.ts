@@ -6,6 +6,7 @@ import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { appFolders, buildPages } from './pages.ts'
 import { reach, STAND_INS, type StandIn } from './stand-ins.ts'
+import { WEIR } from './weir.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 
@@ -41,7 +42,7 @@ function firstUrl(child: ChildProcess, name: string): Promise<string> {
 }
 
 function serve(serveArgs: readonly string[]): void {
-  const weir = spawn(process.execPath, [join(ROOT, 'packages/gateway/bin/weir.js'), 'start', ...serveArgs], {
+  const weir = spawn(process.execPath, [...WEIR, 'start', ...serveArgs], {
     cwd: ROOT,
     env: environment,
     stdio: 'inherit',

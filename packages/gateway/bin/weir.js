@@ -1,4 +1,5 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=4
+// The young generation is kept small: what connections leave behind when they come would otherwise stay with the process.
 // Plain JavaScript, so that a Node too old for the rest can still say so.
 const [major] = process.versions.node.split('.')
 if (Number(major) < 24) {
