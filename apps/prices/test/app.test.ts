@@ -57,7 +57,7 @@ describe('a price', () => {
     const answer = await get(`/prices/${SOL}`)
     expect(answer.status).toBe(200)
     expect(answer.headers.get('content-type')).toBe('application/json')
-    expect(answer.headers.get('cache-control')).toBe('public, max-age=1, stale-while-revalidate=30')
+    expect(answer.headers.get('cache-control')).toBe('public, max-age=1, stale-while-revalidate=30, stale-if-error=30')
     expect(answer.headers.get('weir-version')).toMatch(/^\d+:\d+$/)
     expect(answer.headers.get('etag')).toMatch(/^"[^"]+"$/)
     expect(await answer.json()).toEqual({

@@ -211,6 +211,39 @@ export function valuesContract(name: string, open: Open): void {
     )
 
     test(
+      'what is expired was never checked, and goes on under its version when it is confirmed',
+      run(async ({ backend }) => {
+        await backend.values.expire(TOPIC)
+        expect(await backend.values.read(TOPIC)).toBeUndefined()
+        const before = await publishAs(backend, 'a', content(1))
+        await backend.values.expire(TOPIC)
+        expect(await backend.values.read(TOPIC)).toEqual({ ...before, checkedAt: 0 })
+        const after = await publishAs(backend, 'a', content(1))
+        expect(after?.version).toEqual(before?.version)
+        expect(after?.checkedAt).toBeGreaterThanOrEqual(before?.checkedAt ?? Number.NaN)
+      }),
+    )
+
+    test(
+      'what is expired is kept no longer than it would have been',
+      run(async ({ backend, advance }) => {
+        await publishAs(backend, 'a', content(1), { keep: BRIEF })
+        await advance(BRIEF / 2)
+        await backend.values.expire(TOPIC)
+        await advance(BRIEF / 2 + 100)
+        expect(await backend.values.read(TOPIC)).toBeUndefined()
+      }),
+    )
+
+    test(
+      'absence for ever stays for ever',
+      run(async ({ backend }) => {
+        await publishAs(backend, 'a', absence('no such mint', Number.POSITIVE_INFINITY))
+        expect((await backend.values.read(TOPIC))?.absentFor).toBe(Number.POSITIVE_INFINITY)
+      }),
+    )
+
+    test(
       'topics do not meet',
       run(async ({ backend }) => {
         await publishAs(backend, 'a', content(1))

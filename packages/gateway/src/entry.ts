@@ -8,7 +8,7 @@ export interface Content {
   readonly json: Buffer | undefined
   /** Why there is no value. */
   readonly reason: string | undefined
-  /** How long absence is believed before asking again, in milliseconds. */
+  /** How long absence is believed before asking again, in milliseconds; `Infinity` where no value will ever come. */
   readonly absentFor: number | undefined
 }
 
@@ -21,6 +21,22 @@ export interface Stored extends Content {
   readonly changedAt: number
   /** When the upstream last confirmed it. */
   readonly checkedAt: number
+}
+
+/** How long the values of a feed may be served. Times in milliseconds. */
+export interface Freshness {
+  /** A value is served without asking. */
+  readonly fresh: number
+  /** Beyond that it may be served while it is fetched anew. */
+  readonly stale: number
+  /** Beyond `fresh` it may be served while the upstream fails. */
+  readonly staleIfError: number
+  /** The share of `fresh`, from 0 to 1, by which it is shortened at random. */
+  readonly spread: number
+  /** Of what moment a value says it is, milliseconds since 1970. */
+  readonly asOf: ((value: unknown) => number | undefined) | undefined
+  /** Names by which values are dropped. */
+  readonly tags: ((value: unknown, key: unknown) => readonly string[]) | undefined
 }
 
 /** One way to put an entry on the wire: `json`, `br`, `sse`, … */
@@ -64,6 +80,10 @@ export class Entry {
   checkedAt: number
   /** The same on this node's monotonic clock: freshness is counted by it. */
   confirmedAt: number
+  /** Of what moment the value itself says it is, on the monotonic clock. Set by the cache, as the next. */
+  asOf: number | undefined
+  /** The share of its freshness that it does without, so that what came together does not expire together. */
+  spread = 0
   readonly encoded: Encoded<Entry>
   #value: unknown
   #versionText: string | undefined
@@ -90,6 +110,16 @@ export class Entry {
     this.confirmedAt = Math.max(this.confirmedAt, confirmedAt)
   }
 
+  /** It counts as too old for anything from now on, until the upstream confirms it anew. */
+  expire(): void {
+    this.confirmedAt = Number.NEGATIVE_INFINITY
+  }
+
+  /** The moment its age is counted from, on the monotonic clock. */
+  get since(): number {
+    return Math.min(this.confirmedAt, this.asOf ?? this.confirmedAt)
+  }
+
   /** `epoch:sequence`, written once. */
   get versionText(): string {
     this.#versionText ??= formatVersion(this.version)
@@ -98,6 +128,11 @@ export class Entry {
 
   get absent(): boolean {
     return this.content.json === undefined
+  }
+
+  /** No value will ever come. */
+  get never(): boolean {
+    return this.content.absentFor === Number.POSITIVE_INFINITY
   }
 
   /** The value, parsed once, frozen through and through: no caller can change what another reads. */
@@ -117,7 +152,11 @@ export class Entry {
 
 /** The hash of a content, for its version and its ETag: 27 letters of base64url (SHA-1, for identity, not for secrecy). */
 export function hashOf(content: Content): string {
-  return hash('sha1', content.json ?? `absent:${content.reason}`, 'base64url')
+  return hash(
+    'sha1',
+    content.json ?? `${content.absentFor === Number.POSITIVE_INFINITY ? 'never' : 'absent'}:${content.reason}`,
+    'base64url',
+  )
 }
 
 function deepFreeze(value: unknown): unknown {

@@ -35,7 +35,14 @@ export function createGateway(options: GatewayOptions): Gateway {
   const sum = (of: (site: SiteAtWork) => number) => sites.reduce((total, site) => total + of(site), 0)
   const level = createLevel(emit)
   const backend = memoryBackend(clock, memory)
-  const pipeline: PipelineParts = { backend, clock, emit, node: randomUUID(), stretch: () => level.stretch }
+  const pipeline: PipelineParts = {
+    backend,
+    clock,
+    emit,
+    node: randomUUID(),
+    stretch: () => level.stretch,
+    strained: () => level.strained,
+  }
   const upstreams = openUpstreams(apps, pipeline)
   const admission = createAdmission({
     emit,

@@ -21,6 +21,7 @@ export {
   type LoadMany,
   type LoadMatched,
   type LoadOne,
+  never,
   type Reading,
 } from './topic/feed.ts'
 export { type Stream, type StreamOptions, stream } from './topic/stream.ts'

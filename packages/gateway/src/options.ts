@@ -109,6 +109,18 @@ export const HTTP_OPTIONS = {
     min: 1,
     help: 'The longest silence inside an answer; by default as `timeout`.',
   },
+  liveShare: {
+    kind: 'integer',
+    default: 80,
+    min: 1,
+    max: 100,
+    help: 'Percent of the limits that watched values may take; when they want more, they are asked for less often.',
+  },
+  conditional: {
+    kind: 'boolean',
+    default: true,
+    help: 'Asks with `If-None-Match` for what it answered with an `ETag` before.',
+  },
   lag: {
     kind: 'any',
     optional: true,
@@ -149,9 +161,53 @@ export const FEED_OPTIONS = {
     kind: 'duration',
     default: '30s',
     min: 0,
-    help: 'How long beyond that it may still be served, while it is fetched anew or the upstream fails.',
+    help: 'How long beyond that it may still be served, while it is fetched anew.',
+  },
+  staleIfError: {
+    kind: 'duration',
+    optional: true,
+    min: 0,
+    help: 'How long beyond `fresh` it may be served while the upstream fails; as `stale` by default.',
+  },
+  mustRevalidate: {
+    kind: 'boolean',
+    default: false,
+    help: 'A value is never served beyond `fresh`: then there is an answer of the upstream or an error.',
+  },
+  spread: {
+    kind: 'integer',
+    default: 10,
+    min: 0,
+    max: 50,
+    help: "Percent of `fresh` by which it is shortened at random, so that keys that came together don't expire together.",
+  },
+  asOf: {
+    kind: 'any',
+    optional: true,
+    help: '`(value) => Date | number | string`: of what moment the value is, where it says so; its age and freshness are counted from there.',
+  },
+  tags: {
+    kind: 'any',
+    optional: true,
+    help: '`(value, key) => texts`: names by which `dropTagged()` finds it.',
+  },
+  warm: {
+    kind: 'any',
+    optional: true,
+    help: 'Keys that are asked for at start, before anybody does: a list, or the file: URL of a JSON list.',
+  },
+  essential: {
+    kind: 'boolean',
+    default: true,
+    help: 'Without it the feed rests while the gateway is `strained`: it serves what it has and asks for nothing.',
   },
   deadline: { kind: 'duration', default: '10s', min: 1, help: 'The longest a client waits for a value.' },
+  cdn: {
+    kind: 'duration',
+    optional: true,
+    min: 0,
+    help: 'How long edges may keep it (`CDN-Cache-Control`), where that is not as long as browsers.',
+  },
   live: { kind: 'any', optional: true, help: "Keeps watched values moving: `{ every: '1s', linger: '30s' }`." },
 } as const satisfies OptionTable
 
@@ -195,6 +251,12 @@ export const LIVE_OPTIONS = {
     default: '30s',
     min: 0,
     help: 'How long a value is kept moving after the last watcher left.',
+  },
+  slowest: {
+    kind: 'duration',
+    default: '30s',
+    min: 1,
+    help: 'When the budget is too small for all, those that few watch or that seldom change are asked for less often, but no less than this.',
   },
 } as const satisfies OptionTable
 

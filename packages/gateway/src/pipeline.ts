@@ -1,8 +1,10 @@
 import { attempt } from './attempt/attempt.ts'
 import type { Backend } from './backend/ports.ts'
 import { batch } from './batch/batch.ts'
+import { type Allotment, createAllotment } from './budget/allotment.ts'
 import { type Budget, createBudget } from './budget/budget.ts'
-import { type Cache, createCache, type Memory } from './cache/cache.ts'
+import { type Cache, createCache } from './cache/cache.ts'
+import type { Memory } from './cache/memory.ts'
 import type { Next, UpstreamAnswer, UpstreamRequest } from './call.ts'
 import type { Clock } from './clock.ts'
 import type { Emit } from './events.ts'
@@ -11,6 +13,7 @@ import { createPool } from './pool/pool.ts'
 import type { FeedPlan } from './topic/feed.ts'
 import type { ReadPath } from './topic/live-feed.ts'
 import { loader } from './topic/load.ts'
+import { conditional } from './upstream/conditional.ts'
 import type { Upstream } from './upstream/upstream.ts'
 
 export interface PipelineParts {
@@ -20,28 +23,42 @@ export interface PipelineParts {
   /** This node, as leases name it. */
   readonly node: string
   readonly stretch: () => number
+  /** Whether what is not essential rests now. */
+  readonly strained: () => boolean
 }
 
 /** The path of requests to one provider: its budget and its sockets. All who name it share them. */
 export interface ProviderPath {
   readonly upstream: Upstream
   readonly budget: Budget
+  /** What of the budget is for watched values. */
+  readonly live: Allotment
   readonly send: Next<UpstreamRequest, Promise<UpstreamAnswer>>
   close(): Promise<void>
 }
 
-/** budget ─▶ pool ─▶ upstream */
+/** budget ─▶ what is known of its answers ─▶ pool ─▶ upstream */
 export function providerPath(upstream: Upstream, { backend, clock, emit }: PipelineParts): ProviderPath {
   const { name, settings } = upstream
-  const { url, keys, limits, past, pace, concurrency, timeout } = settings
+  const { url, keys, limits, past, pace, concurrency, timeout, liveShare } = settings
   const plan = { limits, keys: Math.max(1, keys.length), past, pace, timeout }
   const meter = backend.meters.open(name, plan)
 
   const pool = createPool({ ...settings, upstream: name, url, connections: concurrency, clock, emit })
   const budget = createBudget({ upstream: name, meter, plan, clock, emit, concurrency, keys })
-  const send = budget.stage((request) => pool.send(upstream.authorize(request)))
+  const sent = (request: UpstreamRequest) => pool.send(upstream.authorize(request))
+  const send = budget.stage(settings.conditional ? conditional(sent) : sent)
 
-  return { upstream, budget, send, close: () => pool.close() }
+  const live = createAllotment(() => budget.rate * liveShare)
+
+  return { upstream, budget, live, send, close: () => pool.close() }
+}
+
+/** The path of requests to one of several providers. */
+export interface RequestPath {
+  readonly send: Next<UpstreamRequest, Promise<UpstreamAnswer>>
+  /** How many calls a second of those that a feed wishes for are there for what is watched. */
+  readonly allot: Allotment['allot']
 }
 
 /** attempt ─▶ one of the providers */
@@ -55,23 +72,27 @@ export function requestPath(
     send,
     ...(lag === undefined ? {} : { lag }),
   }))
-  return attempt({ upstream: name, providers, policy, clock, emit })
+  return {
+    send: attempt({ upstream: name, providers, policy, clock, emit }),
+    // The others are there for when the first fails: what is watched must not count on them.
+    allot: (who, wish) => paths[0]?.live.allot(who, wish) ?? wish,
+  }
 }
-
-export type RequestPath = Next<UpstreamRequest, Promise<UpstreamAnswer>>
 
 /** cache ─▶ flight ─▶ batch ─▶ the feed's loader, which sends down the path of requests */
 export function readPath(plan: FeedPlan, requests: RequestPath, memory: Memory, parts: PipelineParts): ReadPath {
-  const { backend, clock, emit, node, stretch } = parts
-  const { name: feed, fresh, stale } = plan
+  const { backend, clock, emit, node, stretch, strained } = parts
+  const { name: feed, freshness } = plan
   const { values, leases } = backend
-  const keep = fresh + stale + plan.every + plan.linger
+  const { fresh, stale, staleIfError } = freshness
+  const keep = fresh + Math.max(stale, staleIfError) + plan.every + plan.linger
+  const resting = () => !plan.essential && strained()
 
-  const cache: Cache = createCache({ feed, memory, values, clock, emit, stretch, fresh, stale })
+  const cache: Cache = createCache({ feed, memory, values, clock, emit, stretch, resting, freshness })
   const knownEpoch = (topic: string) => cache.kept(topic)?.version.epoch ?? 0
   const flown = flight({ feed, node, leases, values, clock, emit, keep, knownEpoch })
   const batched = batch({ feed, most: plan.batch, within: plan.within, bytes: plan.bytes, clock, emit })
-  const read = cache.stage(flown(batched(loader(plan, requests, clock))))
+  const read = cache.stage(flown(batched(loader(plan, requests.send, clock))))
 
-  return { read, fresh: cache.fresh, kept: cache.kept, accept: cache.accept, left: cache.left }
+  return { ...cache, read, resting, allot: (wish) => requests.allot(plan, wish) }
 }

@@ -3,7 +3,7 @@ import type { Admission } from './admission/admission.ts'
 import type { LevelState } from './admission/level.ts'
 import type { App } from './app.ts'
 import { scopedBackend } from './backend/scoped.ts'
-import { createMemory, type Memory } from './cache/cache.ts'
+import { createMemory, type Memory } from './cache/memory.ts'
 import type { Handler } from './call.ts'
 import { ConfigError } from './errors.ts'
 import { createHub, type Hub } from './hub/hub.ts'
@@ -72,6 +72,7 @@ export function createSite(parts: SiteParts): SiteAtWork {
     memory,
     start() {
       for (const feed of declared) feed.runner = feeds.get(feed.path)
+      for (const feed of feeds.values()) feed.warm()
     },
     stop() {
       for (const feed of declared) feed.runner = undefined

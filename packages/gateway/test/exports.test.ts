@@ -22,6 +22,7 @@ const VALUES = [
   'defineApp',
   'feed',
   'http',
+  'never',
   'stream',
 ]
 const TYPES = [

@@ -18,7 +18,9 @@ describe.each(RUNTIMES)('on runtime $name', ({ serve }) => {
       expect(answer.headers.get('content-type')).toBe('application/json')
       expect(answer.headers.get('weir-version')).toMatch(/^\d+:1$/)
       expect(answer.headers.get('etag')).toMatch(/^"[\w-]{27}"$/)
-      expect(answer.headers.get('cache-control')).toBe('public, max-age=5, stale-while-revalidate=10')
+      expect(answer.headers.get('cache-control')).toBe(
+        'public, max-age=5, stale-while-revalidate=10, stale-if-error=10',
+      )
       expect(answer.headers.get('cache-status')).toBe('weir; fwd=miss; stored')
       expect(answer.headers.get('age')).toBe('0')
     })

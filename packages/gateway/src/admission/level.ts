@@ -6,6 +6,8 @@ export interface LevelState {
   readonly now: Level
   /** How much longer values are fresh, and intervals, than when all is well. */
   readonly stretch: number
+  /** Whether what is not essential rests. */
+  readonly strained: boolean
   /** Sets it by hand. */
   set(level: Level, reason: string): void
 }
@@ -20,6 +22,9 @@ export function createLevel(emit: Emit): LevelState {
     },
     get stretch() {
       return STRETCH[level]
+    },
+    get strained() {
+      return level === 'strained' || level === 'maintenance'
     },
     set(next, reason) {
       if (next === level) return

@@ -1,6 +1,7 @@
 import { formatVersion } from '@weir/protocol'
 import { memoryBackend } from '../backend/memory/backend.ts'
-import { createMemory, createCache as createStage } from '../cache/cache.ts'
+import { createCache as createStage } from '../cache/cache.ts'
+import { createMemory } from '../cache/memory.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import { ConfigError, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
@@ -54,7 +55,8 @@ export function createCache<Value>(options: CacheOptions<Value>): Cache<Value> {
   const { clock = systemClock, observe: emit = () => {} } = options
   const { values, leases } = memoryBackend(clock, bytes)
   const memory = createMemory(bytes)
-  const cache = createStage({ feed: name, memory, values, clock, emit, stretch: () => 1, fresh, stale })
+  const freshness = { fresh, stale, staleIfError: stale, spread: 0, asOf: undefined, tags: undefined }
+  const cache = createStage({ feed: name, memory, values, clock, emit, stretch: () => 1, freshness })
   const knownEpoch = (topic: string) => cache.kept(topic)?.version.epoch ?? 0
   const flown = flight({ feed: name, node: name, leases, values, clock, emit, keep: fresh + stale, knownEpoch })
   const read = cache.stage(

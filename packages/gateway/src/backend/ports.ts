@@ -22,6 +22,8 @@ export interface Values {
    * Answers undefined, and changes nothing, when `token` is below the topic's fence.
    */
   publish(topic: string, publication: Publication): Promise<Stored | undefined>
+  /** What is kept of a topic counts as never confirmed, so that nobody takes it for fresh; its version goes on. */
+  expire(topic: string): Promise<void>
 }
 
 export interface Publication {

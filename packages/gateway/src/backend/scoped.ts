@@ -10,6 +10,7 @@ export function scopedBackend(backend: Backend, scope: string): Backend {
     values: {
       read: (topic) => values.read(named(topic)),
       publish: (topic, publication) => values.publish(named(topic), publication),
+      expire: (topic) => values.expire(named(topic)),
     },
     leases: {
       acquire: (name, owner, ttl, known) => leases.acquire(named(name), owner, ttl, known),

@@ -54,6 +54,8 @@ export interface Budget {
   readonly queued: number
   /** Calls under way. */
   readonly running: number
+  /** Calls a second that can start in the long run, at the answer times and costs of late. */
+  readonly rate: number
 }
 
 interface Waiter {
@@ -76,6 +78,9 @@ const RECENT = 0.1
 
 /** Windows up to so many milliseconds are short: to take one for full is wrong by no more than that. */
 const SHORT = 5000
+
+/** So many calls that what is left of a window by chance does not count. */
+const MANY = 1_000_000
 
 /** One of so many times lanes are asked for by how long they wait alone: by class alone, some would wait for ever. */
 const TURN_OF_THE_OLDEST = 8
@@ -421,6 +426,9 @@ export function createBudget(parts: BudgetParts): Budget {
     },
     get running() {
       return running
+    },
+    get rate() {
+      return (MANY * 1000) / lasting(MANY, '')
     },
   }
 }

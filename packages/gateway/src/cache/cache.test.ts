@@ -4,9 +4,10 @@ import { absence, content, stored } from '../../test/content.ts'
 import { ManualClock } from '../../test/manual-clock.ts'
 import { memoryBackend } from '../backend/memory/backend.ts'
 import type { Ask } from '../call.ts'
-import { type Content, Entry, hashOf, type Stored } from '../entry.ts'
+import { type Content, Entry, type Freshness, hashOf, type Stored } from '../entry.ts'
 import { WeirError } from '../errors.ts'
-import { createCache, createMemory } from './cache.ts'
+import { type CacheParts, createCache } from './cache.ts'
+import { createMemory } from './memory.ts'
 
 const TOPIC = '/prices/SOL'
 
@@ -16,18 +17,35 @@ interface Asked {
   fail(error: Error): Promise<void>
 }
 
+interface Given extends Partial<Freshness> {
+  readonly bytes?: number
+  readonly random?: () => number
+}
+
 /** Fresh for 1 s and stale for 5 s more, unless said otherwise. */
-function open({ fresh = 1000, stale = 5000, bytes = 1_000_000 } = {}) {
+function open({ bytes = 1_000_000, random = () => 0, ...given }: Given = {}) {
   const clock = new ManualClock()
   const { values, leases } = memoryBackend(clock, 1_000_000)
   const outcomes: string[] = []
   const asked: Asked[] = []
-  const level = { stretch: 1 }
+  const level = { stretch: 1, resting: false }
+  const usual = { fresh: 1000, stale: 5000, staleIfError: 5000, spread: 0.1, asOf: undefined, tags: undefined }
+  const freshness: Freshness = { ...usual, ...given }
   const memory = createMemory(bytes)
   const emit = (event: { type: string; outcome?: string }) => {
     if (event.outcome !== undefined) outcomes.push(event.outcome)
   }
-  const parts = { feed: 'price', memory, values, clock, emit, stretch: () => level.stretch, fresh, stale }
+  const parts: CacheParts = {
+    feed: 'price',
+    memory,
+    values,
+    clock,
+    emit,
+    freshness,
+    stretch: () => level.stretch,
+    resting: () => level.resting,
+    random,
+  }
   const cache = createCache(parts)
 
   async function publish(topic: string, made: Content): Promise<Stored> {
@@ -230,7 +248,189 @@ describe('a cache', () => {
   })
 })
 
+describe('the end of freshness', () => {
+  test('is told apart for fetching anew and for failing: stale while an upstream fails may last longer', async () => {
+    const { clock, load, read, asked } = open({ stale: 1000, staleIfError: 60_000 })
+    const entry = await load(content(1))
+    await clock.advance(2500)
+    const answered = Promise.resolve(read(ask()))
+    await clock.settle()
+    await asked[1]?.fail(away())
+    expect(await answered).toBe(entry)
+    await clock.advance(58_499)
+    const later = Promise.resolve(read(ask()))
+    await clock.settle()
+    await asked[2]?.fail(away())
+    expect(await later).toBe(entry)
+    await clock.advance(1001)
+    const last = Promise.resolve(read(ask())).catch(codeOf)
+    await clock.settle()
+    await asked[3]?.fail(away())
+    expect(await last).toBe('upstream_failed')
+  })
+
+  test('with nothing stale allowed is an error, also while the upstream fails', async () => {
+    const { clock, load, read, asked } = open({ stale: 0, staleIfError: 0 })
+    await load(content(1))
+    await clock.advance(1000)
+    const answered = Promise.resolve(read(ask())).catch(codeOf)
+    await clock.settle()
+    expect(asked).toHaveLength(2)
+    await asked[1]?.fail(away())
+    expect(await answered).toBe('upstream_failed')
+  })
+
+  test('is spread: keys that came together do not expire together', async () => {
+    let next = 0
+    const { clock, cache } = open({ spread: 0.2, random: () => (next++ % 100) / 100 })
+    const entries = Array.from({ length: 100 }, (_, i) =>
+      cache.accept(`/prices/${i}`, {}, stored(i, { checkedAt: clock.now() })),
+    )
+    const lefts = entries.map((entry) => cache.left(entry))
+    expect(Math.max(...lefts)).toBe(1000)
+    expect(Math.min(...lefts)).toBeCloseTo(802)
+    await clock.advance(900)
+    const fresh = entries.filter((entry) => cache.left(entry) > 0).length
+    expect(fresh).toBeGreaterThan(40)
+    expect(fresh).toBeLessThan(60)
+  })
+
+  test('is counted from the moment of which the value says it is', async () => {
+    const asOf = (value: unknown) => (value as { at: number }).at
+    const { clock, load, read, asked, cache } = open({ fresh: 60_000, asOf })
+    const entry = await load(content({ at: clock.now() - 55_000 }))
+    expect(clock.monotonic() - entry.since).toBe(55_000)
+    expect(cache.left(entry)).toBe(6000)
+    await clock.advance(6000)
+    void read(ask())
+    expect(asked).toHaveLength(2)
+  })
+
+  test('of what is old already when it comes is a tenth: else each reader would have it fetched again', async () => {
+    const asOf = (value: unknown) => (value as { at: number }).at
+    const { clock, load, read, asked } = open({ asOf })
+    const entry = await load(content({ at: clock.now() - 3_600_000 }))
+    expect(read(ask())).toBe(entry)
+    await clock.advance(99)
+    expect(read(ask())).toBe(entry)
+    expect(asked).toHaveLength(1)
+    await clock.advance(1)
+    void read(ask())
+    await clock.settle()
+    expect(asked).toHaveLength(2)
+  })
+
+  test('that a declaration fails to tell is as for all others', async () => {
+    const fails = () => {
+      throw new TypeError('no such field')
+    }
+    const { load, cache } = open({ asOf: fails, tags: fails })
+    expect(cache.left(await load(content(1)))).toBe(1000)
+  })
+})
+
+describe('what is dropped', () => {
+  test('is not served any more, not even stale, and its version goes on', async () => {
+    const { load, read, asked, cache, clock } = open()
+    const entry = await load(content(1))
+    await cache.drop(TOPIC)
+    const next = read(ask())
+    await clock.settle()
+    expect(asked).toHaveLength(2)
+    await asked[1]?.answer(content(2))
+    expect((await next).version).toEqual({ ...entry.version, sequence: 2 })
+  })
+
+  test('is not served while the upstream fails', async () => {
+    const { load, read, asked, cache, clock } = open()
+    await load(content(1))
+    await cache.drop(TOPIC)
+    const next = Promise.resolve(read(ask())).catch(codeOf)
+    await clock.settle()
+    await asked[1]?.fail(away())
+    expect(await next).toBe('upstream_failed')
+  })
+
+  test('is fresh again when the upstream confirms it, under the same version', async () => {
+    const { load, read, asked, cache, clock } = open()
+    const entry = await load(content(1))
+    await cache.drop(TOPIC)
+    const next = read(ask())
+    await clock.settle()
+    await asked[1]?.answer(content(1))
+    expect(await next).toBe(entry)
+    expect(read(ask())).toBe(entry)
+  })
+
+  test('while it is being fetched is what its waiters get, and what nobody gets after them', async () => {
+    const { read, asked, cache, clock } = open()
+    const waiting = read(ask())
+    await clock.settle()
+    await cache.drop(TOPIC)
+    await asked[0]?.answer(content('before'))
+    expect((await waiting).value).toBe('before')
+    const next = read(ask())
+    await clock.settle()
+    await asked[1]?.answer(content('after'))
+    expect((await next).value).toBe('after')
+  })
+
+  test('is found by its tags, which are those of its latest value', async () => {
+    const tags = (value: unknown) => (value as { tags: string[] }).tags
+    const { cache, memory } = open({ tags })
+    cache.accept('/a', {}, stored({ tags: ['meme', 'new'] }))
+    cache.accept('/b', {}, stored({ tags: ['meme'] }))
+    expect(cache.tagged('meme')).toEqual(['/a', '/b'])
+    cache.accept('/a', {}, stored({ tags: ['old'] }, { sequence: 2 }))
+    expect(cache.tagged('meme')).toEqual(['/b'])
+    expect(cache.tagged('new')).toEqual([])
+    expect(cache.tagged('old')).toEqual(['/a'])
+    memory.entries.delete('/b')
+    expect(cache.tagged('meme')).toEqual([])
+  })
+
+  test('of one feed leaves another feed with the same tag alone', () => {
+    const { cache, parts } = open({ tags: () => ['meme'] })
+    const other = createCache({ ...parts, feed: 'other' })
+    cache.accept('/a', {}, stored(1))
+    other.accept('/b', {}, stored(1))
+    expect(cache.tagged('meme')).toEqual(['/a'])
+  })
+})
+
+describe('a feed that rests', () => {
+  test('serves what it has, and asks for nothing', async () => {
+    const { clock, load, read, asked, level } = open()
+    const entry = await load(content(1))
+    level.resting = true
+    await clock.advance(3000)
+    expect(read(ask())).toBe(entry)
+    expect(asked).toHaveLength(1)
+    expect(() => read(ask({ topic: '/prices/NEW' }))).toThrow(expect.objectContaining({ code: 'resting' }))
+    level.resting = false
+    void read(ask())
+    await clock.settle()
+    expect(asked).toHaveLength(2)
+  })
+})
+
 describe('absence', () => {
+  test('for ever is never asked for again, and ends all the same when a value comes', async () => {
+    const { clock, load, read, asked, cache, publish } = open()
+    const entry = await load(absence('no such mint', Number.POSITIVE_INFINITY))
+    await clock.advance(30 * 86_400_000)
+    expect(read(ask())).toBe(entry)
+    expect(entry.never).toBe(true)
+    expect(asked).toHaveLength(1)
+    cache.accept(TOPIC, {}, await publish(TOPIC, content(1)))
+    expect(read(ask())).toMatchObject({ absent: false, never: false })
+  })
+
+  test('for ever and for now are two versions, whatever their reason', () => {
+    expect(hashOf(absence('none', 1000))).not.toBe(hashOf(absence('none', Number.POSITIVE_INFINITY)))
+    expect(hashOf(absence('none', 1000))).toBe(hashOf(absence('none', 2000)))
+  })
+
   test('is believed for its own time, not for that of values', async () => {
     const { clock, load, read, asked } = open()
     const entry = await load(absence('not priced', 3000))

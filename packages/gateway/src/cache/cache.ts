@@ -1,28 +1,20 @@
 import { compareVersions } from '@weir/protocol'
-import { LRUCache } from 'lru-cache'
 import type { Values } from '../backend/ports.ts'
 import type { Ask, Soon, Stage } from '../call.ts'
 import type { Clock } from '../clock.ts'
-import { Entry, type Stored } from '../entry.ts'
-import { asWeirError, type WeirError } from '../errors.ts'
+import { Entry, type Freshness, type Stored } from '../entry.ts'
+import { asWeirError, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
+import type { Memory } from './memory.ts'
 
 /** How long a failure is shared with those who ask again, in milliseconds: brief, so that recovery shows at once. */
 const FAILURE_KEPT = 1000
 
-/** The first tier, in this process's memory and bounded in bytes; one for all feeds of a gateway. */
-export interface Memory {
-  readonly entries: LRUCache<string, Entry>
-  /** Failures that are still shared, with their end on the monotonic clock. */
-  readonly failures: LRUCache<string, { error: WeirError; until: number }>
-}
+/** What the upstream says is old already is believed for this share of `fresh`: else each reader would ask for it again. */
+const LEAST_FRESH = 0.1
 
-export function createMemory(bytes: number): Memory {
-  return {
-    entries: new LRUCache({ maxSize: bytes, sizeCalculation: (entry) => entry.size }),
-    failures: new LRUCache({ max: 10_000 }),
-  }
-}
+/** When to ask again for what rests, in milliseconds. */
+const RESTS_FOR = 30_000
 
 export interface CacheParts {
   readonly feed: string
@@ -30,12 +22,13 @@ export interface CacheParts {
   readonly values: Values
   readonly clock: Clock
   readonly emit: Emit
+  readonly freshness: Freshness
   /** How much longer values are fresh at the level of now. */
   readonly stretch: () => number
-  /** Milliseconds for which a value is served without asking. */
-  readonly fresh: number
-  /** Milliseconds beyond that for which it may be served while it is fetched anew, or while that fails. */
-  readonly stale: number
+  /** Whether nothing may be asked for now. */
+  readonly resting?: () => boolean
+  /** From 0 to 1, for the spread. */
+  readonly random?: () => number
 }
 
 /** The freshness of one feed. */
@@ -49,14 +42,23 @@ export interface Cache {
   accept(topic: string, key: unknown, stored: Stored): Entry
   /** Milliseconds for which an entry stays fresh from now; below zero when it is not. */
   left(entry: Entry): number
+  /** What is kept of a topic is not served any more: who reads it next asks the upstream. */
+  drop(topic: string): Promise<void>
+  /** The topics of this feed that are kept under a tag. */
+  tagged(tag: string): readonly string[]
 }
 
-export function createCache({ feed, memory, values, clock, emit, stretch, fresh, stale }: CacheParts): Cache {
+export function createCache(parts: CacheParts): Cache {
+  const { feed, memory, values, clock, emit, stretch, resting = () => false, random = Math.random } = parts
+  const { fresh, stale, staleIfError, spread, asOf, tags } = parts.freshness
   const revalidating = new Set<string>()
+  /** Topics that are being fetched, and whether they were dropped since that began. */
+  const fetching = new Map<string, { fetches: number; dropped: boolean }>()
 
   function left(entry: Entry): number {
-    const lasts = (entry.content.absentFor ?? fresh) * stretch()
-    return entry.confirmedAt + lasts - clock.monotonic()
+    const lasts = (entry.content.absentFor ?? fresh) * stretch() * (1 - entry.spread)
+    const least = entry.confirmedAt + lasts * LEAST_FRESH
+    return Math.max(entry.since + lasts, least) - clock.monotonic()
   }
 
   function keep(topic: string, key: unknown, stored: Stored): Entry {
@@ -69,13 +71,35 @@ export function createCache({ feed, memory, values, clock, emit, stretch, fresh,
       if (order <= 0) return kept
     }
     const entry = new Entry(topic, key, stored, confirmedAt)
-    memory.entries.set(topic, entry)
+    entry.spread = spread * random()
+    if (entry.absent) {
+      memory.keep(entry, [])
+      return entry
+    }
+    const moment = declared('asOf', () => asOf?.(entry.value))
+    entry.asOf = moment === undefined ? undefined : clock.monotonic() - Math.max(0, clock.now() - moment)
+    memory.keep(entry, declared('tags', () => tags?.(entry.value, key).map(named)) ?? [])
     return entry
+  }
+
+  /** What the feed's declaration says of a value; a declaration that throws harms no reader. */
+  function declared<Said>(option: string, say: () => Said | undefined): Said | undefined {
+    try {
+      return say()
+    } catch (error) {
+      emit({ type: 'failed', where: `${feed}: ${option}`, error })
+      return undefined
+    }
   }
 
   function accept(topic: string, key: unknown, stored: Stored): Entry {
     memory.failures.delete(topic)
     return keep(topic, key, stored)
+  }
+
+  /** Tags of two feeds never meet. */
+  function named(tag: string): string {
+    return `${feed} ${tag}`
   }
 
   const stage: Cache['stage'] = (next) => {
@@ -91,12 +115,15 @@ export function createCache({ feed, memory, values, clock, emit, stretch, fresh,
       const answer = next(ask)
       // Waiters of one call who can't leave get one promise from below, and so one from here.
       if (shared?.answer === answer && shared.refresh === ask.refresh) return shared.entry
+      const landed = take(ask.topic)
       const entry = answer.then(
         (stored) => {
           if (last?.stored !== stored) last = { stored, entry: accept(ask.topic, ask.key, stored) }
+          landed(last.entry)
           return last.entry
         },
         (thrown) => {
+          landed()
           const told = lastFailure?.thrown === thrown && lastFailure?.topic === ask.topic
           if (!told && ask.signal?.aborted !== true) {
             lastFailure = { topic: ask.topic, thrown }
@@ -111,10 +138,24 @@ export function createCache({ feed, memory, values, clock, emit, stretch, fresh,
       return entry
     }
 
+    /** Counts a fetch; what was dropped while it was under way is old when it lands. */
+    function take(topic: string): (entry?: Entry) => void {
+      const flying = fetching.get(topic) ?? { fetches: 0, dropped: false }
+      flying.fetches += 1
+      fetching.set(topic, flying)
+      return (entry) => {
+        flying.fetches -= 1
+        if (flying.fetches === 0) fetching.delete(topic)
+        if (!flying.dropped || entry === undefined) return
+        entry.expire()
+        values.expire(topic).catch((error) => emit({ type: 'failed', where: `${feed}: drop`, error }))
+      }
+    }
+
     /** What may be served while there is nothing newer to be had. */
     function instead(topic: string): Entry | undefined {
       const entry = memory.entries.get(topic)
-      return entry !== undefined && left(entry) + stale > 0 ? entry : undefined
+      return entry !== undefined && left(entry) + staleIfError > 0 ? entry : undefined
     }
 
     function revalidate(ask: Ask): void {
@@ -142,6 +183,14 @@ export function createCache({ feed, memory, values, clock, emit, stretch, fresh,
       return instead(ask.topic) ?? Promise.reject(failure.error)
     }
 
+    /** What is kept, for it is not asked for now. */
+    function rested(topic: string): Entry {
+      const entry = instead(topic)
+      if (entry !== undefined) return entry
+      const detail = `${feed}: rests while the gateway is strained, and ${topic} is not kept`
+      throw new WeirError('resting', detail, { retryAfter: RESTS_FOR })
+    }
+
     return (ask) => {
       if (ask.refresh) {
         emit({ type: 'cache.read', feed, outcome: 'refresh' })
@@ -152,6 +201,10 @@ export function createCache({ feed, memory, values, clock, emit, stretch, fresh,
       if (entry !== undefined && remaining > 0) {
         emit({ type: 'cache.read', feed, outcome: 'hit' })
         return entry
+      }
+      if (resting()) {
+        emit({ type: 'cache.read', feed, outcome: 'stale' })
+        return rested(ask.topic)
       }
       if (entry !== undefined && remaining + stale > 0) {
         emit({ type: 'cache.read', feed, outcome: 'stale' })
@@ -173,5 +226,12 @@ export function createCache({ feed, memory, values, clock, emit, stretch, fresh,
     kept: (topic) => memory.entries.peek(topic),
     accept,
     left,
+    async drop(topic) {
+      memory.entries.peek(topic)?.expire()
+      const flying = fetching.get(topic)
+      if (flying !== undefined) flying.dropped = true
+      await values.expire(topic)
+    },
+    tagged: (tag) => memory.tagged(named(tag)),
   }
 }

@@ -1,4 +1,5 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { Freshness } from '../entry.ts'
 import { ConfigError, WeirError } from '../errors.ts'
 import {
   type Bytes,
@@ -8,6 +9,7 @@ import {
   LIVE_OPTIONS,
   LOAD_OPTIONS,
   milliseconds,
+  type OptionsOf,
   readOptions,
 } from '../options.ts'
 import type { Upstream } from '../upstream/upstream.ts'
@@ -15,11 +17,11 @@ import { isSchema, type KeyOf, type KeyReader, type KeySchemas, keyReader, type 
 
 const ABSENT = Symbol('absent')
 
-/** The upstream has no value for a key. Made by `absent()`; no value of an upstream can be taken for one. */
+/** The upstream has no value for a key. Made by `absent()` or `never()`; no value of an upstream can be taken for one. */
 export interface Absent {
   readonly [ABSENT]: true
   readonly reason: string
-  /** Milliseconds. */
+  /** Milliseconds; `Infinity` for ever. */
   readonly for: number
 }
 
@@ -31,6 +33,15 @@ export interface Absent {
  */
 export function absent(reason: string, options: { readonly for?: Duration } = {}): Absent {
   return { [ABSENT]: true, reason, for: milliseconds('absent()', 'for', options.for ?? '10s') }
+}
+
+/**
+ * What a loader returns for a key that will never have a value, such as an address that is none: it is not asked for again.
+ *
+ * @param reason why, in words that clients see
+ */
+export function never(reason: string): Absent {
+  return { [ABSENT]: true, reason, for: Number.POSITIVE_INFINITY }
 }
 
 export function isAbsent(result: unknown): result is Absent {
@@ -83,10 +94,26 @@ export interface FeedOptions<Schemas extends KeySchemas, Value extends StandardS
     | LoadMany<KeyOf<Schemas>, Value, Client>
   /** How long a value is served without asking again. `'1s'` by default. */
   readonly fresh?: Duration
-  /** How long beyond that it may still be served. `'30s'` by default. */
+  /** How long beyond that it may still be served while it is fetched anew. `'30s'` by default. */
   readonly stale?: Duration
+  /** How long beyond `fresh` it may be served while the upstream fails; as `stale` by default. */
+  readonly staleIfError?: Duration
+  /** True: never served beyond `fresh`; then there is an answer of the upstream or an error. */
+  readonly mustRevalidate?: boolean
+  /** Percent of `fresh` by which it is shortened at random, so that keys don't expire together. 10 by default, 50 at most. */
+  readonly spread?: number
+  /** Of what moment a value says it is: a Date, milliseconds since 1970 or ISO 8601. Age and freshness count from there. */
+  readonly asOf?: (value: StandardSchemaV1.InferOutput<Value>) => Date | number | string | undefined
+  /** Names by which `dropTagged()` finds it. */
+  readonly tags?: (value: StandardSchemaV1.InferOutput<Value>, key: KeyOf<Schemas>) => readonly string[]
+  /** Keys that are asked for at start, before anybody does: a list, or the `file:` URL of a JSON list. */
+  readonly warm?: readonly KeyOf<Schemas>[] | URL
+  /** False: while the gateway is `strained` it serves what it has and asks for nothing. */
+  readonly essential?: boolean
   /** The longest a client waits for a value. `'10s'` by default. */
   readonly deadline?: Duration
+  /** How long edges may keep it (`CDN-Cache-Control`), where that is not as long as browsers. */
+  readonly cdn?: Duration
   /** How watched values are kept moving; every `fresh` by default. */
   readonly live?: LiveOptions
 }
@@ -96,6 +123,11 @@ export interface LiveOptions {
   readonly every?: Duration
   /** How long a value is kept moving after the last watcher left. `'30s'` by default. */
   readonly linger?: Duration
+  /**
+   * When the budget is too small for all that is watched, what few watch or what seldom changes is asked for less often, but no
+   * less than this. `'30s'` by default.
+   */
+  readonly slowest?: Duration
 }
 
 /** A value as code reads it. */
@@ -122,16 +154,22 @@ export interface FeedPlan {
   readonly bytes: number
   readonly keyOf: ((value: unknown) => unknown) | undefined
   readonly missing: number
-  readonly fresh: number
-  readonly stale: number
+  readonly freshness: Freshness
+  readonly mustRevalidate: boolean
+  readonly essential: boolean
+  readonly warm: readonly unknown[] | URL
+  readonly cdn: number | undefined
   readonly deadline: number
   readonly every: number
   readonly linger: number
+  readonly slowest: number
 }
 
 /** What a running gateway lends to a feed. */
 export interface FeedRunner {
   get(parts: Readonly<Record<string, unknown>>): Promise<Reading<unknown>>
+  drop(parts: Readonly<Record<string, unknown>>): Promise<void>
+  dropTagged(tag: string): Promise<number>
 }
 
 /** A JSON value that many want and one upstream can give; its URL serves it in every form. */
@@ -148,6 +186,10 @@ export interface Feed<Key = never, Value = unknown> {
    * @throws WeirError `absent` when the upstream has none, `bad_key` when the key is refused, or why it could not be had
    */
   get(key: Key): Promise<Reading<Value>>
+  /** What is kept of a key is not served any more: who asks next gets what the upstream has then. Watchers get it at once. */
+  drop(key: Key): Promise<void>
+  /** Drops all values that have this tag, and says how many they were. */
+  dropTagged(tag: string): Promise<number>
 }
 
 /**
@@ -176,11 +218,18 @@ export function feed<
     value: read.value,
     upstream: options.from,
     ...loadOf(where, read.load),
-    fresh: read.fresh,
-    stale: read.stale,
+    freshness: freshnessOf(where, read),
+    mustRevalidate: read.mustRevalidate,
+    essential: read.essential,
+    warm: warmOf(where, read.warm),
+    cdn: read.cdn,
     deadline: read.deadline,
-    every: live.every,
-    linger: live.linger,
+    ...live,
+  }
+  function running(): FeedRunner {
+    if (declared.runner !== undefined) return declared.runner
+    const expected = 'expected a running gateway, got none: start one with an app that uses this feed'
+    throw new WeirError('internal', `${where}: ${expected}`)
   }
   const declared: Feed<KeyOf<Schemas>, StandardSchemaV1.InferOutput<Value>> = {
     kind: 'feed',
@@ -188,16 +237,46 @@ export function feed<
     name: read.name,
     plan,
     runner: undefined,
-    get(key) {
-      const { runner } = declared
-      if (runner === undefined) {
-        const expected = 'expected a running gateway, got none: start one with an app that uses this feed'
-        return Promise.reject(new WeirError('internal', `${where}: ${expected}`))
-      }
-      return runner.get(key) as Promise<Reading<StandardSchemaV1.InferOutput<Value>>>
+    async get(key) {
+      return (await running().get(key)) as Reading<StandardSchemaV1.InferOutput<Value>>
+    },
+    async drop(key) {
+      await running().drop(key)
+    },
+    async dropTagged(tag) {
+      return running().dropTagged(tag)
     },
   }
   return declared
+}
+
+function freshnessOf(where: string, read: OptionsOf<typeof FEED_OPTIONS>): Freshness {
+  const { fresh, mustRevalidate, spread, asOf, tags } = read
+  for (const [name, given] of Object.entries({ asOf, tags })) {
+    if (given !== undefined && typeof given !== 'function') throw new ConfigError(where, name, 'a function', given)
+  }
+  const stale = mustRevalidate ? 0 : read.stale
+  const staleIfError = mustRevalidate ? 0 : (read.staleIfError ?? read.stale)
+  return {
+    fresh,
+    stale,
+    staleIfError,
+    spread: spread / 100,
+    asOf: asOf === undefined ? undefined : (value) => momentOf((asOf as (value: unknown) => unknown)(value)),
+    tags: tags as Freshness['tags'],
+  }
+}
+
+/** Milliseconds since 1970. */
+function momentOf(said: unknown): number | undefined {
+  const moment = said instanceof Date ? said.getTime() : typeof said === 'string' ? Date.parse(said) : said
+  return typeof moment === 'number' && Number.isFinite(moment) ? moment : undefined
+}
+
+function warmOf(where: string, given: unknown): readonly unknown[] | URL {
+  if (given === undefined) return []
+  if (Array.isArray(given) || (given instanceof URL && given.protocol === 'file:')) return given
+  throw new ConfigError(where, 'warm', 'a list of keys, or the file: URL of one', given)
 }
 
 function loadOf(

@@ -1,18 +1,22 @@
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { ManualClock } from '../../test/manual-clock.ts'
 import { jsonWire, Recorder } from '../../test/recorder.ts'
 import { memoryBackend } from '../backend/memory/backend.ts'
-import { createMemory } from '../cache/cache.ts'
+import { createMemory } from '../cache/memory.ts'
 import type { WeirEvent } from '../events.ts'
 import { createHub } from '../hub/hub.ts'
 import { providerPath, readPath, requestPath } from '../pipeline.ts'
-import { http } from '../upstream/http.ts'
-import { absent, feed } from './feed.ts'
+import { type HttpCall, http } from '../upstream/http.ts'
+import { absent, type FeedOptions, feed, never } from './feed.ts'
 import { LiveFeed } from './live-feed.ts'
 
 /** A live feed with everything below it but the network: its loader is a plain function. */
-function open() {
+function open(given: Partial<Omit<FeedOptions<{ mint: z.ZodString }, z.ZodNumber, HttpCall>, 'from'>> = {}) {
   const clock = new ManualClock()
   const start = clock.monotonic()
   const events: WeirEvent[] = []
@@ -33,17 +37,30 @@ function open() {
         calls.push({ mints: keys.map(({ mint }) => mint), at: clock.monotonic() - start })
         if (upstream.hangs) return new Promise(() => {})
         if (upstream.fails) throw new Error('away')
-        return keys.map(({ mint }) => upstream.prices[mint] ?? absent('not priced', { for: '1s' }))
+        return keys.map(({ mint }) =>
+          mint === 'NONE' ? never('no such mint') : (upstream.prices[mint] ?? absent('not priced', { for: '1s' })),
+        )
       },
     },
+    ...given,
   })
+  const level = { strained: false }
   const backend = memoryBackend(clock, 1_000_000)
-  const parts = { backend, clock, emit, node: 'n', stretch: () => 1 }
+  const parts = { backend, clock, emit, node: 'n', stretch: () => 1, strained: () => level.strained }
   const { upstream: source } = declared.plan
   const requests = requestPath(source, [providerPath(source, parts)], parts)
   const path = readPath(declared.plan, requests, createMemory(1_000_000), parts)
   const hub = createHub({ clock, emit, level: () => 'normal', heartbeat: 10_000 })
-  const live = new LiveFeed({ plan: declared.plan, path, hub, bus: backend.bus, clock, emit, stretch: () => 1 })
+  const live = new LiveFeed({
+    plan: declared.plan,
+    path,
+    hub,
+    bus: backend.bus,
+    clock,
+    emit,
+    stretch: () => 1,
+    random: () => 0.5,
+  })
   const wire = jsonWire()
   const key = (mint: string) => declared.plan.keys.fromParts({ mint })
   const watch = (...mints: string[]) => {
@@ -57,7 +74,8 @@ function open() {
     live.watchAll(hub.listen(recorder, wire), always.map(key))
     return recorder
   }
-  return { clock, events, calls, upstream, live, backend, watch, watchAll, key }
+  const read = async (mint: string) => live.read(key(mint), { client: 'c', signal: undefined })
+  return { clock, events, calls, upstream, live, backend, watch, watchAll, key, read, level }
 }
 
 const values = (recorder: Recorder) => recorder.heard.map(({ type, value, stale }) => value ?? (stale ? 'stale' : type))
@@ -159,6 +177,156 @@ describe('a live feed', () => {
     const asked = calls.length
     await clock.advance(9000)
     expect(calls).toHaveLength(asked)
+  })
+})
+
+describe('what is absent', () => {
+  test('is not asked for while its absence is believed', async () => {
+    const { clock, calls, watch } = open({
+      load: {
+        one: async ({ mint }) => {
+          calls.push({ mints: [mint], at: clock.monotonic() })
+          return absent('not priced', { for: '10s' })
+        },
+      },
+    })
+    watch('NEW')
+    await clock.advance(25_000)
+    expect(calls).toHaveLength(3)
+  })
+
+  test('for ever is asked for once, and the poller goes on for the others', async () => {
+    const { clock, calls, upstream, watch } = open()
+    upstream.prices = { SOL: 1 }
+    watch('NONE')
+    await clock.advance(5000)
+    expect(calls).toHaveLength(1)
+    watch('SOL')
+    await clock.advance(3000)
+    expect(calls.slice(1).flatMap(({ mints }) => mints)).toEqual(['SOL', 'SOL', 'SOL', 'SOL'])
+  })
+})
+
+describe('who reads what is watched', () => {
+  test('gets what the watchers see, and nothing is asked for it', async () => {
+    const { clock, calls, upstream, watch, read } = open()
+    upstream.prices = { SOL: 1 }
+    watch('SOL')
+    await clock.advance(1999)
+    const asked = calls.length
+    expect(await read('SOL')).toMatchObject({ value: 1 })
+    expect(calls).toHaveLength(asked)
+  })
+
+  test('is told why, when the watchers see it grow stale', async () => {
+    const { clock, upstream, watch, read } = open({ stale: '0ms' })
+    upstream.prices = { SOL: 1 }
+    watch('SOL')
+    await clock.advance(1500)
+    upstream.fails = true
+    await clock.advance(8600)
+    await expect(read('SOL')).rejects.toMatchObject({ code: 'upstream_failed' })
+  })
+
+  test('asks the upstream when the value may never be served beyond its freshness', async () => {
+    const { clock, calls, upstream, watch, read } = open({ mustRevalidate: true, fresh: '100ms' })
+    upstream.prices = { SOL: 1 }
+    watch('SOL')
+    await clock.advance(500)
+    upstream.prices = { SOL: 2 }
+    const answered = read('SOL')
+    await clock.advance(0)
+    expect(await answered).toMatchObject({ value: 2 })
+    expect(calls).toHaveLength(2)
+  })
+})
+
+describe('what is dropped', () => {
+  test('is fetched anew at once for those who watch', async () => {
+    const { clock, upstream, watch, live } = open({ live: { every: '1m' } })
+    upstream.prices = { SOL: 1 }
+    const recorder = watch('SOL')
+    await clock.advance(1000)
+    upstream.prices = { SOL: 2 }
+    await live.drop({ mint: 'SOL' })
+    await clock.advance(0)
+    expect(values(recorder)).toEqual([1, 2])
+  })
+
+  test('by a tag is all that has it', async () => {
+    const { clock, calls, upstream, live, read } = open({ fresh: '1m', tags: (_, { mint }) => [mint.slice(0, 1)] })
+    upstream.prices = { SA: 1, SB: 2, J: 3 }
+    const all = () => Promise.all(['SA', 'SB', 'J'].map(read))
+    const first = all()
+    await clock.advance(0)
+    await first
+    expect(await live.dropTagged('S')).toBe(2)
+    expect(await live.dropTagged('X')).toBe(0)
+    const second = all()
+    await clock.advance(0)
+    await second
+    expect(calls.at(-1)?.mints).toEqual(['SA', 'SB'])
+  })
+})
+
+describe('what is warmed', () => {
+  test('is there before anybody asks, and costs one call', async () => {
+    const { clock, calls, upstream, live, read } = open({ warm: [{ mint: 'SOL' }, { mint: 'JUP' }], fresh: '1m' })
+    upstream.prices = { SOL: 1, JUP: 2 }
+    live.warm()
+    await clock.advance(0)
+    expect(calls).toEqual([{ mints: ['SOL', 'JUP'], at: 0 }])
+    expect(await read('JUP')).toMatchObject({ value: 2 })
+    expect(calls).toHaveLength(1)
+  })
+
+  test('that fails harms nobody', async () => {
+    const { clock, upstream, live, events } = open({ warm: [{ mint: 'SOL' }] })
+    upstream.fails = true
+    live.warm()
+    await clock.advance(0)
+    expect(events.filter(({ type }) => type === 'failed')).toHaveLength(1)
+  })
+
+  test('comes from a file, which must be a list of keys', () => {
+    const file = (text: string) => {
+      const url = pathToFileURL(join(mkdtempSync(join(tmpdir(), 'weir-')), 'keys.json'))
+      writeFileSync(url, text)
+      return open({ warm: url }).live
+    }
+    expect(() => file('[{"mint":"SOL"}]').warm()).not.toThrow()
+    expect(() => file('{"mint":"SOL"}').warm()).toThrow(/warm: expected a file with a JSON list of keys, got/)
+    expect(() => file('[').warm()).toThrow(/warm: expected a file with a JSON list of keys/)
+    expect(() => file('[{"token":1}]').warm()).toThrow(/warm\[0\]: expected mint/)
+  })
+})
+
+describe('a feed that is not essential', () => {
+  test('rests while the gateway is strained: serves what it has, asks for nothing, and goes on afterwards', async () => {
+    const { clock, calls, upstream, watch, read, level } = open({ essential: false })
+    upstream.prices = { SOL: 1 }
+    const recorder = watch('SOL')
+    await clock.advance(1500)
+    level.strained = true
+    const asked = calls.length
+    await clock.advance(10_000)
+    expect(calls).toHaveLength(asked)
+    expect(values(recorder)).toEqual([1, 'stale'])
+    expect(await read('SOL')).toMatchObject({ value: 1 })
+    await expect(read('JUP')).rejects.toMatchObject({ code: 'resting' })
+    level.strained = false
+    upstream.prices = { SOL: 2 }
+    await clock.advance(1000)
+    expect(values(recorder).slice(2)).toEqual(expect.arrayContaining([2]))
+  })
+
+  test('that is essential goes on', async () => {
+    const { clock, calls, upstream, watch, level } = open()
+    upstream.prices = { SOL: 1 }
+    watch('SOL')
+    level.strained = true
+    await clock.advance(3000)
+    expect(calls).toHaveLength(4)
   })
 })
 

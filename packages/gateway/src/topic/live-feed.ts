@@ -8,7 +8,8 @@ import type { Emit } from '../events.ts'
 import type { Channel, Hub, Listener } from '../hub/hub.ts'
 import type { FeedPlan, FeedRunner, Reading } from './feed.ts'
 import type { ReadKey } from './key.ts'
-import { createPoller, type Poller } from './poller.ts'
+import { createPoller, type Polled, type Poller, polled } from './poller.ts'
+import { warmKeys } from './warm.ts'
 
 /** The read path as topics see it; the pipeline makes one for each feed. */
 export interface ReadPath {
@@ -21,6 +22,12 @@ export interface ReadPath {
   accept(topic: string, key: unknown, stored: Stored): Entry
   /** Milliseconds for which an entry stays fresh. */
   left(entry: Entry): number
+  drop(topic: string): Promise<void>
+  tagged(tag: string): readonly string[]
+  /** Whether nothing may be asked for now. */
+  resting(): boolean
+  /** Of so many calls a second that are wished for: how many the budget has for what is watched. */
+  allot(wish: number): number
 }
 
 export interface LiveFeedParts {
@@ -32,6 +39,8 @@ export interface LiveFeedParts {
   readonly emit: Emit
   /** How much longer intervals are at the level of now. */
   readonly stretch: () => number
+  /** From 0 to 1, for the jitter of the poller. */
+  readonly random?: () => number
 }
 
 /** On whose behalf a value is read. */
@@ -40,7 +49,7 @@ export interface Reader {
   readonly signal: AbortSignal | undefined
 }
 
-interface Watched {
+interface Watched extends Polled {
   readonly readKey: ReadKey
   readonly channel: Channel
   /** Moment on the monotonic clock at which somebody last listened. */
@@ -50,6 +59,9 @@ interface Watched {
   readonly unsubscribe: () => void
 }
 
+/** How long what is asked for at start may wait for its turn, in milliseconds. */
+const WARM_WITHIN = 60_000
+
 /** A feed at work: reads for those who ask, and keeps moving what is watched. */
 export class LiveFeed implements FeedRunner {
   readonly plan: FeedPlan
@@ -57,7 +69,7 @@ export class LiveFeed implements FeedRunner {
   readonly #watched = new Map<string, Watched>()
   readonly #always = new Set<string>()
   readonly #everything: Channel
-  readonly #poller: Poller
+  readonly #poller: Poller<Watched>
   #watchdog: Timer | undefined
 
   constructor(parts: LiveFeedParts) {
@@ -69,9 +81,15 @@ export class LiveFeed implements FeedRunner {
       feed: plan.name,
       clock,
       emit,
+      random: parts.random ?? Math.random,
+      batch: plan.batch,
       every: () => this.#every(),
-      due: () => this.#due(),
-      ask: (watched) => this.#refresh(watched, true),
+      slowest: () => plan.slowest * parts.stretch(),
+      allot: (wish) => parts.path.allot(wish),
+      watched: () => this.#listenedTo(),
+      isDue: (watched) => this.#isDue(watched),
+      watchers: ({ channel }) => channel.listeners.size,
+      ask: (watched) => this.#refresh(watched),
     })
   }
 
@@ -80,8 +98,9 @@ export class LiveFeed implements FeedRunner {
     return this.#watched.size
   }
 
+  /** What is served without asking: what is fresh, and what is kept moving, for its next value is on its way. */
   fresh(topic: string): Entry | undefined {
-    return this.#parts.path.fresh(topic)
+    return this.#parts.path.fresh(topic) ?? this.#moving(topic)
   }
 
   left(entry: Entry): number {
@@ -89,6 +108,8 @@ export class LiveFeed implements FeedRunner {
   }
 
   read({ topic, key }: ReadKey, { client, signal }: Reader): Soon<Entry> {
+    const moving = this.#moving(topic)
+    if (moving !== undefined) return moving
     const deadline = this.#parts.clock.monotonic() + this.plan.deadline
     return this.#parts.path.read({ topic, key, priority: 'interactive', client, deadline, signal, refresh: false })
   }
@@ -96,8 +117,40 @@ export class LiveFeed implements FeedRunner {
   async get(parts: Readonly<Record<string, unknown>>): Promise<Reading<unknown>> {
     const entry = await this.read(this.plan.keys.fromParts(parts), { client: 'code', signal: undefined })
     if (entry.absent) throw absence(entry)
-    const age = this.#parts.clock.monotonic() - entry.confirmedAt
+    const age = this.#parts.clock.monotonic() - entry.since
     return { value: entry.value, version: entry.versionText, age: Math.max(0, age) }
+  }
+
+  async drop(parts: Readonly<Record<string, unknown>>): Promise<void> {
+    await this.#drop(this.plan.keys.fromParts(parts).topic)
+  }
+
+  async dropTagged(tag: string): Promise<number> {
+    const topics = this.#parts.path.tagged(tag)
+    await Promise.all(topics.map((topic) => this.#drop(topic)))
+    return topics.length
+  }
+
+  async #drop(topic: string): Promise<void> {
+    await this.#parts.path.drop(topic)
+    const watched = this.#watched.get(topic)
+    if (watched !== undefined) void this.#poller.ask(watched)
+  }
+
+  /**
+   * Asks for the keys that the feed is to have before anybody wants them, behind all others.
+   *
+   * @throws ConfigError when the list can't be read, or names what is no key
+   */
+  warm(): void {
+    const { clock, emit, path } = this.#parts
+    for (const { topic, key } of warmKeys(this.plan)) {
+      const deadline = clock.monotonic() + WARM_WITHIN
+      const ask = { topic, key, priority: 'background', client: 'warming', deadline, signal: undefined } as const
+      Promise.resolve(path.read({ ...ask, refresh: false })).catch((error) => {
+        emit({ type: 'failed', where: `warming of ${topic}`, error })
+      })
+    }
   }
 
   /** From now on the listener hears this topic. `known`: the version it already has. */
@@ -127,30 +180,33 @@ export class LiveFeed implements FeedRunner {
     const { hub, bus, path, clock } = this.#parts
     const channel = hub.channel(readKey.topic, this.#everything)
     const unsubscribe = bus.subscribe(readKey.topic, (stored) => this.#arrived(watched, stored))
-    const watched: Watched = { readKey, channel, seen: clock.monotonic(), failure: undefined, unsubscribe }
+    const seen = clock.monotonic()
+    const watched: Watched = { ...polled(), readKey, channel, seen, failure: undefined, unsubscribe }
     this.#watched.set(readKey.topic, watched)
     const kept = path.kept(readKey.topic)
     if (kept !== undefined) hub.publish(channel, kept)
-    if (path.fresh(readKey.topic) === undefined) void this.#refresh(watched, false)
+    if (path.fresh(readKey.topic) === undefined) void this.#poller.ask(watched)
     this.#poller.wake()
     this.#watchdog ??= clock.after(this.#every(), () => this.#watch())
     return watched
   }
 
-  #arrived({ readKey, channel }: Watched, stored: Stored): void {
+  #arrived(watched: Watched, stored: Stored): void {
+    const { readKey, channel } = watched
     const { path, hub, emit } = this.#parts
     const before = channel.latest?.version
     const entry = path.accept(readKey.topic, readKey.key, stored)
     hub.publish(channel, entry)
     if (before !== channel.latest?.version) emit({ type: 'topic.changed', feed: this.plan.name, topic: readKey.topic })
-    this.#judge(channel)
+    this.#judge(watched)
   }
 
-  /** Asks for a watched value, and says whether it came. What came arrives by the bus, here as on every other node. */
-  async #refresh(watched: Watched, refresh: boolean): Promise<boolean> {
+  /** Asks for a watched value. What came arrives by the bus, here as on every other node. */
+  async #refresh(watched: Watched): Promise<'failed' | 'same' | 'changed'> {
     const { path, hub, clock } = this.#parts
     const { topic, key } = watched.readKey
     const deadline = clock.monotonic() + Math.max(this.plan.deadline, this.plan.every)
+    const before = watched.channel.latest?.version
     try {
       const entry = await path.read({
         topic,
@@ -159,11 +215,11 @@ export class LiveFeed implements FeedRunner {
         client: 'poller',
         deadline,
         signal: undefined,
-        refresh,
+        refresh: true,
       })
       watched.failure = undefined
       hub.publish(watched.channel, entry)
-      return true
+      return before === watched.channel.latest?.version ? 'same' : 'changed'
     } catch (thrown) {
       const error = asWeirError(thrown)
       // Those who have a value see it grow stale; only those who have none need to hear why.
@@ -171,7 +227,7 @@ export class LiveFeed implements FeedRunner {
         watched.failure = error.code
         hub.notice(watched.channel, { type: 'error', topic, problem: problemOf(error) })
       }
-      return false
+      return 'failed'
     }
   }
 
@@ -179,8 +235,8 @@ export class LiveFeed implements FeedRunner {
     return this.plan.every * this.#parts.stretch()
   }
 
-  /** What this round asks for. What nobody has listened to for the linger time is let go. */
-  #due(): readonly Watched[] {
+  /** All that is kept moving. What nobody has listened to for the linger time is let go. */
+  #listenedTo(): Iterable<Watched> {
     const now = this.#parts.clock.monotonic()
     for (const [topic, watched] of this.#watched) {
       if (this.#isHeard(watched)) watched.seen = now
@@ -190,7 +246,23 @@ export class LiveFeed implements FeedRunner {
         this.#parts.hub.drop(watched.channel)
       }
     }
-    return [...this.#watched.values()]
+    return this.#watched.values()
+  }
+
+  /** What is absent is believed to be so for its own time; what a reader has just had fetched needs no fetching. */
+  #isDue({ channel: { latest } }: Watched): boolean {
+    const { path, clock } = this.#parts
+    if (path.resting()) return false
+    if (latest === undefined) return true
+    return latest.absent ? path.left(latest) <= 0 : clock.monotonic() - latest.confirmedAt >= this.#every() / 2
+  }
+
+  /** A watched value whose next is on its way, as long as it can be confirmed. */
+  #moving(topic: string): Entry | undefined {
+    const channel = this.#watched.get(topic)?.channel
+    if (channel?.latest === undefined || channel.stale || channel.latest.absent || this.plan.mustRevalidate) return
+    // Dropped: whoever asks now wants what the upstream has now.
+    return channel.latest.confirmedAt === Number.NEGATIVE_INFINITY ? undefined : channel.latest
   }
 
   #isHeard({ channel, readKey }: Watched): boolean {
@@ -199,17 +271,18 @@ export class LiveFeed implements FeedRunner {
 
   /** On a timer of its own, since a round waits for an upstream that hangs, and that is just when values grow stale. */
   #watch(): void {
-    for (const { channel } of this.#watched.values()) this.#judge(channel)
+    for (const watched of this.#watched.values()) this.#judge(watched)
     this.#watchdog = this.#watched.size === 0 ? undefined : this.#parts.clock.after(this.#every(), () => this.#watch())
   }
 
-  #judge(channel: Channel): void {
+  #judge({ channel, took, gap }: Watched): void {
     const { clock, emit, hub, stretch } = this.#parts
     const entry = channel.latest
     if (entry === undefined) return
     // One missed round is noise; a value is stale when two were missed.
-    const rounds = 2 * Math.max(this.#every(), this.#poller.took)
-    const stale = clock.monotonic() - entry.confirmedAt > this.plan.fresh * stretch() + rounds
+    const rounds = 2 * Math.max(this.#every(), took, gap)
+    const lasts = (entry.content.absentFor ?? this.plan.freshness.fresh) * stretch()
+    const stale = clock.monotonic() - entry.confirmedAt > lasts + rounds
     if (stale === channel.stale) return
     hub.setStale(channel, stale)
     emit({ type: 'topic.stale', feed: this.plan.name, topic: channel.topic, stale })
@@ -218,6 +291,7 @@ export class LiveFeed implements FeedRunner {
 
 /** The error of a key that has no value. */
 export function absence(entry: Entry): WeirError {
+  if (entry.never) return new WeirError('never', `${entry.topic}: ${entry.content.reason}`)
   const retryAfter = entry.content.absentFor
   return new WeirError(
     'absent',

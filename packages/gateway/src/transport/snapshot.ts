@@ -15,6 +15,9 @@ function packed({ name, compress }: Compression): Encoding<Entry> {
   return { name, encode: (entry) => compress(entry.content.json ?? Buffer.alloc(0)) }
 }
 
+/** The longest that is said, in milliseconds (RFC 9111, 1.2.2). */
+const A_YEAR = 31_536_000_000
+
 /** Answers a call with the value of a feed as JSON: from memory at once, or when the upstream has answered. */
 export function snapshot(
   feed: LiveFeed,
@@ -33,12 +36,13 @@ export function snapshot(
 }
 
 function answer(feed: LiveFeed, clock: Clock, call: Call, entry: Entry, hit: boolean): Answer {
-  const age = Math.max(0, clock.monotonic() - entry.confirmedAt)
+  const age = Math.max(0, clock.monotonic() - entry.since)
   const left = feed.left(entry)
   const { json } = entry.content
   const headers: AnswerHeaders = {
-    'cache-control': cacheControl(feed, entry),
-    'cache-status': hit || left <= 0 ? `weir; hit; ttl=${Math.floor(left / 1000)}` : 'weir; fwd=miss; stored',
+    ...lifetimes(feed, entry),
+    'cache-status':
+      hit || left <= 0 ? `weir; hit; ttl=${Math.floor(Math.min(left, A_YEAR) / 1000)}` : 'weir; fwd=miss; stored',
     age: String(Math.floor(age / 1000)),
     vary: 'accept, accept-encoding',
     'weir-version': entry.versionText,
@@ -56,9 +60,20 @@ function answer(feed: LiveFeed, clock: Clock, call: Call, entry: Entry, hit: boo
   return { kind: 'whole', status: 200, headers, body: entry.encoded.as(PACKED[compression.name]) }
 }
 
-function cacheControl({ plan }: LiveFeed, entry: Entry): string {
-  const fresh = Math.ceil((entry.content.absentFor ?? plan.fresh) / 1000)
-  return `public, max-age=${fresh}, stale-while-revalidate=${Math.floor(plan.stale / 1000)}`
+/** For how long whoever keeps it may show it (RFC 9111, 5861), and for how long edges may (RFC 9213). */
+function lifetimes({ plan: { freshness, mustRevalidate, cdn } }: LiveFeed, { content }: Entry): AnswerHeaders {
+  const fresh = Math.min(content.absentFor ?? freshness.fresh, A_YEAR)
+  const beyond = mustRevalidate
+    ? 'must-revalidate'
+    : `stale-while-revalidate=${seconds(freshness.stale)}, stale-if-error=${seconds(freshness.staleIfError)}`
+  const headers: AnswerHeaders = { 'cache-control': `public, max-age=${Math.ceil(fresh / 1000)}, ${beyond}` }
+  if (cdn !== undefined && content.absentFor === undefined)
+    headers['cdn-cache-control'] = `public, max-age=${seconds(cdn)}, ${beyond}`
+  return headers
+}
+
+function seconds(duration: number): number {
+  return Math.floor(duration / 1000)
 }
 
 /** Whether `If-None-Match` names this content, in whatever compression (RFC 9110, 13.1.2: compared weakly). */

@@ -36,6 +36,10 @@ export interface HttpOptions {
   readonly headersTimeout?: Duration
   /** The longest silence inside an answer; by default as `timeout`. */
   readonly bodyTimeout?: Duration
+  /** Percent of the limits that watched values may take; when they want more, they are asked for less often. 80 by default. */
+  readonly liveShare?: number
+  /** Asks with `If-None-Match` for what it answered with an `ETag` before. True by default. */
+  readonly conditional?: boolean
   /** Milliseconds that what it answered is old, for `anyOf` by score; by default its `Age` header. */
   readonly lag?: (answer: UpstreamAnswer) => number
   /** The largest answer that is taken. `'16mb'` by default. */
@@ -117,6 +121,8 @@ export function http(options: HttpOptions): Upstream<HttpCall> {
       limits: limitsOf(where, read.limits, read.reserve),
       past: read.past,
       pace: read.pace,
+      liveShare: read.liveShare / 100,
+      conditional: read.conditional,
       concurrency: read.concurrency,
       timeout: read.timeout,
       connectTimeout: read.connectTimeout ?? read.timeout,

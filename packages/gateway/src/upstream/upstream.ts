@@ -27,6 +27,10 @@ export interface UpstreamSettings {
   readonly past: 'unknown' | 'none'
   /** Starts are spread evenly over each window. */
   readonly pace: boolean
+  /** The share of the limits, from 0 to 1, that watched values may take. */
+  readonly liveShare: number
+  /** Whether it is asked with `If-None-Match` where it gave an ETag. */
+  readonly conditional: boolean
   readonly concurrency: number
   readonly timeout: number
   readonly connectTimeout: number

@@ -42,5 +42,10 @@ export function memoryValues(clock: Clock, bus: Bus, fences: Fences, bytes: numb
       bus.publish(topic, next)
       return next
     },
+
+    async expire(topic) {
+      const before = stored.get(topic)
+      if (before !== undefined) stored.set(topic, { ...before, checkedAt: 0 }, { noUpdateTTL: true })
+    },
   }
 }

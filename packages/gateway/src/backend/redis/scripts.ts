@@ -69,3 +69,10 @@ redis.call('SPUBLISH', ARGV[8], table.concat({ value[1], value[2], value[3], val
   .. '\\n' .. value[6])
 return value
 `)
+
+/** What is kept counts as never confirmed. KEYS: value. Gives 1 when there was something, else 0. */
+export const EXPIRE = script(`
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('HSET', KEYS[1], 'checkedAt', '0')
+return 1
+`)

@@ -1,7 +1,7 @@
 import type { Values } from '../ports.ts'
 import type { RedisConnection } from './connection.ts'
 import type { Keys } from './keys.ts'
-import { PUBLISH } from './scripts.ts'
+import { EXPIRE, PUBLISH } from './scripts.ts'
 import { FIELDS, storedOf } from './stored.ts'
 
 /** The latest contents in Redis, for all nodes. */
@@ -28,6 +28,10 @@ export function redisValues(connection: RedisConnection, keys: Keys): Values {
         ],
       )
       return storedOf(reply)
+    },
+
+    async expire(topic) {
+      await connection.run(EXPIRE, [keys.value(topic)], [])
     },
   }
 }

@@ -1,0 +1,48 @@
+import { LRUCache } from 'lru-cache'
+import type { Entry } from '../entry.ts'
+import type { WeirError } from '../errors.ts'
+
+/** The first tier, in this process's memory and bounded in bytes; one for all feeds of an app. */
+export interface Memory {
+  readonly entries: LRUCache<string, Entry>
+  /** Failures that are still shared, with their end on the monotonic clock. */
+  readonly failures: LRUCache<string, { error: WeirError; until: number }>
+  keep(entry: Entry, tags: readonly string[]): void
+  /** The topics that are kept under a tag. */
+  tagged(tag: string): readonly string[]
+}
+
+export function createMemory(bytes: number): Memory {
+  const topics = new Map<string, Set<string>>()
+  const tagsOf = new WeakMap<Entry, readonly string[]>()
+  const entries = new LRUCache<string, Entry>({
+    maxSize: bytes,
+    sizeCalculation: (entry) =>
+      entry.size + (tagsOf.get(entry) ?? []).reduce((sum, tag) => sum + tag.length * 2 + 50, 0),
+    dispose: (entry, topic) => untag(entry, topic),
+  })
+
+  function untag(entry: Entry, topic: string): void {
+    for (const tag of tagsOf.get(entry) ?? []) {
+      const tagged = topics.get(tag)
+      tagged?.delete(topic)
+      if (tagged?.size === 0) topics.delete(tag)
+    }
+  }
+
+  return {
+    entries,
+    failures: new LRUCache({ max: 10_000 }),
+    keep(entry, tags) {
+      if (tags.length > 0) tagsOf.set(entry, tags)
+      entries.set(entry.topic, entry)
+      // Not before: taking the place of an older entry has just taken that one's tags away. One too large was not kept.
+      if (entries.peek(entry.topic) !== entry) return
+      for (const tag of tags) {
+        const tagged = topics.get(tag) ?? new Set()
+        topics.set(tag, tagged.add(entry.topic))
+      }
+    },
+    tagged: (tag) => [...(topics.get(tag) ?? [])],
+  }
+}

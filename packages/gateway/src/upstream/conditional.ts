@@ -1,0 +1,43 @@
+import { LRUCache } from 'lru-cache'
+import type { Stage, UpstreamAnswer, UpstreamRequest } from '../call.ts'
+
+/** The most memory that answers with an ETag take, for each upstream, in bytes. */
+const MEMORY = 8 * 1024 * 1024
+
+/** Headers with which a request is no longer one that all others could have made. */
+const PERSONAL = ['if-none-match', 'if-modified-since', 'range', 'authorization', 'cookie']
+
+/**
+ * Asks with `If-None-Match` for what was answered with an ETag before, and gives that answer again on a 304 (RFC 9110, 13.1.2;
+ * RFC 9111, 4.3). Who asked sees an answer with status 200 and today's headers.
+ */
+export const conditional: Stage<UpstreamRequest, Promise<UpstreamAnswer>> = (next) => {
+  const known = new LRUCache<string, UpstreamAnswer>({
+    maxSize: MEMORY,
+    sizeCalculation: ({ body }, name) => body.byteLength + name.length * 2 + 1000,
+  })
+
+  return async (request) => {
+    const { method, path, headers } = request
+    const names = Object.keys(headers).map((name) => name.toLowerCase())
+    if (method !== 'GET' || PERSONAL.some((name) => names.includes(name))) return next(request)
+    const name = `${path}\n${JSON.stringify(headers)}`
+    const before = known.get(name)
+    const etag = before?.headers.etag
+    const answer = await next(
+      etag === undefined ? request : { ...request, headers: { ...headers, 'if-none-match': etag } },
+    )
+    if (answer.status === 304 && before !== undefined) {
+      const confirmed = { ...before, headers: { ...before.headers, ...answer.headers } }
+      known.set(name, confirmed)
+      return confirmed
+    }
+    if (mayKeep(answer)) known.set(name, answer)
+    else known.delete(name)
+    return answer
+  }
+}
+
+function mayKeep({ status, headers }: UpstreamAnswer): boolean {
+  return status === 200 && headers.etag !== undefined && !/\bno-store\b/i.test(headers['cache-control'] ?? '')
+}
