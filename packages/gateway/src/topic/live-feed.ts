@@ -88,6 +88,11 @@ export class LiveFeed implements FeedRunner {
     return this.#parts.path.left(entry)
   }
 
+  /** Whether an entry is older than the feed allows. One missed round is noise; it is stale when two were missed. */
+  stale(entry: Entry): boolean {
+    return -this.left(entry) > 2 * Math.max(this.#every(), this.#poller.took)
+  }
+
   read({ topic, key }: ReadKey, { client, signal }: Reader): Soon<Entry> {
     const deadline = this.#parts.clock.monotonic() + this.plan.deadline
     return this.#parts.path.read({ topic, key, priority: 'interactive', client, deadline, signal, refresh: false })
@@ -103,6 +108,8 @@ export class LiveFeed implements FeedRunner {
   /** From now on the listener hears this topic. `known`: the version it already has. */
   watch(listener: Listener, readKey: ReadKey, known: Version | undefined): void {
     const watched = this.#watched.get(readKey.topic) ?? this.#begin(readKey)
+    // Those who come and go between two rounds, as polls do, keep it moving too.
+    watched.seen = this.#parts.clock.monotonic()
     this.#parts.hub.join(listener, watched.channel, known)
   }
 
@@ -130,7 +137,10 @@ export class LiveFeed implements FeedRunner {
     const watched: Watched = { readKey, channel, seen: clock.monotonic(), failure: undefined, unsubscribe }
     this.#watched.set(readKey.topic, watched)
     const kept = path.kept(readKey.topic)
-    if (kept !== undefined) hub.publish(channel, kept)
+    if (kept !== undefined) {
+      hub.publish(channel, kept)
+      this.#judge(channel)
+    }
     if (path.fresh(readKey.topic) === undefined) void this.#refresh(watched, false)
     this.#poller.wake()
     this.#watchdog ??= clock.after(this.#every(), () => this.#watch())
@@ -204,12 +214,9 @@ export class LiveFeed implements FeedRunner {
   }
 
   #judge(channel: Channel): void {
-    const { clock, emit, hub, stretch } = this.#parts
-    const entry = channel.latest
-    if (entry === undefined) return
-    // One missed round is noise; a value is stale when two were missed.
-    const rounds = 2 * Math.max(this.#every(), this.#poller.took)
-    const stale = clock.monotonic() - entry.confirmedAt > this.plan.fresh * stretch() + rounds
+    const { emit, hub } = this.#parts
+    if (channel.latest === undefined) return
+    const stale = this.stale(channel.latest)
     if (stale === channel.stale) return
     hub.setStale(channel, stale)
     emit({ type: 'topic.stale', feed: this.plan.name, topic: channel.topic, stale })
