@@ -3,16 +3,20 @@ import type { Admission } from './admission/admission.ts'
 import type { App } from './app.ts'
 import type { Answer, Call, Handler, Soon } from './call.ts'
 import type { Clock } from './clock.ts'
-import { WeirError } from './errors.ts'
+import { show, WeirError } from './errors.ts'
 import type { Emit } from './events.ts'
 import { own } from './route/own.ts'
 import { createPage } from './route/page.ts'
 import { createRoutes, type Route } from './route/router.ts'
 import type { LiveFeed } from './topic/live-feed.ts'
 import type { Stream } from './topic/stream.ts'
+import { formOf } from './transport/form.ts'
+import { poll } from './transport/poll.ts'
 import { problemAnswer } from './transport/problem.ts'
 import { snapshot } from './transport/snapshot.ts'
-import { lastVersion, type SseParts, sse, wantsEvents } from './transport/sse.ts'
+import { lastVersion, type SseParts, sse, sseOf } from './transport/sse.ts'
+import { type Topic, topicOr, topicsOf } from './transport/topics.ts'
+import { values } from './transport/values.ts'
 
 const READ = ['GET', 'HEAD']
 
@@ -35,11 +39,27 @@ export interface AddressParts {
  */
 export function createAddresses(parts: AddressParts): Handler {
   const { app, clock, emit, admission } = parts
-  const declared = app.use.map((part) =>
-    part.kind === 'feed' ? feedRoute(parts, feedOf(parts, part.path)) : streamRoute(parts, part),
-  )
-  const router = createRoutes(app.name, [...parts.operations, ...declared, ...ownRoutes(app)])
+  const byFeed = new Map<Route, LiveFeed>()
+  const declared = app.use.map((part) => {
+    if (part.kind === 'stream') return streamRoute(parts, part)
+    const feed = feedOf(parts, part.path)
+    const route = feedRoute(parts, feed)
+    byFeed.set(route, feed)
+    return route
+  })
+  const ours = [...parts.operations, ...topicRoutes(parts, find)]
+  const router = createRoutes(app.name, ours, [...declared, ...ownRoutes(app)])
   const page = app.page === undefined ? undefined : createPage(app.name, fileURLToPath(app.page))
+
+  /** The feed and the key that a topic names, by the same routes as a call. */
+  function find(topic: string): Topic {
+    const [path = '', ...query] = topic.split('?')
+    const match = path.startsWith('/') ? router.find({ method: 'GET', path }) : undefined
+    const feed = match === undefined ? undefined : byFeed.get(match.route)
+    if (match === undefined || feed === undefined)
+      throw new WeirError('not_found', `topic: expected the address of a value, got ${show(topic)}`)
+    return { feed, readKey: feed.plan.keys.fromAddress(match.parameters, query.join('?')) }
+  }
 
   function answer(call: Call): { readonly route: string; readonly answer: Soon<Answer> } {
     admission.admit(call)
@@ -80,20 +100,53 @@ export function createAddresses(parts: AddressParts): Handler {
   }
 }
 
-function feedRoute({ clock, admission, live }: AddressParts, feed: LiveFeed): Route {
+function feedRoute({ admission, live }: AddressParts, feed: LiveFeed): Route {
   return {
     path: feed.plan.path,
     owner: `feed "${feed.plan.name}"`,
     methods: READ,
     operator: false,
     handle(call, parameters) {
-      if (!wantsEvents(call) || call.method === 'HEAD') return snapshot(feed, clock, call, parameters)
+      const form = formOf(call, ['json', 'sse', 'poll'])
+      if (form === 'json' || call.method === 'HEAD') return snapshot(live, feed, call, parameters)
+      if (form === 'poll') return poll({ ...live, hold: admission.hold }, feed, call, parameters)
       const readKey = feed.plan.keys.fromAddress(parameters, call.query)
       const known = lastVersion(call)
       admission.hold()
       return sse(live, (listener) => feed.watch(listener, readKey, known))
     },
   }
+}
+
+/** Many topics at once, of any feeds. */
+function topicRoutes({ admission, live }: AddressParts, find: (topic: string) => Topic): readonly Route[] {
+  const stream = '/weir/stream'
+  return [
+    {
+      path: '/weir/values',
+      owner: 'the gateway',
+      methods: READ,
+      operator: false,
+      handle(call) {
+        formOf(call, ['json'])
+        return values(live, find, call)
+      },
+    },
+    {
+      path: stream,
+      owner: 'the gateway',
+      methods: ['GET'],
+      operator: false,
+      handle(call) {
+        formOf(call, ['sse'])
+        const topics = [...new Set(topicsOf(call))].map((topic) => topicOr(topic, find))
+        const known = lastVersion(call)
+        admission.hold()
+        // One version can't be that of many topics.
+        return sseOf(live, stream, topics, topics.length === 1 ? known : undefined)
+      },
+    },
+  ]
 }
 
 function streamRoute(parts: AddressParts, stream: Stream): Route {
@@ -107,22 +160,34 @@ function streamRoute(parts: AddressParts, stream: Stream): Route {
     methods: ['GET'],
     operator: false,
     handle(call) {
+      formOf(call, ['sse'])
       lastVersion(call)
-      const chosen = choose === undefined ? undefined : new URLSearchParams(call.query).get(choose.query)
-      const values = chosen?.split(',').filter((value) => value !== '') ?? []
-      // A connection that hears of nothing would be silent for ever, and count as lost.
-      if (values.length === 0 && typeof chosen === 'string')
-        throw new WeirError('bad_key', `${choose?.query}: expected at least one key, got none`)
+      const chosen = choose === undefined ? null : new URLSearchParams(call.query).get(choose.query)
+      if (choose === undefined || chosen === null) {
+        parts.admission.hold()
+        return sse(parts.live, (listener) => feed.watchAll(listener, always))
+      }
+      const values = [...new Set(chosen.split(',').filter((value) => value !== ''))]
+      if (values.length === 0) throw new WeirError('bad_key', `${choose.query}: expected at least one key, got none`)
       if (values.length > most)
-        throw new WeirError('bad_key', `${choose?.query}: expected at most ${most} keys, got ${values.length}`)
-      const readKeys = values.map((value) => keys.fromParts({ [choose?.part ?? '']: value }))
+        throw new WeirError('bad_key', `${choose.query}: expected at most ${most} keys, got ${values.length}`)
+      const topics = values.map((value) =>
+        topicOr(topicText(feed.plan.path, choose.part, value), () => ({
+          feed,
+          readKey: keys.fromParts({ [choose.part]: value }),
+        })),
+      )
       parts.admission.hold()
-      return sse(parts.live, (listener) => {
-        if (chosen === undefined || chosen === null) feed.watchAll(listener, always)
-        else for (const readKey of readKeys) feed.watch(listener, readKey, undefined)
-      })
+      return sseOf(parts.live, path, topics, undefined)
     },
   }
+}
+
+/** The topic that a value would have that is no key, for those who asked for it. */
+function topicText(path: string, part: string, value: string): string {
+  const text = encodeURIComponent(value.toWellFormed())
+  const filled = path.replaceAll(/:[^/]+/g, (name) => (name === `:${part}` ? text : name))
+  return filled === path ? `${path}?${encodeURIComponent(part)}=${text}` : filled
 }
 
 /** What a Hono app lists of itself, so that a clash is found at start; its calls reach it by falling through. */

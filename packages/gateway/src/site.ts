@@ -52,6 +52,7 @@ export function createSite(parts: SiteParts): SiteAtWork {
   const { clock, emit, stretch } = parts.pipeline
   const backend = scopedBackend(parts.pipeline.backend, app.name)
   const hub = createHub({ clock, emit, level: () => level.now, heartbeat })
+  level.onChange(() => hub.tellLevel())
   const memory = createMemory(parts.memory)
 
   const declared = app.use.filter((part) => part.kind === 'feed')

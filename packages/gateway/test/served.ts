@@ -58,7 +58,7 @@ export interface TestAppOptions {
   readonly routes?: Routes
 }
 
-/** An app with a feed of one key a call, one of a key in the query, and a stream, on a counting upstream. */
+/** An app with a feed of one key a call, one of many, one of a key in the query, and a stream, on a counting upstream. */
 export function testApp(
   upstream: CountingUpstream,
   { every = '25ms', fresh = '10ms', routes }: TestAppOptions = {},
@@ -87,11 +87,25 @@ export function testApp(
     load: { one: async ({ depth }) => ({ depth }) },
     fresh: '1m',
   })
+  const quote = feed('/quotes/:id', {
+    name: 'quote',
+    key: { id: z.string() },
+    value: z.unknown(),
+    from: source,
+    load: {
+      within: '20ms',
+      many: async (keys, call) => {
+        const found = await call.get('/quotes', { query: { ids: keys.map(({ id }) => id).join() } })
+        return keys.map(({ id }) => ({ id, found }))
+      },
+    },
+    fresh: '1m',
+  })
   const items = stream('/stream', {
     of: item,
     choose: { query: 'ids', part: 'id' },
     always: [{ id: 'always' }],
     most: 5,
   })
-  return defineApp({ name: 'test', use: [item, book, items], ...(routes === undefined ? {} : { routes }) })
+  return defineApp({ name: 'test', use: [item, quote, book, items], ...(routes === undefined ? {} : { routes }) })
 }

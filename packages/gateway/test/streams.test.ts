@@ -15,13 +15,12 @@ test.each([
   ['', 'mints: expected at least one key, got none'],
   [',,', 'mints: expected at least one key, got none'],
   ['aa,bb,cc', 'mints: expected at most 2 keys, got 3'],
-  ['aa,b', /^mint: .*got "b"$/],
 ])('a stream of "%s" is refused before it opens', async (mints, detail) => {
   const gateway = createGateway({ apps: [defineApp({ name: 'prices', use: [price, chosen] })] })
   try {
     const answer = await gateway.sites[0]?.fetch(new Request(`http://localhost/stream?mints=${mints}`))
     expect(answer?.status).toBe(400)
-    expect(await answer?.json()).toMatchObject({ code: 'bad_key', detail: expect.stringMatching(detail) })
+    expect(await answer?.json()).toMatchObject({ code: 'bad_key', detail })
   } finally {
     await gateway.close()
   }

@@ -56,6 +56,13 @@ export interface Failure {
   readonly problem: Problem
 }
 
+/** The level has changed. Said at once on every connection; `hello` and each heartbeat carry it too. */
+export interface LevelChange {
+  readonly type: 'level'
+  readonly level: Level
+  readonly now: number
+}
+
 /** The server is about to close; come back after `retry` milliseconds. */
 export interface Goodbye {
   readonly type: 'goodbye'
@@ -63,4 +70,4 @@ export interface Goodbye {
 }
 
 /** What a server says on a live connection. On SSE, `type` is the event's name and the rest its data. */
-export type ServerMessage = Hello | Snapshot | Absent | Heartbeat | Failure | Goodbye
+export type ServerMessage = Hello | Snapshot | Absent | Heartbeat | LevelChange | Failure | Goodbye

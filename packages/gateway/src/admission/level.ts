@@ -10,12 +10,15 @@ export interface LevelState {
   readonly strained: boolean
   /** Sets it by hand. */
   set(level: Level, reason: string): void
+  /** Calls `listener` after each change. */
+  onChange(listener: () => void): void
 }
 
 const STRETCH: Readonly<Record<Level, number>> = { normal: 1, saver: 3, strained: 10, maintenance: 10 }
 
 export function createLevel(emit: Emit): LevelState {
   let level: Level = 'normal'
+  const listeners: (() => void)[] = []
   return {
     get now() {
       return level
@@ -30,6 +33,10 @@ export function createLevel(emit: Emit): LevelState {
       if (next === level) return
       level = next
       emit({ type: 'admission.level', level, reason })
+      for (const listener of listeners) listener()
+    },
+    onChange(listener) {
+      listeners.push(listener)
     },
   }
 }

@@ -32,6 +32,8 @@ export interface Channel {
   readonly parent: Channel | undefined
   readonly listeners: Set<Listener>
   latest: Entry | undefined
+  /** Why there never was an entry, as it was said last. Of no meaning once there is one. */
+  failure: Encoded<Entry | Notice> | undefined
   stale: boolean
   /** Whether its listeners already have it among what the next flush writes. */
   marked: boolean
@@ -79,6 +81,8 @@ export interface Hub {
   notice(channel: Channel, notice: Notice): void
   /** Says when a value can no longer be confirmed, and when it can again. */
   setStale(channel: Channel, stale: boolean): void
+  /** Tells every connection the level of now, at once. */
+  tellLevel(): void
   readonly connections: number
   /** Says goodbye and closes every connection. `retry`: milliseconds after which to come back. */
   close(retry: () => number): void
@@ -133,6 +137,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
   let marked: Channel[] = []
   let flushing = false
   let sweeper: Timer | undefined
+  let levelTold: Encoded<Entry | Notice> | undefined
 
   const events: ListenerHub = {
     drained(listener) {
@@ -141,6 +146,8 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
       listener.behind = undefined
       emit({ type: 'hub.caughtUp' })
       for (const channel of behind) queue(listener, channel)
+      // It may have changed meanwhile; said once too often does no harm.
+      if (levelTold !== undefined) queue(listener, levelTold)
       listener.mixed = true
     },
     closed(listener) {
@@ -221,8 +228,11 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
 
   /** The latest entry for one who has not heard it. When it became that is in it; that it still is, is said beside it. */
   function show(listener: Listener, channel: Channel, known: Version | undefined): void {
-    const { latest } = channel
-    if (latest === undefined) return
+    const { latest, failure } = channel
+    if (latest === undefined) {
+      if (failure !== undefined) queue(listener, failure)
+      return
+    }
     listener.mixed = true
     if (known !== undefined && compareVersions(latest.version, known) === 0) {
       queue(listener, new Resumed(channel, known))
@@ -254,7 +264,9 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
   }
 
   function notice(channel: Channel, message: Notice): void {
-    tell(channel, new Encoded<Entry | Notice>(message))
+    const encoded = new Encoded<Entry | Notice>(message)
+    if (message.type === 'error') channel.failure = encoded
+    tell(channel, encoded)
   }
 
   function sweep(): void {
@@ -276,6 +288,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
         parent,
         listeners: new Set(),
         latest: undefined,
+        failure: undefined,
         stale: false,
         marked: false,
         spoken: false,
@@ -335,6 +348,13 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
       if (channel.stale === stale) return
       channel.stale = stale
       beat(channel)
+    },
+
+    tellLevel() {
+      // No newcomer may be told the old one after the new.
+      for (const { pulse } of channels.values()) pulse.made = undefined
+      levelTold = new Encoded<Entry | Notice>({ type: 'level', level: level(), now: clock.now() })
+      for (const listener of listeners) queue(listener, levelTold)
     },
 
     get connections() {

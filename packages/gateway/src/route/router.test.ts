@@ -7,12 +7,11 @@ function route(path: string, given: Partial<Route> = {}): Route {
   return { path, owner: `feed "${path}"`, methods: ['GET', 'HEAD'], operator: false, handle, ...given }
 }
 
-const router = createRoutes('prices', [
-  route('/prices/:mint'),
-  route('/prices/all'),
-  route('/books/:venue/:pair'),
-  route('/weir/health', { operator: true }),
-])
+const router = createRoutes(
+  'prices',
+  [route('/weir/health', { operator: true })],
+  [route('/prices/:mint'), route('/prices/all'), route('/books/:venue/:pair')],
+)
 
 describe('a router', () => {
   test.each([
@@ -40,7 +39,9 @@ describe('a router', () => {
   test("hands nobody else the gateway's own addresses", () => {
     expect(router.find(call('/weir/health'))?.route.operator).toBe(true)
     expect(() => router.find(call('/weir/other'))).toThrow(expect.objectContaining({ code: 'not_found' }))
-    expect(() => createRoutes('prices', [route('/weir/mine')])).toThrow(/an address outside \/weir/)
+    expect(() => createRoutes('prices', [], [route('/weir/mine', { operator: true })])).toThrow(
+      /an address outside \/weir/,
+    )
     expect(router.find(call('/weirdly'))).toBeUndefined()
   })
 
@@ -50,6 +51,6 @@ describe('a router', () => {
     ['/a/:b/c', '/a/:c/c'],
   ])('refuses %s beside %s, and names both owners', (first, second) => {
     const both = [route(first, { owner: 'feed "first"' }), route(second, { owner: 'routes' })]
-    expect(() => createRoutes('prices', both)).toThrow(/^app "prices": routes: .*since feed "first" has/)
+    expect(() => createRoutes('prices', [], both)).toThrow(/^app "prices": routes: .*since feed "first" has/)
   })
 })

@@ -22,7 +22,7 @@ export interface Match {
 /** Which route a call means. */
 export interface Router {
   /** Undefined when no route has this path. @throws WeirError `method_not_allowed`, `not_found` */
-  find(call: Call): Match | undefined
+  find(call: Pick<Call, 'method' | 'path'>): Match | undefined
 }
 
 /** Addresses that are the gateway's on every site, now and later. */
@@ -30,15 +30,18 @@ const OURS = /^\/weir(\/|$)/
 
 const NO_PARAMETERS: Readonly<Record<string, string>> = Object.freeze({})
 
-/** @throws ConfigError when two routes have one address */
-export function createRoutes(app: string, routes: readonly Route[]): Router {
+/**
+ * @param ours those of the gateway itself, which may be below /weir
+ * @throws ConfigError when two routes have one address
+ */
+export function createRoutes(app: string, ours: readonly Route[], routes: readonly Route[]): Router {
   const where = `app ${JSON.stringify(app)}`
   const router = createRouter<Route>()
   const owners = new Map<string, Route>()
-  for (const route of routes) {
-    if (OURS.test(route.path) && !route.operator) {
-      throw new ConfigError(where, route.owner, 'an address outside /weir, which the gateway owns', route.path)
-    }
+  const theirs = routes.find(({ path }) => OURS.test(path))
+  if (theirs !== undefined)
+    throw new ConfigError(where, theirs.owner, 'an address outside /weir, which the gateway owns', theirs.path)
+  for (const route of [...ours, ...routes]) {
     const shape = route.path.replace(/:[^/]+/g, ':')
     const other = owners.get(shape)
     if (other !== undefined) {

@@ -109,7 +109,8 @@ function sendBytes(
   request: IncomingMessage,
   response: ServerResponse,
 ): void {
-  if (status !== 304) headers['content-length'] = String(body === null ? 0 : Buffer.byteLength(body))
+  // What has no body by its status must not say how long it is (RFC 9110, 8.6).
+  if (status !== 204 && status !== 304) headers['content-length'] = String(body === null ? 0 : Buffer.byteLength(body))
   // Whatever of its body we did not read must not be taken for the next request.
   if (hasBody(request) && !request.complete) headers.connection = 'close'
   response.writeHead(status, headers)

@@ -35,6 +35,9 @@ export interface KeyReader {
   fromParts(parts: Readonly<Record<string, unknown>>): ReadKey
 }
 
+/** Query parameters that choose how a value is answered, and never which; the last two are a poll's alone. */
+const OURS = ['as', 'after', 'wait']
+
 const SEGMENT = /^:?[A-Za-z0-9_.~-]+$/
 
 /** The longest text of one part of a key. */
@@ -63,8 +66,9 @@ export function keyReader(where: string, path: string, schemas: unknown): KeyRea
     if (parts[name] === undefined)
       throw new ConfigError(where, `key.${name}`, `a schema, since ${path} has :${name}`, undefined)
   }
-  if (parts.as !== undefined && !inPath.includes('as')) {
-    throw new ConfigError(where, 'key.as', 'another name, since `as` chooses the form of an answer', 'as')
+  for (const name of OURS) {
+    if (parts[name] === undefined || inPath.includes(name)) continue
+    throw new ConfigError(where, `key.${name}`, `another name, since \`?${name}=\` chooses the form of an answer`, name)
   }
   const inQuery = Object.keys(parts)
     .filter((name) => !inPath.includes(name))
@@ -113,9 +117,9 @@ export function keyReader(where: string, path: string, schemas: unknown): KeyRea
       for (const name of inPath) raw[name] = decoded(name, parameters[name] ?? '')
       const given = new URLSearchParams(query)
       for (const name of inQuery) raw[name] = given.get(name) ?? undefined
+      const ours = given.get('as') === 'poll' ? OURS : ['as']
       for (const name of given.keys()) {
-        // `as` chooses the form of the answer, not the value.
-        if (name !== 'as' && !inQuery.includes(name)) {
+        if (!ours.includes(name) && !inQuery.includes(name)) {
           const known = inQuery.length === 0 ? 'no query parameters' : `only ${inQuery.join(', ')}`
           throw new WeirError('bad_key', `${name}: ${path} takes ${known}`)
         }

@@ -107,6 +107,12 @@ export class LiveFeed implements FeedRunner {
     return this.#parts.path.left(entry)
   }
 
+  /** Whether an entry is older than the feed allows. One missed round is noise; it is stale when two were missed. */
+  stale(entry: Entry): boolean {
+    const { took = 0, gap = 0 } = this.#watched.get(entry.topic) ?? {}
+    return -this.left(entry) > 2 * Math.max(this.#every(), took, gap)
+  }
+
   read({ topic, key }: ReadKey, { client, signal }: Reader): Soon<Entry> {
     const moving = this.#moving(topic)
     if (moving !== undefined) return moving
@@ -156,6 +162,8 @@ export class LiveFeed implements FeedRunner {
   /** From now on the listener hears this topic. `known`: the version it already has. */
   watch(listener: Listener, readKey: ReadKey, known: Version | undefined): void {
     const watched = this.#watched.get(readKey.topic) ?? this.#begin(readKey)
+    // Those who come and go between two rounds, as polls do, keep it moving too.
+    watched.seen = this.#parts.clock.monotonic()
     this.#parts.hub.join(listener, watched.channel, known)
   }
 
@@ -184,7 +192,10 @@ export class LiveFeed implements FeedRunner {
     const watched: Watched = { ...polled(), readKey, channel, seen, failure: undefined, unsubscribe }
     this.#watched.set(readKey.topic, watched)
     const kept = path.kept(readKey.topic)
-    if (kept !== undefined) hub.publish(channel, kept)
+    if (kept !== undefined) {
+      hub.publish(channel, kept)
+      this.#judge(channel)
+    }
     if (path.fresh(readKey.topic) === undefined) void this.#poller.ask(watched)
     this.#poller.wake()
     this.#watchdog ??= clock.after(this.#every(), () => this.#watch())
@@ -198,7 +209,7 @@ export class LiveFeed implements FeedRunner {
     const entry = path.accept(readKey.topic, readKey.key, stored)
     hub.publish(channel, entry)
     if (before !== channel.latest?.version) emit({ type: 'topic.changed', feed: this.plan.name, topic: readKey.topic })
-    this.#judge(watched)
+    this.#judge(watched.channel)
   }
 
   /** Asks for a watched value. What came arrives by the bus, here as on every other node. */
@@ -271,18 +282,14 @@ export class LiveFeed implements FeedRunner {
 
   /** On a timer of its own, since a round waits for an upstream that hangs, and that is just when values grow stale. */
   #watch(): void {
-    for (const watched of this.#watched.values()) this.#judge(watched)
+    for (const watched of this.#watched.values()) this.#judge(watched.channel)
     this.#watchdog = this.#watched.size === 0 ? undefined : this.#parts.clock.after(this.#every(), () => this.#watch())
   }
 
-  #judge({ channel, took, gap }: Watched): void {
-    const { clock, emit, hub, stretch } = this.#parts
-    const entry = channel.latest
-    if (entry === undefined) return
-    // One missed round is noise; a value is stale when two were missed.
-    const rounds = 2 * Math.max(this.#every(), took, gap)
-    const lasts = (entry.content.absentFor ?? this.plan.freshness.fresh) * stretch()
-    const stale = clock.monotonic() - entry.confirmedAt > lasts + rounds
+  #judge(channel: Channel): void {
+    const { emit, hub } = this.#parts
+    if (channel.latest === undefined) return
+    const stale = this.stale(channel.latest)
     if (stale === channel.stale) return
     hub.setStale(channel, stale)
     emit({ type: 'topic.stale', feed: this.plan.name, topic: channel.topic, stale })

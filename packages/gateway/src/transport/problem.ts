@@ -1,10 +1,15 @@
+import type { Problem } from '@weir/protocol'
 import type { AnswerHeaders, WholeAnswer } from '../call.ts'
 import { asWeirError, problemOf } from '../errors.ts'
 
 /** Anything thrown, as the answer that clients get: `application/problem+json` (RFC 9457). */
 export function problemAnswer(thrown: unknown, headers: AnswerHeaders = {}): WholeAnswer {
   const error = asWeirError(thrown)
-  const problem = problemOf(error)
+  return answerOf(problemOf(error), { ...error.headers, ...headers })
+}
+
+/** A problem as an answer of its own. */
+export function answerOf(problem: Problem, headers: AnswerHeaders = {}): WholeAnswer {
   const retry: AnswerHeaders = problem.retryAfter === undefined ? {} : { 'retry-after': String(problem.retryAfter) }
   return {
     kind: 'whole',
@@ -13,7 +18,6 @@ export function problemAnswer(thrown: unknown, headers: AnswerHeaders = {}): Who
       'content-type': 'application/problem+json',
       'cache-control': 'no-store',
       ...retry,
-      ...error.headers,
       ...headers,
     },
     body: JSON.stringify(problem),

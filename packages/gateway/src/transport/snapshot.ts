@@ -1,3 +1,4 @@
+import type { Level } from '@weir/protocol'
 import type { Answer, AnswerHeaders, Call, Soon } from '../call.ts'
 import type { Clock } from '../clock.ts'
 import { COMPRESSIONS, type Compression, chooseCompression } from '../compress.ts'
@@ -17,36 +18,59 @@ function packed({ name, compress }: Compression): Encoding<Entry> {
 
 /** The longest that is said, in milliseconds (RFC 9111, 1.2.2). */
 const A_YEAR = 31_536_000_000
+export interface SnapshotParts {
+  readonly clock: Clock
+  readonly level: () => Level
+}
 
 /** Answers a call with the value of a feed as JSON: from memory at once, or when the upstream has answered. */
 export function snapshot(
+  parts: SnapshotParts,
   feed: LiveFeed,
-  clock: Clock,
   call: Call,
   parameters: Readonly<Record<string, string>>,
 ): Soon<Answer> {
   // An address that is itself a topic was read before: what is kept under it needs no second reading of its key.
   const known = feed.fresh(call.url)
-  if (known !== undefined) return answer(feed, clock, call, known, true)
+  if (known !== undefined) return cacheable(parts, feed, call, known, true)
   const readKey = feed.plan.keys.fromAddress(parameters, call.query)
   const hit = feed.fresh(readKey.topic) !== undefined
   const entry = feed.read(readKey, { client: call.remote, signal: hit ? undefined : call.signal })
-  if (entry instanceof Promise) return entry.then((entry) => answer(feed, clock, call, entry, false))
-  return answer(feed, clock, call, entry, hit)
+  if (entry instanceof Promise) return entry.then((entry) => cacheable(parts, feed, call, entry, false))
+  return cacheable(parts, feed, call, entry, hit)
 }
 
-function answer(feed: LiveFeed, clock: Clock, call: Call, entry: Entry, hit: boolean): Answer {
-  const age = Math.max(0, clock.monotonic() - entry.since)
+/** For caches too. They hand it on while time passes, so it says only what stays true of it. */
+function cacheable({ clock, level }: SnapshotParts, feed: LiveFeed, call: Call, entry: Entry, hit: boolean): Answer {
   const left = feed.left(entry)
-  const { json } = entry.content
   const headers: AnswerHeaders = {
     ...lifetimes(feed, entry),
     'cache-status':
       hit || left <= 0 ? `weir; hit; ttl=${Math.floor(Math.min(left, A_YEAR) / 1000)}` : 'weir; fwd=miss; stored',
-    age: String(Math.floor(age / 1000)),
-    vary: 'accept, accept-encoding',
+    age: ageOf(entry, clock),
     'weir-version': entry.versionText,
   }
+  // A copy that was fresh grows stale in the cache; one that was stale never gets younger.
+  if (left < 0 && feed.stale(entry)) headers['weir-stale'] = '?1'
+  const now = level()
+  if (now !== 'normal') headers['weir-level'] = now
+  return whole(call, entry, headers)
+}
+
+/** What an answer that no cache keeps says beside the value: how old it is, whether it is stale, and the level. */
+export function inBand({ clock, level }: SnapshotParts, feed: LiveFeed, entry: Entry | undefined): AnswerHeaders {
+  const headers: AnswerHeaders = { 'cache-control': 'no-store', 'weir-level': level() }
+  if (entry === undefined) return headers
+  headers.age = ageOf(entry, clock)
+  headers['weir-version'] = entry.versionText
+  headers['weir-stale'] = feed.stale(entry) ? '?1' : '?0'
+  return headers
+}
+
+/** The value of an entry as an answer, compressed where that pays; 304 to those who have it, 404 when there is none. */
+export function whole(call: Call, entry: Entry, headers: AnswerHeaders): Answer {
+  const { json } = entry.content
+  headers.vary = 'accept, accept-encoding'
   if (json === undefined) return problemAnswer(absence(entry), headers)
 
   const compression = chooseCompression(call.header('accept-encoding'), json.byteLength)
@@ -58,6 +82,11 @@ function answer(feed: LiveFeed, clock: Clock, call: Call, entry: Entry, hit: boo
   if (compression === undefined) return { kind: 'whole', status: 200, headers, body: json }
   headers['content-encoding'] = compression.name
   return { kind: 'whole', status: 200, headers, body: entry.encoded.as(PACKED[compression.name]) }
+}
+
+/** Seconds since the moment of which the value is. */
+function ageOf(entry: Entry, clock: Clock): string {
+  return String(Math.floor(Math.max(0, clock.monotonic() - entry.since) / 1000))
 }
 
 /** For how long whoever keeps it may show it (RFC 9111, 5861), and for how long edges may (RFC 9213). */

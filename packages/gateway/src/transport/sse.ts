@@ -1,9 +1,10 @@
-import { type Level, parseVersion, type Version } from '@weir/protocol'
+import { type Failure, type Level, parseVersion, type Version } from '@weir/protocol'
 import type { AnswerHeaders, Call, LiveAnswer } from '../call.ts'
 import type { Clock } from '../clock.ts'
 import { Entry } from '../entry.ts'
 import { show, WeirError } from '../errors.ts'
 import type { Hub, Listener, Notice, Wire } from '../hub/hub.ts'
+import type { Topic } from './topics.ts'
 
 /** Messages as server-sent events: `event` is the type, `id` the version, `data` the rest. */
 const SSE: Wire = {
@@ -31,30 +32,25 @@ export interface SseParts {
   readonly level: () => Level
 }
 
-/**
- * Whether a call asks for server-sent events, by `?as=sse` or by `Accept`.
- *
- * @throws WeirError `bad_request` when `as` names no form
- */
-export function wantsEvents(call: Call): boolean {
-  const as = call.query === '' ? undefined : /(?:^|&)as=([^&]*)/.exec(call.query)?.[1]
-  if (as === undefined) return call.header('accept')?.includes('text/event-stream') ?? false
-  if (as !== 'sse' && as !== 'json') throw new WeirError('bad_request', `as: expected sse or json, got ${show(as)}`)
-  return as === 'sse'
-}
-
 /** The version that a returning client has. @throws WeirError `bad_version` */
 export function lastVersion(call: Call): Version | undefined {
-  const id = call.header('last-event-id')
-  if (id === undefined || id === '') return undefined
-  const version = parseVersion(id)
-  if (version === undefined)
-    throw new WeirError('bad_version', `last-event-id: expected epoch:sequence, got ${show(id)}`)
+  return readVersion('last-event-id', call.header('last-event-id'))
+}
+
+/** A version as a client names it; undefined for none. @throws WeirError `bad_version` */
+export function readVersion(name: string, text: string | undefined): Version | undefined {
+  if (text === undefined || text === '') return undefined
+  const version = parseVersion(text)
+  if (version === undefined) throw new WeirError('bad_version', `${name}: expected epoch:sequence, got ${show(text)}`)
   return version
 }
 
-/** Opens a stream of events; `join` says which topics the listener hears. */
-export function sse({ hub, clock, heartbeat, level }: SseParts, join: (listener: Listener) => void): LiveAnswer {
+/** Opens a stream of events. `join` says which topics the listener hears, `failed` which can't be had. */
+export function sse(
+  { hub, clock, heartbeat, level }: SseParts,
+  join: (listener: Listener) => void,
+  failed: readonly Failure[] = [],
+): LiveAnswer {
   return {
     kind: 'live',
     headers: HEADERS,
@@ -62,10 +58,27 @@ export function sse({ hub, clock, heartbeat, level }: SseParts, join: (listener:
       const retry = Math.round(RETRY_FROM + Math.random() * RETRY_SPREAD)
       const hello = noticeEvent({ type: 'hello', now: clock.now(), heartbeat, level: level() })
       const listener = hub.listen(connection, SSE)
-      connection.write(Buffer.from(`retry: ${retry}\n\n${hello}`))
+      connection.write(Buffer.from(`retry: ${retry}\n\n${hello}${failed.map(noticeEvent).join('')}`))
       join(listener)
     },
   }
+}
+
+/** Opens a stream of several topics. Those that can't be had are told as errors, and the others go on. */
+export function sseOf(
+  parts: SseParts,
+  path: string,
+  topics: readonly (Topic | Failure)[],
+  known: Version | undefined,
+): LiveAnswer {
+  const { hub } = parts
+  const failed = topics.filter((topic) => 'problem' in topic)
+  function join(listener: Listener): void {
+    for (const topic of topics) if (!('problem' in topic)) topic.feed.watch(listener, topic.readKey, known)
+    // Of nothing it would be silent for ever, and count as lost: it hears that its own address is there.
+    if (listener.channels.length === 0) hub.join(listener, hub.channel(path), undefined)
+  }
+  return sse(parts, join, failed)
 }
 
 function entryEvent(entry: Entry): string {

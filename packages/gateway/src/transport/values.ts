@@ -1,0 +1,69 @@
+import type { Failure } from '@weir/protocol'
+import type { Answer, AnswerHeaders, Call, Soon } from '../call.ts'
+import { chooseCompression } from '../compress.ts'
+import { Entry } from '../entry.ts'
+import { asWeirError, problemOf } from '../errors.ts'
+import type { SnapshotParts } from './snapshot.ts'
+import { type Topic, topicOr, topicsOf } from './topics.ts'
+
+/**
+ * Answers with the values of many topics, in the order in which they were asked for; one that is named twice stands in both
+ * places. All are asked for together, so that they share calls, and one that fails leaves the others as they are.
+ *
+ * @throws WeirError `bad_request`
+ */
+export function values(parts: SnapshotParts, find: (topic: string) => Topic, call: Call): Soon<Answer> {
+  const found = topicsOf(call).map((topic) => topicOr(topic, find))
+  const entries = found.map((topic) => ('problem' in topic ? topic : read(topic, call)))
+  const waits = entries.some((entry) => entry instanceof Promise)
+  return waits
+    ? Promise.all(entries).then((entries) => answer(parts, found, entries, call))
+    : answer(parts, found, entries as Had[], call)
+}
+
+/** What came of a topic. */
+type Had = Entry | Failure
+
+function read({ feed, readKey }: Topic, call: Call): Soon<Had> {
+  const signal = feed.fresh(readKey.topic) === undefined ? call.signal : undefined
+  const entry = feed.read(readKey, { client: call.remote, signal })
+  if (!(entry instanceof Promise)) return entry
+  return entry.catch((thrown) => ({ type: 'error', topic: readKey.topic, problem: problemOf(asWeirError(thrown)) }))
+}
+
+function answer(
+  { clock, level }: SnapshotParts,
+  topics: readonly (Topic | Failure)[],
+  entries: readonly Had[],
+  call: Call,
+): Answer {
+  const texts: (string | Buffer)[] = [`{"now":${clock.now()},"level":"${level()}","values":[`]
+  for (const [index, entry] of entries.entries()) {
+    const topic = topics[index]
+    if (index > 0) texts.push(',')
+    if (!(entry instanceof Entry)) texts.push(JSON.stringify({ topic: entry.topic, problem: entry.problem }))
+    else if (topic !== undefined && 'feed' in topic) texts.push(...valueText(entry, topic.feed.stale(entry)))
+  }
+  texts.push(']}')
+  const body = Buffer.concat(texts.map((text) => (typeof text === 'string' ? Buffer.from(text) : text)))
+  // How old each is, by the server's clock, and the level: none of it stays true in a cache.
+  const headers: AnswerHeaders = {
+    'content-type': 'application/json',
+    'cache-control': 'no-store',
+    vary: 'accept-encoding',
+    'weir-level': level(),
+  }
+  const compression = chooseCompression(call.header('accept-encoding'), body.byteLength)
+  if (compression === undefined) return { kind: 'whole', status: 200, headers, body }
+  headers['content-encoding'] = compression.name
+  return { kind: 'whole', status: 200, headers, body: compression.compress(body) }
+}
+
+/** The value goes in as the text it came as: written anew, large numbers would lose digits. */
+function valueText({ topic, versionText, changedAt, checkedAt, content }: Entry, stale: boolean): (string | Buffer)[] {
+  const times = `"changedAt":${changedAt},"checkedAt":${checkedAt},"stale":${stale}`
+  const head = `{"topic":${JSON.stringify(topic)},"version":"${versionText}",${times}`
+  return content.json === undefined
+    ? [`${head},"reason":${JSON.stringify(content.reason)}}`]
+    : [`${head},"value":`, content.json, '}']
+}
