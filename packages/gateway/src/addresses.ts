@@ -1,13 +1,13 @@
 import { fileURLToPath } from 'node:url'
 import type { Admission } from './admission/admission.ts'
 import type { App } from './app.ts'
-import type { Answer, Call, Handler, Soon } from './call.ts'
+import type { Answer, Call, Handler, Identity, Soon } from './call.ts'
 import type { Clock } from './clock.ts'
 import { show, WeirError } from './errors.ts'
 import type { Emit } from './events.ts'
 import { own } from './route/own.ts'
 import { createPage } from './route/page.ts'
-import { createRoutes, type Route } from './route/router.ts'
+import { createRoutes, type Match, type Route } from './route/router.ts'
 import type { LiveFeed } from './topic/live-feed.ts'
 import type { Stream } from './topic/stream.ts'
 import { formOf } from './transport/form.ts'
@@ -52,13 +52,13 @@ export function createAddresses(parts: AddressParts): Handler {
   const page = app.page === undefined ? undefined : createPage(app.name, fileURLToPath(app.page))
 
   /** The feed and the key that a topic names, by the same routes as a call. */
-  function find(topic: string): Topic {
+  function find(topic: string, identity: Identity | undefined): Topic {
     const [path = '', ...query] = topic.split('?')
     const match = path.startsWith('/') ? router.find({ method: 'GET', path }) : undefined
     const feed = match === undefined ? undefined : byFeed.get(match.route)
     if (match === undefined || feed === undefined)
       throw new WeirError('not_found', `topic: expected the address of a value, got ${show(topic)}`)
-    return { feed, readKey: feed.plan.keys.fromAddress(match.parameters, query.join('?')) }
+    return { feed, readKey: feed.keyOf(match.parameters, query.join('?'), identity) }
   }
 
   function answer(call: Call): { readonly route: string; readonly answer: Soon<Answer> } {
@@ -66,13 +66,28 @@ export function createAddresses(parts: AddressParts): Handler {
     const match = router.find(call)
     if (match !== undefined) {
       if (!match.route.operator) admission.serve()
-      return { route: match.route.path, answer: match.route.handle(call, match.parameters) }
+      return { route: match.route.path, answer: identified(call, match) }
     }
     admission.serve()
     const file = READ.includes(call.method) ? page?.serve(call) : undefined
     if (file !== undefined) return { route: 'page', answer: file }
     if (app.routes !== undefined) return { route: 'own', answer: own(app.routes, call) }
     throw new WeirError('not_found', `${call.method} ${call.path.slice(0, 200)}: nothing is served here`)
+  }
+
+  /** Answers when it is known who calls, where that matters. */
+  function identified(call: Call, { route, parameters }: Match): Soon<Answer> {
+    if (route.scoped !== true) return route.handle(call, parameters)
+    const { url, remote } = call
+    const identity = app.identify?.({ header: (name) => call.header(name), url, remote })
+    if (identity instanceof Promise) {
+      return identity.then((identity) => {
+        call.identity = identity
+        return route.handle(call, parameters)
+      })
+    }
+    call.identity = identity
+    return route.handle(call, parameters)
   }
 
   return (call) => {
@@ -106,11 +121,12 @@ function feedRoute({ admission, live }: AddressParts, feed: LiveFeed): Route {
     owner: `feed "${feed.plan.name}"`,
     methods: READ,
     operator: false,
+    scoped: feed.plan.scope !== 'public',
     handle(call, parameters) {
       const form = formOf(call, ['json', 'sse', 'poll'])
       if (form === 'json' || call.method === 'HEAD') return snapshot(live, feed, call, parameters)
       if (form === 'poll') return poll({ ...live, hold: admission.hold }, feed, call, parameters)
-      const readKey = feed.plan.keys.fromAddress(parameters, call.query)
+      const readKey = feed.keyOf(parameters, call.query, call.identity)
       const known = lastVersion(call)
       admission.hold()
       return sse(live, (listener) => feed.watch(listener, readKey, known))
@@ -119,17 +135,22 @@ function feedRoute({ admission, live }: AddressParts, feed: LiveFeed): Route {
 }
 
 /** Many topics at once, of any feeds. */
-function topicRoutes({ admission, live }: AddressParts, find: (topic: string) => Topic): readonly Route[] {
+function topicRoutes(
+  { admission, live, feeds }: AddressParts,
+  find: (topic: string, identity: Identity | undefined) => Topic,
+): readonly Route[] {
   const stream = '/weir/stream'
+  const scoped = [...feeds.values()].some(({ plan }) => plan.scope !== 'public')
   return [
     {
       path: '/weir/values',
       owner: 'the gateway',
       methods: READ,
       operator: false,
+      scoped,
       handle(call) {
         formOf(call, ['json'])
-        return values(live, find, call)
+        return values(live, (topic) => find(topic, call.identity), call)
       },
     },
     {
@@ -137,9 +158,12 @@ function topicRoutes({ admission, live }: AddressParts, find: (topic: string) =>
       owner: 'the gateway',
       methods: ['GET'],
       operator: false,
+      scoped,
       handle(call) {
         formOf(call, ['sse'])
-        const topics = [...new Set(topicsOf(call))].map((topic) => topicOr(topic, find))
+        const topics = [...new Set(topicsOf(call))].map((topic) =>
+          topicOr(topic, (topic) => find(topic, call.identity)),
+        )
         const known = lastVersion(call)
         admission.hold()
         // One version can't be that of many topics.

@@ -1,3 +1,4 @@
+import type { Identity, Soon } from './call.ts'
 import { ConfigError } from './errors.ts'
 import { APP_OPTIONS, isRecord, readOptions } from './options.ts'
 import type { Feed } from './topic/feed.ts'
@@ -13,11 +14,26 @@ export interface Routes {
   readonly routes?: readonly { readonly method: string; readonly path: string }[]
 }
 
+/** What of a call says who calls. */
+export interface Caller {
+  /** A header by its lower-case name; repeated ones are joined as HTTP says. */
+  readonly header: (name: string) => string | undefined
+  /** Path and query, still percent-encoded. */
+  readonly url: string
+  /** The address of the peer. */
+  readonly remote: string
+}
+
+/** @throws WeirError to refuse a call; anything else that is thrown is answered as a failure of the gateway */
+export type Identify = (call: Caller) => Soon<Identity | undefined>
+
 /** What `defineApp()` takes. */
 export interface AppOptions {
   /** The app in metrics, in the terminal and in errors: letters, digits and dashes. */
   readonly name: string
   readonly use: readonly Part[]
+  /** Who calls, for feeds with a scope; undefined when nobody is known. */
+  readonly identify?: Identify
   readonly routes?: Routes
   /** The folder of its built page, as a file: URL. */
   readonly page?: URL
@@ -28,6 +44,7 @@ export interface App {
   readonly kind: 'app'
   readonly name: string
   readonly use: readonly Part[]
+  readonly identify: Identify | undefined
   readonly routes: Routes | undefined
   readonly page: URL | undefined
 }
@@ -40,7 +57,7 @@ export interface App {
 export function defineApp(options: AppOptions): App {
   const where = `app ${JSON.stringify(isRecord(options) ? options.name : options)}`
   const { name } = readOptions(where, APP_OPTIONS, options)
-  const { use, routes, page } = options
+  const { use, identify, routes, page } = options
   if (!/^[a-z][a-z0-9-]*$/.test(name))
     throw new ConfigError(where, 'name', 'lower-case letters, digits and dashes', name)
   if (!Array.isArray(use)) throw new ConfigError(where, 'use', 'a list of feeds and streams', use)
@@ -54,9 +71,14 @@ export function defineApp(options: AppOptions): App {
     if (names.has(part.name)) throw new ConfigError(where, 'use', 'feeds with different names', part.name)
     names.add(part.name)
   }
+  if (identify !== undefined && typeof identify !== 'function')
+    throw new ConfigError(where, 'identify', 'a function', identify)
+  const scoped = use.find((part) => part.kind === 'feed' && part.plan.scope !== 'public')
+  if (scoped !== undefined && identify === undefined)
+    throw new ConfigError(where, 'identify', `a function, since the feed at ${scoped.path} is not public`, identify)
   if (routes !== undefined && typeof routes.fetch !== 'function')
     throw new ConfigError(where, 'routes', 'a Hono app or { fetch }', routes)
   if (page !== undefined && !(page instanceof URL && page.protocol === 'file:'))
     throw new ConfigError(where, 'page', 'a file: URL', page)
-  return { kind: 'app', name, use, routes, page }
+  return { kind: 'app', name, use, identify, routes, page }
 }

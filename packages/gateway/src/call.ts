@@ -18,6 +18,8 @@ export interface Call {
   headers(): Iterable<readonly [name: string, value: string]>
   /** The address of the peer. */
   readonly remote: string
+  /** Who calls, where an address wants to know and the app can say. */
+  identity: Identity | undefined
   /**
    * The body, at most `limit` bytes.
    *
@@ -26,6 +28,12 @@ export interface Call {
   body(limit: number): Promise<Uint8Array>
   /** Aborted when the client is gone. Made on first use. */
   readonly signal: AbortSignal
+}
+
+/** Who calls, as an app's `identify` says. */
+export interface Identity {
+  readonly tenant?: string
+  readonly user?: string
 }
 
 /** Headers by their lower-case names; only those that can't be joined by commas are lists. */
@@ -109,6 +117,8 @@ const RANK: Readonly<Record<Priority, number>> = { interactive: 0, live: 1, back
 export interface Ask {
   readonly topic: string
   readonly key: unknown
+  /** On whose behalf, for values that are not everybody's: their topic says whose they are. */
+  readonly identity?: Identity | undefined
   readonly priority: Priority
   /** Set below a flight, where one ask stands for many. */
   readonly urgency?: Urgency

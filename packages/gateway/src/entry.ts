@@ -68,6 +68,12 @@ export class Encoded<Subject> {
   }
 }
 
+/** The address of a topic: a topic that is not everybody's names, after `#`, whose it is. */
+export function addressOf(topic: string): string {
+  const end = topic.indexOf('#')
+  return end === -1 ? topic : topic.slice(0, end)
+}
+
 /** One version of a topic, on this node: immutable but for what `confirm` moves. */
 export class Entry {
   readonly topic: string
@@ -118,6 +124,11 @@ export class Entry {
   /** The moment its age is counted from, on the monotonic clock. */
   get since(): number {
     return Math.min(this.confirmedAt, this.asOf ?? this.confirmedAt)
+  }
+
+  /** The topic as clients see it. */
+  get address(): string {
+    return addressOf(this.topic)
   }
 
   /** `epoch:sequence`, written once. */

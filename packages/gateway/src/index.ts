@@ -3,7 +3,8 @@ export { type Budget, type BudgetOptions, createBudget, type RunCall, type RunOp
 export { type Cache, type CacheOptions, createCache, type Kept } from './alone/cache.ts'
 export { createFlight, type Flight, type FlightOptions } from './alone/flight.ts'
 export { createHub, type Hub, type HubOptions } from './alone/hub.ts'
-export { type App, type AppOptions, defineApp, type Part, type Routes } from './app.ts'
+export { type App, type AppOptions, type Caller, defineApp, type Identify, type Part, type Routes } from './app.ts'
+export type { Identity } from './call.ts'
 export type { Clock, Timer } from './clock.ts'
 export { ConfigError, ERRORS, type ErrorCode, WeirError } from './errors.ts'
 export type { CacheOutcome, Emit, Priority, WeirEvent } from './events.ts'
@@ -24,6 +25,7 @@ export {
   never,
   type Reading,
 } from './topic/feed.ts'
+export type { Scope } from './topic/scope.ts'
 export { type Stream, type StreamOptions, stream } from './topic/stream.ts'
 export { type AnyOfOptions, anyOf } from './upstream/any-of.ts'
 export { type HttpCall, type HttpGet, type HttpOptions, type HttpPost, http } from './upstream/http.ts'

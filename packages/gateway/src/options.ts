@@ -156,6 +156,11 @@ export const FEED_OPTIONS = {
     kind: 'any',
     help: 'How to get values: `{ one }` for one key a call, or `{ many, batch, within }` for several.',
   },
+  scope: {
+    kind: 'text',
+    default: 'public',
+    help: "Who shares a value: `public`, `tenant` or `user`; the app's `identify` says who calls.",
+  },
   fresh: { kind: 'duration', default: '1s', min: 0, help: 'How long a value is served without asking again.' },
   stale: {
     kind: 'duration',
@@ -289,6 +294,11 @@ export const STREAM_OPTIONS = {
 export const APP_OPTIONS = {
   name: { kind: 'text', help: 'The app in metrics, in the terminal and in errors.' },
   use: { kind: 'any', help: 'Its feeds and streams.' },
+  identify: {
+    kind: 'any',
+    optional: true,
+    help: '`(call) => { tenant, user }`: who calls, for feeds with a scope; undefined when nobody is known.',
+  },
   routes: {
     kind: 'any',
     optional: true,

@@ -19,6 +19,7 @@ export function call(
     header: (name) => headers[name],
     headers: () => Object.entries(headers),
     remote: '127.0.0.1',
+    identity: undefined,
     body: async () => new Uint8Array(),
     signal,
   }

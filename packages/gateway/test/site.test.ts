@@ -70,6 +70,7 @@ describe.each(RUNTIMES)('on runtime $name', ({ serve }) => {
         path: '/items/large',
         query: '',
         remote: '',
+        identity: undefined,
         headers: () => [],
         header: (header: string) => (header === 'accept-encoding' ? name : undefined),
         body: async () => new Uint8Array(),

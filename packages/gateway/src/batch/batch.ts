@@ -1,8 +1,8 @@
 import type { Ask, Stage } from '../call.ts'
 import type { Clock, Timer } from '../clock.ts'
-import type { Content } from '../entry.ts'
+import { addressOf, type Content } from '../entry.ts'
 import { WeirError } from '../errors.ts'
-import type { Emit, Priority } from '../events.ts'
+import type { Emit } from '../events.ts'
 
 export interface BatchParts {
   readonly feed: string
@@ -46,12 +46,12 @@ export function batch<Value = Content>({
   clock,
   emit,
 }: BatchParts): Stage<Ask, Promise<Value>, readonly Ask[], Promise<readonly (Value | Error)[]>> {
-  const gatherings = new Map<Priority, Gathering<Value>>()
+  const gatherings = new Map<string, Gathering<Value>>()
 
   return (next) => {
-    async function send(priority: Priority, gathering: Gathering<Value>): Promise<void> {
+    async function send(kind: string, gathering: Gathering<Value>): Promise<void> {
       gathering.timer?.stop()
-      if (gatherings.get(priority) === gathering) gatherings.delete(priority)
+      if (gatherings.get(kind) === gathering) gatherings.delete(kind)
       // A part in which a key is bad is halved until the key is alone.
       let failing = await deliver([gathering.members])
       while (failing.length > 0 && failing.length <= MOST_BAD) failing = await deliver(failing.flatMap(halves))
@@ -92,21 +92,27 @@ export function batch<Value = Content>({
       new Promise<Value>((resolve, reject) => {
         if (ask.signal?.aborted) return reject(ask.signal.reason)
         const size = ask.topic.length
-        const open = gatherings.get(ask.priority)
+        const kind = kindOf(ask)
+        const open = gatherings.get(kind)
         const full = open !== undefined && open.bytes + size > bytes
-        if (full) void send(ask.priority, open)
+        if (full) void send(kind, open)
         const gathering = full || open === undefined ? { members: [], bytes: 0, timer: undefined } : open
         gathering.members.push({ ask, resolve, reject })
         gathering.bytes += size
         ask.signal?.addEventListener('abort', () => reject(ask.signal?.reason), { once: true })
         if (gathering.members.length >= most) {
-          void send(ask.priority, gathering)
+          void send(kind, gathering)
         } else if (gathering.members.length === 1) {
-          gatherings.set(ask.priority, gathering)
-          gathering.timer = clock.after(within, () => void send(ask.priority, gathering))
+          gatherings.set(kind, gathering)
+          gathering.timer = clock.after(within, () => void send(kind, gathering))
         }
       })
   }
+}
+
+/** What may share a call: the same class, and never the values of two callers. */
+function kindOf({ priority, topic }: Ask): string {
+  return priority + topic.slice(addressOf(topic).length)
 }
 
 function halves<Value>({ members }: Failing<Value>): readonly (readonly Member<Value>[])[] {

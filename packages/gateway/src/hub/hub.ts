@@ -8,7 +8,7 @@ import {
 } from '@weir/protocol'
 import type { Connection, ConnectionOwner } from '../call.ts'
 import type { Clock, Timer } from '../clock.ts'
-import { Encoded, type Encoding, type Entry } from '../entry.ts'
+import { addressOf, Encoded, type Encoding, type Entry } from '../entry.ts'
 import type { Emit } from '../events.ts'
 
 /** A message that is said once and not kept: heartbeats, failures, farewells. */
@@ -258,7 +258,8 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
   }
 
   function heartbeatOf(channel: Channel): Heartbeat {
-    const { topic, latest, stale } = channel
+    const { latest, stale } = channel
+    const topic = addressOf(channel.topic)
     const known = latest === undefined ? {} : { version: formatVersion(latest.version), checkedAt: latest.checkedAt }
     return { type: 'heartbeat', topic, ...known, stale, now: clock.now(), level: level() }
   }

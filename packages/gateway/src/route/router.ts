@@ -11,6 +11,8 @@ export interface Route {
   readonly methods: readonly string[]
   /** Operators' addresses answer also while the site is closed to others. */
   readonly operator: boolean
+  /** Whether it depends on who calls. */
+  readonly scoped?: boolean
   handle(call: Call, parameters: Readonly<Record<string, string>>): Soon<Answer>
 }
 

@@ -8,6 +8,7 @@ import {
   type Connection,
   type ConnectionOwner,
   type Handler,
+  type Identity,
   type LiveAnswer,
   LONGEST_ADDRESS,
   type WholeAnswer,
@@ -266,6 +267,7 @@ class NodeCall implements Call {
   readonly url: string
   readonly path: string
   readonly query: string
+  identity: Identity | undefined
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   #controller: AbortController | undefined
@@ -274,6 +276,7 @@ class NodeCall implements Call {
     this.#request = request
     this.#response = response
     this.method = request.method ?? 'GET'
+    this.identity = undefined
     const url = request.url ?? '/'
     // A proxy's absolute form (RFC 9112, 3.2.2) names the same resource.
     this.url = url.startsWith('/') ? url : url.replace(/^https?:\/\/[^/?]*/i, '') || '/'

@@ -22,6 +22,7 @@ function callOf(request: Request, remote: string): Call {
     header: (name) => request.headers.get(name) ?? undefined,
     headers: () => request.headers,
     remote,
+    identity: undefined,
     body: (limit) => bodyOf(request, limit),
     signal: request.signal,
   }

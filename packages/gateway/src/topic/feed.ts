@@ -1,4 +1,5 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { Identity } from '../call.ts'
 import type { Freshness } from '../entry.ts'
 import { ConfigError, WeirError } from '../errors.ts'
 import {
@@ -14,6 +15,7 @@ import {
 } from '../options.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { isSchema, type KeyOf, type KeyReader, type KeySchemas, keyReader, type PathParameter } from './key.ts'
+import { SCOPES, type Scope } from './scope.ts'
 
 const ABSENT = Symbol('absent')
 
@@ -94,6 +96,11 @@ export interface FeedOptions<Schemas extends KeySchemas, Value extends StandardS
     | LoadMany<KeyOf<Schemas>, Value, Client>
   /** How long a value is served without asking again. `'1s'` by default. */
   readonly fresh?: Duration
+  /**
+   * Who shares a value: everybody (`public`, the default), those of one `tenant`, or one `user` alone. The app's `identify` says
+   * who calls, and the loader's `call.caller` whose value is wanted.
+   */
+  readonly scope?: Scope
   /** How long beyond that it may still be served while it is fetched anew. `'30s'` by default. */
   readonly stale?: Duration
   /** How long beyond `fresh` it may be served while the upstream fails; as `stale` by default. */
@@ -154,6 +161,7 @@ export interface FeedPlan {
   readonly bytes: number
   readonly keyOf: ((value: unknown) => unknown) | undefined
   readonly missing: number
+  readonly scope: Scope
   readonly freshness: Freshness
   readonly mustRevalidate: boolean
   readonly essential: boolean
@@ -167,8 +175,8 @@ export interface FeedPlan {
 
 /** What a running gateway lends to a feed. */
 export interface FeedRunner {
-  get(parts: Readonly<Record<string, unknown>>): Promise<Reading<unknown>>
-  drop(parts: Readonly<Record<string, unknown>>): Promise<void>
+  get(parts: Readonly<Record<string, unknown>>, identity: Identity | undefined): Promise<Reading<unknown>>
+  drop(parts: Readonly<Record<string, unknown>>, identity: Identity | undefined): Promise<void>
   dropTagged(tag: string): Promise<number>
 }
 
@@ -183,11 +191,12 @@ export interface Feed<Key = never, Value = unknown> {
   /**
    * The value, from memory or from the upstream.
    *
+   * @param identity whose value it is, for a feed with a scope
    * @throws WeirError `absent` when the upstream has none, `bad_key` when the key is refused, or why it could not be had
    */
-  get(key: Key): Promise<Reading<Value>>
+  get(key: Key, identity?: Identity): Promise<Reading<Value>>
   /** What is kept of a key is not served any more: who asks next gets what the upstream has then. Watchers get it at once. */
-  drop(key: Key): Promise<void>
+  drop(key: Key, identity?: Identity): Promise<void>
   /** Drops all values that have this tag, and says how many they were. */
   dropTagged(tag: string): Promise<number>
 }
@@ -218,6 +227,7 @@ export function feed<
     value: read.value,
     upstream: options.from,
     ...loadOf(where, read.load),
+    scope: scopeOf(where, read),
     freshness: freshnessOf(where, read),
     mustRevalidate: read.mustRevalidate,
     essential: read.essential,
@@ -237,17 +247,25 @@ export function feed<
     name: read.name,
     plan,
     runner: undefined,
-    async get(key) {
-      return (await running().get(key)) as Reading<StandardSchemaV1.InferOutput<Value>>
+    async get(key, identity) {
+      return (await running().get(key, identity)) as Reading<StandardSchemaV1.InferOutput<Value>>
     },
-    async drop(key) {
-      await running().drop(key)
+    async drop(key, identity) {
+      await running().drop(key, identity)
     },
     async dropTagged(tag) {
       return running().dropTagged(tag)
     },
   }
   return declared
+}
+
+function scopeOf(where: string, { scope, warm }: OptionsOf<typeof FEED_OPTIONS>): Scope {
+  const known = SCOPES.find((one) => one === scope)
+  if (known === undefined) throw new ConfigError(where, 'scope', SCOPES.map((one) => `"${one}"`).join(', '), scope)
+  if (known !== 'public' && warm !== undefined)
+    throw new ConfigError(where, 'warm', 'nothing, since nobody is known', warm)
+  return known
 }
 
 function freshnessOf(where: string, read: OptionsOf<typeof FEED_OPTIONS>): Freshness {

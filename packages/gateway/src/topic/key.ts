@@ -1,4 +1,5 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { Identity } from '../call.ts'
 import { ConfigError, show, WeirError } from '../errors.ts'
 import { isRecord } from '../options.ts'
 
@@ -20,6 +21,8 @@ export type KeyOf<Schemas extends KeySchemas> = {
 /** A key that was read, and the one address it has. */
 export interface ReadKey {
   readonly topic: string
+  /** Whose value it is, where it is not everybody's. */
+  readonly identity?: Identity
   readonly key: Readonly<Record<string, unknown>>
 }
 

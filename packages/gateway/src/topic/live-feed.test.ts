@@ -30,6 +30,7 @@ function open(given: Partial<Omit<FeedOptions<{ mint: z.ZodString }, z.ZodNumber
     from: http({ name: 'jupiter', url: 'http://127.0.0.1:1' }),
     fresh: '1s',
     stale: '30s',
+    spread: 0,
     live: { every: '1s', linger: '5s' },
     load: {
       within: '0ms',
@@ -248,7 +249,7 @@ describe('what is dropped', () => {
     const recorder = watch('SOL')
     await clock.advance(1000)
     upstream.prices = { SOL: 2 }
-    await live.drop({ mint: 'SOL' })
+    await live.drop({ mint: 'SOL' }, undefined)
     await clock.advance(0)
     expect(values(recorder)).toEqual([1, 2])
   })

@@ -1,14 +1,15 @@
 import type { Version } from '@weir/protocol'
 import type { Bus } from '../backend/ports.ts'
-import type { Ask, Soon } from '../call.ts'
+import type { Ask, Identity, Soon } from '../call.ts'
 import type { Clock, Timer } from '../clock.ts'
-import type { Entry, Stored } from '../entry.ts'
+import { addressOf, type Entry, type Stored } from '../entry.ts'
 import { asWeirError, problemOf, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Channel, Hub, Listener } from '../hub/hub.ts'
 import type { FeedPlan, FeedRunner, Reading } from './feed.ts'
 import type { ReadKey } from './key.ts'
 import { createPoller, type Polled, type Poller, polled } from './poller.ts'
+import { keyFor } from './scope.ts'
 import { warmKeys } from './warm.ts'
 
 /** The read path as topics see it; the pipeline makes one for each feed. */
@@ -113,22 +114,40 @@ export class LiveFeed implements FeedRunner {
     return -this.left(entry) > 2 * Math.max(this.#every(), took, gap)
   }
 
-  read({ topic, key }: ReadKey, { client, signal }: Reader): Soon<Entry> {
+  /** The key of an address, as this caller has it. @throws WeirError `bad_key`, `unidentified` */
+  keyOf(parameters: Readonly<Record<string, string>>, query: string, identity: Identity | undefined): ReadKey {
+    return keyFor(this.plan.scope, this.plan.keys.fromAddress(parameters, query), identity)
+  }
+
+  read({ topic, key, identity }: ReadKey, { client, signal }: Reader): Soon<Entry> {
     const moving = this.#moving(topic)
     if (moving !== undefined) return moving
     const deadline = this.#parts.clock.monotonic() + this.plan.deadline
-    return this.#parts.path.read({ topic, key, priority: 'interactive', client, deadline, signal, refresh: false })
+    return this.#parts.path.read({
+      topic,
+      key,
+      identity,
+      priority: 'interactive',
+      client,
+      deadline,
+      signal,
+      refresh: false,
+    })
   }
 
-  async get(parts: Readonly<Record<string, unknown>>): Promise<Reading<unknown>> {
-    const entry = await this.read(this.plan.keys.fromParts(parts), { client: 'code', signal: undefined })
+  async get(parts: Readonly<Record<string, unknown>>, identity: Identity | undefined): Promise<Reading<unknown>> {
+    const entry = await this.read(this.#keyOf(parts, identity), { client: 'code', signal: undefined })
     if (entry.absent) throw absence(entry)
     const age = this.#parts.clock.monotonic() - entry.since
     return { value: entry.value, version: entry.versionText, age: Math.max(0, age) }
   }
 
-  async drop(parts: Readonly<Record<string, unknown>>): Promise<void> {
-    await this.#drop(this.plan.keys.fromParts(parts).topic)
+  async drop(parts: Readonly<Record<string, unknown>>, identity: Identity | undefined): Promise<void> {
+    await this.#drop(this.#keyOf(parts, identity).topic)
+  }
+
+  #keyOf(parts: Readonly<Record<string, unknown>>, identity: Identity | undefined): ReadKey {
+    return keyFor(this.plan.scope, this.plan.keys.fromParts(parts), identity)
   }
 
   async dropTagged(tag: string): Promise<number> {
@@ -186,7 +205,8 @@ export class LiveFeed implements FeedRunner {
 
   #begin(readKey: ReadKey): Watched {
     const { hub, bus, path, clock } = this.#parts
-    const channel = hub.channel(readKey.topic, this.#everything)
+    // What is not everybody's is never told to those who listen to everything.
+    const channel = hub.channel(readKey.topic, this.plan.scope === 'public' ? this.#everything : undefined)
     const unsubscribe = bus.subscribe(readKey.topic, (stored) => this.#arrived(watched, stored))
     const seen = clock.monotonic()
     const watched: Watched = { ...polled(), readKey, channel, seen, failure: undefined, unsubscribe }
@@ -215,13 +235,14 @@ export class LiveFeed implements FeedRunner {
   /** Asks for a watched value. What came arrives by the bus, here as on every other node. */
   async #refresh(watched: Watched): Promise<'failed' | 'same' | 'changed'> {
     const { path, hub, clock } = this.#parts
-    const { topic, key } = watched.readKey
+    const { topic, key, identity } = watched.readKey
     const deadline = clock.monotonic() + Math.max(this.plan.deadline, this.plan.every)
     const before = watched.channel.latest?.version
     try {
       const entry = await path.read({
         topic,
         key,
+        identity,
         priority: 'live',
         client: 'poller',
         deadline,
@@ -236,7 +257,7 @@ export class LiveFeed implements FeedRunner {
       // Those who have a value see it grow stale; only those who have none need to hear why.
       if (watched.channel.latest === undefined && watched.failure !== error.code) {
         watched.failure = error.code
-        hub.notice(watched.channel, { type: 'error', topic, problem: problemOf(error) })
+        hub.notice(watched.channel, { type: 'error', topic: addressOf(topic), problem: problemOf(error) })
       }
       return 'failed'
     }
@@ -298,11 +319,11 @@ export class LiveFeed implements FeedRunner {
 
 /** The error of a key that has no value. */
 export function absence(entry: Entry): WeirError {
-  if (entry.never) return new WeirError('never', `${entry.topic}: ${entry.content.reason}`)
+  if (entry.never) return new WeirError('never', `${entry.address}: ${entry.content.reason}`)
   const retryAfter = entry.content.absentFor
   return new WeirError(
     'absent',
-    `${entry.topic}: ${entry.content.reason}`,
+    `${entry.address}: ${entry.content.reason}`,
     retryAfter === undefined ? {} : { retryAfter },
   )
 }

@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { type Ask, type Next, type UpstreamAnswer, type UpstreamRequest, Urgency } from '../call.ts'
 import type { Clock } from '../clock.ts'
-import type { Content } from '../entry.ts'
+import { addressOf, type Content } from '../entry.ts'
 import { asWeirError, WeirError } from '../errors.ts'
 import { stringifyJson } from '../json.ts'
 import { isRecord } from '../options.ts'
@@ -28,6 +28,7 @@ export function loader(
     const urgency = urgencyOf(asks)
     const client = plan.upstream.client({
       signal,
+      caller: first.identity ?? {},
       send: (request) =>
         send({
           cost: 1,
@@ -70,7 +71,7 @@ function matched(plan: FeedPlan, asks: readonly Ask[], values: unknown): unknown
   if (!Array.isArray(values)) return values
   const byTopic = new Map(values.map((value) => [topicOf(plan, value), value]))
   const missing: Absent = absent('not found', { for: `${plan.missing}ms` })
-  return asks.map(({ topic }) => byTopic.get(topic) ?? missing)
+  return asks.map(({ topic }) => byTopic.get(addressOf(topic)) ?? missing)
 }
 
 /** Undefined for a value that is of no key: it is nobody's, and harms nobody. */

@@ -37,6 +37,7 @@ export function stream<Key extends Readonly<Record<string, unknown>>>(
   if (!/^(\/[A-Za-z0-9_.~-]+)+$/.test(path))
     throw new ConfigError(where, 'path', 'a path without parameters, such as "/api/stream"', path)
   if (!isRecord(read.of) || read.of.kind !== 'feed') throw new ConfigError(where, 'of', 'a feed', read.of)
+  if (options.of.plan.scope !== 'public') throw new ConfigError(where, 'of', 'a public feed', options.of.plan.scope)
   const { choose, always } = options
   if (
     choose !== undefined &&

@@ -36,7 +36,7 @@ export function poll(
   const query = new URLSearchParams(call.query)
   const after = readVersion('after', query.get('after') ?? undefined)
   const wait = readWait(query.get('wait') ?? undefined)
-  const readKey = feed.plan.keys.fromAddress(parameters, call.query)
+  const readKey = feed.keyOf(parameters, call.query, call.identity)
 
   function answer(news: News, latest?: Entry): Answer {
     if (news instanceof Entry) return whole(call, news, inBand(parts, feed, news))

@@ -18,6 +18,8 @@ function packed({ name, compress }: Compression): Encoding<Entry> {
 
 /** The longest that is said, in milliseconds (RFC 9111, 1.2.2). */
 const A_YEAR = 31_536_000_000
+const VARY = 'accept, accept-encoding'
+
 export interface SnapshotParts {
   readonly clock: Clock
   readonly level: () => Level
@@ -31,9 +33,9 @@ export function snapshot(
   parameters: Readonly<Record<string, string>>,
 ): Soon<Answer> {
   // An address that is itself a topic was read before: what is kept under it needs no second reading of its key.
-  const known = feed.fresh(call.url)
+  const known = feed.plan.scope === 'public' ? feed.fresh(call.url) : undefined
   if (known !== undefined) return cacheable(parts, feed, call, known, true)
-  const readKey = feed.plan.keys.fromAddress(parameters, call.query)
+  const readKey = feed.keyOf(parameters, call.query, call.identity)
   const hit = feed.fresh(readKey.topic) !== undefined
   const entry = feed.read(readKey, { client: call.remote, signal: hit ? undefined : call.signal })
   if (entry instanceof Promise) return entry.then((entry) => cacheable(parts, feed, call, entry, false))
@@ -70,7 +72,7 @@ export function inBand({ clock, level }: SnapshotParts, feed: LiveFeed, entry: E
 /** The value of an entry as an answer, compressed where that pays; 304 to those who have it, 404 when there is none. */
 export function whole(call: Call, entry: Entry, headers: AnswerHeaders): Answer {
   const { json } = entry.content
-  headers.vary = 'accept, accept-encoding'
+  headers.vary = entry.topic === entry.address ? VARY : `${VARY}, authorization, cookie`
   if (json === undefined) return problemAnswer(absence(entry), headers)
 
   const compression = chooseCompression(call.header('accept-encoding'), json.byteLength)
@@ -90,13 +92,15 @@ function ageOf(entry: Entry, clock: Clock): string {
 }
 
 /** For how long whoever keeps it may show it (RFC 9111, 5861), and for how long edges may (RFC 9213). */
-function lifetimes({ plan: { freshness, mustRevalidate, cdn } }: LiveFeed, { content }: Entry): AnswerHeaders {
+function lifetimes({ plan: { scope, freshness, mustRevalidate, cdn } }: LiveFeed, { content }: Entry): AnswerHeaders {
   const fresh = Math.min(content.absentFor ?? freshness.fresh, A_YEAR)
   const beyond = mustRevalidate
     ? 'must-revalidate'
     : `stale-while-revalidate=${seconds(freshness.stale)}, stale-if-error=${seconds(freshness.staleIfError)}`
-  const headers: AnswerHeaders = { 'cache-control': `public, max-age=${Math.ceil(fresh / 1000)}, ${beyond}` }
-  if (cdn !== undefined && content.absentFor === undefined)
+  const headers: AnswerHeaders = {
+    'cache-control': `${scope === 'public' ? 'public' : 'private'}, max-age=${Math.ceil(fresh / 1000)}, ${beyond}`,
+  }
+  if (cdn !== undefined && scope === 'public' && content.absentFor === undefined)
     headers['cdn-cache-control'] = `public, max-age=${seconds(cdn)}, ${beyond}`
   return headers
 }

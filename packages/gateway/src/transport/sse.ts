@@ -84,7 +84,7 @@ export function sseOf(
 function entryEvent(entry: Entry): string {
   const { content, changedAt, checkedAt } = entry
   const version = entry.versionText
-  const head = `"topic":${JSON.stringify(entry.topic)},"version":"${version}","changedAt":${changedAt},"checkedAt":${checkedAt}`
+  const head = `"topic":${JSON.stringify(entry.address)},"version":"${version}","changedAt":${changedAt},"checkedAt":${checkedAt}`
   // The value goes in as the text it is: it was encoded when it came, and JSON text has no line breaks.
   return content.json === undefined
     ? `event: absent\nid: ${version}\ndata: {${head},"reason":${JSON.stringify(content.reason)}}\n\n`

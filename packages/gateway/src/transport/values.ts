@@ -1,7 +1,7 @@
 import type { Failure } from '@weir/protocol'
 import type { Answer, AnswerHeaders, Call, Soon } from '../call.ts'
 import { chooseCompression } from '../compress.ts'
-import { Entry } from '../entry.ts'
+import { addressOf, Entry } from '../entry.ts'
 import { asWeirError, problemOf } from '../errors.ts'
 import type { SnapshotParts } from './snapshot.ts'
 import { type Topic, topicOr, topicsOf } from './topics.ts'
@@ -28,7 +28,11 @@ function read({ feed, readKey }: Topic, call: Call): Soon<Had> {
   const signal = feed.fresh(readKey.topic) === undefined ? call.signal : undefined
   const entry = feed.read(readKey, { client: call.remote, signal })
   if (!(entry instanceof Promise)) return entry
-  return entry.catch((thrown) => ({ type: 'error', topic: readKey.topic, problem: problemOf(asWeirError(thrown)) }))
+  return entry.catch((thrown) => ({
+    type: 'error',
+    topic: addressOf(readKey.topic),
+    problem: problemOf(asWeirError(thrown)),
+  }))
 }
 
 function answer(
@@ -60,9 +64,12 @@ function answer(
 }
 
 /** The value goes in as the text it came as: written anew, large numbers would lose digits. */
-function valueText({ topic, versionText, changedAt, checkedAt, content }: Entry, stale: boolean): (string | Buffer)[] {
+function valueText(
+  { address, versionText, changedAt, checkedAt, content }: Entry,
+  stale: boolean,
+): (string | Buffer)[] {
   const times = `"changedAt":${changedAt},"checkedAt":${checkedAt},"stale":${stale}`
-  const head = `{"topic":${JSON.stringify(topic)},"version":"${versionText}",${times}`
+  const head = `{"topic":${JSON.stringify(address)},"version":"${versionText}",${times}`
   return content.json === undefined
     ? [`${head},"reason":${JSON.stringify(content.reason)}}`]
     : [`${head},"value":`, content.json, '}']

@@ -73,6 +73,7 @@ describe('a call to an HTTP upstream', () => {
     const { status = 200, type = 'application/json', body = '{"price":1}' } = answer
     const call: HttpCall = http({ ...PLAIN, ...options }).client({
       signal: new AbortController().signal,
+      caller: {},
       send: async (request) => {
         sent.push(request)
         return { status, headers: type === '' ? {} : { 'content-type': type }, body: Buffer.from(body) }

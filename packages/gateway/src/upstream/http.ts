@@ -1,5 +1,5 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import type { UpstreamAnswer, UpstreamRequest } from '../call.ts'
+import type { Identity, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import { ConfigError, show, WeirError } from '../errors.ts'
 import { parseJson, stringifyJson } from '../json.ts'
 import { type Bytes, type Duration, HTTP_OPTIONS, isRecord, readOptions } from '../options.ts'
@@ -69,6 +69,8 @@ export interface HttpCall {
   post(path: string, options?: HttpPost): Promise<unknown>
   /** Aborted when nobody waits any more. */
   readonly signal: AbortSignal
+  /** Whose value is loaded, for a feed with a scope; empty for public ones. */
+  readonly caller: Identity
 }
 
 export interface HttpGet {
@@ -181,7 +183,7 @@ function httpCall(name: string, context: CallContext): HttpCall {
     )
   }
 
-  return { get, post, signal: context.signal }
+  return { get, post, signal: context.signal, caller: context.caller }
 }
 
 /** What the budget and the attempt need to know of a call. */

@@ -1,5 +1,5 @@
 import type { MeterLimit } from '../backend/ports.ts'
-import type { UpstreamAnswer, UpstreamRequest } from '../call.ts'
+import type { Identity, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 
 /** A service that many ask and that can bear few: declared once, shared by all feeds and apps that name it. */
 export interface Upstream<Client = unknown> {
@@ -58,4 +58,6 @@ export interface CallContext {
   send(request: Outgoing): Promise<UpstreamAnswer>
   /** Aborted when nobody waits any more. */
   readonly signal: AbortSignal
+  /** Whose value is loaded; empty for public ones. */
+  readonly caller: Identity
 }

@@ -1,0 +1,24 @@
+import type { Identity } from '../call.ts'
+import { WeirError } from '../errors.ts'
+import type { ReadKey } from './key.ts'
+
+/** Who shares a value: everybody, those of one tenant, or one user alone. */
+export const SCOPES = ['public', 'tenant', 'user'] as const
+export type Scope = (typeof SCOPES)[number]
+
+/**
+ * The key as one caller has it. All that is kept or sent goes by topic, so what is not public has a topic of its own for each
+ * of those who may see it: what follows `#` is never part of an address.
+ *
+ * @throws WeirError `unidentified` when the caller is not known well enough
+ */
+export function keyFor(scope: Scope, readKey: ReadKey, identity: Identity | undefined): ReadKey {
+  if (scope === 'public') return readKey
+  const { tenant = '', user = '' } = identity ?? {}
+  if (scope === 'user' ? user === '' : tenant === '') {
+    throw new WeirError('unidentified', `${readKey.topic}: expected a known ${scope}, got a caller without one`)
+  }
+  const seen: Identity = scope === 'user' ? { tenant, user } : { tenant }
+  const name = new URLSearchParams(Object.entries(seen)).toString()
+  return { ...readKey, topic: `${readKey.topic}#${name}`, identity: seen }
+}
