@@ -121,6 +121,11 @@ export const HTTP_OPTIONS = {
     default: true,
     help: 'Asks with `If-None-Match` for what it answered with an `ETag` before.',
   },
+  statusOf: {
+    kind: 'any',
+    optional: true,
+    help: '`(answer) => status`: the status that an answer of 200 should have had, where the upstream says in its body that it refuses.',
+  },
   lag: {
     kind: 'any',
     optional: true,

@@ -14,6 +14,7 @@ import type { FeedPlan } from './topic/feed.ts'
 import type { ReadPath } from './topic/live-feed.ts'
 import { loader } from './topic/load.ts'
 import { conditional } from './upstream/conditional.ts'
+import { trueStatus } from './upstream/status.ts'
 import type { Upstream } from './upstream/upstream.ts'
 
 export interface PipelineParts {
@@ -46,7 +47,8 @@ export function providerPath(upstream: Upstream, { backend, clock, emit }: Pipel
 
   const pool = createPool({ ...settings, upstream: name, url, connections: concurrency, clock, emit })
   const budget = createBudget({ upstream: name, meter, plan, clock, emit, concurrency, keys })
-  const sent = (request: UpstreamRequest) => pool.send(upstream.authorize(request))
+  const pooled = (request: UpstreamRequest) => pool.send(upstream.authorize(request))
+  const sent = upstream.statusOf === undefined ? pooled : trueStatus(upstream.statusOf)(pooled)
   const send = budget.stage(settings.conditional ? conditional(sent) : sent)
 
   const live = createAllotment(() => budget.rate * liveShare)

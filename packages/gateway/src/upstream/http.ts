@@ -40,6 +40,8 @@ export interface HttpOptions {
   readonly liveShare?: number
   /** Asks with `If-None-Match` for what it answered with an `ETag` before. True by default. */
   readonly conditional?: boolean
+  /** The status that an answer of 200 should have had, where the upstream says in its body that it refuses. */
+  readonly statusOf?: (answer: UpstreamAnswer) => number
   /** Milliseconds that what it answered is old, for `anyOf` by score; by default its `Age` header. */
   readonly lag?: (answer: UpstreamAnswer) => number
   /** The largest answer that is taken. `'16mb'` by default. */
@@ -106,6 +108,8 @@ export function http(options: HttpOptions): Upstream<HttpCall> {
   if (read.past !== 'unknown' && read.past !== 'none')
     throw new ConfigError(where, 'past', '"unknown" or "none"', read.past)
   if (new URL(read.url).search !== '') throw new ConfigError(where, 'url', 'an address without a query', read.url)
+  if (read.statusOf !== undefined && typeof read.statusOf !== 'function')
+    throw new ConfigError(where, 'statusOf', 'a function', read.statusOf)
   const fixed = headersOf(where, read.headers)
   const place = authOf(where, read.auth)
 
@@ -133,6 +137,7 @@ export function http(options: HttpOptions): Upstream<HttpCall> {
       maxAnswer: read.maxAnswer,
     },
     ...(options.lag === undefined ? {} : { lag: options.lag }),
+    ...(options.statusOf === undefined ? {} : { statusOf: options.statusOf }),
     client: (context) => httpCall(read.name, context),
     authorize(given) {
       const request = { ...given, headers: { ...fixed, ...given.headers } }

@@ -1,5 +1,6 @@
 import type { MeterLimit } from '../backend/ports.ts'
 import type { Identity, UpstreamAnswer, UpstreamRequest } from '../call.ts'
+import type { StatusOf } from './status.ts'
 
 /** A service that many ask and that can bear few: declared once, shared by all feeds and apps that name it. */
 export interface Upstream<Client = unknown> {
@@ -13,6 +14,8 @@ export interface Upstream<Client = unknown> {
   client(context: CallContext): Client
   /** Milliseconds that what it answered is old. */
   readonly lag?: (answer: UpstreamAnswer) => number
+  /** The status that an answer should have had, where it hides its errors in answers of 200. */
+  readonly statusOf?: StatusOf
   /** Puts the API key that the budget chose where the upstream wants it. */
   authorize(request: UpstreamRequest): UpstreamRequest
 }
