@@ -1,9 +1,10 @@
 /**
  * What arrives at an upstream that takes 50 calls in any second, when one limiter after the other is saturated.
- * `node bench/budget-peers.ts [--seconds 60]`.
+ * `node bench/budget-peers.ts [--seconds 60] [--stall 5000,150]...`.
  *
  * Real sockets and real time. The upstream is the simulator in a process of its own, which counts arrivals: calls travel
- * 25 ± 15 ms to it, and every 5 s the way is shut for 150 ms. Each limiter gets a fresh one.
+ * 25 ± 15 ms to it, and for the last part of each period of `--stall` (milliseconds of the period, of the part) the way is
+ * shut. Each limiter gets a fresh one.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -78,11 +79,18 @@ const LIMITERS: readonly (readonly [name: string, make: () => Limiter])[] = [
   ],
 ]
 
-const { values } = parseArgs({ options: { seconds: { type: 'string', default: '20' } } })
+const { values } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '20' },
+    stall: { type: 'string', multiple: true, default: ['5000,150'] },
+  },
+})
 const seconds = Number(values.seconds)
 if (!(seconds > 0)) throw new Error(`--seconds: expected a number above 0, got "${values.seconds}"`)
 
-process.stdout.write(`Node ${process.versions.node}, ${process.platform} ${process.arch}; ${seconds} s each\n\n`)
+process.stdout.write(
+  `Node ${process.versions.node}, ${process.platform} ${process.arch}; ${seconds} s each; stalls ${values.stall.join(' and ')}\n\n`,
+)
 process.stdout.write('| limiter | most in any second | refused (429) | served a second | of the reachable rate |\n')
 process.stdout.write('| :------ | -----------------: | ------------: | --------------: | --------------------: |\n')
 for (const [name, make] of LIMITERS) {
@@ -130,7 +138,8 @@ async function saturate(limiter: Limiter, duration: number): Promise<Seen> {
     process.execPath,
     [
       join(import.meta.dirname, '../packages/simulators/src/main.ts'),
-      ...['jupiter', '--strict', '--key', `${KEY}=bench`, '--travel', '25,15', '--stall', '5000,150'],
+      ...['jupiter', '--strict', '--key', `${KEY}=bench`, '--travel', '25,15'],
+      ...values.stall.flatMap((stall) => ['--stall', stall]),
     ],
     { stdio: ['pipe', 'pipe', 'inherit'] },
   )

@@ -49,7 +49,7 @@ const SHARED: ParseArgsOptionsConfig = {
   latency: { type: 'string' },
   jitter: { type: 'string' },
   travel: { type: 'string' },
-  stall: { type: 'string' },
+  stall: { type: 'string', multiple: true },
 }
 
 /** The command was typed wrong: the message is the one sentence that is shown. */
@@ -75,8 +75,8 @@ async function start([name = '', ...rest]: readonly string[]): Promise<[string, 
   const seed = number(typed, 'seed', 2 ** 31)
   const latency = number(typed, 'latency')
   const jitter = number(typed, 'jitter')
-  const travel = pair(typed, 'travel')
-  const stall = pair(typed, 'stall')
+  const [travel] = pairs(typed, 'travel')
+  const stalls = pairs(typed, 'stall').map(([every, duration]) => ({ every, for: duration }))
   const running = await entry.start(
     {
       ...(port !== undefined && { port }),
@@ -85,7 +85,7 @@ async function start([name = '', ...rest]: readonly string[]): Promise<[string, 
       ...(latency !== undefined && { latency }),
       ...(jitter !== undefined && { jitter }),
       ...(travel !== undefined && { travel: { mean: travel[0], spread: travel[1] } }),
-      ...(stall !== undefined && { stall: { every: stall[0], for: stall[1] } }),
+      stalls,
     },
     typed,
   )
@@ -116,13 +116,13 @@ function number(typed: Typed, name: string, most = Number.MAX_SAFE_INTEGER): num
   throw new UsageError(`--${name}: expected a whole number from 0 to ${most}, got "${text}".`)
 }
 
-/** Two numbers of milliseconds with a comma between. */
-function pair(typed: Typed, name: string): readonly [number, number] | undefined {
-  const text = typed(name)?.[0]
-  if (text === undefined) return undefined
-  const match = /^(\d+),(\d+)$/.exec(text)
-  if (match !== null) return [Number(match[1]), Number(match[2])]
-  throw new UsageError(`--${name}: expected milliseconds as two whole numbers such as 25,15, got "${text}".`)
+/** Two numbers of milliseconds with a comma between, as often as they were typed. */
+function pairs(typed: Typed, name: string): readonly (readonly [number, number])[] {
+  return (typed(name) ?? []).map((text) => {
+    const match = /^(\d+),(\d+)$/.exec(text)
+    if (match !== null) return [Number(match[1]), Number(match[2])]
+    throw new UsageError(`--${name}: expected milliseconds as two whole numbers such as 25,15, got "${text}".`)
+  })
 }
 
 function choice<Name extends string>(typed: Typed, name: string, names: readonly Name[]): Name | undefined {
