@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ask } from '../../test/ask.ts'
 import { absence, content } from '../../test/content.ts'
@@ -58,13 +59,15 @@ describe('a batch', () => {
   })
 
   test('leaves at once when it is full, and the next begins a window of its own', async () => {
-    const { clock, get, topics } = open()
+    const { clock, get, sent, topics } = open()
     for (const topic of ['a', 'b', 'c', 'd']) get(topic)
     expect(topics()).toEqual([['a', 'b', 'c']])
     await clock.advance(99)
     expect(topics()).toHaveLength(1)
     await clock.advance(1)
     expect(topics()[1]).toEqual(['d'])
+    for (const { answer, asks } of sent) answer(asks.map(() => content(1)))
+    await clock.settle()
     expect(clock.timers).toBe(0)
   })
 
@@ -188,7 +191,7 @@ describe('a batch in which a key is bad', () => {
     ['answers nonsense whatever it is asked', new WeirError('upstream_invalid', 'html'), 1 + 2 + 4],
     ['is down', new WeirError('upstream_failed', 'down', { upstreamStatus: 503 }), 1],
     ['is away', new WeirError('upstream_failed', 'reset'), 1],
-    ['is slow', new WeirError('upstream_timeout', 'slow'), 1],
+    ['is slow', new WeirError('upstream_timeout', 'slow'), 1 + 2],
     ['has no budget left', new WeirError('over_budget', 'full'), 1],
     ['fails in a way nobody knows', new Error('what'), 1],
   ])('an upstream that %s is not asked once for each key', async (_, error, calls) => {
@@ -209,5 +212,253 @@ describe('a batch in which a key is bad', () => {
     await settle(opened, new Set(['bad']))
     expect(opened.topics()).toEqual([['a', 'b', 'bad', 'leaver'], ['a', 'b'], ['bad']])
     expect(opened.outcomes).toEqual({ a: '"a"', b: '"b"', bad: 'upstream_failed', leaver: 'left' })
+  })
+})
+
+/** An upstream that takes as long for a call as for its slowest key, and what became of whom when. */
+function openTimed(takes: (topic: string, at: number) => number, given: { most?: number; within?: number } = {}) {
+  const { most = 50, within = 10 } = given
+  const clock = new ManualClock()
+  const begun = clock.monotonic()
+  const at = () => clock.monotonic() - begun
+  const sent: { at: number; topics: readonly string[]; signal: AbortSignal | undefined }[] = []
+  const outcomes: { topic: string; at: number; said: string }[] = []
+  const stage = batch({ feed: 'price', most, within, clock, emit: () => {} })((asks) => {
+    const topics = asks.map(({ topic }) => topic)
+    const signal = asks[0]?.signal
+    sent.push({ at: at(), topics, signal })
+    const time = Math.max(...topics.map((topic) => takes(topic, at())))
+    const deadline = Math.max(...asks.map(({ deadline }) => deadline))
+    return new Promise((resolve, reject) => {
+      const answer = clock.after(time, () => {
+        late.stop()
+        resolve(topics.map(content))
+      })
+      const late = clock.after(deadline - clock.monotonic(), () => {
+        answer.stop()
+        reject(new WeirError('upstream_timeout', 'slow'))
+      })
+      signal?.addEventListener('abort', () => {
+        answer.stop()
+        late.stop()
+        reject(signal.reason)
+      })
+    })
+  })
+  const get = (topic: string, patience = 10_000, signal?: AbortSignal) => {
+    const deadline = clock.monotonic() + patience
+    stage(ask({ topic, deadline, signal })).then(
+      ({ json }) => outcomes.push({ topic, at: at(), said: JSON.parse(String(json)) }),
+      (error: WeirError) => outcomes.push({ topic, at: at(), said: error.code ?? error.message }),
+    )
+  }
+  /** Asks for all in one batch, waits until it is over, and says how long each took. */
+  const round = async (topics: readonly string[], lasts = 12_000) => {
+    const [from, calls] = [at(), sent.length]
+    outcomes.length = 0
+    for (const topic of topics) get(topic)
+    await clock.advance(lasts)
+    const took = Object.fromEntries(outcomes.map(({ topic, at }) => [topic, at - from]))
+    return { took, calls: sent.slice(calls).map(({ topics }) => topics) }
+  }
+  return { clock, get, round, sent, outcomes }
+}
+
+describe('a batch in which a key is slow', () => {
+  const KEYS = Array.from({ length: 50 }, (_, index) => `k${index}`)
+  const slowly = (slow: ReadonlySet<string>, takes = 9000) =>
+    openTimed((topic) => (slow.has(topic) ? takes : 50), { most: 50 })
+
+  test.each([0, 17, 49])('keeps no other waiting, from the second time on not at all (key %i)', async (index) => {
+    const slow = new Set<string>()
+    const { round, clock } = slowly(slow)
+    await round(KEYS)
+    const bad = `k${index}`
+    slow.add(bad)
+    const first = await round(KEYS)
+    const others = KEYS.filter((key) => key !== bad)
+    // Six halvings, each after three times the usual.
+    for (const key of others) expect(first.took[key]).toBeLessThanOrEqual(7 * 150)
+    expect(first.took[bad]).toBe(9000)
+    expect(first.calls.length - 1).toBeLessThanOrEqual(12)
+    for (let i = 0; i < 5; i++) {
+      const next = await round(KEYS)
+      for (const key of others) expect(next.took[key]).toBe(60)
+      expect(next.took[bad]).toBe(9010)
+      expect(next.calls).toEqual(expect.arrayContaining([[bad], others]))
+      expect(next.calls).toHaveLength(2)
+    }
+    expect(clock.timers).toBe(0)
+  })
+
+  test('takes no key for slow while the whole upstream is', async () => {
+    const slow = new Set<string>()
+    const { round } = slowly(slow)
+    await round(KEYS)
+    for (const key of KEYS) slow.add(key)
+    await round(KEYS)
+    slow.clear()
+    expect((await round(KEYS)).calls).toEqual([KEYS])
+  })
+
+  test('is found as soon after a call that hung', async () => {
+    const slow = new Set<string>()
+    let takes = 50
+    const { round } = openTimed((topic) => (slow.has(topic) ? 9000 : takes), { most: 50 })
+    await round(['a'])
+    takes = 9000
+    await round(['b'])
+    takes = 50
+    slow.add('k3')
+    const { took } = await round(KEYS)
+    for (const key of KEYS.filter((key) => key !== 'k3')) expect(took[key]).toBeLessThanOrEqual(7 * 210)
+  })
+
+  test('takes it back when it was quick once', async () => {
+    const slow = new Set<string>()
+    const { round } = slowly(slow)
+    await round(KEYS)
+    slow.add('k3')
+    await round(KEYS)
+    slow.clear()
+    expect((await round(KEYS)).calls).toHaveLength(2)
+    expect((await round(KEYS)).calls).toEqual([KEYS])
+  })
+
+  test('finds it too when it hangs from the very first call on', async () => {
+    const { round } = slowly(new Set(['k3']), 60_000)
+    await round(KEYS)
+    const { took, calls } = await round(KEYS)
+    expect(calls).toContainEqual(['k3'])
+    expect(KEYS.filter((key) => (took[key] ?? Number.POSITIVE_INFINITY) > 60)).toEqual(['k3'])
+  })
+
+  test('in which two are slow keeps the others waiting for neither', async () => {
+    const slow = new Set<string>()
+    const { round } = slowly(slow)
+    await round(KEYS)
+    slow.add('k3').add('k30')
+    for (let i = 0; i < 4; i++) await round(KEYS)
+    const { took, calls } = await round(KEYS)
+    expect(calls).toHaveLength(3)
+    expect(KEYS.filter((key) => (took[key] ?? Number.POSITIVE_INFINITY) > 60)).toEqual(['k3', 'k30'])
+  })
+})
+
+describe('a late batch', () => {
+  /** Calls take 50 ms, and then as long as is said for each. */
+  const lasting = async (takes: readonly number[]) => {
+    let calls = 0
+    // The first call, of four keys, tells what is usual.
+    const opened = openTimed(() => takes[Math.floor(calls++ / 4)] ?? 50, { most: 4 })
+    await opened.round(['a', 'b', 'c', 'd'], 1000)
+    return opened
+  }
+
+  test('that answers before its halves do answers all, and the halves are given up', async () => {
+    const { round, sent } = await lasting([50, 400])
+    const slow = new Set(['a', 'b', 'c', 'd'])
+    const { took } = await round([...slow], 300)
+    expect(Object.keys(took)).toHaveLength(4)
+    expect(sent.map(({ topics }) => topics.length)).toEqual([4, 4, 2, 2])
+  })
+
+  test('is given up when its halves have answered all', async () => {
+    const { round, sent, clock } = await lasting([50, 9000])
+    const { took } = await round(['a', 'b', 'c', 'd'], 1000)
+    expect(took).toEqual({ a: 200, b: 200, c: 200, d: 200 })
+    expect(sent.map(({ signal }) => signal?.aborted)).toEqual([false, true, false, false])
+    expect(clock.timers).toBe(0)
+  })
+
+  test('still answers when its halves fail', async () => {
+    const { clock, get, sent, outcomes } = open(2, 0)
+    const deadline = clock.monotonic() + 1000
+    get('a', { deadline })
+    get('b', { deadline })
+    await clock.advance(500)
+    expect(sent.map(({ asks }) => asks.length)).toEqual([2, 1, 1])
+    for (const { fail } of sent.slice(1)) fail(new WeirError('over_budget', 'full'))
+    await clock.settle()
+    expect(outcomes).toEqual({})
+    sent[0]?.answer([content(1), content(2)])
+    await clock.settle()
+    expect(outcomes).toEqual({ a: '1', b: '2' })
+  })
+
+  test('and its halves are given up when all have left', async () => {
+    const { clock, get, sent } = openTimed(() => 9000)
+    const controllers = ['a', 'b', 'c'].map((topic) => {
+      const controller = new AbortController()
+      get(topic, 10_000, controller.signal)
+      return controller
+    })
+    await clock.advance(6000)
+    expect(sent.length).toBeGreaterThan(1)
+    for (const controller of controllers) controller.abort(new Error('left'))
+    await clock.settle()
+    expect(sent.every(({ signal }) => signal?.aborted)).toBe(true)
+    expect(clock.timers).toBe(0)
+  })
+})
+
+describe('the deadlines of a batch', () => {
+  test('the earliest fails only its own', async () => {
+    const { clock, get, outcomes } = openTimed(() => 800)
+    get('hasty', 300)
+    get('patient', 5000)
+    await clock.advance(6000)
+    expect(outcomes).toEqual([
+      { topic: 'hasty', at: 300, said: 'upstream_timeout' },
+      { topic: 'patient', at: 810, said: 'patient' },
+    ])
+    expect(clock.timers).toBe(0)
+  })
+})
+
+describe('the law of a batch', () => {
+  test('each ask is answered once, and a slow upstream gets a tenth more calls and a few', async () => {
+    const times = fc.record({
+      usual: fc.constantFrom(5, 50, 700),
+      slow: fc.constantFrom(400, 3000, 12_000),
+      /** From when on everything is slow. */
+      from: fc.integer({ min: 0, max: 3000 }),
+      rounds: fc.array(
+        fc.record({
+          after: fc.constantFrom(0, 20, 400),
+          keys: fc.integer({ min: 1, max: 9 }),
+          patience: fc.constantFrom(200, 2000, 10_000),
+          leaves: fc.boolean(),
+        }),
+        { minLength: 1, maxLength: 40 },
+      ),
+    })
+    await fc.assert(
+      fc.asyncProperty(times, async ({ usual, slow, from, rounds }) => {
+        const { clock, get, sent, outcomes } = openTimed((_, at) => (at >= from ? slow : usual), { most: 4 })
+        let asked = 0
+        for (const { after, keys, patience, leaves } of rounds) {
+          await clock.advance(after)
+          for (let i = 0; i < keys; i++) {
+            const controller = new AbortController()
+            get(`${asked++}`, patience, controller.signal)
+            if (leaves && i === 0) clock.after(patience / 4, () => controller.abort(new Error('left')))
+          }
+        }
+        await clock.advance(30_000)
+        expect(outcomes.map(({ topic }) => Number(topic)).sort((a, b) => a - b)).toEqual(
+          Array.from({ length: asked }, (_, topic) => topic),
+        )
+        const first = new Set<string>()
+        const firsts = sent.filter(({ topics }) => {
+          const fresh = topics.some((topic) => !first.has(topic))
+          for (const topic of topics) first.add(topic)
+          return fresh
+        }).length
+        expect(sent.length - firsts).toBeLessThanOrEqual(0.1 * firsts + 12)
+        expect(clock.timers).toBe(0)
+      }),
+      { numRuns: 200 },
+    )
   })
 })

@@ -3,6 +3,7 @@ import type { Clock, Timer } from '../clock.ts'
 import { addressOf, type Content } from '../entry.ts'
 import { WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
+import { createPace } from './pace.ts'
 
 export interface BatchParts {
   readonly feed: string
@@ -19,10 +20,36 @@ export interface BatchParts {
 /** Parts of a batch that may fail at once before it is no key's fault, but the upstream's. */
 const MOST_BAD = 3
 
+/** Keys that may be slow are asked for in at most so many calls at once. */
+const MOST_APART = 8
+
+/** So little more time than others have, in milliseconds, is no reason to leave before them. */
+const BARELY = 100
+
 interface Member<Value> {
   readonly ask: Ask
+  /** The calls under way that ask for it. */
+  readonly calls: Set<Call>
   resolve(value: Value): void
   reject(error: unknown): void
+  readonly left: () => void
+  /** It has its answer, or has left. */
+  settled: boolean
+  late: Timer | undefined
+}
+
+/** One call for some members. */
+interface Call {
+  readonly controller: AbortController
+  /** How many of them wait for an answer, from this call or another. */
+  waiting: number
+}
+
+/** Members to ask for in one call. */
+interface Part<Value> {
+  readonly members: readonly Member<Value>[]
+  /** Whether one of them may have failed another call, or made it late. */
+  readonly suspect: boolean
 }
 
 /** Members that failed together, perhaps for one of them. */
@@ -32,12 +59,19 @@ interface Failing<Value> {
 }
 
 interface Gathering<Value> {
-  members: Member<Value>[]
+  readonly lane: string
+  /** Its keys may be slow: the most of them that go in one call. */
+  company: number | undefined
+  readonly members: Member<Value>[]
   bytes: number
   timer: Timer | undefined
 }
 
-/** Gathers asks of the same class into one call, and hands each its own result. */
+/**
+ * Gathers asks of the same class into one call, and hands each its own result. A key that makes its call fail is found by
+ * halves. Beside a call that is late its halves are asked for, within a tenth of the traffic; the first answer for a key wins,
+ * and keys that were late while others were not have calls of their own for a while. Each has its own deadline.
+ */
 export function batch<Value = Content>({
   feed,
   most,
@@ -47,43 +81,98 @@ export function batch<Value = Content>({
   emit,
 }: BatchParts): Stage<Ask, Promise<Value>, readonly Ask[], Promise<readonly (Value | Error)[]>> {
   const gatherings = new Map<string, Gathering<Value>>()
+  const pace = createPace(clock)
 
   return (next) => {
-    async function send(kind: string, gathering: Gathering<Value>): Promise<void> {
+    function send(gathering: Gathering<Value>): void {
       gathering.timer?.stop()
-      if (gatherings.get(kind) === gathering) gatherings.delete(kind)
-      // A part in which a key is bad is halved until the key is alone.
-      let failing = await deliver([gathering.members])
-      while (failing.length > 0 && failing.length <= MOST_BAD) failing = await deliver(failing.flatMap(halves))
-      for (const { members, error } of failing) for (const member of members) member.reject(error)
+      if (gatherings.get(gathering.lane) === gathering) gatherings.delete(gathering.lane)
+      const members = gathering.members.filter(isWaiting)
+      if (members.length === 0) return
+      const latest = latestOf(members)
+      for (const member of members) {
+        const { deadline, topic } = member.ask
+        if (deadline + BARELY >= latest) continue
+        member.late = clock.after(deadline - clock.monotonic(), () => {
+          const detail = `${feed}: expected ${addressOf(topic)} before the deadline, got nothing`
+          settle(member, () => member.reject(new WeirError('upstream_timeout', detail)))
+        })
+      }
+      const { company } = gathering
+      const size = company === undefined ? most : Math.max(company, Math.ceil(members.length / MOST_APART))
+      const parts: Part<Value>[] = []
+      for (let i = 0; i < members.length; i += size)
+        parts.push({ members: members.slice(i, i + size), suspect: company !== undefined })
+      pace.sent()
+      void askFor(parts)
+    }
+
+    /** A part in which a key is bad is halved until the key is alone. */
+    async function askFor(parts: readonly Part<Value>[]): Promise<void> {
+      let failing = await deliver(parts)
+      while (failing.length > 0 && failing.length <= MOST_BAD)
+        failing = await deliver(failing.flatMap(({ members }) => halves(members)))
+      for (const { members, error } of failing) fail(members, error)
     }
 
     /** Answers those that it can have no other answer for, and returns the rest. */
-    async function deliver(parts: readonly (readonly Member<Value>[])[]): Promise<readonly Failing<Value>[]> {
-      const failing = await Promise.all(parts.map(askFor))
+    async function deliver(parts: readonly Part<Value>[]): Promise<readonly Failing<Value>[]> {
+      const failing = await Promise.all(parts.map(call))
       return failing.filter((part) => part !== undefined)
     }
 
-    async function askFor(part: readonly Member<Value>[]): Promise<Failing<Value> | undefined> {
-      const members = part.filter(({ ask }) => ask.signal?.aborted !== true)
+    async function call({ members: all, suspect }: Part<Value>): Promise<Failing<Value> | undefined> {
+      const members = all.filter(isWaiting)
       if (members.length === 0) return undefined
       emit({ type: 'batch.sent', feed, keys: members.length })
+      const startedAt = clock.monotonic()
+      const call: Call = { controller: new AbortController(), waiting: members.length }
+      for (const { calls } of members) calls.add(call)
+      const after = pace.lateAfter(latestOf(members) - startedAt)
+      let split = false
+      const late = () => {
+        const waiting = members.filter(isWaiting)
+        if (suspect) pace.suspect(waiting.map(topicOf), startedAt)
+        askForHalves(waiting)
+      }
+      const askForHalves = (waiting: readonly Member<Value>[]) => {
+        if (split || waiting.length < 2 || latestOf(waiting) <= clock.monotonic() || !pace.maySplit()) return
+        split = true
+        void askFor(halves(waiting))
+      }
+      // Who was alone from the first keeps nobody waiting.
+      const watched = after !== undefined && (members.length > 1 || suspect)
+      const timer = watched ? clock.after(after, late) : undefined
+      const over = () => {
+        timer?.stop()
+        for (const { calls } of members) calls.delete(call)
+      }
+      const { signal } = call.controller
       try {
-        const results = await next(members.map((member) => member.ask))
+        const results = await next(members.map(({ ask }) => ({ ...ask, signal })))
+        over()
+        const took = clock.monotonic() - startedAt
+        if (after === undefined || took < after) pace.onTime(members.map(topicOf), took)
+        else if (!suspect) pace.behind(took)
         members.forEach((member, index) => {
           const result = results[index]
-          if (result === undefined) {
-            const got = `expected ${members.length} results, got ${results.length}`
-            member.reject(new WeirError('upstream_invalid', `${feed}: ${got}`))
-          } else if (result instanceof Error) {
-            member.reject(result)
-          } else {
-            member.resolve(result)
-          }
+          settle(member, () => {
+            if (result === undefined) {
+              const got = `expected ${members.length} results, got ${results.length}`
+              member.reject(new WeirError('upstream_invalid', `${feed}: ${got}`))
+            } else if (result instanceof Error) {
+              member.reject(result)
+            } else {
+              member.resolve(result)
+            }
+          })
         })
       } catch (error) {
-        if (members.length > 1 && isPoisoned(error)) return { members, error }
-        for (const member of members) member.reject(error)
+        over()
+        const waiting = members.filter(isWaiting)
+        if (waiting.length > 1 && isPoisoned(error)) return { members: waiting, error }
+        if (isTimeout(error) && !suspect) askForHalves(waiting)
+        fail(waiting, error)
       }
       return undefined
     }
@@ -91,20 +180,28 @@ export function batch<Value = Content>({
     return (ask) =>
       new Promise<Value>((resolve, reject) => {
         if (ask.signal?.aborted) return reject(ask.signal.reason)
+        const company = pace.company(ask.topic)
+        const lane = company === undefined ? kindOf(ask) : `slow ${kindOf(ask)}`
         const size = ask.topic.length
-        const kind = kindOf(ask)
-        const open = gatherings.get(kind)
+        const open = gatherings.get(lane)
         const full = open !== undefined && open.bytes + size > bytes
-        if (full) void send(kind, open)
-        const gathering = full || open === undefined ? { members: [], bytes: 0, timer: undefined } : open
-        gathering.members.push({ ask, resolve, reject })
+        if (full) send(open)
+        const gathering = full || open === undefined ? { lane, company, members: [], bytes: 0, timer: undefined } : open
+        const left = () => settle(member, () => reject(ask.signal?.reason))
+        const member: Member<Value> = {
+          ...{ ask, calls: new Set(), resolve, reject, left },
+          settled: false,
+          late: undefined,
+        }
+        gathering.members.push(member)
+        if (company !== undefined) gathering.company = Math.min(company, gathering.company ?? company)
         gathering.bytes += size
-        ask.signal?.addEventListener('abort', () => reject(ask.signal?.reason), { once: true })
+        ask.signal?.addEventListener('abort', left, { once: true })
         if (gathering.members.length >= most) {
-          void send(kind, gathering)
+          send(gathering)
         } else if (gathering.members.length === 1) {
-          gatherings.set(kind, gathering)
-          gathering.timer = clock.after(within, () => void send(kind, gathering))
+          gatherings.set(lane, gathering)
+          gathering.timer = clock.after(within, () => send(gathering))
         }
       })
   }
@@ -115,9 +212,39 @@ function kindOf({ priority, topic }: Ask): string {
   return priority + topic.slice(addressOf(topic).length)
 }
 
-function halves<Value>({ members }: Failing<Value>): readonly (readonly Member<Value>[])[] {
+/** Ends the waiting of one; a call of which nobody waits for anything any more is given up. */
+function settle<Value>(member: Member<Value>, tell: () => void): void {
+  if (member.settled) return
+  member.settled = true
+  member.late?.stop()
+  member.ask.signal?.removeEventListener('abort', member.left)
+  tell()
+  for (const call of member.calls) {
+    call.waiting -= 1
+    if (call.waiting === 0) call.controller.abort()
+  }
+}
+
+/** Fails those for whom no other call is under way. */
+function fail<Value>(members: readonly Member<Value>[], error: unknown): void {
+  for (const member of members) if (member.calls.size === 0) settle(member, () => member.reject(error))
+}
+
+function isWaiting<Value>({ settled }: Member<Value>): boolean {
+  return !settled
+}
+
+function topicOf<Value>({ ask }: Member<Value>): string {
+  return ask.topic
+}
+
+function latestOf<Value>(members: readonly Member<Value>[]): number {
+  return Math.max(...members.map(({ ask }) => ask.deadline))
+}
+
+function halves<Value>(members: readonly Member<Value>[]): readonly Part<Value>[] {
   const middle = Math.ceil(members.length / 2)
-  return [members.slice(0, middle), members.slice(middle)]
+  return [members.slice(0, middle), members.slice(middle)].map((members) => ({ members, suspect: true }))
 }
 
 /**
@@ -128,4 +255,8 @@ function isPoisoned(error: unknown): boolean {
   if (!(error instanceof WeirError)) return false
   const { code, upstreamStatus: status = 0 } = error
   return code === 'upstream_invalid' || (code === 'upstream_failed' && status >= 400 && status < 500)
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof WeirError && error.code === 'upstream_timeout'
 }
