@@ -164,6 +164,8 @@ export interface UpstreamAnswer {
   readonly body: Buffer
   /** Milliseconds for which it asked us to rest; set by the budget, which reads its words. */
   readonly rest?: number
+  /** It was refused for its API key alone, was not carried out, and another key is free; set by the budget. */
+  readonly otherKey?: boolean
 }
 
 /** The rest of the path below a stage. */

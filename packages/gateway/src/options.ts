@@ -126,6 +126,12 @@ export const HTTP_OPTIONS = {
     optional: true,
     help: '`(answer) => status`: the status that an answer of 200 should have had, where the upstream says in its body that it refuses.',
   },
+  stall: {
+    kind: 'duration',
+    default: '2s',
+    min: 0,
+    help: 'The longest that the network may hold a call up. One that is given up sooner may still arrive, and is counted until then.',
+  },
   lag: {
     kind: 'any',
     optional: true,

@@ -41,12 +41,12 @@ export interface ProviderPath {
 /** budget ─▶ what is known of its answers ─▶ pool ─▶ upstream */
 export function providerPath(upstream: Upstream, { backend, clock, emit }: PipelineParts): ProviderPath {
   const { name, settings } = upstream
-  const { url, keys, limits, past, pace, concurrency, timeout, liveShare } = settings
+  const { url, keys, limits, past, pace, concurrency, timeout, stall, liveShare } = settings
   const plan = { limits, keys: Math.max(1, keys.length), past, pace, timeout }
   const meter = backend.meters.open(name, plan)
 
   const pool = createPool({ ...settings, upstream: name, url, connections: concurrency, clock, emit })
-  const budget = createBudget({ upstream: name, meter, plan, clock, emit, concurrency, keys })
+  const budget = createBudget({ upstream: name, meter, plan, clock, emit, concurrency, keys, stall })
   const pooled = (request: UpstreamRequest) => pool.send(upstream.authorize(request))
   const sent = upstream.statusOf === undefined ? pooled : trueStatus(upstream.statusOf)(pooled)
   const send = budget.stage(settings.conditional ? conditional(sent) : sent)

@@ -23,7 +23,7 @@ export interface Batch<Key, Value> {
 }
 
 /**
- * Makes one call of many that come at the same time. A key that spoils its batch is split out of it.
+ * Makes one call of many that come at the same time. A key that spoils or delays its batch is split out of it, so a key may be asked for twice.
  *
  * @throws ConfigError naming the option, what was expected and what came
  */

@@ -122,7 +122,8 @@ export function createBudget(options: BudgetOptions): Budget {
           },
         })
       } finally {
-        started.end(truth === undefined ? {} : { cost: truth })
+        // What was given up may still be on its way.
+        started.end({ arrived: signal?.aborted !== true, ...(truth === undefined ? {} : { cost: truth }) })
       }
     },
     get queued() {

@@ -423,6 +423,138 @@ describe('a hedge', () => {
   })
 })
 
+describe('behind a budget', () => {
+  interface Said {
+    readonly status: number
+    readonly body?: string
+    readonly after?: number
+  }
+  const SPENT = '{"error":{"code":"insufficient_quota"}}'
+
+  /** One provider with some keys, each with a limit of two calls a second, that answers as `says` has it. */
+  function openKeys(
+    keys: readonly string[],
+    says: (key: string | undefined, nth: number) => Said,
+    policy: Partial<AttemptPolicy> = {},
+    by: 'key' | 'account' = 'key',
+  ) {
+    const clock = new ManualClock()
+    const used: (string | undefined)[] = []
+    const events: WeirEvent[] = []
+    const plan = { limits: [{ limit: 2, window: 1000, by }], keys: Math.max(1, keys.length), past: 'none' as const }
+    const meter = memoryMeters(clock).open('a', plan)
+    const parts = { upstream: 'a', plan, clock, emit: () => {}, concurrency: 10, keys }
+    const budget = createBudget({ ...parts, meter })
+    const provider = {
+      name: 'a',
+      send: budget.stage(({ apiKey, deadline }) => {
+        used.push(apiKey)
+        const { status, body = '', after = 10 } = says(apiKey, used.length)
+        return new Promise<UpstreamAnswer>((resolve, reject) => {
+          const left = deadline - clock.monotonic()
+          const late = () => reject(new WeirError('upstream_timeout', 'slow'))
+          if (left < after) clock.after(left, late)
+          else clock.after(after, () => resolve({ status, headers: {}, body: Buffer.from(body) }))
+        })
+      }),
+    }
+    const send = attempt({
+      upstream: 'a',
+      providers: [provider],
+      policy: { retries: 2, hedge: undefined, choose: 'order', ...policy },
+      clock,
+      emit: (event) => void events.push(event),
+      random: () => 0,
+    })
+    const ask = (given: Partial<UpstreamRequest> = {}, patience = 5000) =>
+      send(request({ deadline: clock.monotonic() + patience, ...given })).then(
+        ({ status }) => status,
+        (error: WeirError) => error.code,
+      )
+    return { clock, used, events, ask }
+  }
+
+  test.each([
+    ['used up (429)', { status: 429, body: SPENT }],
+    ['used up (402)', { status: 402, body: SPENT }],
+    ['resting', { status: 429 }],
+  ])('a call whose key is %s is sent again with another, also one that is not repeatable', async (_, refusal) => {
+    const { clock, used, events, ask } = openKeys(['k0', 'k1'], (key) => (key === 'k0' ? refusal : { status: 200 }))
+    const outcome = ask({ method: 'POST' })
+    await clock.advance(20)
+    expect(await outcome).toBe(200)
+    expect(used).toEqual(['k0', 'k1'])
+    expect(events).toEqual([{ type: 'attempt.retried', upstream: 'a', after: 0 }])
+  })
+
+  test('it is charged to the other key, and refused when that has no room in time', async () => {
+    const { clock, used, ask } = openKeys(['k0', 'k1'], (key) => ({ status: key === 'k0' ? 429 : 200 }))
+    const outcome = ask()
+    await clock.advance(50)
+    expect(await outcome).toBe(200)
+    expect(used).toEqual(['k0', 'k1'])
+    // The refusal has shrunk the limit to one.
+    expect(await ask({}, 500)).toBe('over_budget')
+  })
+
+  test.each([
+    ['the only key', ['k0'], { status: 429 }, {}, 'key', 'upstream_limited'],
+    ['no key at all', [], { status: 429 }, {}, 'key', 'upstream_limited'],
+    ['a key of an account that rests', ['k0', 'k1'], { status: 429 }, {}, 'account', 'upstream_limited'],
+    [
+      'a failure that may have been carried out',
+      ['k0', 'k1'],
+      { status: 500, body: SPENT },
+      {},
+      'key',
+      'upstream_failed',
+    ],
+    [
+      'an upstream that is not to be tried again',
+      ['k0', 'k1'],
+      { status: 429 },
+      { retries: 0 },
+      'key',
+      'upstream_limited',
+    ],
+  ] as const)('it is not sent again after %s', async (_, keys, refusal, policy, by, outcome) => {
+    const { clock, used, ask } = openKeys(keys, () => refusal, policy, by)
+    const failed = ask({ method: 'POST' })
+    await clock.advance(100)
+    expect(await failed).toBe(outcome)
+    expect(used).toHaveLength(1)
+  })
+
+  test('it is sent once more, and not to every key there is', async () => {
+    const { clock, used, ask } = openKeys(['k0', 'k1', 'k2', 'k3'], () => ({ status: 429, body: SPENT }))
+    const failed = ask()
+    await clock.advance(100)
+    expect(await failed).toBe('upstream_limited')
+    expect(used).toEqual(['k0', 'k1'])
+  })
+
+  test('calls that are given less time than answers take open no breaker; those with enough do', async () => {
+    let takes = 100
+    const { clock, ask } = openKeys(
+      Array.from({ length: 20 }, (_, index) => `k${index}`),
+      () => ({ status: 200, after: takes }),
+      { retries: 0 },
+    )
+    const first = ask()
+    await clock.advance(100)
+    expect(await first).toBe(200)
+    const outcomesOf = async (patience: number, calls: number) => {
+      const outcomes = Array.from({ length: calls }, () => ask({}, patience))
+      await clock.advance(patience)
+      return new Set(await Promise.all(outcomes))
+    }
+    for (let i = 0; i < 3; i++) expect(await outcomesOf(60, 10)).toEqual(new Set(['over_budget']))
+    takes = 9000
+    expect(await outcomesOf(200, 5)).toEqual(new Set(['upstream_timeout']))
+    expect(await ask({}, 200)).toBe('upstream_failed')
+  })
+})
+
 describe('every try is charged to the provider it goes to', () => {
   /** Providers whose budgets take two calls a second, and what arrived at each. */
   function openBudgets(

@@ -87,7 +87,12 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
 
   async function ask({ provider, call }: Chosen, request: UpstreamRequest): Promise<UpstreamAnswer> {
     try {
-      const answer = await provider.send(request)
+      let answer = await provider.send(request)
+      // What was not carried out may be sent again, whatever it is. The budget gives it the other key.
+      if (answer.otherKey === true && policy.retries > 0 && retries.take()) {
+        emit({ type: 'attempt.retried', upstream, after: 0 })
+        answer = await provider.send(request)
+      }
       const failure = failureOf(provider.name, answer)
       if (failure !== undefined) throw failure
       call.answered(true)

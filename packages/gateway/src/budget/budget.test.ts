@@ -4,7 +4,7 @@ import { request } from '../../test/request.ts'
 import { memoryMeters } from '../backend/memory/meters.ts'
 import type { Meter, MeterPlan } from '../backend/ports.ts'
 import { type UpstreamAnswer, type UpstreamRequest, Urgency } from '../call.ts'
-import type { WeirError } from '../errors.ts'
+import { WeirError } from '../errors.ts'
 import type { WeirEvent } from '../events.ts'
 import { type BudgetParts, createBudget } from './budget.ts'
 
@@ -186,10 +186,36 @@ describe('a budget', () => {
     ask('next')
     await clock.advance(1)
     controller.abort(new Error('left'))
+    await clock.advance(3248)
+    expect(started).toHaveLength(1)
+    await clock.advance(1)
+    expect(started[1]?.request.path).toBe('next')
+  })
+
+  test('a call that was given up after a long time has arrived, whatever held it up', async () => {
+    const { clock, ask, started } = open({ limits: [{ limit: 1, window: 1000, by: 'account' }] })
+    ask('given up')
+    ask('next')
+    await clock.advance(5000)
+    started[0]?.fail(new WeirError('upstream_timeout', 'slow'))
     await clock.advance(1249)
     expect(started).toHaveLength(1)
     await clock.advance(1)
     expect(started[1]?.request.path).toBe('next')
+  })
+
+  test('a call that had less time than answers take says nothing of the upstream: it started too late', async () => {
+    const { clock, start, ask, started, outcomes } = open({ limits: [] })
+    ask('usual')
+    await clock.advance(80)
+    started[0]?.answer()
+    await clock.settle()
+    ask('hasty', { deadline: start + 80 + 79 })
+    ask('in time', { deadline: start + 80 + 80 })
+    await clock.settle()
+    for (const { fail } of started.slice(1)) fail(new WeirError('upstream_timeout', 'slow'))
+    await clock.settle()
+    expect(outcomes).toEqual(['usual answered', 'hasty over_budget', 'in time upstream_timeout'])
   })
 
   test('with an unknown past nothing starts for a window, and then in order', async () => {

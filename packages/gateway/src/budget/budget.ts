@@ -16,6 +16,8 @@ export interface BudgetParts {
   readonly concurrency: number
   /** The API keys, by the index that grants name; empty when there are none. */
   readonly keys: readonly string[]
+  /** The longest that the network may hold a call up, in milliseconds; 2,000 unless told. */
+  readonly stall?: number
 }
 
 /** Something that wants to start within the budget. */
@@ -64,8 +66,9 @@ interface Waiter {
   fail(error: unknown): void
 }
 
-/** How long after we gave a call up it may still arrive at the upstream, in milliseconds. */
+/** How long a call may travel, in milliseconds, beside being held up. One that we gave up arrives all the same. */
 const STILL_ARRIVING = 250
+const STALL = 2000
 
 /** How soon a meter that could not be asked is asked again, in milliseconds. */
 const UNREACHABLE = 100
@@ -92,7 +95,7 @@ const CLASSES: readonly Priority[] = ['interactive', 'live', 'background']
  * future, so an urgent call that comes late still goes first.
  */
 export function createBudget(parts: BudgetParts): Budget {
-  const { upstream, meter, plan, clock, emit, concurrency, keys } = parts
+  const { upstream, meter, plan, clock, emit, concurrency, keys, stall = STALL } = parts
   // What an upstream counts apart waits apart: a full lane must not hold up the others.
   const lanes = new Map<string, FairQueue<Waiter>>()
   const apart = plan.limits.some(({ lane }) => lane !== undefined)
@@ -111,6 +114,8 @@ export function createBudget(parts: BudgetParts): Budget {
   let pumping = false
   let again = false
   let answerTime = 0
+  /** Until when each key is not to be used: for ever when it is used up. Other nodes may know more. */
+  const shutUntil = keys.map(() => Number.NEGATIVE_INFINITY)
   /** Before this moment on the monotonic clock nothing starts, as far as is known. */
   let opensAt = 0
 
@@ -304,6 +309,12 @@ export function createBudget(parts: BudgetParts): Budget {
     })
   }
 
+  /** It says nothing of the upstream that no answer came sooner than answers do. */
+  function startedTooLate(start: Start, left: number): WeirError {
+    const detail = `${upstream}: expected to start ${Math.round(answerTime)} ms before the deadline, got ${Math.round(left)} ms`
+    return new WeirError('over_budget', detail, { retryAfter: Math.max(1000, expected(start)) })
+  }
+
   function enter(start: Start): Promise<Started> {
     start.signal?.throwIfAborted()
     const most = largest(laneOf(start))
@@ -368,8 +379,10 @@ export function createBudget(parts: BudgetParts): Budget {
           answerTime += (clock.monotonic() - at - answerTime) * (answerTime === 0 ? 1 : RECENT)
           meter.settle(grant, cost)
         } else {
-          // It may arrive later than a call that starts one window from now, and then both would be in one window.
-          clock.after(STILL_ARRIVING, () => {
+          // It may arrive later than a call that starts one window from now, and then both would be in one window. What was
+          // held up since it started has arrived by then: who waited for longer than that loses nothing.
+          const held = Math.max(0, at + stall - clock.monotonic())
+          clock.after(held + STILL_ARRIVING, () => {
             meter.settle(grant, cost)
             pumpSoon()
           })
@@ -380,6 +393,7 @@ export function createBudget(parts: BudgetParts): Budget {
         if (word.left !== undefined) meter.learn(word.left, grant.key)
         if (word.spent) {
           meter.spend(grant.key)
+          shutUntil[grant.key] = Number.POSITIVE_INFINITY
           emit({
             type: 'budget.closed',
             upstream,
@@ -388,6 +402,10 @@ export function createBudget(parts: BudgetParts): Budget {
           })
         }
         if (word.rest === undefined) return
+        const rested = clock.monotonic() + word.rest
+        shutUntil.forEach((until, key) => {
+          if (byAccount || key === grant.key) shutUntil[key] = Math.max(until, rested)
+        })
         meter.close(word.rest, keys.length > 1 && !byAccount ? grant.key : undefined)
         meter.backOff()
         emit({ type: 'budget.closed', upstream, for: word.rest, reason: 'the upstream answered 429' })
@@ -400,7 +418,7 @@ export function createBudget(parts: BudgetParts): Budget {
 
     stage: (next) => async (request) => {
       const { priority, client, cost, lane, deadline, signal, urgency } = request
-      const started = await enter({
+      const start: Start = {
         priority: urgency?.priority ?? priority,
         client,
         cost,
@@ -408,13 +426,19 @@ export function createBudget(parts: BudgetParts): Budget {
         signal,
         ...(lane === undefined ? {} : { lane }),
         ...(urgency === undefined ? {} : { onRaise: (listener) => urgency.onRaise(listener) }),
-      })
+      }
+      const started = await enter(start)
+      const left = deadline - clock.monotonic()
       let answer: UpstreamAnswer | undefined
       try {
         answer = await next({ ...request, apiKey: keys[started.key] })
         const word = readWord(answer, clock.now())
         started.heed(word)
-        return word.rest === undefined ? answer : { ...answer, rest: word.rest }
+        const { rest } = word
+        const otherKey = isOfItsKey(answer, word) && shutUntil.some((until) => until <= clock.monotonic())
+        return { ...answer, ...(rest === undefined ? {} : { rest }), ...(otherKey ? { otherKey } : {}) }
+      } catch (thrown) {
+        throw isTimeout(thrown) && left < answerTime ? startedTooLate(start, left) : thrown
       } finally {
         const truth = answer === undefined ? undefined : request.costOf?.(answer)
         started.end({ arrived: answer !== undefined, ...(truth === undefined ? {} : { cost: truth }) })
@@ -431,4 +455,13 @@ export function createBudget(parts: BudgetParts): Budget {
       return (MANY * 1000) / lasting(MANY, '')
     },
   }
+}
+
+/** Whether a call was refused for the key it came with, and not for what it was: it was not carried out. */
+function isOfItsKey({ status }: UpstreamAnswer, { spent, rest }: Word): boolean {
+  return status < 500 && (spent || rest !== undefined)
+}
+
+function isTimeout(thrown: unknown): boolean {
+  return thrown instanceof WeirError && thrown.code === 'upstream_timeout'
 }

@@ -45,7 +45,14 @@ function open({ seed, stalls, limit = LIMIT, pace = false }: Road) {
     return (stall === undefined ? at : begun + stall.at + stall.for) - from
   }
 
-  const send = budget.stage(async (): Promise<UpstreamAnswer> => {
+  /** Who sent it may give it up; it arrives all the same. */
+  const send = budget.stage(({ signal }): Promise<UpstreamAnswer> => {
+    const { promise, reject } = Promise.withResolvers<never>()
+    signal?.addEventListener('abort', () => reject(signal.reason))
+    return Promise.race([promise, travel()])
+  })
+
+  async function travel(): Promise<UpstreamAnswer> {
     const at = clock.monotonic()
     started.push(at - begun)
     await wait(clock, travels(at))
@@ -57,7 +64,7 @@ function open({ seed, stalls, limit = LIMIT, pace = false }: Road) {
     answering += clock.monotonic() - at
     answered += 1
     return { status: lately > limit ? 429 : 200, headers: {}, body: Buffer.alloc(0) }
-  })
+  }
 
   const seen = () => ({ arrivals, started, refused, answerTime: answering / Math.max(1, answered) })
   return { clock, send, seen }
@@ -114,12 +121,14 @@ describe('a budget under saturation, counted at the upstream', () => {
         const { clock, send, seen } = open({ limit, pace, seed, stalls })
         let done = 0
         let given = 0
-        for (const { after, calls, priority, client, patience } of bursts) {
+        for (const { after, calls, priority, client, patience, givesUp } of bursts) {
           await clock.advance(after)
           for (let i = 0; i < calls; i++) {
             given += 1
             const deadline = clock.monotonic() + patience
-            send(request({ priority, client, deadline })).then(
+            const controller = new AbortController()
+            if (givesUp !== undefined) clock.after(givesUp + i, () => controller.abort(new Error('left')))
+            send(request({ priority, client, deadline, signal: controller.signal })).then(
               () => {
                 done += 1
               },
@@ -136,7 +145,7 @@ describe('a budget under saturation, counted at the upstream', () => {
         expect(done).toBe(given)
         expect(clock.timers).toBe(0)
       }),
-      { numRuns: 300 },
+      { numRuns: 500 },
     )
   }, 60_000)
 })
@@ -155,6 +164,7 @@ const schedule = fc.record({
       priority: fc.constantFrom<Priority[]>('interactive', 'live', 'background'),
       client: fc.constantFrom('a', 'b', 'c'),
       patience: fc.constantFrom(100, 1500, 15_000),
+      givesUp: fc.constantFrom(undefined, 0, 5, 30, 300, 1900, 2500),
     }),
     { minLength: 1, maxLength: 8 },
   ),

@@ -42,6 +42,8 @@ export interface HttpOptions {
   readonly conditional?: boolean
   /** The status that an answer of 200 should have had, where the upstream says in its body that it refuses. */
   readonly statusOf?: (answer: UpstreamAnswer) => number
+  /** The longest that the network may hold a call up: one that is given up sooner is counted until then. `'2s'` by default. */
+  readonly stall?: Duration
   /** Milliseconds that what it answered is old, for `anyOf` by score; by default its `Age` header. */
   readonly lag?: (answer: UpstreamAnswer) => number
   /** The largest answer that is taken. `'16mb'` by default. */
@@ -134,6 +136,7 @@ export function http(options: HttpOptions): Upstream<HttpCall> {
       connectTimeout: read.connectTimeout ?? read.timeout,
       headersTimeout: read.headersTimeout ?? read.timeout,
       bodyTimeout: read.bodyTimeout ?? read.timeout,
+      stall: read.stall,
       maxAnswer: read.maxAnswer,
     },
     ...(options.lag === undefined ? {} : { lag: options.lag }),

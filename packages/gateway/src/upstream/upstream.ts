@@ -39,6 +39,7 @@ export interface UpstreamSettings {
   readonly connectTimeout: number
   readonly headersTimeout: number
   readonly bodyTimeout: number
+  readonly stall: number
   readonly maxAnswer: number
 }
 
