@@ -50,6 +50,22 @@ describe('createBudget', () => {
     expect(ran).toHaveLength(1)
   })
 
+  test('counts a call that was given up for as long as it may still be on its way', async () => {
+    const clock = new ManualClock()
+    const budget = createBudget({ limits: [{ calls: 1, per: '1s' }], past: 'none', clock })
+    const controller = new AbortController()
+    const { signal } = controller
+    const call = () => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+    const givenUp = budget.run(call, { signal }).catch((error: Error) => error.message)
+    await clock.settle()
+    controller.abort(new Error('left'))
+    expect(await givenUp).toBe('left')
+    const next = budget.run(() => clock.monotonic())
+    const from = clock.monotonic()
+    await clock.advance(5000)
+    expect((await next) - from).toBe(3250)
+  })
+
   test('counts cost where the limit does, and takes the truth when it is told', async () => {
     const clock = new ManualClock()
     const budget = createBudget({ limits: [{ cost: 100, per: '1s' }], past: 'none', clock })

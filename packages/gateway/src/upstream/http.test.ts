@@ -11,7 +11,15 @@ describe('an HTTP upstream', () => {
     expect(http(PLAIN)).toMatchObject({
       kind: 'upstream',
       name: 'jupiter',
-      settings: { keys: [], limits: [], past: 'unknown', concurrency: 10, timeout: 10_000, maxAnswer: 16 * 1024 ** 2 },
+      settings: {
+        keys: [],
+        limits: [],
+        past: 'unknown',
+        concurrency: 10,
+        timeout: 10_000,
+        stall: 2000,
+        maxAnswer: 16 * 1024 ** 2,
+      },
     })
   })
 
