@@ -108,6 +108,19 @@ describe('createBatch', () => {
   })
 })
 
+test.each([
+  ['too few results', () => [1]],
+  ['too many results', () => [1, 2, 3, 4]],
+  ['an object', () => ({})],
+  ['nothing', () => undefined],
+])('a batch for which many gives %s fails for each key, and not with the result of another', async (_, results) => {
+  const { load } = createBatch<number, unknown>({
+    many: async (keys) => (keys.length === 1 ? [1, 2] : results()) as never,
+  })
+  const codes = await Promise.all([1, 2].map((key) => load(key).catch((error: { code: string }) => error.code)))
+  expect(codes).toEqual(['upstream_invalid', 'upstream_invalid'])
+})
+
 describe('createCache', () => {
   test('loads once for all who wait, and serves it while it is fresh', async () => {
     const clock = new ManualClock()

@@ -1,5 +1,6 @@
 import { batch } from '../batch/batch.ts'
 import { systemClock } from '../clock.ts'
+import { WeirError } from '../errors.ts'
 import { BATCH_OPTIONS, type Duration, readOptions } from '../options.ts'
 
 /** What `createBatch()` takes. */
@@ -17,7 +18,7 @@ export interface Batch<Key, Value> {
   /**
    * The value of one key.
    *
-   * @throws what `many` gave or threw for it; the signal's reason when it was aborted
+   * @throws what `many` gave or threw for it; `upstream_invalid` when it gave anything but one result for each key; the signal's reason when it was aborted
    */
   load(key: Key, options?: { readonly signal?: AbortSignal }): Promise<Value>
 }
@@ -37,7 +38,12 @@ export function createBatch<Key, Value>(options: BatchOptions<Key, Value>): Batc
     emit: () => {},
   })
   // The stage hands back the keys it was handed here, and nothing else.
-  const load = stage((asks) => options.many(asks.map((ask) => ask.key as Key)))
+  const load = stage(async (asks) => {
+    const results: unknown = await options.many(asks.map((ask) => ask.key as Key))
+    if (Array.isArray(results) && results.length === asks.length) return results
+    const got = Array.isArray(results) ? `${results.length} results` : typeof results
+    throw new WeirError('upstream_invalid', `createBatch(): many: expected ${asks.length} results, got ${got}`)
+  })
   return {
     load: (key, { signal } = {}) =>
       load({

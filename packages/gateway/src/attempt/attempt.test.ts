@@ -603,6 +603,21 @@ describe('every try is charged to the provider it goes to', () => {
     expect(arrived).toEqual(['a', 'a'])
   })
 
+  test('a probe', async () => {
+    const { clock, arrived, ask } = openBudgets({}, { a: { status: 500, takes: 10 } })
+    for (let i = 0; i < 5; i++) {
+      void ask()
+      await clock.advance(600)
+    }
+    expect(arrived).toHaveLength(5)
+    expect(await ask()).toBe('upstream_failed')
+    await clock.advance(1200)
+    const probes = [ask(), ask()]
+    await clock.advance(50)
+    expect(await Promise.all(probes)).toEqual(['upstream_failed', 'upstream_failed'])
+    expect(arrived).toHaveLength(6)
+  })
+
   test('a hedge', async () => {
     const { clock, arrived, ask } = openBudgets(
       { hedge: 50 },

@@ -95,6 +95,18 @@ describe('a batch', () => {
     expect(outcomes).toEqual({ a: '1', b: 'not priced', c: 'poison' })
   })
 
+  test('in which a key comes twice answers both', async () => {
+    const { clock, sent } = open()
+    const stage = batch<Content>({ feed: 'price', most: 3, within: 0, clock, emit: () => {} })(async (asks) => {
+      sent.push({ asks, answer: () => {}, fail: () => {} })
+      return asks.map((_, index) => content(index))
+    })
+    const answers = [stage(ask()), stage(ask()), stage(ask({ topic: 'other' }))]
+    await clock.settle()
+    expect((await Promise.all(answers)).map(({ json }) => String(json))).toEqual(['0', '1', '2'])
+    expect(sent).toHaveLength(1)
+  })
+
   test('fails every key when the call fails', async () => {
     const { clock, get, sent, outcomes } = open()
     for (const topic of ['a', 'b', 'c']) get(topic)

@@ -187,6 +187,19 @@ describe('a flight', () => {
     expect(text(await next)).toBe('2')
   })
 
+  test('is as urgent as the most urgent who ever waited for it', async () => {
+    const { clock, fly, asked } = open()
+    void fly(ask({ priority: 'live' }))
+    await clock.settle()
+    const { urgency } = asked[0]?.ask ?? {}
+    const heard: string[] = []
+    urgency?.onRaise((priority) => heard.push(priority))
+    void fly(ask({ priority: 'background' }))
+    void fly(ask({ priority: 'interactive' }))
+    void fly(ask({ priority: 'live' }))
+    expect([urgency?.priority, heard, asked.length]).toEqual(['interactive', ['interactive'], 1])
+  })
+
   test('topics fly apart', async () => {
     const { clock, fly, asked } = open()
     void fly(ask({ topic: '/prices/SOL' }))
