@@ -1,7 +1,9 @@
+import type { ServerResponse } from 'node:http'
 import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 import { Hono } from 'hono'
 import { describe, expect, test } from 'vitest'
 import { EventStream } from '../../../scripts/event-stream.ts'
+import type { WeirEvent } from '../src/events.ts'
 import { countingUpstream, json } from './counting-upstream.ts'
 import { RUNTIMES, testApp } from './served.ts'
 
@@ -33,6 +35,49 @@ describe.each(RUNTIMES)('on runtime $name', ({ serve }) => {
       const again = await site.fetch('/items/a')
       expect(again.headers.get('cache-status')).toMatch(/^weir; hit; ttl=[0-4]$/)
       expect(upstream.calls).toBe(1)
+    })
+
+    test('that the first gives up is there for the others, and when all do the upstream is hung up on', async () => {
+      await using upstream = await countingUpstream()
+      const waiting: ServerResponse[] = []
+      let came = Promise.withResolvers<void>()
+      upstream.answer = (_path, response) => {
+        waiting.push(response)
+        came.resolve()
+      }
+      let joined = Promise.withResolvers<void>()
+      const told: WeirEvent['type'][] = []
+      const observe = ({ type }: WeirEvent) => {
+        told.push(type)
+        if (type === 'flight.joined') joined.resolve()
+      }
+      await using site = await serve({ apps: [testApp(upstream)], observe })
+      const ask = async (path: string) => {
+        came = Promise.withResolvers()
+        joined = Promise.withResolvers()
+        const controllers = [new AbortController(), new AbortController()] as const
+        const [first, second] = controllers.map(({ signal }) => site.fetch(path, { signal }))
+        second?.catch(() => {})
+        await Promise.all([came.promise, joined.promise])
+        controllers[0].abort()
+        // A client of the web runtime has no connection that ends: it is answered all the same.
+        await first?.catch(() => {})
+        return { second, leave: () => controllers[1].abort() }
+      }
+      const shared = await ask('/items/a')
+      const [response] = waiting
+      if (response === undefined) throw new Error('expected the upstream to be asked')
+      json(response, 'there')
+      expect(await (await shared.second)?.json()).toBe('there')
+
+      const { leave } = await ask('/items/b')
+      const hungUp = new Promise((resolve) => waiting[1]?.once('close', resolve))
+      leave()
+      await hungUp
+      expect(waiting[1]?.writableFinished).toBe(false)
+      expect(upstream.calls).toBe(2)
+      // It was given up, and did not run out of time.
+      expect(told).not.toContain('pool.failed')
     })
 
     test('is 304 when the client has it, in any compression', async () => {
