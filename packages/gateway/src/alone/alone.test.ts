@@ -98,13 +98,13 @@ describe('createBatch', () => {
         return keys.map((key) => (key === 'bad' ? new Error('bad') : key.toUpperCase()))
       },
     })
-    const [a, bad, b] = await Promise.allSettled([load('a'), load('bad'), load('b')])
+    const [a, bad, b] = await Promise.allSettled([load('a'), load('bad'), load('#b')])
     expect([a, b]).toEqual([
       { status: 'fulfilled', value: 'A' },
-      { status: 'fulfilled', value: 'B' },
+      { status: 'fulfilled', value: '#B' },
     ])
     expect(bad).toMatchObject({ status: 'rejected', reason: { message: 'bad' } })
-    expect(calls).toEqual([['a', 'bad', 'b']])
+    expect(calls).toEqual([['a', 'bad', '#b']])
   })
 })
 

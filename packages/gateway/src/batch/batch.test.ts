@@ -326,6 +326,18 @@ describe('a batch in which a key is slow', () => {
     for (const key of KEYS.filter((key) => key !== 'k3')) expect(took[key]).toBeLessThanOrEqual(7 * 210)
   })
 
+  test('does not put two callers in one call for being slow', async () => {
+    const slow = new Set<string>()
+    const { round } = openTimed((topic) => (slow.has(topic) ? 9000 : 50))
+    const all = KEYS.slice(0, 16).flatMap((key) => [`${key}#u:1`, `${key}#u:2`])
+    await round(all)
+    for (const topic of all.slice(0, 12)) slow.add(topic)
+    for (let i = 0; i < 3; i++) {
+      const { calls } = await round(all)
+      for (const topics of calls) expect(new Set(topics.map((topic) => topic.split('#')[1])).size).toBe(1)
+    }
+  })
+
   test('takes it back when it was quick once', async () => {
     const slow = new Set<string>()
     const { round } = slowly(slow)
