@@ -42,6 +42,10 @@ async function take(meter: Meter, count: number, priority: Priority = 'interacti
   return (await meter.take(Array.from({ length: count }, () => ({ priority, cost: 1 })))).granted
 }
 
+function keysOfSome(grants: readonly Grant[]): readonly number[] {
+  return grants.map(({ key }) => key)
+}
+
 /** All have heard how many they are, and heard it confirmed. */
 async function join(...meters: readonly Meter[]): Promise<void> {
   for (const meter of [...meters, ...meters, ...meters]) {
@@ -72,6 +76,43 @@ test('a rest that one node was told to take all take, and a used-up key is used 
   a.spend(0)
   await expect.poll(async () => (await b.take([{ priority: 'live', cost: 1 }])).never, { timeout: 3000 }).toBe('spent')
 })
+
+test('without limits too: a rest and a used-up key are told, and no call waits for Redis', async () => {
+  await using all = await cluster()
+  const plan: MeterPlan = { ...PLAN, limits: [], keys: 2 }
+  const [a, b] = [all.node(plan), all.node(plan)]
+  const keysOf = async (meter: Meter) => new Set((await take(meter, 4)).map(({ key }) => key))
+  expect(b.take([])).not.toBeInstanceOf(Promise)
+  a.close(60_000, 0)
+  await expect.poll(() => keysOf(b), { timeout: 3000 }).toEqual(new Set([1]))
+  a.close(800, undefined)
+  await expect.poll(() => keysOf(b), { timeout: 3000, interval: 10 }).toEqual(new Set())
+  await expect.poll(() => keysOf(b), { timeout: 3000, interval: 10 }).toEqual(new Set([1]))
+  // Also one who comes later.
+  const late = all.node(plan)
+  await expect.poll(() => keysOf(late), { timeout: 3000 }).toEqual(new Set([1]))
+  a.spend(1)
+  a.spend(0)
+  const want = { priority: 'live', cost: 1 } as const
+  await expect.poll(async () => (await b.take([want])).never, { timeout: 3000 }).toBe('spent')
+})
+
+test('a rest outlives a Redis that forgets it, also for one who did not hear of it from the upstream', async () => {
+  await using all = await cluster()
+  const plan: MeterPlan = { ...PLAN, limits: [{ limit: 8, window: 400, by: 'key' }], keys: 2 }
+  const [a, b] = [all.node(plan), all.node(plan)]
+  await join(a, b)
+  a.close(60_000, 0)
+  await expect.poll(async () => keysOfSome(await take(a, 1)), { timeout: 3000 }).toEqual([1])
+  await join(b)
+  await all.leave(0)
+  await all.admin.flushAll()
+  const keys: number[] = []
+  await expect
+    .poll(async () => keys.push(...keysOfSome(await take(b, 16))), { timeout: 8000, interval: 20 })
+    .toBeGreaterThan(6)
+  expect(new Set(keys)).toEqual(new Set([1]))
+}, 20_000)
 
 test('a refusal shrinks the limit of all nodes, once', async () => {
   await using all = await cluster()
