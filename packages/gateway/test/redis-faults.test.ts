@@ -1,5 +1,7 @@
+import { fork } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { createClient } from 'redis'
 import { describe, expect, test } from 'vitest'
 import type { Publication } from '../src/backend/ports.ts'
@@ -26,7 +28,7 @@ async function opened() {
   admin.on('error', () => {})
   await admin.connect()
   return {
-    ...{ server, backend, admin, open, keys: redisKeys(prefix) },
+    ...{ server, backend, admin, open, prefix, keys: redisKeys(prefix) },
     async [Symbol.asyncDispose]() {
       admin.destroy()
       await backend.close()
@@ -113,6 +115,26 @@ describe('while Redis is stopped for 2 s', () => {
     expect((await meter.take([want, want, want])).granted).toHaveLength(2)
   })
 })
+
+test('a lease holder stopped past its lease: another takes over, and the late write is refused', async () => {
+  await using all = await opened()
+  const { backend, server, prefix } = all
+  const holder = fork(fileURLToPath(new URL('lease-holder.ts', import.meta.url)), [server.url, prefix, TOPIC])
+  try {
+    const taken: boolean[] = []
+    holder.on('message', (was: boolean) => taken.push(was))
+    await expect.poll(() => taken.at(-1), { timeout: 10_000 }).toBe(true)
+    holder.kill('SIGSTOP')
+    await expect
+      .poll(() => publish(backend, 'of another').then((stored) => stored?.json?.toString()), { timeout: 10_000 })
+      .toBe('"of another"')
+    holder.kill('SIGCONT')
+    await expect.poll(() => taken.at(-1), { timeout: 10_000 }).toBe(false)
+    expect((await backend.values.read(TOPIC))?.json?.toString()).toBe('"of another"')
+  } finally {
+    holder.kill('SIGKILL')
+  }
+}, 40_000)
 
 test('killed and started again empty: versions go on upwards, the budget is shut for a window, calls under way count', async () => {
   await using all = await opened()

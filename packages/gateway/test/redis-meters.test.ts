@@ -49,6 +49,16 @@ function keysOfSome(grants: readonly Grant[]): readonly number[] {
   return grants.map(({ key }) => key)
 }
 
+/** The clock of a process that can die: nothing that it planned happens any more. */
+function mortal(): Clock & { dead: boolean } {
+  const clock = {
+    ...systemClock,
+    dead: false,
+    after: (delay: number, task: () => void) => systemClock.after(delay, () => (clock.dead ? undefined : task())),
+  }
+  return clock
+}
+
 /** All have heard how many they are, and heard it confirmed. */
 async function join(...meters: readonly Meter[]): Promise<void> {
   for (const meter of [...meters, ...meters, ...meters]) {
@@ -198,15 +208,10 @@ test('a node that says goodbye leaves its share to the others', async () => {
 
 test('a node that vanishes is left its share, until another comes in its place', async () => {
   await using all = await cluster()
-  let mute = false
-  // A process that is gone: nothing that it planned happens any more.
-  const dying: Clock = {
-    ...systemClock,
-    after: (delay, task) => systemClock.after(delay, () => (mute ? undefined : task())),
-  }
+  const dying = mortal()
   const [a, silent] = [all.node(), all.node(PLAN, dying)]
   await join(a, silent)
-  mute = true
+  dying.dead = true
   await sleep(3500)
   const left = await take(a, 9)
   expect(left).toHaveLength(4)
@@ -215,7 +220,7 @@ test('a node that vanishes is left its share, until another comes in its place',
   expect(await take(a, 9)).toHaveLength(4)
 })
 
-/** Time as Redis told it to the nodes moves back: so much longer ago is all that it heard of them. */
+/** What Redis last heard of the nodes it heard so much longer ago. */
 async function pass(all: Awaited<ReturnType<typeof cluster>>, milliseconds: number): Promise<void> {
   const nodes = all.meterKeys.nodes('upstream')
   for (const [name, record] of Object.entries(await all.admin.hGetAll(nodes))) {
@@ -226,14 +231,10 @@ async function pass(all: Awaited<ReturnType<typeof cluster>>, milliseconds: numb
 
 test('a node that vanishes is left its share for ten minutes and its last calls, and then nothing', async () => {
   await using all = await cluster()
-  let mute = false
-  const dying: Clock = {
-    ...systemClock,
-    after: (delay, task) => systemClock.after(delay, () => (mute ? undefined : task())),
-  }
+  const dying = mortal()
   const [a, gone] = [all.node(), all.node(PLAN, dying)]
   await join(a, gone)
-  mute = true
+  dying.dead = true
   await pass(all, 599_000)
   expect(await take(a, 9)).toHaveLength(4)
   await pass(all, 2000)
