@@ -71,12 +71,14 @@ const run = road.arrivals.filter((moment) => moment >= began && moment < began +
 console.log('| time | starts a second | most in any second | refused | of the reachable rate | what happens |')
 console.log('| ---: | --------------: | -----------------: | ------: | --------------------: | :----------- |')
 console.log(lines.join('\n'))
-// The first burst fills empty windows: it would count as more than is reachable.
-const used = (run.length - LIMIT) / SECONDS / reachable
+// The first burst fills empty windows: it would count as more than is reachable. Starts come in bursts, so the run is taken
+// to end with the last of them: what was left of a round would count as unused.
+const span = ((run.at(-1) ?? began) - began) / 1000
+const used = (run.length - LIMIT) / span / reachable
 console.log(
   `\nIn all: ${run.length} arrivals, ${mostWithin(road.arrivals, WINDOW)} at most in any second, ` +
     `${road.refusals.length} refused; answers take ${answerTime.toFixed(1)} ms, so ${reachable.toFixed(1)} a second are ` +
     `reachable, and after the first ${LIMIT} ${(used * 100).toFixed(1)} % of that were used, ` +
-    `${((used * 100 * SECONDS) / (SECONDS - SHUT)).toFixed(1)} % of what the rules leave open. ` +
+    `${((used * 100 * span) / (span - SHUT)).toFixed(1)} % of what the rules leave open. ` +
     `${(asked / run.length).toFixed(1)} scripts an arrival.`,
 )

@@ -117,8 +117,8 @@ test('a rest outlives a Redis that forgets it, also for one who did not hear of 
   await join(a, b)
   a.close(60_000, 0)
   await expect.poll(async () => keysOfSome(await take(a, 1)), { timeout: 3000 }).toEqual([1])
-  await join(b)
   await all.leave(0)
+  await join(b)
   await all.admin.flushAll()
   const keys: number[] = []
   await expect
@@ -315,6 +315,43 @@ test.each([
   meter.settle(granted[0] as Grant)
   await expect.poll(async () => (await take(meter, 8)).length, { timeout: 5000, interval: 20 }).toBe(1)
 })
+
+test('a Redis that forgot everything is told what is under way: shut for a window, however long calls may take', async () => {
+  await using all = await cluster()
+  const plan: MeterPlan = { ...PLAN, limits: [{ limit: 8, window: 1000, by: 'account' }], timeout: 10_000 }
+  const [a, b] = [all.node(plan), all.node(plan)]
+  await join(a, b)
+  const under = await take(a, 4)
+  await join(a)
+  await all.admin.flushAll()
+  const flushed = performance.now()
+  expect(await take(b, 8)).toHaveLength(0)
+  await sleep(700)
+  // It may have arrived a moment ago, and Redis may not know of it yet.
+  a.settle(under[0] as Grant)
+  const settled = performance.now()
+  const granted: Grant[] = []
+  await expect.poll(async () => granted.push(...(await take(b, 8))), { timeout: 8000, interval: 10 }).toBeGreaterThan(0)
+  expect(performance.now() - flushed).toBeGreaterThan(1000 + 250 - 60)
+  expect(performance.now() - flushed).toBeLessThan(5000)
+  if (performance.now() - settled < 900) expect(granted).toHaveLength(4)
+  await expect.poll(async () => granted.push(...(await take(b, 8))), { timeout: 8000, interval: 10 }).toBe(5)
+  expect(performance.now() - settled).toBeGreaterThan(1000 - 60)
+}, 20_000)
+
+test('a Redis that forgot everything is shut for longer when not all tell: calls of the missing may be under way', async () => {
+  await using all = await cluster()
+  const plan: MeterPlan = { ...PLAN, timeout: 2500 }
+  const dying = mortal()
+  const [a, gone] = [all.node(plan), all.node(plan, dying)]
+  await join(a, gone)
+  dying.dead = true
+  await all.admin.flushAll()
+  const flushed = performance.now()
+  await expect.poll(async () => (await take(a, 8)).length, { timeout: 8000, interval: 20 }).toBeGreaterThan(0)
+  // The window, and slack and length of a call.
+  expect(performance.now() - flushed).toBeGreaterThan(400 + 100 + 2500 - 10)
+}, 20_000)
 
 test("a node's wall clock that jumps changes nothing", async () => {
   await using all = await cluster()

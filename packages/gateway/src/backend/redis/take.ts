@@ -159,7 +159,17 @@ end
 -- Who shares, and how much each may spend should it be cut off: the sum of the shares is at most the whole.
 local absent = function(node) return now - node.seen >= ask.ttl end
 if me == nil then
-  me = { seen = now, share = ask.share, joined = now }
+  me = { seen = now, share = ask.share, joined = ask.heard == 0 and now or nil }
+  -- Who was here before is no newcomer: it comes in its own place, and in nobody else's.
+  if ask.heard > 0 then
+    for name, node in pairs(nodes) do
+      if node.ghost then
+        nodes[name] = nil
+        nodesTouched[name] = true
+        break
+      end
+    end
+  end
   nodes[ask.node] = me
 end
 if me.joined then
@@ -191,7 +201,7 @@ end
 while emptied and count < ask.nodes do
   count, ghosts, others = count + 1, ghosts + 1, others + ask.share
   local name = 'ghost:' .. ask.node .. ':' .. count
-  nodes[name] = { seen = now - ask.ttl, share = ask.share, seq = 0 }
+  nodes[name] = { seen = now - ask.ttl, share = ask.share, seq = 0, ghost = true }
   nodesTouched[name] = true
 end
 local told = math.max(0, math.min(1 / count, 1 - others))
