@@ -4,6 +4,7 @@
  * leaves out what goes wrong, but for the stalls of the road.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { LAST_ARRIVALS } from '../packages/gateway/src/backend/memory/meters.ts'
 import { RedisNodes } from '../packages/gateway/test/redis-nodes.ts'
 import { redisServer } from '../packages/gateway/test/redis-server.ts'
 import { mostWithin, slowRoad } from '../packages/gateway/test/slow-road.ts'
@@ -14,6 +15,10 @@ const SECONDS = Number(process.argv[2] ?? 60)
 const CALM = process.argv[3] === 'calm'
 const ROWS = 6
 const at = (share: number) => SECONDS * 1000 * share
+/** A node that was not heard of for so long is left its share until another comes in its place. Milliseconds. */
+const PRESENCE = 3000
+/** What the rules leave shut: a quarter while a node is missed, and everything when Redis forgot. Seconds. */
+const SHUT = CALM ? 0 : (Math.max(0, at(5 / 60) - PRESENCE) / 4 + WINDOW + LAST_ARRIVALS) / 1000
 
 await using redis = await redisServer()
 await using road = await slowRoad({
@@ -66,10 +71,14 @@ const run = road.arrivals.filter((moment) => moment >= began && moment < began +
 console.log('| time | starts a second | most in any second | refused | of the reachable rate | what happens |')
 console.log('| ---: | --------------: | -----------------: | ------: | --------------------: | :----------- |')
 console.log(lines.join('\n'))
-// The first burst fills empty windows: it would count as more than is reachable.
-const used = (run.length - LIMIT) / SECONDS / reachable
+// The first burst fills empty windows: it would count as more than is reachable. Starts come in bursts, so the run is taken
+// to end with the last of them: what was left of a round would count as unused.
+const span = ((run.at(-1) ?? began) - began) / 1000
+const used = (run.length - LIMIT) / span / reachable
 console.log(
   `\nIn all: ${run.length} arrivals, ${mostWithin(road.arrivals, WINDOW)} at most in any second, ` +
     `${road.refusals.length} refused; answers take ${answerTime.toFixed(1)} ms, so ${reachable.toFixed(1)} a second are ` +
-    `reachable, and after the first ${LIMIT} ${(used * 100).toFixed(1)} % of that were used. ${(asked / run.length).toFixed(1)} scripts an arrival.`,
+    `reachable, and after the first ${LIMIT} ${(used * 100).toFixed(1)} % of that were used, ` +
+    `${((used * 100 * span) / (span - SHUT)).toFixed(1)} % of what the rules leave open. ` +
+    `${(asked / run.length).toFixed(1)} scripts an arrival.`,
 )

@@ -4,7 +4,7 @@ import type { Grant, Meter, MeterLimit } from '../src/backend/ports.ts'
 import type { Open } from './opened.ts'
 
 /** One call: when somebody wants it, and how long it travels, is worked on and travels back. Milliseconds. */
-interface Journey {
+export interface Journey {
   readonly at: number
   readonly out: number
   readonly work: number
@@ -12,7 +12,7 @@ interface Journey {
 }
 
 /** A call as the upstream saw it. */
-interface Seen {
+export interface Seen {
   readonly key: number
   readonly startedAt: number
   readonly arrivedAt: number
@@ -60,7 +60,7 @@ export function metersInTraffic(name: string, open: Open): void {
   })
 }
 
-const limits = fc.array(
+export const limits = fc.array(
   fc.record({
     limit: fc.integer({ min: 1, max: 6 }),
     window: fc.integer({ min: 40, max: 800 }),
@@ -74,7 +74,7 @@ const travelTime = fc.oneof(
   fc.integer({ min: 60, max: 2000 }),
 )
 
-const journeys: fc.Arbitrary<readonly Journey[]> = fc.array(
+export const journeys: fc.Arbitrary<readonly Journey[]> = fc.array(
   fc.record({
     at: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 3000 })),
     out: travelTime,
@@ -138,7 +138,7 @@ function isFull(limits: readonly MeterLimit[], key: number, seen: readonly Seen[
 }
 
 /** Counts, by brute force, the arrivals in the window that begins with each arrival. */
-function expectWithin(limits: readonly MeterLimit[], seen: readonly Seen[]): void {
+export function expectWithin(limits: readonly MeterLimit[], seen: readonly Seen[]): void {
   for (const { limit, window, by } of limits) {
     const groups = by === 'account' ? [seen] : [...Map.groupBy(seen, ({ key }) => key).values()]
     for (const calls of groups) {

@@ -204,6 +204,182 @@ export function metersContract(name: string, open: Open): void {
     )
 
     test(
+      'a cost is trued up when the call is over: what it cost less is free at once, what it cost more counts for a window',
+      run(async ({ backend, advance }) => {
+        const meter = opened(backend, { limits: [{ limit: 10, window: 1000, by: 'account' }] })
+        const [less] = await take(meter, 1, 8)
+        meter.settle(the(less), 2)
+        expect(await take(meter, 1, 9)).toHaveLength(0)
+        const [more] = await take(meter, 1, 8)
+        meter.settle(the(more), 20)
+        await advance(700)
+        expect(await take(meter, 1)).toHaveLength(0)
+        await advance(310)
+        expect(await take(meter, 1, 10)).toHaveLength(1)
+      }),
+    )
+
+    test(
+      'a cost that fits into no window of its lane never starts; what is before it does, and other lanes take more',
+      run(async ({ backend }) => {
+        const limits: readonly MeterLimit[] = [
+          { limit: 100, window: 1000, by: 'account' },
+          { limit: 1, window: 1000, by: 'account', counts: 'calls', lane: 'large' },
+          { limit: 5, window: 1000, by: 'account', lane: 'small' },
+        ]
+        const meter = opened(backend, { limits })
+        const cost = (cost: number, lane: string) => ({ priority: 'interactive', cost, lane }) as const
+        expect((await meter.take([cost(5, 'small'), cost(6, 'small')])).granted).toHaveLength(1)
+        expect(await meter.take([cost(6, 'small')])).toMatchObject({ granted: [], never: 'too large' })
+        expect(await meter.take([cost(101, 'large')])).toMatchObject({ granted: [], never: 'too large' })
+        expect((await meter.take([cost(95, 'large')])).granted).toHaveLength(1)
+      }),
+    )
+
+    test(
+      'lanes have limits of their own, and one that is full holds up itself alone',
+      run(async ({ backend }) => {
+        const limits: readonly MeterLimit[] = [
+          { limit: 9, window: 1000, by: 'account' },
+          { limit: 1, window: 1000, by: 'account', lane: 'search' },
+          { limit: 3, window: 1000, by: 'account', lane: '*' },
+        ]
+        const meter = opened(backend, { limits })
+        const lanes = async (...lanes: readonly string[]) => {
+          const { granted } = await meter.take(lanes.map((lane) => ({ priority: 'live', cost: 1, lane })))
+          return granted.map(({ lane }) => lane)
+        }
+        expect(await lanes('search', 'search', 'a', 'search', 'a')).toEqual(['search', 'a', 'a'])
+        expect(await lanes('a', 'a', 'b', 'b', 'b', 'b')).toEqual(['a', 'b', 'b', 'b'])
+        expect(await lanes('c', 'c', 'c', 'c')).toEqual(['c', 'c'])
+      }),
+    )
+
+    test(
+      'lanes that come and go leave no trace, and their limits hold while they count',
+      run(async ({ backend, advance }) => {
+        const meter = opened(backend, { limits: [{ limit: 1, window: 300, by: 'account', lane: '*' }] })
+        const lane = (lane: string) => ({ priority: 'live', cost: 1, lane }) as const
+        for (let i = 0; i < 3; i++) {
+          const { granted } = await meter.take(Array.from({ length: 40 }, (_, index) => lane(`method ${i}/${index}`)))
+          expect(granted).toHaveLength(40)
+          for (const grant of granted) meter.settle(grant)
+          expect((await meter.take([lane(`method ${i}/0`)])).granted).toHaveLength(0)
+        }
+        await advance(310)
+        expect((await meter.take([lane('method 0/0')])).granted).toHaveLength(1)
+      }),
+    )
+
+    test(
+      'a used-up key is used no more, and when all are there is nothing to wait for',
+      run(async ({ backend }) => {
+        const meter = opened(backend, { limits: [PER_KEY], keys: 2 })
+        meter.spend(0)
+        expect((await take(meter, 9)).map(({ key }) => key)).toEqual([1, 1])
+        meter.spend(1)
+        expect(await meter.take(wants(1))).toMatchObject({ granted: [], never: 'spent' })
+      }),
+    )
+
+    test(
+      'a refusal takes a share of the limits once, and they creep back by the shortest window',
+      run(async ({ backend, advance }) => {
+        const limits: readonly MeterLimit[] = [
+          { limit: 20, window: 100, by: 'account' },
+          { limit: 1000, window: 60_000, by: 'account' },
+        ]
+        const meter = opened(backend, { limits })
+        meter.backOff()
+        meter.backOff()
+        const shrunk = await take(meter, 30)
+        expect(shrunk).toHaveLength(14)
+        for (const grant of shrunk) meter.settle(grant)
+        await advance(1100)
+        expect(await take(meter, 30)).toHaveLength(20)
+      }),
+    )
+
+    test(
+      'paced starts are spread over the window, with no burst in it',
+      run(async ({ backend, advance }) => {
+        const limits: readonly MeterLimit[] = [{ limit: 10, window: 4000, by: 'account' }]
+        const meter = opened(backend, { limits, pace: true })
+        // The first makes up for one that could have started before.
+        expect((await take(meter, 10)).length).toBeLessThanOrEqual(2)
+        await advance(350)
+        expect((await take(meter, 10)).length).toBeLessThanOrEqual(2)
+        await advance(350)
+        expect(await take(meter, 10)).toHaveLength(1)
+      }),
+    )
+
+    test(
+      'what the upstream says is left leaves room for others, and is forgotten after a window',
+      run(async ({ backend, advance }) => {
+        const meter = opened(backend, { limits: [{ limit: 20, window: 1000, by: 'account' }] })
+        const used = await take(meter, 5)
+        meter.learn(8, 0)
+        expect(await take(meter, 20)).toHaveLength(8)
+        for (const grant of used) meter.cancel(grant)
+        await advance(1100)
+        expect(await take(meter, 20)).toHaveLength(12)
+      }),
+    )
+
+    test(
+      'what is left is of the longest window that counts every call, and not of tokens nor lanes beside it',
+      run(async ({ backend }) => {
+        const limits: readonly MeterLimit[] = [
+          { limit: 9, window: 1000, by: 'account', counts: 'calls' },
+          { limit: 20, window: 2000, by: 'account', counts: 'calls' },
+          { limit: 90_000, window: 3000, by: 'account' },
+          { limit: 30, window: 4000, by: 'account', counts: 'calls', lane: '*' },
+        ]
+        const meter = opened(backend, { limits })
+        meter.learn(4, 0)
+        const want = { priority: 'live', cost: 10_000, lane: 'search' } as const
+        expect((await meter.take([want, want, want, want, want, want])).granted).toHaveLength(4)
+      }),
+    )
+
+    test(
+      'where only tokens are counted, what is left is of them',
+      run(async ({ backend }) => {
+        const meter = opened(backend, { limits: [{ limit: 90_000, window: 1000, by: 'account' }] })
+        meter.learn(25_000, 0)
+        expect(await take(meter, 6, 10_000)).toHaveLength(2)
+      }),
+    )
+
+    test(
+      "what is left of one key is not of another's",
+      run(async ({ backend }) => {
+        const meter = opened(backend, { limits: [{ limit: 20, window: 1000, by: 'key' }], keys: 2 })
+        meter.learn(0, 0)
+        expect(new Set((await take(meter, 30)).map(({ key }) => key))).toEqual(new Set([1]))
+      }),
+    )
+
+    test(
+      'a long window of unknown past is probed at once, one call at a time, until an answer says what is left',
+      run(async ({ backend }) => {
+        const meter = opened(backend, { limits: [{ limit: 1000, window: 60_000, by: 'account' }], past: 'unknown' })
+        const [probe, ...others] = await take(meter, 9)
+        expect(others).toEqual([])
+        const { granted, wait } = await meter.take(wants(9))
+        expect(granted).toEqual([])
+        expect(wait).toBeGreaterThan(0)
+        expect(wait).toBeLessThanOrEqual(1000)
+        meter.settle(the(probe))
+        const [second] = await take(meter, 1)
+        meter.learn(7, 0)
+        meter.settle(the(second))
+        expect(await take(meter, 9)).toHaveLength(7)
+      }),
+    )
+
+    test(
       'one upstream has one meter, whoever opens it',
       run(async ({ backend }) => {
         await take(opened(backend), 2)

@@ -1,5 +1,7 @@
+import { fork } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { createClient } from 'redis'
 import { describe, expect, test } from 'vitest'
 import type { Publication } from '../src/backend/ports.ts'
@@ -26,7 +28,7 @@ async function opened() {
   admin.on('error', () => {})
   await admin.connect()
   return {
-    ...{ server, backend, admin, open, keys: redisKeys(prefix) },
+    ...{ server, backend, admin, open, prefix, keys: redisKeys(prefix) },
     async [Symbol.asyncDispose]() {
       admin.destroy()
       await backend.close()
@@ -114,13 +116,34 @@ describe('while Redis is stopped for 2 s', () => {
   })
 })
 
-test('killed and started again empty: versions go on upwards, the budget is shut for a window', async () => {
+test('a lease holder stopped past its lease: another takes over, and the late write is refused', async () => {
+  await using all = await opened()
+  const { backend, server, prefix } = all
+  const holder = fork(fileURLToPath(new URL('lease-holder.ts', import.meta.url)), [server.url, prefix, TOPIC])
+  try {
+    const taken: boolean[] = []
+    holder.on('message', (was: boolean) => taken.push(was))
+    await expect.poll(() => taken.at(-1), { timeout: 10_000 }).toBe(true)
+    holder.kill('SIGSTOP')
+    await expect
+      .poll(() => publish(backend, 'of another').then((stored) => stored?.json?.toString()), { timeout: 10_000 })
+      .toBe('"of another"')
+    holder.kill('SIGCONT')
+    await expect.poll(() => taken.at(-1), { timeout: 10_000 }).toBe(false)
+    expect((await backend.values.read(TOPIC))?.json?.toString()).toBe('"of another"')
+  } finally {
+    holder.kill('SIGKILL')
+  }
+}, 40_000)
+
+test('killed and started again empty: versions go on upwards, the budget is shut for a window, calls under way count', async () => {
   await using all = await opened()
   const { backend, server } = all
   const limits = [{ limit: 3, window: 700, by: 'account' as const }]
   const meter = backend.meters.open('upstream', { limits, keys: 1, past: 'none', timeout: 300 })
   const want = { priority: 'interactive', cost: 1 } as const
-  expect((await meter.take([want, want, want])).granted).toHaveLength(3)
+  const { granted } = await meter.take([want, want, want])
+  expect(granted).toHaveLength(3)
   const before = await publish(backend, 'before')
   await server.kill()
   const { took, code } = await timed(async () => backend.values.read(TOPIC))
@@ -130,6 +153,9 @@ test('killed and started again empty: versions go on upwards, the budget is shut
   await server.start()
   await recovers(all)
   expect((await backend.values.read(TOPIC))?.version.epoch).toBeGreaterThan(before?.version.epoch ?? Number.NaN)
+  await sleep(2000)
+  expect((await meter.take([want])).granted).toHaveLength(0)
+  for (const grant of granted) meter.settle(grant)
   await expect.poll(async () => (await meter.take([want])).granted.length, { timeout: 8000, interval: 50 }).toBe(1)
 })
 

@@ -4,8 +4,10 @@ import { createClient } from 'redis'
 import { expect, test } from 'vitest'
 import type { Grant, Meter, MeterPlan } from '../src/backend/ports.ts'
 import { redisBackendParts } from '../src/backend/redis/backend.ts'
+import { redisKeys } from '../src/backend/redis/keys.ts'
 import { type Clock, systemClock } from '../src/clock.ts'
 import type { Priority } from '../src/events.ts'
+import { oneWay } from './one-way.ts'
 import { redisServer } from './redis-server.ts'
 
 const PLAN: MeterPlan = {
@@ -22,9 +24,10 @@ async function cluster() {
   await admin.connect()
   return {
     ...{ server, admin },
-    node(plan: MeterPlan = PLAN, clock: Clock = systemClock): Meter {
+    meterKeys: redisKeys(prefix),
+    node(plan: MeterPlan = PLAN, clock: Clock = systemClock, url = server.url): Meter {
       const node = `node-${nodes.length}`
-      const parts = redisBackendParts({ url: server.url, prefix, node, clock, deadline: 1000, report: () => {} })
+      const parts = redisBackendParts({ url, prefix, node, clock, deadline: 1000, report: () => {} })
       nodes.push(parts)
       return parts.meters.open('upstream', plan)
     },
@@ -40,6 +43,20 @@ async function cluster() {
 
 async function take(meter: Meter, count: number, priority: Priority = 'interactive'): Promise<readonly Grant[]> {
   return (await meter.take(Array.from({ length: count }, () => ({ priority, cost: 1 })))).granted
+}
+
+function keysOfSome(grants: readonly Grant[]): readonly number[] {
+  return grants.map(({ key }) => key)
+}
+
+/** The clock of a process that can die: nothing that it planned happens any more. */
+function mortal(): Clock & { dead: boolean } {
+  const clock = {
+    ...systemClock,
+    dead: false,
+    after: (delay: number, task: () => void) => systemClock.after(delay, () => (clock.dead ? undefined : task())),
+  }
+  return clock
 }
 
 /** All have heard how many they are, and heard it confirmed. */
@@ -72,6 +89,43 @@ test('a rest that one node was told to take all take, and a used-up key is used 
   a.spend(0)
   await expect.poll(async () => (await b.take([{ priority: 'live', cost: 1 }])).never, { timeout: 3000 }).toBe('spent')
 })
+
+test('without limits too: a rest and a used-up key are told, and no call waits for Redis', async () => {
+  await using all = await cluster()
+  const plan: MeterPlan = { ...PLAN, limits: [], keys: 2 }
+  const [a, b] = [all.node(plan), all.node(plan)]
+  const keysOf = async (meter: Meter) => new Set((await take(meter, 4)).map(({ key }) => key))
+  expect(b.take([])).not.toBeInstanceOf(Promise)
+  a.close(60_000, 0)
+  await expect.poll(() => keysOf(b), { timeout: 3000 }).toEqual(new Set([1]))
+  a.close(800, undefined)
+  await expect.poll(() => keysOf(b), { timeout: 3000, interval: 10 }).toEqual(new Set())
+  await expect.poll(() => keysOf(b), { timeout: 3000, interval: 10 }).toEqual(new Set([1]))
+  // Also one who comes later.
+  const late = all.node(plan)
+  await expect.poll(() => keysOf(late), { timeout: 3000 }).toEqual(new Set([1]))
+  a.spend(1)
+  a.spend(0)
+  const want = { priority: 'live', cost: 1 } as const
+  await expect.poll(async () => (await b.take([want])).never, { timeout: 3000 }).toBe('spent')
+})
+
+test('a rest outlives a Redis that forgets it, also for one who did not hear of it from the upstream', async () => {
+  await using all = await cluster()
+  const plan: MeterPlan = { ...PLAN, limits: [{ limit: 8, window: 400, by: 'key' }], keys: 2 }
+  const [a, b] = [all.node(plan), all.node(plan)]
+  await join(a, b)
+  a.close(60_000, 0)
+  await expect.poll(async () => keysOfSome(await take(a, 1)), { timeout: 3000 }).toEqual([1])
+  await all.leave(0)
+  await join(b)
+  await all.admin.flushAll()
+  const keys: number[] = []
+  await expect
+    .poll(async () => keys.push(...keysOfSome(await take(b, 16))), { timeout: 8000, interval: 20 })
+    .toBeGreaterThan(6)
+  expect(new Set(keys)).toEqual(new Set([1]))
+}, 20_000)
 
 test('a refusal shrinks the limit of all nodes, once', async () => {
   await using all = await cluster()
@@ -154,15 +208,10 @@ test('a node that says goodbye leaves its share to the others', async () => {
 
 test('a node that vanishes is left its share, until another comes in its place', async () => {
   await using all = await cluster()
-  let mute = false
-  // A process that is gone: nothing that it planned happens any more.
-  const dying: Clock = {
-    ...systemClock,
-    after: (delay, task) => systemClock.after(delay, () => (mute ? undefined : task())),
-  }
+  const dying = mortal()
   const [a, silent] = [all.node(), all.node(PLAN, dying)]
   await join(a, silent)
-  mute = true
+  dying.dead = true
   await sleep(3500)
   const left = await take(a, 9)
   expect(left).toHaveLength(4)
@@ -171,18 +220,190 @@ test('a node that vanishes is left its share, until another comes in its place',
   expect(await take(a, 9)).toHaveLength(4)
 })
 
-test("a jump of Redis's clock shuts the meter for a window", async () => {
+/** What Redis last heard of the nodes it heard so much longer ago. */
+async function pass(all: Awaited<ReturnType<typeof cluster>>, milliseconds: number): Promise<void> {
+  const nodes = all.meterKeys.nodes('upstream')
+  for (const [name, record] of Object.entries(await all.admin.hGetAll(nodes))) {
+    const node = JSON.parse(record)
+    await all.admin.hSet(nodes, name, JSON.stringify({ ...node, seen: node.seen - milliseconds, joined: undefined }))
+  }
+}
+
+test('a node that vanishes is left its share for ten minutes and its last calls, and then nothing', async () => {
+  await using all = await cluster()
+  const dying = mortal()
+  const [a, gone] = [all.node(), all.node(PLAN, dying)]
+  await join(a, gone)
+  dying.dead = true
+  await pass(all, 599_000)
+  expect(await take(a, 9)).toHaveLength(4)
+  await pass(all, 2000)
+  expect(await take(a, 9)).toHaveLength(4)
+})
+
+test('beside a window of an hour nobody spends alone, so a node that vanishes is left nothing', async () => {
+  await using all = await cluster()
+  const plan: MeterPlan = { ...PLAN, limits: [...PLAN.limits, { limit: 1000, window: 3_600_000, by: 'account' }] }
+  const [a, b] = [all.node(plan), all.node(plan)]
+  await join(a, b)
+  await pass(all, 10_000)
+  expect(await take(a, 9)).toHaveLength(8)
+})
+
+test('a node that is cut off stops spending its share before the others take it', async () => {
+  await using all = await cluster()
+  let later = 0
+  const clock: Clock = { ...systemClock, monotonic: () => systemClock.monotonic() + later }
+  const [a, b] = [all.node(PLAN, clock), all.node(PLAN, clock)]
+  await join(a, b)
+  await all.server.kill()
+  await take(a, 1)
+  later = 5000
+  const alone: Grant[] = []
+  await expect.poll(async () => alone.push(...(await take(a, 8))), { timeout: 5000 }).toBe(4)
+  for (const grant of alone) a.settle(grant)
+  later = 590_000
+  const last = await take(a, 8)
+  expect(last).toHaveLength(4)
+  for (const grant of last) a.settle(grant)
+  later = 600_000
+  expect(await take(a, 8)).toHaveLength(0)
+  later = 6_000_000
+  expect(await take(a, 8)).toHaveLength(0)
+}, 20_000)
+
+test('one whose questions arrive and who hears no answer wastes nothing, and takes no more than its share', async () => {
+  await using all = await cluster()
+  await using road = await oneWay(all.server.url)
+  const [a, deaf] = [all.node(), all.node(PLAN, systemClock, road.url)]
+  await join(a, deaf)
+  road.answers = false
+  const unheard = deaf.take([1, 2, 3].map(() => ({ priority: 'interactive', cost: 1 }) as const))
+  expect((await unheard).granted).toHaveLength(0)
+  // Whatever it goes on asking, it is absent: the others leave it its share, and it spends no more.
+  const own: Grant[] = []
+  const others: Grant[] = []
+  await expect
+    .poll(
+      async () => {
+        others.push(...(await take(a, 8 - others.length)))
+        own.push(...(await take(deaf, 8 - own.length)))
+        for (const grant of others.length > 4 ? others.splice(0) : []) a.settle(grant)
+        return own.length
+      },
+      { timeout: 15_000, interval: 50 },
+    )
+    .toBe(4)
+  expect(others.length).toBeLessThanOrEqual(4)
+  road.answers = true
+  for (const grant of others.splice(0)) a.settle(grant)
+  await expect.poll(async () => others.push(...(await take(a, 8))), { timeout: 10_000 }).toBe(4)
+}, 40_000)
+
+test.each([
+  ['may not write', ['REPLICAOF', '127.0.0.1', '1'], ['REPLICAOF', 'NO', 'ONE']],
+  ['has no memory left', ['CONFIG', 'SET', 'maxmemory', '1'], ['CONFIG', 'SET', 'maxmemory', '0']],
+])('a Redis that %s grants nothing, forgets nothing, and goes on', async (_, order, back) => {
+  await using all = await cluster()
+  const meter = all.node()
+  const granted = await take(meter, 3)
+  expect(granted).toHaveLength(3)
+  await all.admin.sendCommand(order)
+  expect(await take(meter, 8)).toHaveLength(0)
+  await all.admin.sendCommand(back)
+  const more: Grant[] = []
+  await expect.poll(async () => more.push(...(await take(meter, 8))), { timeout: 5000 }).toBe(5)
+  await all.admin.scriptFlush()
+  meter.settle(granted[0] as Grant)
+  await expect.poll(async () => (await take(meter, 8)).length, { timeout: 5000, interval: 20 }).toBe(1)
+})
+
+test('a Redis that forgot everything is told what is under way: shut for a window, however long calls may take', async () => {
+  await using all = await cluster()
+  const plan: MeterPlan = { ...PLAN, limits: [{ limit: 8, window: 1000, by: 'account' }], timeout: 10_000 }
+  const [a, b] = [all.node(plan), all.node(plan)]
+  await join(a, b)
+  const under = await take(a, 4)
+  await join(a)
+  await all.admin.flushAll()
+  const flushed = performance.now()
+  expect(await take(b, 8)).toHaveLength(0)
+  await sleep(700)
+  // It may have arrived a moment ago, and Redis may not know of it yet.
+  a.settle(under[0] as Grant)
+  const settled = performance.now()
+  const granted: Grant[] = []
+  await expect.poll(async () => granted.push(...(await take(b, 8))), { timeout: 8000, interval: 10 }).toBeGreaterThan(0)
+  expect(performance.now() - flushed).toBeGreaterThan(1000 + 250 - 60)
+  expect(performance.now() - flushed).toBeLessThan(5000)
+  if (performance.now() - settled < 900) expect(granted).toHaveLength(4)
+  await expect.poll(async () => granted.push(...(await take(b, 8))), { timeout: 8000, interval: 10 }).toBe(5)
+  expect(performance.now() - settled).toBeGreaterThan(1000 - 60)
+}, 20_000)
+
+test('a Redis that forgot everything is shut for longer when not all tell: calls of the missing may be under way', async () => {
+  await using all = await cluster()
+  const plan: MeterPlan = { ...PLAN, timeout: 2500 }
+  const dying = mortal()
+  const [a, gone] = [all.node(plan), all.node(plan, dying)]
+  await join(a, gone)
+  dying.dead = true
+  await all.admin.flushAll()
+  const flushed = performance.now()
+  await expect.poll(async () => (await take(a, 8)).length, { timeout: 8000, interval: 20 }).toBeGreaterThan(0)
+  // The window, and slack and length of a call.
+  expect(performance.now() - flushed).toBeGreaterThan(400 + 100 + 2500 - 10)
+}, 20_000)
+
+test("a node's wall clock that jumps changes nothing", async () => {
+  await using all = await cluster()
+  let jump = 0
+  const meter = all.node(PLAN, { ...systemClock, now: () => Date.now() + jump })
+  const granted = await take(meter, 8)
+  expect(granted).toHaveLength(8)
+  for (const next of [10_000, -10_000]) {
+    jump = next
+    expect(await take(meter, 8)).toHaveLength(0)
+  }
+  for (const grant of granted) meter.settle(grant)
+  jump = 10_000
+  expect(await take(meter, 8)).toHaveLength(0)
+  await expect.poll(() => take(meter, 8).then(({ length }) => length), { timeout: 3000, interval: 20 }).toBe(8)
+})
+
+test('lanes that come and go leave nothing in Redis', async () => {
+  await using all = await cluster()
+  const meter = all.node({ ...PLAN, limits: [{ limit: 1, window: 100, by: 'account', lane: '*' }], pace: true })
+  const key = all.meterKeys.meter('upstream')
+  for (let round = 0; round < 5; round++) {
+    const wants = Array.from({ length: 60 }, (_, i) => ({ priority: 'live', cost: 1, lane: `${round}/${i}` }) as const)
+    const { granted } = await meter.take(wants)
+    expect(granted).toHaveLength(60)
+    for (const grant of granted) meter.settle(grant)
+  }
+  const left = async () => {
+    await meter.take([])
+    return [
+      (await all.admin.keys(`${key}:*`)).length,
+      (await all.admin.hKeys(key)).filter((field) => /^[a-z]+:/.test(field)),
+    ]
+  }
+  await expect.poll(left, { timeout: 5000 }).toEqual([0, []])
+})
+
+test.each([-10_000, 10_000])("a jump of Redis's clock by %i ms shuts the meter for a window", async (jump) => {
   await using all = await cluster()
   let shift = 0
   // To a node it is the same whether Redis's clock jumps or its own: the one moved against the other.
   const clock: Clock = { ...systemClock, monotonic: () => systemClock.monotonic() + shift }
   const meter = all.node(PLAN, clock)
   expect(await take(meter, 1)).toHaveLength(1)
-  shift = -10_000
+  shift = -jump
   const jumped = performance.now()
   expect(await take(meter, 1)).toHaveLength(0)
   await expect.poll(async () => (await take(meter, 1)).length, { timeout: 5000, interval: 20 }).toBe(1)
-  expect(performance.now() - jumped).toBeGreaterThan(700)
+  // The window and the last calls of the dead; grants are told a little before their moment.
+  expect(performance.now() - jumped).toBeGreaterThan(400 + 250 - 60)
 })
 
 test('a limit of many tokens costs Redis no more than one of few', async () => {

@@ -1,15 +1,16 @@
 /**
- * One gateway node without its gateway: budget, shared meter and sockets, in a process of its own, always with more to
+ * One gateway node without its gateway: budget, meter (shared where there is a Redis) and sockets, in a process of its own, always with more to
  * send than may go. `redis-node.ts <settings as JSON>`; counts go to the parent, ten times a second.
  */
 
+import { memoryMeters } from '../src/backend/memory/meters.ts'
 import { redisBackendParts } from '../src/backend/redis/backend.ts'
 import { createBudget } from '../src/budget/budget.ts'
 import { systemClock } from '../src/clock.ts'
 import { createPool } from '../src/pool/pool.ts'
 
 export interface NodeSettings {
-  readonly redis: string
+  readonly redis?: string
   readonly upstream: string
   readonly name: string
   readonly limit: number
@@ -31,9 +32,12 @@ const settings: NodeSettings = JSON.parse(process.argv[2] ?? '{}')
 const { redis, upstream, name, limit, window, waiting, timeout } = settings
 const counts = { started: 0, answered: 0, refused: 0, failed: 0, took: 0 }
 
-const parts = redisBackendParts({ url: redis, prefix: 'nodes', node: name, report: () => {} })
+const { meters } =
+  redis === undefined
+    ? { meters: memoryMeters(systemClock) }
+    : redisBackendParts({ url: redis, prefix: 'nodes', node: name, report: () => {} })
 const plan = { limits: [{ limit, window, by: 'account' as const }], keys: 1, past: 'unknown' as const, timeout }
-const meter = parts.meters.open('jupiter', plan)
+const meter = meters.open('jupiter', plan)
 const emit = () => {}
 const budget = createBudget({ upstream: 'jupiter', meter, plan, clock: systemClock, emit, concurrency: 200, keys: [] })
 const pool = createPool({

@@ -2,7 +2,7 @@ import { compareVersions } from '@weir/protocol'
 import type { Values } from '../backend/ports.ts'
 import type { Ask, Soon, Stage } from '../call.ts'
 import type { Clock } from '../clock.ts'
-import { Entry, type Freshness, type Stored } from '../entry.ts'
+import { addressOf, Entry, type Freshness, type Stored } from '../entry.ts'
 import { asWeirError, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Memory } from './memory.ts'
@@ -187,7 +187,7 @@ export function createCache(parts: CacheParts): Cache {
     function rested(topic: string): Entry {
       const entry = instead(topic)
       if (entry !== undefined) return entry
-      const detail = `${feed}: rests while the gateway is strained, and ${topic} is not kept`
+      const detail = `${feed}: rests while the gateway is strained, and ${addressOf(topic)} is not kept`
       throw new WeirError('resting', detail, { retryAfter: RESTS_FOR })
     }
 

@@ -1,7 +1,7 @@
 import type { Leases, Values } from '../backend/ports.ts'
 import type { Ask, Stage, Urgency } from '../call.ts'
 import type { Clock } from '../clock.ts'
-import { type Content, hashOf, type Stored } from '../entry.ts'
+import { addressOf, type Content, hashOf, type Stored } from '../entry.ts'
 import { WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { sharing } from './sharing.ts'
@@ -34,7 +34,7 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
       if (!lease.held) {
         const stored = await values.read(ask.topic)
         if (stored !== undefined) return stored
-        throw new WeirError('over_budget', `${feed}: another node is asking for ${ask.topic}`, {
+        throw new WeirError('over_budget', `${feed}: another node is asking for ${addressOf(ask.topic)}`, {
           retryAfter: lease.for,
         })
       }
@@ -49,7 +49,10 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
         }
         const stored = (await values.publish(ask.topic, publication)) ?? (await values.read(ask.topic))
         if (stored === undefined)
-          throw new WeirError('internal', `${feed}: the lease on ${ask.topic} was lost before the answer came`)
+          throw new WeirError(
+            'internal',
+            `${feed}: the lease on ${addressOf(ask.topic)} was lost before the answer came`,
+          )
         return stored
       } finally {
         await leases.release(ask.topic, node, lease.token)

@@ -1,5 +1,6 @@
 import { type Ask, Urgency } from '../call.ts'
 import type { Clock } from '../clock.ts'
+import { addressOf } from '../entry.ts'
 import { type ErrorCode, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 
@@ -85,7 +86,10 @@ export function sharing<Answer>({ feed, clock, emit, start }: SharingParts<Answe
         deadline < taken.deadline
           ? clock.after(deadline - clock.monotonic(), () => {
               leave(
-                new WeirError('upstream_timeout', `${feed}: expected ${ask.topic} before the deadline, got nothing`),
+                new WeirError(
+                  'upstream_timeout',
+                  `${feed}: expected ${addressOf(ask.topic)} before the deadline, got nothing`,
+                ),
               )
             })
           : undefined

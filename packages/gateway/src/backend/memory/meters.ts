@@ -6,7 +6,7 @@ import { openWindow, type Window } from './window.ts'
  * How long after its death a process's last calls may still arrive at the upstream; a new process waits this long beyond
  * the window before it trusts that the past is over.
  */
-const LAST_ARRIVALS = 250
+export const LAST_ARRIVALS = 250
 
 /** Windows longer than this are not waited for at start: one call at a time asks the upstream what is left of them. */
 export const LONG = 5000
@@ -55,7 +55,8 @@ export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
   const longest = Math.max(0, ...plan.limits.map(({ window }) => window))
   /** Between back-offs, and for each step back: by the shortest, since a day without a second step would be no recovery. */
   const shortest = Math.max(1, Math.min(...plan.limits.map(({ window }) => window)))
-  const heard = heardOf([...whole(of('account')), ...whole(of('key'))])
+  const windowsOf = [...whole(of('account')), ...whole(of('key'))]
+  const heard = heardOf(plan.limits)
 
   const begun = clock.monotonic()
   const shut = Math.max(0, ...plan.limits.map(({ window }) => window).filter((window) => window <= LONG))
@@ -114,7 +115,7 @@ export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
       let wait: number | undefined
       for (const want of wants) {
         const { cost, lane = '' } = want
-        if (cost > largest(plan.limits, lane)) return { granted, wait, never: 'too large' }
+        if (tooLarge(plan.limits, want)) return { granted, wait, never: 'too large' }
         if (held.size > 0 && held.has(lane)) continue
         const { index, at, byLane } = choose(want, now)
         const key = keys[index]
@@ -171,7 +172,8 @@ export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
     learn(left, index) {
       const now = clock.monotonic()
       keys[index]?.windows.forEach((window, i) => {
-        if (heard[i]) window.learn(left, now)
+        const limit = windowsOf[i]
+        if (limit !== undefined && heard.has(limit)) window.learn(left, now)
       })
       probingUntil = 0
     },
@@ -182,20 +184,19 @@ export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
  * Which limits an upstream means when it says how many calls are left: the longest, and where some count calls and others
  * count costs, of those that count calls.
  */
-function heardOf(limits: readonly MeterLimit[]): readonly boolean[] {
-  const callsApart = limits.some(({ counts }) => counts === 'calls')
-  const meant = limits.filter(({ counts }) => !callsApart || counts === 'calls')
+export function heardOf(limits: readonly MeterLimit[]): ReadonlySet<MeterLimit> {
+  const callsApart = whole(limits).some(({ counts }) => counts === 'calls')
+  const meant = whole(limits).filter(({ counts }) => !callsApart || counts === 'calls')
   const longest = Math.max(...meant.map(({ window }) => window))
-  return limits.map((limit) => meant.includes(limit) && limit.window === longest)
+  return new Set(meant.filter(({ window }) => window === longest))
 }
 
-/** The largest cost that ever fits into the windows of a lane. */
-function largest(limits: readonly MeterLimit[], lane: string): number {
-  let most = Number.POSITIVE_INFINITY
-  for (const { limit, counts, lane: counted } of limits)
-    if (counts !== 'calls' && (counted === undefined || counted === '*' || counted === lane))
-      most = Math.min(most, limit)
-  return most
+/** Whether it does not even fit into the empty windows of its lane. */
+export function tooLarge(limits: readonly MeterLimit[], { cost, lane = '' }: Want): boolean {
+  return limits.some(
+    ({ limit, counts, lane: counted = lane }) =>
+      (counted === '*' || counted === lane) && (counts === 'calls' ? 1 : cost) > limit,
+  )
 }
 
 /** The limits that count every call. */

@@ -4,7 +4,7 @@ import type { MeterLimit } from '../ports.ts'
  * Paced starts come so much closer than an even spread would have them. Places that come free together, after a stall, could
  * else never be made up for.
  */
-const CATCHING_UP = 0.8
+export const CATCHING_UP = 0.8
 
 /** One sliding window: what is under way, and what was over less than a window ago. */
 export interface Window {

@@ -1,5 +1,5 @@
 import type { Clock } from '../../clock.ts'
-import { memoryMeter } from '../memory/meters.ts'
+import { memoryMeter, tooLarge } from '../memory/meters.ts'
 import type { Grant, Grants, Meter, MeterPlan, Want } from '../ports.ts'
 import type { Ask } from './take.ts'
 
@@ -37,7 +37,6 @@ const AGAIN = 250
 
 export function alone(plan: MeterPlan, share: number, clock: Clock): Alone {
   const limits = plan.limits.map((limit) => ({ ...limit, limit: Math.floor(limit.limit * share + 1e-9) }))
-  const nothing = limits.some(({ limit }) => limit < 1)
   const longest = Math.max(0, ...limits.map(({ window }) => window))
   const meter = memoryMeter(clock, { ...plan, limits, past: 'none' })
   const spent = new Map<number, Spent>()
@@ -54,17 +53,17 @@ export function alone(plan: MeterPlan, share: number, clock: Clock): Alone {
 
     take(wants, id) {
       forget()
-      if (nothing) return { granted: [], wait: AGAIN }
-      const taken = meter.take(wants)
+      // What is too large for a share is not too large for the whole: it waits until the node is back, and holds up nobody.
+      const fitting = wants.filter((want) => !tooLarge(limits, want))
+      if (fitting.length === 0) return { granted: [], wait: AGAIN }
+      const taken = meter.take(fitting)
       if (taken instanceof Promise) throw new TypeError('expected memory to answer at once')
       const granted = taken.granted.map((own) => {
         const grant = { ...own, id: id() }
         spent.set(grant.id, { grant, own, cost: grant.cost, settledAt: undefined })
         return grant
       })
-      // What is too large for a share is not too large for the whole.
-      const never = taken.never === 'spent' ? { never: taken.never } : {}
-      return { granted, wait: taken.never === 'too large' ? AGAIN : taken.wait, ...never }
+      return { ...taken, granted }
     },
 
     settle(grant, cost) {

@@ -1,11 +1,12 @@
 import type { Clock, Timer } from '../../clock.ts'
 import type { Priority } from '../../events.ts'
-import { BACK_OFF, LONG } from '../memory/meters.ts'
+import { BACK_OFF, heardOf, LAST_ARRIVALS, LONG, tooLarge } from '../memory/meters.ts'
+import { CATCHING_UP } from '../memory/window.ts'
 import type { Grant, Grants, Meter, MeterPlan, Want } from '../ports.ts'
 import { type Alone, alone as aloneWith, type Ended } from './alone.ts'
 import type { RedisConnection } from './connection.ts'
 import type { Keys } from './keys.ts'
-import { type Ask, type Place, TAKE, type Told } from './take.ts'
+import { type Ask, type Listed, type Place, TAKE, type Told } from './take.ts'
 
 export interface MeterParts {
   readonly connection: RedisConnection
@@ -32,8 +33,12 @@ const SLACK = 100
 const PRESENCE = 3000
 const BEAT = 1000
 
-/** Share of an absent node that is left to it, for it may be cut off and spend it: after so long it is taken as dead. */
-const FORGET = 3_600_000
+/**
+ * For so long since it last heard of Redis a node that is cut off spends its own share, and not for a millisecond longer:
+ * from outside it looks like one that is dead, and the others take its share when its last call must be over. Shorter gives
+ * the share of a dead node back sooner, longer outlives a longer outage of Redis. Milliseconds.
+ */
+const ALONE = 600_000
 
 /** A key that is used up is tried again after so long: somebody may have paid. */
 const SPENT = 3_600_000
@@ -50,6 +55,9 @@ const TURN_OF_THE_AGED = 8
 /** Wants that are asked for at once. */
 const MOST_WANTS = 64
 
+/** Lanes whose end is looked for with each request: more than its wants can add. */
+const SWEEP = 4 * MOST_WANTS
+
 /** The longest that a call may take unless the plan says, in milliseconds. */
 const TIMEOUT = 10_000
 
@@ -64,16 +72,22 @@ interface News {
   learn: readonly { readonly left: number; readonly key: number; readonly at: number }[]
   backOff: boolean
   jumped: boolean
+  carry: readonly Grant[]
 }
 
 export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts): SharedMeter {
   const { connection, keys, node, clock, report } = parts
   const longest = Math.max(...plan.limits.map(({ window }) => window))
   const shortest = Math.min(...plan.limits.map(({ window }) => window))
-  const largest = Math.min(...plan.limits.filter(({ counts }) => counts !== 'calls').map(({ limit }) => limit))
+  const hears = heardOf(plan.limits)
+  const limits = plan.limits.map((limit) => ({ ...limit, hears: hears.has(limit) }))
   const hold = SLACK + (plan.timeout ?? TIMEOUT)
   const beat = Math.min(BEAT, hold / 4)
   const flushAfter = Math.min(HORIZON, shortest / 4)
+  /** Silence after which all that was granted has died everywhere, and the others leave us our share. */
+  const deaf = PRESENCE + longest + hold
+  /** Beside a window so long there is no time left to be alone in, and no share to be left to anybody. */
+  const own = deaf < ALONE ? ALONE : 0
 
   let seq = 0
   let heard = 0
@@ -84,7 +98,13 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
   let lastId = 0
   /** Moments on the monotonic clock. */
   let heardAt = Number.NEGATIVE_INFINITY
-  let closedUntil = Number.NEGATIVE_INFINITY
+  /** When the last request that was heard was asked, and the one before: Redis knows that we heard that one's answer. */
+  let askedAt = Number.NEGATIVE_INFINITY
+  let knownAt = Number.NEGATIVE_INFINITY
+  let born = ''
+  /** Until when keys rest, as far as was heard; -1: all. */
+  const closed = new Map<number, number>()
+  let spent: readonly number[] = []
   /** Redis's clock less ours, as far as the last answer told. */
   let offset: { readonly least: number; readonly most: number } | undefined
   const news = nothingNew()
@@ -119,12 +139,14 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
     const asked = clock.monotonic()
     const kept = [...running.values()].filter(({ heldAt }) => asked - heldAt > hold / 2)
     const request: Ask = {
-      ...{ node, seq: number, heard, seen, share, nodes, jumped, leave: left, first, carry },
-      ...{ ttl: PRESENCE, forget: FORGET, hold, slack: SLACK, horizon: HORIZON, long: LONG, spentFor: SPENT },
-      ...{ turnOfTheAged: TURN_OF_THE_AGED, pace: plan.pace === true, keys: plan.keys, limits: plan.limits },
+      ...{ node, seq: number, heard, seen, share, nodes, born, jumped, leave: left, first },
+      ...{ ttl: PRESENCE, own, hold, slack: SLACK, horizon: HORIZON, long: LONG, spentFor: SPENT },
+      ...{ lastArrivals: LAST_ARRIVALS, turnOfTheAged: TURN_OF_THE_AGED, sweep: SWEEP },
+      ...{ pace: plan.pace === true, catchingUp: CATCHING_UP, keys: plan.keys, limits },
       ...{ creep: BACK_OFF.creep, least: BACK_OFF.least, keepShare: BACK_OFF.keep, backOff: sent.backOff },
       unknown: plan.past === 'unknown' || heard > 0,
       wants: wants.map(({ priority, cost, lane = '' }) => ({ rank: CLASSES.indexOf(priority), cost, lane })),
+      carry: [...carry, ...sent.carry.map((grant) => [...placeOf(grant), -1] as const)],
       done: sent.done.map(({ grant, truth, at }) => [...placeOf(grant), truth, asked - at]),
       cancel: sent.cancel.map(placeOf),
       keep: kept.map(({ grant }) => placeOf(grant)),
@@ -142,18 +164,24 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
     news.close = without(news.close, sent.close)
     news.spend = without(news.spend, sent.spend)
     news.learn = without(news.learn, sent.learn)
+    news.carry = without(news.carry, sent.carry)
     if (sent.backOff) news.backOff = false
     if (jumped) news.jumped = false
     for (const one of kept) one.heldAt = asked
     heard = number
     seen = Number(told.now)
     heardAt = now
+    knownAt = askedAt
+    askedAt = asked
     share = told.share
     nodes = told.nodes
     probing = told.probing
     away = false
+    if (told.born !== born) bornAnew(told.born)
+    for (const [duration, key] of listed(told.closed)) rest(key, asked + duration)
+    spent = listed(told.spent)
 
-    const granted = Array.isArray(told.granted) ? told.granted.map((one) => grantOf(one, asked, now)) : []
+    const granted = listed(told.granted).map((one) => grantOf(one, asked, now))
     if (clockJumped(Number(told.now), asked, now) && !told.jumped) {
       // What the jump freed was not free: nothing of it may start, and nobody gets anything for a window.
       news.cancel = [...news.cancel, ...granted]
@@ -165,6 +193,21 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
     for (const grant of inTime) running.set(grant.id, { grant, heldAt: now })
     const wait = inTime.length < granted.length ? 1 : told.wait
     return { granted: inTime, wait, ...(told.never === undefined ? {} : { never: told.never }) }
+  }
+
+  /** The windows know nothing of what they knew: what still holds is told again, at once. */
+  function bornAnew(at: string): void {
+    const first = born === ''
+    born = at
+    if (first) return
+    news.carry = [...running.values()].map(({ grant }) => grant)
+    news.close = [...closed].map(([key, until]) => ({ until, key }))
+    news.spend = [...new Set([...news.spend.map(({ key }) => key), ...spent])].map((key) => ({ key }))
+    flushSoon(0)
+  }
+
+  function rest(key: number, until: number): void {
+    closed.set(key, Math.max(closed.get(key) ?? 0, until))
   }
 
   /** The moment of a grant lies between when it was asked and when it was told: opens late, closes early. */
@@ -182,11 +225,20 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
   function cutOff(wants: readonly Want[], error: unknown): Grants {
     if (!away) report(error)
     away = true
-    const from = heardAt + PRESENCE + longest + hold
+    const from = heardAt + deaf
     const now = clock.monotonic()
-    if (heard === 0 || now < from) return { granted: [], wait: Math.max(1, Math.min(AGAIN, from - now)) }
-    alone ??= aloneWith(plan, share, clock)
-    return alone.take(wants, nextId)
+    if (heard === 0 || own === 0) return { granted: [], wait: AGAIN }
+    if (now < from) return { granted: [], wait: Math.max(1, Math.min(AGAIN, from - now)) }
+    alone = aloneWith(plan, share, clock)
+    for (const [key, until] of closed) if (until > now) alone.meter.close(until - now, key < 0 ? undefined : key)
+    for (const key of [...spent, ...news.spend.map(({ key }) => key)]) alone.meter.spend(key)
+    return takeAlone(alone, wants)
+  }
+
+  function takeAlone(from: Alone, wants: readonly Want[]): Grants {
+    // While it tells what it spent, and when the others no longer leave it a share.
+    if (rejoining || clock.monotonic() >= knownAt + own) return { granted: [], wait: AGAIN }
+    return from.take(wants, nextId)
   }
 
   /** Back again: what was spent alone goes into the shared windows before anything else is taken from them. */
@@ -220,8 +272,8 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
     if (flushing !== undefined || left || alone !== undefined) return
     flushing = clock.after(after, () => {
       flushing = undefined
-      const { done, cancel, close, spend, backOff, jumped } = news
-      const any = done.length + cancel.length + close.length + spend.length > 0 || backOff || jumped
+      const { done, cancel, close, spend, carry, backOff, jumped } = news
+      const any = [done, cancel, close, spend, carry].some(({ length }) => length > 0) || backOff || jumped
       // What could not be told now is told with the next request or beat.
       if (any && heard > 0 && alone === undefined) exchange([]).catch(() => {})
     })
@@ -229,11 +281,14 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
 
   return {
     take(wants) {
-      if (wants.some(({ cost }) => cost > largest)) return { granted: [], wait: undefined, never: 'too large' }
+      const large = wants.findIndex((want) => tooLarge(plan.limits, want))
+      if (large === 0) return { granted: [], wait: undefined, never: 'too large' }
       const now = clock.monotonic()
+      const closedUntil = closed.get(-1) ?? now
       if (closedUntil > now) return { granted: [], wait: closedUntil - now }
-      if (alone !== undefined) return rejoining ? { granted: [], wait: AGAIN } : alone.take(wants, nextId)
-      return exchange(wants.slice(0, MOST_WANTS)).catch((error) => cutOff(wants, error))
+      const fitting = wants.slice(0, large === -1 ? MOST_WANTS : Math.min(large, MOST_WANTS))
+      if (alone !== undefined) return takeAlone(alone, fitting)
+      return exchange(fitting).catch((error) => (alone ? takeAlone(alone, fitting) : cutOff(fitting, error)))
     },
 
     settle(grant, cost = grant.cost) {
@@ -252,7 +307,7 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
 
     close(duration, key) {
       const until = clock.monotonic() + duration
-      if (key === undefined) closedUntil = Math.max(closedUntil, until)
+      rest(key ?? -1, until)
       news.close = [...news.close, { until, key: key ?? -1 }]
       alone?.meter.close(duration, key)
       flushSoon(0)
@@ -296,6 +351,10 @@ function without<Item>(all: readonly Item[], told: readonly Item[]): readonly It
   return all.filter((one) => !known.has(one))
 }
 
+function listed<Item>(list: Listed<Item>): readonly Item[] {
+  return Array.isArray(list) ? list : []
+}
+
 function nothingNew(): News {
-  return { done: [], cancel: [], close: [], spend: [], learn: [], backOff: false, jumped: false }
+  return { done: [], cancel: [], close: [], spend: [], learn: [], carry: [], backOff: false, jumped: false }
 }

@@ -1,18 +1,15 @@
-import { memoryMeters } from '../memory/meters.ts'
 import type { Meters } from '../ports.ts'
 import { type MeterParts, redisMeter, type SharedMeter } from './meter.ts'
+import { restsOnly } from './rests.ts'
 
 /** Exact sliding windows that all nodes share. */
 export function redisMeters(parts: MeterParts): Meters & { close(): Promise<void> } {
   const meters = new Map<string, SharedMeter>()
-  const local = memoryMeters(parts.clock)
   return {
     open(upstream, plan) {
-      // Without limits there is nothing to share, and no reason to ask Redis for leave.
-      if (plan.limits.length === 0) return local.open(upstream, plan)
       const known = meters.get(upstream)
       if (known !== undefined) return known
-      const meter = redisMeter(upstream, plan, parts)
+      const meter = plan.limits.length === 0 ? restsOnly(upstream, plan, parts) : redisMeter(upstream, plan, parts)
       meters.set(upstream, meter)
       return meter
     },

@@ -11,10 +11,14 @@ import { script } from './script.ts'
  *
  * The node's requests are numbered. The last answer is kept: the same request again gets the same answer, an older one
  * that comes late changes nothing, and the grants of an answer that was not heard are taken back by the next request.
+ *
+ * When what is written is lost, the windows are born anew. Nodes see that in the next answer and tell again what they have
+ * under way (`carry`); `sure` is the moment from which also those who did not tell can have nothing under way any more.
  */
 export const TAKE = script(`
 local ask = cjson.decode(ARGV[1])
 local METER, NODES = KEYS[1], KEYS[2]
+local LANES = METER .. ':lanes'
 local clock = redis.call('TIME')
 local time = clock[1] * 1000 + clock[2] / 1000
 local exact = function(value) return string.format('%.3f', value) end
@@ -36,9 +40,9 @@ local me = nodes[ask.node]
 if me and ask.seq == me.seq and me.answer then return me.answer end
 if me and ask.seq <= me.seq then return '{"stale":true}' end
 
-local longest, shut = 0, 0
+local longest, shortest, shut = 1, math.huge, 0
 for _, l in ipairs(ask.limits) do
-  longest = math.max(longest, l.window)
+  longest, shortest = math.max(longest, l.window), math.min(shortest, l.window)
   if l.window <= ask.long then shut = math.max(shut, l.window) end
 end
 
@@ -46,18 +50,28 @@ end
 local function lose(unknown)
   for field in pairs(meta) do
     if string.sub(field, 1, 2) == 'n:' then redis.call('DEL', METER .. ':' .. string.sub(field, 3)) end
-    if not string.find(field, '^closed') and not string.find(field, '^spent') then set(field, nil) end
+    if string.find(field, '^closed') then
+      -- Of what was left of a rest, no more and no less is left when the clock went back.
+      set(field, math.min(meta[field], meta[field] + time - (meta.last or time)))
+    elseif field ~= 'last' and not string.find(field, '^spent') then set(field, nil) end
   end
   -- Windows that the meter knows nothing of any more, after it was evicted alone.
   for i, l in ipairs(ask.limits) do
     for key = 0, ask.keys - 1 do redis.call('DEL', METER .. ':' .. i .. ':' .. l.window .. ':' .. (l.by == 'key' and key or 'a')) end
   end
-  redis.call('DEL', METER .. ':running')
+  local lanes = redis.pcall('ZRANGE', LANES, 0, -1)
+  for _, name in ipairs(lanes.err and {} or lanes) do redis.call('DEL', METER .. ':' .. name) end
+  redis.call('DEL', METER .. ':running', LANES)
   set('last', time)
-  set('open', unknown and time + shut + ask.hold or time)
+  set('born', time)
+  if unknown and shut > 0 then
+    set('open', time + shut + ask.lastArrivals)
+    set('sure', time + shut + ask.horizon + ask.hold)
+  end
   if unknown and longest > ask.long then set('probing', time + longest + ask.hold) end
+  -- Absent until they are heard again, which is long before the end of the shut: who is cut off may be alone already.
   for name, node in pairs(nodes) do
-    node.seen = time
+    node.seen, node.joined = time - ask.ttl, nil
     nodesTouched[name] = true
   end
 end
@@ -83,7 +97,8 @@ local function window(i, key, lane)
   local w = windows[name]
   if w then return w end
   w = { name = name, key = METER .. ':' .. name, limit = l.limit, window = l.window, calls = l.counts == 'calls',
-    used = get('u:' .. name), count = get('n:' .. name), apart = l.lane ~= nil and l.lane ~= cjson.null }
+    used = get('u:' .. name), count = get('n:' .. name),
+    apart = l.lane ~= nil, anyLane = l.lane == '*', hears = l.hears }
   windows[name] = w
   if redis.pcall('ZCARD', w.key) ~= w.count then
     broken = true
@@ -102,7 +117,7 @@ end
 local function all(key, lane)
   local found = {}
   for i, l in ipairs(ask.limits) do
-    if l.lane == nil or l.lane == cjson.null or l.lane == '*' or l.lane == lane then table.insert(found, window(i, key, lane)) end
+    if l.lane == nil or l.lane == '*' or l.lane == lane then table.insert(found, window(i, key, lane)) end
   end
   return found
 end
@@ -144,7 +159,17 @@ end
 -- Who shares, and how much each may spend should it be cut off: the sum of the shares is at most the whole.
 local absent = function(node) return now - node.seen >= ask.ttl end
 if me == nil then
-  me = { seen = now, share = ask.share, joined = now }
+  me = { seen = now, share = ask.share, joined = ask.heard == 0 and now or nil }
+  -- Who was here before is no newcomer: it comes in its own place, and in nobody else's.
+  if ask.heard > 0 then
+    for name, node in pairs(nodes) do
+      if node.ghost then
+        nodes[name] = nil
+        nodesTouched[name] = true
+        break
+      end
+    end
+  end
   nodes[ask.node] = me
 end
 if me.joined then
@@ -164,7 +189,7 @@ if me.joined then
 end
 local count, others, ghosts = 0, 0, 0
 for name, node in pairs(nodes) do
-  if node ~= me and now - node.seen > ask.ttl + ask.forget then
+  if node ~= me and now - node.seen > ask.ttl + ask.own + ask.hold + longest then
     nodes[name] = nil
     nodesTouched[name] = true
   else
@@ -176,17 +201,27 @@ end
 while emptied and count < ask.nodes do
   count, ghosts, others = count + 1, ghosts + 1, others + ask.share
   local name = 'ghost:' .. ask.node .. ':' .. count
-  nodes[name] = { seen = now - ask.ttl, share = ask.share, seq = 0 }
+  nodes[name] = { seen = now - ask.ttl, share = ask.share, seq = 0, ghost = true }
   nodesTouched[name] = true
 end
 local told = math.max(0, math.min(1 / count, 1 - others))
 me.share = math.max(ask.share, told)
 -- Present is who has heard an answer lately: one whose questions come through but who hears nothing lives alone already.
 me.seen = math.max(me.seen, math.min(now, ask.seen))
+local born = exact(get('born'))
+-- Who comes for the first time has nothing to tell.
+me.born = ask.born == '' and born or ask.born
 
 -- What the last answer granted, if it was not heard.
 if me.granted and (me.seq or 0) > ask.heard then
   for _, grant in ipairs(me.granted) do cancel(ask.node .. '/' .. grant[1], grant[2], grant[3], grant[4]) end
+end
+-- Before what came of them since: calls that nothing is known of here.
+for _, one in ipairs(ask.carry) do
+  for _, w in ipairs(all(one[2], one[3])) do
+    local at = one[5] < 0 and now + ask.hold + w.window or now - one[5] + w.window
+    if at > now then add(w, ask.node .. '/' .. one[1], one[4], at) end
+  end
 end
 for _, one in ipairs(ask.cancel) do cancel(ask.node .. '/' .. one[1], one[2], one[3], one[4]) end
 for _, one in ipairs(ask.done) do
@@ -197,28 +232,24 @@ for _, one in ipairs(ask.done) do
       local at = math.min(tonumber(was), now - age + w.window)
       take(w, id, cost)
       add(w, id, truth, at)
+    elseif me.born ~= born and now - age + w.window > now then
+      add(w, id, truth, now - age + w.window)
     end
   end
   redis.call('ZREM', METER .. ':running', id)
 end
--- Calls that go on for longer than was thought, and what a node spent while it was alone.
+-- Calls that go on for longer than was thought.
 for _, one in ipairs(ask.keep) do
   for _, w in ipairs(all(one[2], one[3])) do
     redis.call('ZADD', w.key, 'XX', 'GT', exact(now + ask.hold + w.window), member(ask.node .. '/' .. one[1], units(w, one[4])))
   end
 end
-for _, one in ipairs(ask.carry) do
-  for _, w in ipairs(all(one[2], one[3])) do
-    local at = one[5] < 0 and now + ask.hold + w.window or now - one[5] + w.window
-    if at > now then add(w, ask.node .. '/' .. one[1], one[4], at) end
-  end
-end
 
 local function slowness()
   if not meta.slowed then return 1 end
-  return math.min(1, meta.slowed + ask.creep * (now - get('slowedAt')) / math.max(1, longest))
+  return math.min(1, meta.slowed + ask.creep * (now - get('slowedAt')) / shortest)
 end
-if ask.backOff and now - get('slowedAt') >= longest then
+if ask.backOff and now - get('slowedAt') >= shortest then
   -- Refusals of one burst are one piece of news.
   set('slowed', math.max(ask.least, slowness() * ask.keepShare))
   set('slowedAt', now)
@@ -232,7 +263,7 @@ for _, one in ipairs(ask.learn) do
   for _, w in ipairs(all(one[2], '')) do
     -- A little less than was expected is only what came free since the upstream said it.
     local spent = w.limit - one[1] - w.used
-    if w.window == longest and not w.apart and (meta.probing or spent > w.limit * 0.1) then
+    if w.hears and (meta.probing or spent > w.limit * 0.1) then
       set('o:' .. w.name, math.max(0, spent))
       set('ou:' .. w.name, now + w.window)
     end
@@ -241,18 +272,20 @@ for _, one in ipairs(ask.learn) do
 end
 if meta.probing and meta.probing <= now then set('probing', nil) end
 
--- Units of a limit that nodes which are not here may be spending on their own.
-local function away(limit)
+-- Units of a window that nodes which are not here may be spending on their own, or have spent less than a window ago.
+local function away(w)
   local sum = 0
   for _, node in pairs(nodes) do
-    if node ~= me and absent(node) then sum = sum + math.floor(limit * node.share + 1e-9) end
+    if node ~= me and ask.own > 0 and absent(node) and now - node.seen < ask.own + ask.hold + w.window then
+      sum = sum + math.floor(w.limit * node.share + 1e-9)
+    end
   end
   return sum
 end
 local slow = slowness()
 local function most(w)
   if not w.most then
-    w.open = math.max(0, w.limit - away(w.limit))
+    w.open = math.max(0, w.limit - away(w))
     w.most = math.min(w.open, math.max(1, math.floor(w.limit * slow)))
   end
   return w.most
@@ -285,16 +318,20 @@ end
 -- A call ends earlier than its place is held for, and then it comes free one window later: not before that is it worth asking.
 local function earliest(w, n)
   local at = fits(w, n)
-  if ask.pace then at = math.max(at, get('s:' .. w.name) + w.window * n / math.max(1, most(w))) end
+  if ask.pace then at = math.max(at, get('s:' .. w.name)) end
   return at, math.min(at, now + w.window)
 end
 
+local open = get('open')
+for _, node in pairs(nodes) do
+  if node.born ~= born then open = math.max(open, get('sure')) end
+end
 local function choose(want)
   local best
   for i = 0, ask.keys - 1 do
     local key = (get('turn') + i) % ask.keys
     if get('spent:' .. key) <= now then
-      local at = math.max(now, get('open'), get('closed'), get('closed:' .. key))
+      local at = math.max(now, open, get('closed'), get('closed:' .. key))
       local again, laneAt, laneAgain = at, now, now
       if meta.probing and redis.call('ZCOUNT', METER .. ':running', exact(now), '+inf') > 0 then
         at, again = math.huge, math.max(again, now + ask.horizon * 2)
@@ -345,8 +382,13 @@ for _, want in ipairs(ask.wants) do
     else
       local id = ask.first + #granted
       for _, w in ipairs(all(best.key, want.lane)) do
+        local n = units(w, want.cost)
         add(w, ask.node .. '/' .. id, want.cost, best.at + ask.hold + w.window)
-        set('s:' .. w.name, best.at)
+        if ask.pace then
+          -- Starts are late at times: the next makes up for it, or the pace would lag behind the limit.
+          local apart = ask.catchingUp * w.window * n / math.max(1, most(w))
+          set('s:' .. w.name, math.max(get('s:' .. w.name), best.at - apart) + apart)
+        end
       end
       redis.call('ZADD', METER .. ':running', exact(best.at + ask.hold), ask.node .. '/' .. id)
       set('turn', (best.key + 1) % ask.keys)
@@ -362,7 +404,14 @@ if #ask.wants > 0 then
 end
 redis.call('ZREMRANGEBYSCORE', METER .. ':running', '-inf', exact(now - longest))
 
-local answer = cjson.encode({ now = exact(now), granted = said, wait = wait, never = never, share = told, nodes = count,
+local closed, spent = {}, {}
+for field, value in pairs(meta) do
+  local key = string.match(field, '^closed:?(%d*)$')
+  if key and value > now then table.insert(closed, { value - now, tonumber(key) or -1 }) end
+  key = string.match(field, '^spent:(%d+)$')
+  if key and value > now then table.insert(spent, tonumber(key)) end
+end
+local answer = cjson.encode({ now = exact(now), born = born, closed = closed, spent = spent, granted = said, wait = wait, never = never, share = told, nodes = count,
   jumped = jumped, probing = meta.probing ~= nil })
 if ask.leave then
   nodes[ask.node] = nil
@@ -379,9 +428,20 @@ for name, w in pairs(windows) do
   if w.touched then
     set('u:' .. name, w.count > 0 and w.used or nil)
     set('n:' .. name, w.count > 0 and w.count or nil)
+    if w.anyLane then redis.call('ZADD', LANES, 'NX', exact(now + w.window), name) end
   end
-  -- Lanes come and go: what counts nothing leaves nothing.
-  if w.count == 0 and get('s:' .. name) + w.window < now then set('s:' .. name, nil) end
+end
+-- Lanes come and go: what counts nothing leaves nothing. A few each time, more than one request can add.
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', LANES, '-inf', exact(now), 'LIMIT', 0, ask.sweep)) do
+  local last = redis.pcall('ZRANGE', METER .. ':' .. name, -1, -1, 'WITHSCORES')
+  local till = math.max(tonumber(last[2] or 0), get('s:' .. name))
+  if till > now then
+    redis.call('ZADD', LANES, exact(till), name)
+  else
+    redis.call('DEL', METER .. ':' .. name)
+    redis.call('ZREM', LANES, name)
+    for _, kind in ipairs({ 'u:', 'n:', 's:' }) do set(kind .. name, nil) end
+  end
 end
 local changes, gone = {}, {}
 for field in pairs(touched) do
@@ -399,7 +459,7 @@ return answer
 /** A place: id, key, lane, cost. */
 export type Place = readonly [id: number, key: number, lane: string, cost: number]
 
-/** What a node asks of \`TAKE\`. Times are milliseconds. */
+/** What a node asks of `TAKE`. Times are milliseconds. */
 export interface Ask {
   readonly node: string
   /** The number of this request, and of the last one whose answer was heard. */
@@ -415,11 +475,16 @@ export interface Ask {
   /** Redis's clock was seen to jump. */
   readonly jumped: boolean
   readonly leave: boolean
+  /** The birth of the windows as this node knows it, for which it has told all that it has under way; '' at first. */
+  readonly born: string
   readonly ttl: number
-  readonly forget: number
+  /** For so long since it heard of Redis a node may spend its own share; 0 where none ever may. */
+  readonly own: number
   readonly hold: number
   readonly slack: number
   readonly horizon: number
+  /** For so long after its death a process's calls may still arrive. */
+  readonly lastArrivals: number
   /** Windows longer than this are not waited for when the past is unknown: one call at a time asks what is left. */
   readonly long: number
   readonly spentFor: number
@@ -428,15 +493,19 @@ export interface Ask {
   readonly least: number
   readonly keepShare: number
   readonly pace: boolean
+  readonly catchingUp: number
   readonly keys: number
-  readonly limits: readonly MeterLimit[]
+  /** `hears`: what the upstream says is left is of this one. */
+  readonly limits: readonly (MeterLimit & { readonly hears: boolean })[]
+  /** Lanes that are looked at to see whether they count anything still. */
+  readonly sweep: number
   /** The id of the first grant. */
   readonly first: number
   readonly wants: readonly { readonly rank: number; readonly cost: number; readonly lane: string }[]
   readonly done: readonly (readonly [...Place, truth: number, age: number])[]
   readonly cancel: readonly Place[]
   readonly keep: readonly Place[]
-  /** What was spent alone; an age of -1: the call is under way. */
+  /** What was spent alone, and what is under way when the windows were born anew; an age of -1: the call is under way. */
   readonly carry: readonly (readonly [...Place, age: number])[]
   /** A key of -1: all. */
   readonly close: readonly (readonly [duration: number, key: number])[]
@@ -445,11 +514,20 @@ export interface Ask {
   readonly backOff: boolean
 }
 
-/** What \`TAKE\` answers. An empty list comes as an empty object: Lua has but one kind of table. */
+/** A list as Lua tells it: an empty one comes as an empty object, since it has but one kind of table. */
+export type Listed<Item> = readonly Item[] | Readonly<Record<string, never>>
+
+/** What `TAKE` answers. */
 export interface Told {
   readonly stale?: true
   readonly now: string
-  readonly granted: readonly (readonly [...Place, opensIn: number])[] | Readonly<Record<string, never>>
+  /** When the windows were last born anew. */
+  readonly born: string
+  readonly granted: Listed<readonly [...Place, opensIn: number]>
+  /** Rests that go on, for so many milliseconds; a key of -1: all. */
+  readonly closed: Listed<readonly [duration: number, key: number]>
+  /** Keys that are used up. */
+  readonly spent: Listed<number>
   readonly wait?: number
   readonly never?: 'spent'
   readonly share: number
