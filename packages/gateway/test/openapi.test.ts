@@ -28,15 +28,20 @@ function app() {
     from,
     load,
   })
-  const tree = feed('/trees/:id', { name: 'tree', key: { id: z.string() }, value: Tree, from, load })
-  const mute = feed('/mute/:id', { name: 'mute one', key: { id: Mute }, value: Mute, from, load })
+  const tree = feed('/trees/:id', { name: 'tree', cdn: '1m', key: { id: z.string() }, value: Tree, from, load })
+  const mute = feed('/mute/:id', { name: 'mute one', scope: 'user', key: { id: Mute }, value: Mute, from, load })
   const trees = stream('/api/trees', { of: tree, choose: { query: 'ids', part: 'id' }, most: 7 })
-  const all = stream('/api/all', { of: mute })
+  const all = stream('/api/all', { of: book })
   const hono = new Hono()
     .get('/me/:id{[0-9]+}', (context) => context.text('me'))
     .post('/me/:id{[0-9]+}', (context) => context.text('me'))
     .all('*', (context) => context.text('any'))
-  return defineApp({ name: 'shop', use: [book, tree, mute, trees, all], routes: hono as Routes })
+  return defineApp({
+    name: 'shop',
+    use: [book, tree, mute, trees, all],
+    identify: () => undefined,
+    routes: hono as Routes,
+  })
 }
 
 async function documentOf(): Promise<{ readonly response: Response; readonly text: string }> {
@@ -121,10 +126,18 @@ describe('what an app serves', () => {
       description: expect.stringContaining('`absent`: The upstream has no value for this key.'),
       content: {
         'application/problem+json': {
-          schema: { allOf: [{}, { properties: { code: { enum: ['not_found', 'absent'] } } }] },
+          schema: { allOf: [{}, { properties: { code: { enum: ['not_found', 'absent', 'never'] } } }] },
         },
       },
     })
+  })
+
+  test('says that it matters who calls only where it does', () => {
+    const answers = (path: string) => Object.keys(at('paths', path, 'get', 'responses') as object)
+    expect([answers('/mute/{id}'), answers('/weir/values'), answers('/weir/stream')]).toEqual(
+      Array.from({ length: 3 }, () => expect.arrayContaining(['401'])),
+    )
+    expect(answers('/books/{venue}/{pair}')).not.toContain('401')
   })
 
   test('says how a stream is told its keys', () => {

@@ -25,8 +25,9 @@ export function openApi({ app, feeds, streams, others }: OpenApiParts): Json {
   const paths: Record<string, Json> = {}
   for (const feed of feeds) paths[pathOf(feed.path)] = { get: feedOperation(feed) }
   for (const stream of streams) paths[stream.path] = { get: streamOperation(stream) }
-  paths['/weir/values'] = { get: VALUES }
-  paths['/weir/stream'] = { get: STREAM }
+  const scoped = feeds.some(({ scope }) => scope !== 'public')
+  paths['/weir/values'] = { get: valuesOperation(scoped) }
+  paths['/weir/stream'] = { get: topicsOperation(scoped) }
   for (const { path, methods, help } of others) {
     const operation = { summary: help, parameters: pathParameters(path), responses: { default: { description: help } } }
     const given = methods.map((method) => method.toLowerCase()).filter((method) => METHODS.includes(method))
@@ -67,7 +68,16 @@ function feedOperation(feed: FeedPlan): Json {
     responses: {
       200: {
         description: 'The value; with `as=sse` the value and then every change.',
-        headers: headers('etag', 'weir-version', 'age', 'weir-stale', 'weir-level', 'cache-control', 'cache-status'),
+        headers: headers(
+          'etag',
+          'weir-version',
+          'age',
+          'weir-stale',
+          'weir-level',
+          'cache-control',
+          ...(feed.cdn === undefined ? [] : ['cdn-cache-control']),
+          'cache-status',
+        ),
         content: { 'application/json': { schema: ref('schemas', component(name)) }, ...EVENTS },
       },
       204: {
@@ -75,7 +85,7 @@ function feedOperation(feed: FeedPlan): Json {
         headers: headers('weir-version', 'age', 'weir-stale', 'weir-level'),
       },
       304: { description: 'The client has it: its `If-None-Match` names this content.', headers: headers('etag') },
-      ...FAILED,
+      ...failed(feed.scope !== 'public'),
     },
   }
 }
@@ -99,7 +109,7 @@ function streamOperation({ path, of, choose, most }: Stream): Json {
     operationId: `stream${path.replaceAll(/[^A-Za-z0-9]+/g, '_')}`,
     summary: `Many values of ${of.name} on one connection.`,
     parameters: chosen,
-    responses: { 200: { description: 'Each value, and then every change.', content: EVENTS }, ...FAILED },
+    responses: { 200: { description: 'Each value, and then every change.', content: EVENTS }, ...failed(false) },
   }
 }
 
@@ -156,10 +166,11 @@ const SCHEMAS: Json = {
 const HEADERS: Json = {
   etag: header('A hash of the content.', { type: 'string' }),
   'weir-version': header('The version: a client accepts only a larger one than it has.', VERSION),
-  age: header('Seconds since the upstream confirmed the value.', { type: 'integer' }),
+  age: header('Seconds since the moment of which the value is.', { type: 'integer' }),
   'weir-stale': header('`?1` while the value is older than its feed allows.', { type: 'string', enum: ['?0', '?1'] }),
   'weir-level': header('How hard the server was pressed when it answered.', LEVEL),
   'cache-control': header('For how long it is fresh, and may be shown stale.', { type: 'string' }),
+  'cdn-cache-control': header('The same for edges (RFC 9213).', { type: 'string' }),
   'cache-status': header('Whether it came from memory (RFC 9211).', { type: 'string' }),
   'retry-after': header('Seconds after which it may go better.', { type: 'integer' }),
 }
@@ -209,30 +220,40 @@ const CODES = (Object.keys(ERRORS) as ErrorCode[]).filter(
   (code) => code !== 'method_not_allowed' && code !== 'body_too_large',
 )
 const STATUSES = [...new Set(CODES.map((code) => ERRORS[code].status))].sort()
-const FAILED: Json = Object.fromEntries(STATUSES.map((status) => [status, ref('responses', `Problem${status}`)]))
 
-const VALUES: Json = {
-  operationId: 'weirValues',
-  summary: 'Many values in one answer.',
-  parameters: [parameter('topic')],
-  responses: {
-    200: {
-      description: 'Each value, that there is none, or why it could not be had.',
-      headers: headers('weir-level'),
-      content: { 'application/json': { schema: ref('schemas', 'WeirValues') } },
-    },
-    ...FAILED,
-  },
+/** @param scoped whether it matters who calls */
+function failed(scoped: boolean): Json {
+  const { unidentified } = ERRORS
+  const statuses = STATUSES.filter((status) => scoped || status !== unidentified.status)
+  return Object.fromEntries(statuses.map((status) => [status, ref('responses', `Problem${status}`)]))
 }
 
-const STREAM: Json = {
-  operationId: 'weirStream',
-  summary: 'Many topics on one connection.',
-  parameters: [parameter('topic'), parameter('resume')],
-  responses: {
-    200: { description: 'Each value, and then every change; an error for those that are none.', content: EVENTS },
-    ...FAILED,
-  },
+function valuesOperation(scoped: boolean): Json {
+  return {
+    operationId: 'weirValues',
+    summary: 'Many values in one answer.',
+    parameters: [parameter('topic')],
+    responses: {
+      200: {
+        description: 'Each value, that there is none, or why it could not be had.',
+        headers: headers('weir-level'),
+        content: { 'application/json': { schema: ref('schemas', 'WeirValues') } },
+      },
+      ...failed(scoped),
+    },
+  }
+}
+
+function topicsOperation(scoped: boolean): Json {
+  return {
+    operationId: 'weirStream',
+    summary: 'Many topics on one connection.',
+    parameters: [parameter('topic'), parameter('resume')],
+    responses: {
+      200: { description: 'Each value, and then every change; an error for those that are none.', content: EVENTS },
+      ...failed(scoped),
+    },
+  }
 }
 
 /** One for each status, with the codes that have it. */
