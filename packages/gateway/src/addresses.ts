@@ -22,6 +22,9 @@ import { values } from './transport/values.ts'
 
 const READ = ['GET', 'HEAD']
 
+/** No status that anybody is sent: what logs and metrics call a client that did not wait for its answer. */
+const CLIENT_GONE = 499
+
 export interface AddressParts {
   readonly app: App
   readonly clock: Clock
@@ -103,6 +106,8 @@ export function createAddresses(parts: AddressParts): Handler {
     }
     function failed(thrown: unknown): Answer {
       const problem = problemAnswer(thrown)
+      // The client left while it waited: nobody reads this, and nothing failed.
+      if (problem.status === 500 && thrown === call.signal.reason) return told({ ...problem, status: CLIENT_GONE })
       if (problem.status === 500) emit({ type: 'failed', where: `${app.name} ${route}`, error: thrown })
       return told(problem)
     }

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { EventStream } from '../../../scripts/event-stream.ts'
-import { createGateway } from '../src/index.ts'
+import { createGateway, type WeirEvent } from '../src/index.ts'
 import { countingUpstream } from './counting-upstream.ts'
 import { RUNTIMES, type Served, testApp } from './served.ts'
 
@@ -35,6 +35,25 @@ describe.each(RUNTIMES)('on runtime $name', ({ serve }) => {
     const retries = told.map(({ data }) => Number(data.retry))
     expect(Math.max(...retries) - Math.min(...retries)).toBeGreaterThan(1000)
     await closed
+  })
+
+  test.each([
+    ['a snapshot', '/items/a'],
+    ['a first poll', '/items/a?as=poll'],
+    ['a poll', '/items/a?as=poll&after=9999999999999:1'],
+    ['many values', '/weir/values?topic=/items/a'],
+  ])('a client that does not wait for %s is no failure', async (_what, path) => {
+    await using upstream = await countingUpstream()
+    upstream.answer = () => {}
+    const events: WeirEvent[] = []
+    await using site = await serve({ apps: [testApp(upstream)], observe: (event) => void events.push(event) })
+    const leave = new AbortController()
+    const gone = site.fetch(path, { signal: leave.signal }).catch(() => {})
+    await expect.poll(() => upstream.calls).toBe(1)
+    leave.abort()
+    await gone
+    await expect.poll(() => events.filter(({ type }) => type === 'route.answered')).toMatchObject([{ status: 499 }])
+    expect(events.filter(({ type }) => type === 'failed')).toEqual([])
   })
 })
 

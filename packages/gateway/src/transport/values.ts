@@ -28,11 +28,11 @@ function read({ feed, readKey }: Topic, call: Call): Soon<Had> {
   const signal = feed.fresh(readKey.topic) === undefined ? call.signal : undefined
   const entry = feed.read(readKey, { client: call.remote, signal })
   if (!(entry instanceof Promise)) return entry
-  return entry.catch((thrown) => ({
-    type: 'error',
-    topic: addressOf(readKey.topic),
-    problem: problemOf(asWeirError(thrown)),
-  }))
+  return entry.catch((thrown): Failure => {
+    // The client is gone: there is nobody to tell of this one or of the others.
+    if (thrown === signal?.reason) throw thrown
+    return { type: 'error', topic: addressOf(readKey.topic), problem: problemOf(asWeirError(thrown)) }
+  })
 }
 
 function answer(
