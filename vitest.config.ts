@@ -7,6 +7,8 @@ export default defineConfig({
     typecheck: { enabled: false },
     testTimeout: 20_000,
     hookTimeout: 60_000,
+    // A condition that is waited for may take long on a busy machine; it fails only when it never comes.
+    expect: { poll: { timeout: 10_000 } },
     pool: 'forks',
     maxWorkers: 2,
   },

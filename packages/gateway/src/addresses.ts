@@ -11,6 +11,8 @@ import { createRoutes, type Match, type Route } from './route/router.ts'
 import type { LiveFeed } from './topic/live-feed.ts'
 import type { Stream } from './topic/stream.ts'
 import { formOf } from './transport/form.ts'
+import { jsonAnswer } from './transport/json-answer.ts'
+import { openApi } from './transport/openapi.ts'
 import { poll } from './transport/poll.ts'
 import { problemAnswer } from './transport/problem.ts'
 import { snapshot } from './transport/snapshot.ts'
@@ -19,6 +21,9 @@ import { type Topic, topicOr, topicsOf } from './transport/topics.ts'
 import { values } from './transport/values.ts'
 
 const READ = ['GET', 'HEAD']
+
+/** No status that anybody is sent: what logs and metrics call a client that did not wait for its answer. */
+const CLIENT_GONE = 499
 
 export interface AddressParts {
   readonly app: App
@@ -47,7 +52,7 @@ export function createAddresses(parts: AddressParts): Handler {
     byFeed.set(route, feed)
     return route
   })
-  const ours = [...parts.operations, ...topicRoutes(parts, find)]
+  const ours = [...parts.operations, ...topicRoutes(parts, find), openApiRoute(parts)]
   const router = createRoutes(app.name, ours, [...declared, ...ownRoutes(app)])
   const page = app.page === undefined ? undefined : createPage(app.name, fileURLToPath(app.page))
 
@@ -101,6 +106,8 @@ export function createAddresses(parts: AddressParts): Handler {
     }
     function failed(thrown: unknown): Answer {
       const problem = problemAnswer(thrown)
+      // The client left while it waited: nobody reads this, and nothing failed.
+      if (problem.status === 500 && thrown === call.signal.reason) return told({ ...problem, status: CLIENT_GONE })
       if (problem.status === 500) emit({ type: 'failed', where: `${app.name} ${route}`, error: thrown })
       return told(problem)
     }
@@ -214,17 +221,50 @@ function topicText(path: string, part: string, value: string): string {
   return filled === path ? `${path}?${encodeURIComponent(part)}=${text}` : filled
 }
 
+/** What this site serves, for machines. It is made on first ask: few ask, and schemas take their time to say themselves. */
+function openApiRoute({ app, operations }: AddressParts): Route {
+  let made: Buffer | undefined
+  function make(): Buffer {
+    const document = openApi({
+      app: app.name,
+      feeds: app.use.filter((part) => part.kind === 'feed').map(({ plan }) => plan),
+      streams: app.use.filter((part) => part.kind === 'stream'),
+      others: [
+        ...operations.map(({ path, methods, help, owner }) => ({ path, methods, help: help ?? owner })),
+        ...listed(app).map(({ path, method }) => ({ path, methods: [method], help: "One of the app's own routes." })),
+      ],
+    })
+    return Buffer.from(JSON.stringify(document))
+  }
+  return {
+    path: '/weir/openapi.json',
+    owner: 'the gateway',
+    methods: READ,
+    operator: true,
+    handle(call) {
+      made ??= make()
+      return jsonAnswer(call, made, { 'cache-control': 'public, max-age=60' })
+    },
+  }
+}
+
 /** What a Hono app lists of itself, so that a clash is found at start; its calls reach it by falling through. */
 function ownRoutes({ routes }: App): readonly Route[] {
   if (routes === undefined) return []
-  const paths = new Set((routes.routes ?? []).filter(({ path }) => !path.includes('*')).map(({ path }) => path))
-  return [...paths].map((path) => ({
+  return [...new Set(listed({ routes }).map(({ path }) => path))].map((path) => ({
     path,
     owner: 'routes',
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'],
     operator: false,
     handle: (call: Call) => own(routes, call),
   }))
+}
+
+/** Without patterns, such as `:id{[0-9]+}`: the router here does not read Hono's, and what they refuse Hono answers itself. */
+function listed({ routes }: Pick<App, 'routes'>): readonly { readonly method: string; readonly path: string }[] {
+  return (routes?.routes ?? [])
+    .map(({ method, path }) => ({ method, path: path.replaceAll(/\{.*?\}(?=\?|\/|$)/g, '') }))
+    .filter(({ path }) => !path.includes('*'))
 }
 
 function feedOf({ app, feeds }: AddressParts, path: string): LiveFeed {

@@ -1,4 +1,4 @@
-import { formatVersion, type ServerMessage } from '@weir/protocol'
+import { formatVersion, type Level, type ServerMessage } from '@weir/protocol'
 import type { Connection, ConnectionOwner } from '../src/call.ts'
 import { Entry } from '../src/entry.ts'
 import type { Wire } from '../src/hub/hub.ts'
@@ -11,6 +11,7 @@ export interface Heard {
   readonly value?: unknown
   readonly stale?: boolean
   readonly retry?: number
+  readonly level?: Level
 }
 
 /** A wire of plain JSON that counts what it encoded. */

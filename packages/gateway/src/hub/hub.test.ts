@@ -1,3 +1,4 @@
+import type { Level } from '@weir/protocol'
 import { describe, expect, test } from 'vitest'
 import { stored } from '../../test/content.ts'
 import { ManualClock } from '../../test/manual-clock.ts'
@@ -13,7 +14,8 @@ function open() {
   const events: WeirEvent[] = []
   const wire = jsonWire()
   const emit = (event: WeirEvent) => void events.push(event)
-  const hub = createHub({ clock, emit, level: () => 'normal', heartbeat: HEARTBEAT })
+  const pressed: { level: Level } = { level: 'normal' }
+  const hub = createHub({ clock, emit, level: () => pressed.level, heartbeat: HEARTBEAT })
   const channel = (topic = '/prices/SOL', parent?: Channel) => hub.channel(topic, parent)
   const publish = (to: Channel, sequence: number) => {
     const now = clock.now()
@@ -26,7 +28,7 @@ function open() {
     for (const one of channels) hub.join(listener, one, undefined)
     return { recorder, listener }
   }
-  return { clock, events, wire, hub, channel, publish, peer }
+  return { clock, events, wire, hub, pressed, channel, publish, peer }
 }
 
 /** In short: `snapshot 2`, `heartbeat 2 stale`. */
@@ -327,6 +329,73 @@ describe('staleness', () => {
       await clock.settle()
     }
     expect(said(recorder)).toEqual(['snapshot 1', 'heartbeat 1 stale', 'heartbeat 1'])
+  })
+})
+
+describe('the level', () => {
+  test('is told to every connection, whatever it listens to, in one encoding', async () => {
+    const { clock, hub, wire, pressed, channel, peer } = open()
+    const peers = [peer(), peer(channel('a')), peer(channel('b'), channel('c'))]
+    pressed.level = 'strained'
+    hub.tellLevel()
+    await clock.settle()
+    for (const { recorder } of peers) {
+      expect(recorder.heard).toEqual([{ type: 'level', level: 'strained', now: clock.now() }])
+    }
+    expect(wire.encoded).toBe(1)
+  })
+
+  test('is told to a slow reader when it has caught up', async () => {
+    const { clock, hub, channel, publish, peer } = open()
+    const sol = channel()
+    const { recorder } = peer(sol)
+    recorder.slow = true
+    publish(sol, 1)
+    await clock.settle()
+    hub.tellLevel()
+    await clock.settle()
+    expect(said(recorder)).toEqual(['snapshot 1'])
+    recorder.drain()
+    await clock.settle()
+    expect(said(recorder)).toEqual(['snapshot 1', 'level'])
+  })
+
+  test('of a heartbeat that newcomers share is never the one before', async () => {
+    const { clock, hub, pressed, channel, publish, peer } = open()
+    const sol = channel()
+    publish(sol, 1)
+    hub.join(peer().listener, sol, { epoch: 1, sequence: 1 })
+    await clock.settle()
+    pressed.level = 'saver'
+    hub.tellLevel()
+    const { listener, recorder } = peer()
+    hub.join(listener, sol, { epoch: 1, sequence: 1 })
+    await clock.settle()
+    expect(recorder.heard).toMatchObject([{ type: 'heartbeat', level: 'saver' }])
+  })
+})
+
+describe('a failure', () => {
+  const problem = { type: 't', title: 't', status: 502, code: 'upstream_failed', detail: 'away', retry: true }
+
+  test('of a topic that never had a value is told to all who join, until there is one', async () => {
+    const { clock, hub, wire, channel, publish, peer } = open()
+    const all = channel('/prices/:mint')
+    const sol = channel('/prices/SOL', all)
+    const first = peer(sol).recorder
+    hub.notice(sol, { type: 'error', topic: sol.topic, problem })
+    await clock.settle()
+    const late = [peer(sol).recorder, peer(sol).recorder]
+    const { listener, recorder: everything } = peer()
+    hub.show(listener, sol)
+    await clock.settle()
+    for (const recorder of [first, ...late, everything]) expect(said(recorder)).toEqual(['error'])
+    expect(wire.encoded).toBe(1)
+    publish(sol, 1)
+    await clock.settle()
+    const last = peer(sol).recorder
+    await clock.settle()
+    expect(said(last)).toEqual(['snapshot 1'])
   })
 })
 

@@ -28,12 +28,17 @@ export function operations(parts: OperationsParts): readonly Route[] {
   const { metrics, draining } = parts
   const started = parts.clock.monotonic()
 
-  const routes: readonly (readonly [string, () => Answer | Promise<Answer>])[] = [
+  const routes: readonly (readonly [path: string, help: string, handle: () => Answer | Promise<Answer>])[] = [
     // Unready first, so that a load balancer sends nobody to a server that is about to go.
-    ['/health', () => json({ status: draining() ? 'draining' : 'healthy' }, draining() ? 503 : 200)],
-    ['/api/health', () => json(health(parts, started), draining() ? 503 : 200)],
+    [
+      '/health',
+      'Whether it takes clients; 503 while it goes away.',
+      () => json({ status: draining() ? 'draining' : 'healthy' }, draining() ? 503 : 200),
+    ],
+    ['/api/health', 'How it is, for operators.', () => json(health(parts, started), draining() ? 503 : 200)],
     [
       '/api/db/health',
+      'How its database is.',
       () =>
         json({
           status: 'healthy',
@@ -42,10 +47,15 @@ export function operations(parts: OperationsParts): readonly Route[] {
           timestamp: parts.clock.now(),
         }),
     ],
-    ['/metrics', async () => whole(await metrics.text(), 'text/plain; version=0.0.4; charset=utf-8')],
+    [
+      '/metrics',
+      'Metrics in the text format of Prometheus.',
+      async () => whole(await metrics.text(), 'text/plain; version=0.0.4; charset=utf-8'),
+    ],
   ]
-  return routes.map(([path, handle]) => ({
+  return routes.map(([path, help, handle]) => ({
     path,
+    help,
     owner: 'the gateway',
     methods: ['GET', 'HEAD'],
     operator: true,

@@ -9,6 +9,8 @@ export interface Route {
   /** Who declared it, for messages and metrics: `feed "price"`. */
   readonly owner: string
   readonly methods: readonly string[]
+  /** What it gives, in a few words for those who read what a site serves. */
+  readonly help?: string
   /** Operators' addresses answer also while the site is closed to others. */
   readonly operator: boolean
   /** Whether it depends on who calls. */

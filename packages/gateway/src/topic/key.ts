@@ -28,6 +28,9 @@ export interface ReadKey {
 
 /** Turns addresses into keys and keys into topics. */
 export interface KeyReader {
+  /** The schema of each part, and the names of those that are query parameters. */
+  readonly schemas: KeySchemas
+  readonly inQuery: readonly string[]
   /**
    * The key of an address: parameters of the path as the router matched them, still percent-encoded, and the query.
    *
@@ -114,6 +117,8 @@ export function keyReader(where: string, path: string, schemas: unknown): KeyRea
   }
 
   return {
+    schemas: parts,
+    inQuery,
     fromParts: read,
     fromAddress(parameters, query) {
       const raw: Record<string, unknown> = {}

@@ -360,6 +360,17 @@ describe('a value that can not be confirmed', () => {
     expect(events.filter(({ type }) => type === 'topic.stale')).toMatchObject([{ stale: true }, { stale: false }])
   })
 
+  test('is called stale at once to who comes back to an old one', async () => {
+    const { clock, upstream, watch } = open()
+    upstream.prices = { SOL: 1 }
+    watch('SOL').leave()
+    await clock.advance(60_000)
+    upstream.hangs = true
+    const recorder = watch('SOL')
+    await clock.advance(0)
+    expect(values(recorder)).toEqual([1, 'stale'])
+  })
+
   test('is not called stale for one missed round', async () => {
     const { clock, upstream, watch } = open()
     upstream.prices = { SOL: 1 }

@@ -159,6 +159,14 @@ test('thousands who wait for one value have it in one tick, and leave nothing be
   expect(clock.timers).toBe(0)
 })
 
+test('what is newer already is answered before the next tick', async () => {
+  const { clock, ask } = open()
+  const first = ask('')
+  await clock.settle()
+  await first
+  expect(seen(await ask('&after=1:1&wait=0s'))).toMatchObject({ status: 200, version: { sequence: 1 } })
+})
+
 test('one who comes and goes between two rounds keeps the value moving', async () => {
   const { clock, upstream, live, ask } = open()
   for (let round = 0; round < 30; round++) {

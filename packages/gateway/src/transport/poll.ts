@@ -74,7 +74,7 @@ class Waiting implements Connection {
   readonly over: Promise<News>
   readonly #after: Version
   readonly #signal: AbortSignal
-  readonly #resolve: (news: News) => void
+  readonly #resolve: (news: News | Promise<never>) => void
   #channel: Channel | undefined
   #timer: Timer | undefined
 
@@ -94,7 +94,7 @@ class Waiting implements Connection {
     this.#channel = channels[0]
     this.#timer = timer
     this.#signal.addEventListener('abort', this, { once: true })
-    if (this.#signal.aborted) this.end(undefined)
+    if (this.#signal.aborted) this.handleEvent()
     else this.write()
   }
 
@@ -107,7 +107,7 @@ class Waiting implements Connection {
     return true
   }
 
-  end(news: News): void {
+  end(news: News | Promise<never>): void {
     this.#timer?.stop()
     this.#signal.removeEventListener('abort', this)
     this.owner?.closed()
@@ -117,7 +117,7 @@ class Waiting implements Connection {
 
   /** The client is gone, and nobody reads the answer. */
   handleEvent(): void {
-    this.end(undefined)
+    this.end(Promise.reject(this.#signal.reason))
   }
 
   /** The server goes. */

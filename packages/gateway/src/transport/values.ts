@@ -1,8 +1,8 @@
 import type { Failure } from '@weir/protocol'
-import type { Answer, AnswerHeaders, Call, Soon } from '../call.ts'
-import { chooseCompression } from '../compress.ts'
+import type { Answer, Call, Soon } from '../call.ts'
 import { addressOf, Entry } from '../entry.ts'
 import { asWeirError, problemOf } from '../errors.ts'
+import { jsonAnswer } from './json-answer.ts'
 import type { SnapshotParts } from './snapshot.ts'
 import { type Topic, topicOr, topicsOf } from './topics.ts'
 
@@ -28,11 +28,11 @@ function read({ feed, readKey }: Topic, call: Call): Soon<Had> {
   const signal = feed.fresh(readKey.topic) === undefined ? call.signal : undefined
   const entry = feed.read(readKey, { client: call.remote, signal })
   if (!(entry instanceof Promise)) return entry
-  return entry.catch((thrown) => ({
-    type: 'error',
-    topic: addressOf(readKey.topic),
-    problem: problemOf(asWeirError(thrown)),
-  }))
+  return entry.catch((thrown): Failure => {
+    // The client is gone: there is nobody to tell of this one or of the others.
+    if (thrown === signal?.reason) throw thrown
+    return { type: 'error', topic: addressOf(readKey.topic), problem: problemOf(asWeirError(thrown)) }
+  })
 }
 
 function answer(
@@ -49,18 +49,9 @@ function answer(
     else if (topic !== undefined && 'feed' in topic) texts.push(...valueText(entry, topic.feed.stale(entry)))
   }
   texts.push(']}')
-  const body = Buffer.concat(texts.map((text) => (typeof text === 'string' ? Buffer.from(text) : text)))
+  const json = Buffer.concat(texts.map((text) => (typeof text === 'string' ? Buffer.from(text) : text)))
   // How old each is, by the server's clock, and the level: none of it stays true in a cache.
-  const headers: AnswerHeaders = {
-    'content-type': 'application/json',
-    'cache-control': 'no-store',
-    vary: 'accept-encoding',
-    'weir-level': level(),
-  }
-  const compression = chooseCompression(call.header('accept-encoding'), body.byteLength)
-  if (compression === undefined) return { kind: 'whole', status: 200, headers, body }
-  headers['content-encoding'] = compression.name
-  return { kind: 'whole', status: 200, headers, body: compression.compress(body) }
+  return jsonAnswer(call, json, { 'cache-control': 'no-store', 'weir-level': level() })
 }
 
 /** The value goes in as the text it came as: written anew, large numbers would lose digits. */

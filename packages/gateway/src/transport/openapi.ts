@@ -1,0 +1,338 @@
+import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/spec'
+import { ERRORS, type ErrorCode } from '../errors.ts'
+import type { FeedPlan } from '../topic/feed.ts'
+import type { Stream } from '../topic/stream.ts'
+import { MOST_TOPICS } from './topics.ts'
+
+/** An address of which no more is known than that it is there. */
+export interface OtherAddress {
+  readonly path: string
+  readonly methods: readonly string[]
+  readonly help: string
+}
+
+export interface OpenApiParts {
+  readonly app: string
+  readonly feeds: readonly FeedPlan[]
+  readonly streams: readonly Stream[]
+  readonly others: readonly OtherAddress[]
+}
+
+type Json = Readonly<Record<string, unknown>>
+
+/** What an app serves, as an OpenAPI 3.1 document made from its schemas. */
+export function openApi({ app, feeds, streams, others }: OpenApiParts): Json {
+  const paths: Record<string, Json> = {}
+  for (const feed of feeds) paths[pathOf(feed.path)] = { get: feedOperation(feed) }
+  for (const stream of streams) paths[stream.path] = { get: streamOperation(stream) }
+  const scoped = feeds.some(({ scope }) => scope !== 'public')
+  paths['/weir/values'] = { get: valuesOperation(scoped) }
+  paths['/weir/stream'] = { get: topicsOperation(scoped) }
+  for (const { path, methods, help } of others) {
+    const operation = { summary: help, parameters: pathParameters(path), responses: { default: { description: help } } }
+    const given = methods.map((method) => method.toLowerCase()).filter((method) => METHODS.includes(method))
+    paths[pathOf(path)] = { ...paths[pathOf(path)], ...Object.fromEntries(given.map((method) => [method, operation])) }
+  }
+  const values = feeds.map(({ name, value }) => [
+    component(name),
+    { title: name, ...schemaOf(value, 'output', component(name)) },
+  ])
+  return {
+    openapi: '3.1.1',
+    info: { title: app, version: '1', summary: 'What this site serves, in every form.' },
+    paths,
+    components: {
+      schemas: { ...Object.fromEntries(values), ...SCHEMAS },
+      headers: HEADERS,
+      parameters: PARAMETERS,
+      responses: problems(),
+    },
+  }
+}
+
+function feedOperation(feed: FeedPlan): Json {
+  const { path, name, keys } = feed
+  const inQuery = keys.inQuery.map((part) => {
+    const schema = keys.schemas[part]
+    if (schema === undefined) return {}
+    return { name: part, in: 'query', required: !takes(schema, undefined), schema: schemaOf(schema, 'input') }
+  })
+  return {
+    operationId: component(name),
+    summary: `The value of ${name}.`,
+    parameters: [
+      ...pathParameters(path, keys.schemas),
+      ...inQuery,
+      ...['as', 'after', 'wait', 'resume'].map(parameter),
+    ],
+    responses: {
+      200: {
+        description: 'The value; with `as=sse` the value and then every change.',
+        headers: headers(
+          'etag',
+          'weir-version',
+          'age',
+          'weir-stale',
+          'weir-level',
+          'cache-control',
+          ...(feed.cdn === undefined ? [] : ['cdn-cache-control']),
+          'cache-status',
+        ),
+        content: { 'application/json': { schema: ref('schemas', component(name)) }, ...EVENTS },
+      },
+      204: {
+        description: 'With `as=poll`: nothing newer than `after` came while it waited.',
+        headers: headers('weir-version', 'age', 'weir-stale', 'weir-level'),
+      },
+      304: { description: 'The client has it: its `If-None-Match` names this content.', headers: headers('etag') },
+      ...failed(feed.scope !== 'public'),
+    },
+  }
+}
+
+function streamOperation({ path, of, choose, most }: Stream): Json {
+  const schema = choose === undefined ? undefined : of.plan.keys.schemas[choose.part]
+  const chosen =
+    choose === undefined || schema === undefined
+      ? []
+      : [
+          {
+            name: choose.query,
+            in: 'query',
+            description: `Which values of ${of.name}; without it every one that anybody watches.`,
+            style: 'form',
+            explode: false,
+            schema: { type: 'array', minItems: 1, maxItems: most, items: schemaOf(schema, 'input') },
+          },
+        ]
+  return {
+    operationId: `stream${path.replaceAll(/[^A-Za-z0-9]+/g, '_')}`,
+    summary: `Many values of ${of.name} on one connection.`,
+    parameters: chosen,
+    responses: { 200: { description: 'Each value, and then every change.', content: EVENTS }, ...failed(false) },
+  }
+}
+
+const METHODS = ['get', 'post', 'put', 'patch', 'delete', 'trace']
+
+const VERSION = { type: 'string', pattern: '^\\d{1,16}:\\d{1,16}$', examples: ['1795258643830:7'] }
+const MOMENT = { type: 'integer', description: 'Milliseconds since 1970, by the clock of the server.' }
+const LEVEL = { type: 'string', enum: ['normal', 'saver', 'strained', 'maintenance'] }
+
+const KNOWN = {
+  topic: { type: 'string' },
+  version: VERSION,
+  changedAt: MOMENT,
+  checkedAt: MOMENT,
+  stale: { type: 'boolean' },
+}
+
+const SCHEMAS: Json = {
+  WeirProblem: {
+    description: 'An error (RFC 9457).',
+    type: 'object',
+    required: ['type', 'title', 'status', 'code', 'detail', 'retry'],
+    properties: {
+      type: { type: 'string', format: 'uri' },
+      title: { type: 'string' },
+      status: { type: 'integer' },
+      code: { type: 'string', enum: Object.keys(ERRORS) },
+      detail: { type: 'string', description: 'What was expected and what came.' },
+      retry: { type: 'boolean', description: 'Whether the same request may succeed later.' },
+      retryAfter: { type: 'integer', description: 'Seconds to wait before that.' },
+    },
+  },
+  WeirValues: {
+    type: 'object',
+    required: ['now', 'level', 'values'],
+    properties: {
+      now: MOMENT,
+      level: LEVEL,
+      values: {
+        description: 'One for each topic, in the order in which they were asked for.',
+        type: 'array',
+        items: {
+          anyOf: [
+            object({ ...KNOWN, value: {} }),
+            object({ ...KNOWN, reason: { type: 'string', description: 'Why there is no value.' } }),
+            object({ topic: { type: 'string' }, problem: ref('schemas', 'WeirProblem') }),
+          ],
+        },
+      },
+    },
+  },
+}
+
+const HEADERS: Json = {
+  etag: header('A hash of the content.', { type: 'string' }),
+  'weir-version': header('The version: a client accepts only a larger one than it has.', VERSION),
+  age: header('Seconds since the moment of which the value is.', { type: 'integer' }),
+  'weir-stale': header('`?1` while the value is older than its feed allows.', { type: 'string', enum: ['?0', '?1'] }),
+  'weir-level': header('How hard the server was pressed when it answered.', LEVEL),
+  'cache-control': header('For how long it is fresh, and may be shown stale.', { type: 'string' }),
+  'cdn-cache-control': header('The same for edges (RFC 9213).', { type: 'string' }),
+  'cache-status': header('Whether it came from memory (RFC 9211).', { type: 'string' }),
+  'retry-after': header('Seconds after which it may go better.', { type: 'integer' }),
+}
+
+const PARAMETERS: Json = {
+  as: {
+    name: 'as',
+    in: 'query',
+    description: 'The form of the answer; goes before `Accept`.',
+    schema: { type: 'string', enum: ['json', 'sse', 'poll'], default: 'json' },
+  },
+  after: {
+    name: 'after',
+    in: 'query',
+    description: 'With `as=poll`: the version that the client has. It is answered when there is a larger one.',
+    schema: VERSION,
+  },
+  wait: {
+    name: 'wait',
+    in: 'query',
+    description: 'With `as=poll`: how long to wait for that, `60s` at most.',
+    schema: { type: 'string', default: '25s', examples: ['500ms', '60s'] },
+  },
+  resume: {
+    name: 'last-event-id',
+    in: 'header',
+    description: 'With `as=sse`: the version that a returning client has.',
+    schema: VERSION,
+  },
+  topic: {
+    name: 'topic',
+    in: 'query',
+    required: true,
+    description: 'The address of a value, percent-encoded, as often as there are.',
+    schema: { type: 'array', minItems: 1, maxItems: MOST_TOPICS, items: { type: 'string', examples: ['/prices/SOL'] } },
+  },
+}
+
+const EVENTS: Json = {
+  'text/event-stream': {
+    schema: { type: 'string', description: 'The events hello, snapshot, absent, heartbeat, level, error and goodbye.' },
+  },
+}
+
+/** What a `GET` can run into. */
+const CODES = (Object.keys(ERRORS) as ErrorCode[]).filter(
+  (code) => code !== 'method_not_allowed' && code !== 'body_too_large',
+)
+const STATUSES = [...new Set(CODES.map((code) => ERRORS[code].status))].sort()
+
+/** @param scoped whether it matters who calls */
+function failed(scoped: boolean): Json {
+  const { unidentified } = ERRORS
+  const statuses = STATUSES.filter((status) => scoped || status !== unidentified.status)
+  return Object.fromEntries(statuses.map((status) => [status, ref('responses', `Problem${status}`)]))
+}
+
+function valuesOperation(scoped: boolean): Json {
+  return {
+    operationId: 'weirValues',
+    summary: 'Many values in one answer.',
+    parameters: [parameter('topic')],
+    responses: {
+      200: {
+        description: 'Each value, that there is none, or why it could not be had.',
+        headers: headers('weir-level'),
+        content: { 'application/json': { schema: ref('schemas', 'WeirValues') } },
+      },
+      ...failed(scoped),
+    },
+  }
+}
+
+function topicsOperation(scoped: boolean): Json {
+  return {
+    operationId: 'weirStream',
+    summary: 'Many topics on one connection.',
+    parameters: [parameter('topic'), parameter('resume')],
+    responses: {
+      200: { description: 'Each value, and then every change; an error for those that are none.', content: EVENTS },
+      ...failed(scoped),
+    },
+  }
+}
+
+/** One for each status, with the codes that have it. */
+function problems(): Json {
+  const each = STATUSES.map((status) => {
+    const codes = CODES.filter((code) => ERRORS[code].status === status)
+    const schema = { allOf: [ref('schemas', 'WeirProblem'), { properties: { code: { enum: codes } } }] }
+    const response = {
+      description: codes.map((code) => `\`${code}\`: ${ERRORS[code].title}.`).join(' '),
+      ...(codes.some((code) => ERRORS[code].retry) ? { headers: headers('retry-after') } : {}),
+      content: { 'application/problem+json': { schema } },
+    }
+    return [`Problem${status}`, response]
+  })
+  return Object.fromEntries(each)
+}
+
+/**
+ * A schema as JSON Schema, where it can say itself (Standard JSON Schema); else anything goes.
+ *
+ * @param name under which it stands among the components: what it refers to of itself is found there
+ */
+function schemaOf(schema: StandardSchemaV1, side: 'input' | 'output', name?: string): Json {
+  const standard: StandardSchemaV1.Props & Partial<StandardJSONSchemaV1.Props> = schema['~standard']
+  // A transform has no JSON Schema. Zod then gives up the whole value, unless it is told to leave that part open.
+  const options = standard.vendor === 'zod' ? { libraryOptions: { unrepresentable: 'any' } } : {}
+  try {
+    const said = standard.jsonSchema?.[side]({ target: 'draft-2020-12', ...options })
+    if (said === undefined) return {}
+    const { $schema: _dialect, ...rest } = said
+    return JSON.parse(JSON.stringify(rest).replaceAll('"$ref":"#', `"$ref":"#/components/schemas/${name}`))
+  } catch {
+    return {}
+  }
+}
+
+function takes(schema: StandardSchemaV1, value: unknown): boolean {
+  const result = schema['~standard'].validate(value)
+  return !(result instanceof Promise) && result.issues === undefined
+}
+
+/** Parameters in braces, and a wildcard under a name. */
+function pathOf(path: string): string {
+  return path.replaceAll(/:([A-Za-z0-9_]+)\??/g, '{$1}').replace(/\*\*?$/, '{rest}')
+}
+
+function pathParameters(path: string, schemas: Readonly<Record<string, StandardSchemaV1>> = {}): readonly Json[] {
+  return [...pathOf(path).matchAll(/\{([^}]+)\}/g)].map(([, name = '']) => {
+    const schema = schemas[name]
+    return {
+      name,
+      in: 'path',
+      required: true,
+      schema: schema === undefined ? { type: 'string' } : schemaOf(schema, 'input'),
+    }
+  })
+}
+
+function object(properties: Json): Json {
+  return { type: 'object', required: Object.keys(properties), properties }
+}
+
+/** Names of components are letters, digits, dots, dashes and underscores. */
+function component(name: string): string {
+  return name.replaceAll(/[^A-Za-z0-9._-]/g, '_')
+}
+
+function header(description: string, schema: Json): Json {
+  return { description, schema }
+}
+
+function headers(...names: readonly string[]): Json {
+  return Object.fromEntries(names.map((name) => [name, ref('headers', name)]))
+}
+
+function parameter(name: string): Json {
+  return ref('parameters', name)
+}
+
+function ref(kind: string, name: string): Json {
+  return { $ref: `#/components/${kind}/${name}` }
+}
