@@ -198,11 +198,11 @@ function streamRoute(parts: AddressParts, stream: Stream): Route {
         parts.admission.hold()
         return sse(parts.live, (listener) => feed.watchAll(listener, always))
       }
-      const values = [...new Set(chosen.split(',').filter((value) => value !== ''))]
+      const values = chosen.split(',').filter((value) => value !== '')
       if (values.length === 0) throw new WeirError('bad_key', `${choose.query}: expected at least one key, got none`)
       if (values.length > most)
         throw new WeirError('bad_key', `${choose.query}: expected at most ${most} keys, got ${values.length}`)
-      const topics = values.map((value) =>
+      const topics = [...new Set(values)].map((value) =>
         topicOr(topicText(feed.plan.path, choose.part, value), () => ({
           feed,
           readKey: keys.fromParts({ [choose.part]: value }),

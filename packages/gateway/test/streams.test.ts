@@ -15,6 +15,7 @@ test.each([
   ['', 'mints: expected at least one key, got none'],
   [',,', 'mints: expected at least one key, got none'],
   ['aa,bb,cc', 'mints: expected at most 2 keys, got 3'],
+  ['aa,aa,aa', 'mints: expected at most 2 keys, got 3'],
 ])('a stream of "%s" is refused before it opens', async (mints, detail) => {
   const gateway = createGateway({ apps: [defineApp({ name: 'prices', use: [price, chosen] })] })
   try {
