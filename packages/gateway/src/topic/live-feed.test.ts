@@ -16,7 +16,7 @@ import { absent, type FeedOptions, feed, never } from './feed.ts'
 import { LiveFeed } from './live-feed.ts'
 
 /** A live feed with everything below it but the network: its loader is a plain function. */
-function open(given: Partial<Omit<FeedOptions<{ mint: z.ZodString }, z.ZodNumber, HttpCall>, 'from'>> = {}) {
+function open(given: Partial<FeedOptions<{ mint: z.ZodString }, z.ZodNumber, HttpCall>> = {}) {
   const clock = new ManualClock()
   const start = clock.monotonic()
   const events: WeirEvent[] = []
@@ -178,6 +178,38 @@ describe('a live feed', () => {
     const asked = calls.length
     await clock.advance(9000)
     expect(calls).toHaveLength(asked)
+  })
+})
+
+describe('more watched than the budget can bear', () => {
+  test('is asked for in as many calls as watched values may have, and all of it moves', async () => {
+    const calls: { mints: readonly string[]; at: number }[] = []
+    const limits = [{ calls: 10, per: '1s' }] as const
+    const { clock, watch } = open({
+      from: http({ name: 'scarce', url: 'http://127.0.0.1:1', limits, past: 'none' }),
+      live: { every: '1s', slowest: '20s' },
+      load: {
+        within: '0ms',
+        batch: 2,
+        many: async (keys) => {
+          calls.push({ mints: keys.map(({ mint }) => mint), at: clock.monotonic() })
+          return keys.map(() => calls.length)
+        },
+      },
+    })
+    const mints = Array.from({ length: 100 }, (_, i) => `M${i}`)
+    watch(...mints)
+    await clock.advance(1000)
+    calls.length = 0
+    await clock.advance(60_000)
+    // 80 % of 10 calls a second, in full batches.
+    expect(calls.length).toBeLessThanOrEqual(8 * 60)
+    expect(calls.length).toBeGreaterThan(7 * 60)
+    expect(calls.every((call) => call.mints.length === 2)).toBe(true)
+    for (const mint of mints) {
+      const times = calls.filter((call) => call.mints.includes(mint)).map(({ at }) => at)
+      expect(times.length).toBeGreaterThan(6)
+    }
   })
 })
 
