@@ -1,4 +1,4 @@
-import { absent, defineApp, feed, stream } from '@weir/gateway'
+import { absent, defineApp, feed, proxy, stream } from '@weir/gateway'
 import { z } from 'zod'
 import { jupiter, Mint, Price, Prices, Token, Tokens } from './jupiter.ts'
 import { POPULAR } from './popular.ts'
@@ -51,8 +51,17 @@ export const search = feed('/tokens/search', {
 /** `?mints=a,b` follows these; without it, everything that anybody watches, and the popular ones. */
 export const prices = stream('/api/stream', { of: price, choose: { query: 'mints', part: 'mint' }, always: POPULAR })
 
+/** Jupiter's own answers, for those who speak its API: asked once a second for all, and kept by edges for a minute. */
+const own = proxy('/api/jupiter/*', {
+  to: jupiter,
+  name: 'jupiter',
+  paths: ['/price/v3', '/swap/v1/quote'],
+  fresh: '1s',
+  cdn: '1m',
+})
+
 export default defineApp({
   name: 'prices',
-  use: [price, token, search, prices],
+  use: [price, token, search, prices, own],
   page: new URL('./page/dist/', import.meta.url),
 })

@@ -226,6 +226,36 @@ describe('tokens', () => {
   })
 })
 
+describe("Jupiter's own API", () => {
+  test('gives its prices, once for all who ask within a second, and to edges for a minute', async () => {
+    const path = `/api/jupiter/price/v3?ids=${SOL},${NOBODY}`
+    const before = jupiter.stats().asked
+    const answers = await Promise.all(Array.from({ length: 100 }, () => get(path)))
+    // An answer is fresh for a second, and a hundred may take two.
+    expect(jupiter.stats().asked - before).toBeLessThanOrEqual(3)
+    const [answer] = answers
+    expect(answer?.status).toBe(200)
+    expect(answer?.headers.get('cdn-cache-control')).toBe('max-age=60')
+    expect(answer?.headers.get('cache-status')).toMatch(/^weir; /)
+    expect([...(answer?.headers.keys() ?? [])].filter((name) => /ratelimit/.test(name))).toEqual([])
+    expect(await answer?.json()).toEqual({ [SOL]: expect.objectContaining({ usdPrice: expect.closeTo(147, -2) }) })
+  })
+
+  test('gives its quotes, and what it refuses is passed on', async () => {
+    const quote = await get(`/api/jupiter/swap/v1/quote?inputMint=${SOL}&outputMint=${JUP}&amount=1000000000`)
+    expect(quote.status).toBe(200)
+    expect(await quote.json()).toMatchObject({ inputMint: SOL, outputMint: JUP, inAmount: '1000000000' })
+    const refused = await get(`/api/jupiter/swap/v1/quote?inputMint=${SOL}&outputMint=${SOL}&amount=1`)
+    expect([refused.status, refused.headers.get('cdn-cache-control')]).toEqual([400, null])
+    expect(await refused.json()).toMatchObject({ errorCode: 'CIRCULAR_ARBITRAGE_IS_DISABLED' })
+  })
+
+  test('gives nothing else of it', async () => {
+    expect((await get('/api/jupiter/tokens/v2/recent')).status).toBe(404)
+    expect((await fetch(`${served.url}/api/jupiter/swap/v1/quote`, { method: 'POST', body: '{}' })).status).toBe(405)
+  })
+})
+
 describe('the gateway around it', () => {
   test('health names status, connections, queue, cacheSize and timestamp', async () => {
     await using events = await openStream(`${served.url}/api/stream?mints=${SOL}`)

@@ -9,6 +9,8 @@ import { own } from './route/own.ts'
 import { createPage } from './route/page.ts'
 import { createRoutes, type Match, type Route } from './route/router.ts'
 import type { LiveFeed } from './topic/live-feed.ts'
+import type { LiveProxy } from './topic/live-proxy.ts'
+import type { HttpProxy } from './topic/proxy.ts'
 import type { Stream } from './topic/stream.ts'
 import { formOf } from './transport/form.ts'
 import { jsonAnswer } from './transport/json-answer.ts'
@@ -33,12 +35,14 @@ export interface AddressParts {
   readonly live: SseParts
   /** The app's feeds at work, by their path. */
   readonly feeds: ReadonlyMap<string, LiveFeed>
+  /** Its proxies at work, by their route. */
+  readonly proxies: ReadonlyMap<string, LiveProxy>
   /** The addresses that the gateway itself owns on every site. */
   readonly operations: readonly Route[]
 }
 
 /**
- * One app's addresses: the gateway's own, its feeds and streams, its routes, its page, in this order.
+ * One app's addresses: the gateway's own, its feeds, streams and proxies, its routes, its page, in this order.
  *
  * @throws ConfigError when two of them have one address
  */
@@ -47,6 +51,7 @@ export function createAddresses(parts: AddressParts): Handler {
   const byFeed = new Map<Route, LiveFeed>()
   const declared = app.use.map((part) => {
     if (part.kind === 'stream') return streamRoute(parts, part)
+    if (part.kind === 'proxy') return proxyRoute(parts, part)
     const feed = feedOf(parts, part.path)
     const route = feedRoute(parts, feed)
     byFeed.set(route, feed)
@@ -246,6 +251,13 @@ function openApiRoute({ app, operations }: AddressParts): Route {
       return jsonAnswer(call, made, { 'cache-control': 'public, max-age=60' })
     },
   }
+}
+
+function proxyRoute({ app, proxies }: AddressParts, { path, name, plan }: HttpProxy): Route {
+  const proxy = proxies.get(path)
+  if (proxy === undefined) throw new WeirError('internal', `app "${app.name}": the proxy at ${path} was not started`)
+  const { methods } = plan
+  return { path, owner: `proxy "${name}"`, methods, operator: false, handle: (call) => proxy.handle(call) }
 }
 
 /** What a Hono app lists of itself, so that a clash is found at start; its calls reach it by falling through. */

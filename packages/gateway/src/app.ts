@@ -2,10 +2,13 @@ import type { Identity, Soon } from './call.ts'
 import { ConfigError } from './errors.ts'
 import { APP_OPTIONS, isRecord, readOptions } from './options.ts'
 import type { Feed } from './topic/feed.ts'
+import type { HttpProxy } from './topic/proxy.ts'
 import type { Stream } from './topic/stream.ts'
 
 /** What an app is made of. */
-export type Part = Feed | Stream
+export type Part = Feed | Stream | HttpProxy
+
+const KINDS: readonly unknown[] = ['feed', 'stream', 'proxy']
 
 /** The app's own routes: a Hono app, or anything with a Web-standard fetch. */
 export interface Routes {
@@ -39,7 +42,7 @@ export interface AppOptions {
   readonly page?: URL
 }
 
-/** An app: one site, with its feeds, its streams, its routes and its page. */
+/** An app: one site, with its feeds, its streams, its proxies, its routes and its page. */
 export interface App {
   readonly kind: 'app'
   readonly name: string
@@ -60,15 +63,15 @@ export function defineApp(options: AppOptions): App {
   const { use, identify, routes, page } = options
   if (!/^[a-z][a-z0-9-]*$/.test(name))
     throw new ConfigError(where, 'name', 'lower-case letters, digits and dashes', name)
-  if (!Array.isArray(use)) throw new ConfigError(where, 'use', 'a list of feeds and streams', use)
+  if (!Array.isArray(use)) throw new ConfigError(where, 'use', 'a list of feeds, streams and proxies', use)
   use.forEach((part: unknown, index) => {
-    if (!isRecord(part) || (part.kind !== 'feed' && part.kind !== 'stream'))
-      throw new ConfigError(where, `use[${index}]`, 'a feed or a stream', part)
+    if (!isRecord(part) || !KINDS.includes(part.kind))
+      throw new ConfigError(where, `use[${index}]`, 'a feed, a stream or a proxy', part)
   })
   const names = new Set<string>()
   for (const part of use) {
-    if (part.kind !== 'feed') continue
-    if (names.has(part.name)) throw new ConfigError(where, 'use', 'feeds with different names', part.name)
+    if (part.kind === 'stream') continue
+    if (names.has(part.name)) throw new ConfigError(where, 'use', 'feeds and proxies with different names', part.name)
     names.add(part.name)
   }
   if (identify !== undefined && typeof identify !== 'function')

@@ -28,6 +28,8 @@ export interface Call {
   body(limit: number): Promise<Uint8Array>
   /** Aborted when the client is gone. Made on first use. */
   readonly signal: AbortSignal
+  /** Tells the client something before its answer (RFC 9110, 15.2), where the runtime can. */
+  inform?(status: number, fields: Readonly<Record<string, string>>): void
 }
 
 /** Who calls, as an app's `identify` says. */
@@ -134,7 +136,7 @@ export interface Ask {
 
 /** One request to an upstream, on its way down through attempt, budget and pool. */
 export interface UpstreamRequest {
-  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+  readonly method: string
   /** Path and query, joined to the upstream's address. */
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
@@ -155,6 +157,14 @@ export interface UpstreamRequest {
   readonly repeatable?: boolean
   /** The API key to use; the budget chooses it. */
   readonly apiKey: string | undefined
+  /** Bytes up to which an answer is taken whole; a larger one comes as a stream. By default all are whole. */
+  readonly kept?: number
+  /** Statuses that are handed over though they are failures, once no other try is left. */
+  readonly passes?: (status: number) => boolean
+  /** Hears what the upstream says before it answers: 102, 103. */
+  readonly inform?: (status: number, headers: Readonly<Record<string, string>>) => void
+  /** Whether an answer of success is none in truth; it is handed over, and counts neither for nor against the provider. */
+  readonly failed?: (answer: UpstreamAnswer) => boolean
 }
 
 /** What an upstream answered, headers by their lower-case names. */
@@ -166,6 +176,19 @@ export interface UpstreamAnswer {
   readonly rest?: number
   /** It was refused for its API key alone, was not carried out, and another key is free; set by the budget. */
   readonly otherKey?: boolean
+  /** Milliseconds that it took to begin. */
+  readonly took?: number
+  /** The cookies it sets, each by itself: they can't be joined. */
+  readonly cookies?: readonly string[]
+  /** A large answer on its way, where its request said what it keeps; `body` is empty then. */
+  readonly stream?: AnswerStream
+}
+
+/** The body of an answer that is handed on while it comes. Whoever gets it reads it to its end or cancels it. */
+export interface AnswerStream {
+  readonly body: ReadableStream<Uint8Array>
+  /** Settles when the call is over: read to its end, cancelled or failed. It never rejects. */
+  readonly over: Promise<void>
 }
 
 /** The rest of the path below a stage. */

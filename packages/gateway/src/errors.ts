@@ -34,6 +34,7 @@ export const ERRORS = {
   resting: { status: 503, retry: true, title: 'The gateway is strained, and this is not essential' },
   upstream_limited: { status: 503, retry: true, title: 'The upstream asks us to wait' },
   upstream_spent: { status: 503, retry: false, title: 'Every key of the upstream is used up' },
+  not_kept: { status: 504, retry: true, title: 'Only what is kept was asked for, and nothing is' },
   upstream_timeout: { status: 504, retry: true, title: 'The upstream took too long' },
 } as const satisfies Record<string, ErrorRow>
 

@@ -25,6 +25,7 @@ export {
   never,
   type Reading,
 } from './topic/feed.ts'
+export { type HttpProxy, type ProxyOptions, proxy } from './topic/proxy.ts'
 export type { Scope } from './topic/scope.ts'
 export { type Stream, type StreamOptions, stream } from './topic/stream.ts'
 export { type AnyOfOptions, anyOf } from './upstream/any-of.ts'

@@ -301,10 +301,69 @@ export const STREAM_OPTIONS = {
   most: { kind: 'integer', default: 500, min: 1, max: 10_000, help: 'The most keys a client may choose.' },
 } as const satisfies OptionTable
 
+/** What `proxy()` takes. */
+export const PROXY_OPTIONS = {
+  to: { kind: 'any', help: 'The upstream.' },
+  name: { kind: 'text', optional: true, help: 'The proxy in metrics; its address by default.' },
+  methods: {
+    kind: 'texts',
+    default: 'GET,HEAD',
+    help: 'Methods that pass; others are refused with 405. HEAD goes with GET.',
+  },
+  paths: {
+    kind: 'texts',
+    default: '/*',
+    help: "Paths that pass, as the upstream has them: `'/price/v3'`, `'/tokens/:id'`, `'/swap/*'` for all below. Others are 404.",
+  },
+  forward: {
+    kind: 'texts',
+    optional: true,
+    help: "Request headers that pass, beside those that say what form the answer should have. Cookies and `Authorization` do not by themselves: the upstream's keys are ours. `x-forwarded-for` and `forwarded` are sent, with the client's address, when they are named. Requests that differ in others that are named do not share a call.",
+  },
+  cdn: {
+    kind: 'duration',
+    optional: true,
+    min: 1000,
+    help: 'How long edges may keep an answer that may be shared: `CDN-Cache-Control` (RFC 9213).',
+  },
+  fresh: {
+    kind: 'duration',
+    optional: true,
+    min: 1,
+    help: 'How long an answer is served without asking again when the upstream says nothing of that. It never overrides what the upstream says; without it the RFC decides: mostly, not at all.',
+  },
+  stale: {
+    kind: 'duration',
+    default: '30s',
+    min: 0,
+    help: 'How long beyond its freshness an answer may be served while the upstream fails, unless it forbids that; with `fresh` as its freshness, also while it is asked for anew.',
+  },
+  kept: {
+    kind: 'bytes',
+    default: '1mb',
+    min: 1,
+    help: 'The largest answer that is kept; larger ones are streamed to their client. A stream holds its connection and its place in the budget until its end, and ends with the `timeout` of the upstream.',
+  },
+  body: { kind: 'bytes', default: '1mb', min: 0, help: 'The largest body of a request.' },
+  deadline: { kind: 'duration', default: '10s', min: 1, help: 'The longest a client waits.' },
+  cost: { kind: 'integer', default: 1, min: 1, help: 'What a call costs, for limits by `cost`.' },
+  lane: { kind: 'text', optional: true, help: 'What the upstream counts apart, for limits by `lane`.' },
+  reload: {
+    kind: 'boolean',
+    default: false,
+    help: "Whether a client's `Cache-Control: no-cache`, `max-age` or `min-fresh` makes a call to the upstream. Such words are advice (RFC 9111, 5.2.1), and everybody's reload would cost a call.",
+  },
+  failed: {
+    kind: 'any',
+    optional: true,
+    help: '`(answer) => boolean`: whether an answer of success is none in truth, such as a 200 that carries an error. It is not kept, does not count as good, and one that is kept may be served in its place.',
+  },
+} as const satisfies OptionTable
+
 /** What `defineApp()` takes. */
 export const APP_OPTIONS = {
   name: { kind: 'text', help: 'The app in metrics, in the terminal and in errors.' },
-  use: { kind: 'any', help: 'Its feeds and streams.' },
+  use: { kind: 'any', help: 'Its feeds, streams and proxies.' },
   identify: {
     kind: 'any',
     optional: true,

@@ -9,10 +9,13 @@ import type { Next, UpstreamAnswer, UpstreamRequest } from './call.ts'
 import type { Clock } from './clock.ts'
 import type { Emit } from './events.ts'
 import { flight } from './flight/flight.ts'
+import { sharing } from './flight/sharing.ts'
 import { createPool } from './pool/pool.ts'
 import type { FeedPlan } from './topic/feed.ts'
 import type { ReadPath } from './topic/live-feed.ts'
+import type { ProxyPath } from './topic/live-proxy.ts'
 import { loader } from './topic/load.ts'
+import type { ProxyPlan } from './topic/proxy.ts'
 import { conditional } from './upstream/conditional.ts'
 import { trueStatus } from './upstream/status.ts'
 import type { Upstream } from './upstream/upstream.ts'
@@ -97,4 +100,15 @@ export function readPath(plan: FeedPlan, requests: RequestPath, memory: Memory, 
   const read = cache.stage(flown(batched(loader(plan, requests.send, clock))))
 
   return { ...cache, read, resting, allot: (wish) => requests.allot(plan, wish) }
+}
+
+/** flight ─▶ the path of requests; what a proxy keeps lies in the same memory as what feeds keep */
+export function proxyPath(
+  { name: feed }: ProxyPlan,
+  { send }: RequestPath,
+  memory: Memory,
+  parts: PipelineParts,
+): ProxyPath {
+  const { clock, emit } = parts
+  return { send, shelf: memory.entries, share: (start) => sharing({ feed, clock, emit, start }) }
 }

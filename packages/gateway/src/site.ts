@@ -7,9 +7,10 @@ import { createMemory, type Memory } from './cache/memory.ts'
 import type { Handler } from './call.ts'
 import { ConfigError } from './errors.ts'
 import { createHub, type Hub } from './hub/hub.ts'
-import { type PipelineParts, readPath } from './pipeline.ts'
+import { type PipelineParts, proxyPath, readPath } from './pipeline.ts'
 import type { Route } from './route/router.ts'
 import { LiveFeed } from './topic/live-feed.ts'
+import { LiveProxy } from './topic/live-proxy.ts'
 import type { Upstreams } from './upstreams.ts'
 
 export interface SiteParts {
@@ -63,8 +64,14 @@ export function createSite(parts: SiteParts): SiteAtWork {
     const path = readPath(plan, upstreams.of(plan), memory, { ...parts.pipeline, backend })
     feeds.set(plan.path, new LiveFeed({ plan, path, hub, bus: backend.bus, clock, emit, stretch }))
   }
+  const proxies = new Map<string, LiveProxy>()
+  for (const part of app.use) {
+    if (part.kind !== 'proxy') continue
+    const path = proxyPath(part.plan, upstreams.of(part.plan), memory, parts.pipeline)
+    proxies.set(part.path, new LiveProxy({ plan: part.plan, path, clock, emit }))
+  }
   const live = { hub, clock, heartbeat, level: () => level.now }
-  const handle = createAddresses({ app, clock, emit, admission, live, feeds, operations: parts.operations })
+  const handle = createAddresses({ app, clock, emit, admission, live, feeds, proxies, operations: parts.operations })
 
   return {
     app,

@@ -2,12 +2,18 @@ import type { App } from './app.ts'
 import { ConfigError } from './errors.ts'
 import type { UpstreamHealth } from './observe/operations.ts'
 import { type PipelineParts, type ProviderPath, providerPath, type RequestPath, requestPath } from './pipeline.ts'
-import type { FeedPlan } from './topic/feed.ts'
 import type { Upstream } from './upstream/upstream.ts'
+
+/** Who asks an upstream: a feed, a proxy. */
+interface Asker {
+  readonly upstream: Upstream
+  /** Where it is declared, for messages. */
+  readonly where: string
+}
 
 /** The paths of all upstreams that some apps name. */
 export interface Upstreams {
-  of(plan: FeedPlan): RequestPath
+  of(plan: Asker): RequestPath
   health(): readonly UpstreamHealth[]
   close(): Promise<void>
 }
@@ -29,14 +35,14 @@ export function openUpstreams(apps: readonly App[], parts: PipelineParts): Upstr
     throw new ConfigError(where, 'from', expected, 'others')
   }
 
-  function of({ upstream, where }: FeedPlan): RequestPath {
+  function of({ upstream, where }: Asker): RequestPath {
     const own = upstream.providers.map((one) => provider(one, where))
     const path = paths.get(upstream.name) ?? requestPath(upstream, own, parts)
     paths.set(upstream.name, path)
     return path
   }
 
-  for (const part of apps.flatMap(({ use }) => use)) if (part.kind === 'feed') of(part.plan)
+  for (const part of apps.flatMap(({ use }) => use)) if (part.kind !== 'stream') of(part.plan)
   const all = [...providers.values()]
   return {
     of,

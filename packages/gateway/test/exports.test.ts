@@ -23,6 +23,7 @@ const VALUES = [
   'feed',
   'http',
   'never',
+  'proxy',
   'stream',
 ]
 const TYPES = [
@@ -53,6 +54,7 @@ const TYPES = [
   'HttpGet',
   'HttpOptions',
   'HttpPost',
+  'HttpProxy',
   'Hub',
   'HubOptions',
   'Identify',
@@ -65,6 +67,7 @@ const TYPES = [
   'LoadOne',
   'Part',
   'Priority',
+  'ProxyOptions',
   'Reading',
   'Routes',
   'RunCall',

@@ -54,6 +54,33 @@ describe('an attempt', () => {
     expect(events).toMatchObject([{ type: 'attempt.failed', upstream: 'jupiter', code }])
   })
 
+  test('whose asker takes a failing status gets its answer, once no other try is left; it still counts as a failure', async () => {
+    const { events, send } = open(async () => ({ status: 503, body: 'away' }))
+    const answer = await send(request({ passes: (status) => status >= 500 }))
+    expect([answer.status, answer.body.toString()]).toEqual([503, 'away'])
+    expect(events).toMatchObject([{ type: 'attempt.failed', code: 'upstream_failed' }])
+    for (let call = 0; call < 4; call++) await send(request({ passes: () => true }))
+    // Five in a row: its breaker is open, and then there is no answer to hand over.
+    await expect(send(request({ passes: () => true }))).rejects.toMatchObject({ code: 'upstream_failed' })
+    const limited = open(async () => ({ status: 429, body: '' }))
+    await expect(limited.send(request({ passes: (status) => status >= 500 }))).rejects.toMatchObject({
+      code: 'upstream_limited',
+    })
+  })
+
+  test('that failed in truth, though its status is of success, is handed over and is no success to the breaker', async () => {
+    let status = 500
+    const { send } = open(async () => ({ status, body: '' }))
+    const fail = () => send(request()).catch(() => {})
+    for (let call = 0; call < 4; call++) await fail()
+    status = 200
+    expect((await send(request({ failed: () => true }))).status).toBe(200)
+    status = 500
+    await fail()
+    // The fifth failure with no success between.
+    await expect(send(request())).rejects.toThrow(/left alone/)
+  })
+
   test('that failed below is told and passed on', async () => {
     const failure = new WeirError('upstream_timeout', 'slow')
     const { events, send } = open(() => Promise.reject(failure))

@@ -94,8 +94,9 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
         answer = await provider.send(request)
       }
       const failure = failureOf(provider.name, answer)
-      if (failure !== undefined) throw failure
-      call.answered(true)
+      if (failure !== undefined) throw request.passes?.(answer.status) ? new Passing(failure, answer) : failure
+      if (request.failed?.(answer)) call.left()
+      else call.answered(true)
       call.lagged(Math.max(0, lags.get(provider.name)?.(answer) ?? 0))
       return answer
     } catch (thrown) {
@@ -155,17 +156,37 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
           return await askHedged(chosen, request, asked)
         } catch (thrown) {
           failure = asWeirError(thrown)
-          if (request.signal?.aborted || !isRepeatable(request) || !mayGoBetter(failure)) throw thrown
+          if (request.signal?.aborted) throw thrown
+          if (!isRepeatable(request) || !mayGoBetter(failure)) return handOver(thrown)
         }
       }
       if (failure === undefined) throw allOpen(upstream, providers)
       const pause = random() * Math.min(LONGEST_PAUSE, PAUSE * 2 ** round)
       const late = clock.monotonic() + pause >= request.deadline
-      if (round >= policy.retries || PASSING.includes(failure.code) || late || !retries.take()) throw failure
+      if (round >= policy.retries || PASSING.includes(failure.code) || late || !retries.take()) return handOver(failure)
       emit({ type: 'attempt.retried', upstream, after: pause })
       await sleep(clock, pause, request.signal)
     }
   }
+}
+
+/** A failure that whoever asked wants to see as it came. */
+class Passing extends WeirError {
+  readonly answer: UpstreamAnswer
+
+  constructor({ code, message, retryAfter, upstreamStatus }: WeirError, answer: UpstreamAnswer) {
+    super(code, message, {
+      ...(retryAfter === undefined ? {} : { retryAfter }),
+      ...(upstreamStatus === undefined ? {} : { upstreamStatus }),
+    })
+    this.answer = answer
+  }
+}
+
+/** What becomes of a failure when no other try is left. */
+function handOver(failure: unknown): UpstreamAnswer {
+  if (failure instanceof Passing) return failure.answer
+  throw failure
 }
 
 function mayGoBetter({ code }: WeirError): boolean {

@@ -12,6 +12,7 @@ interface Started {
   readonly request: UpstreamRequest
   readonly at: number
   answer(status?: number, headers?: Readonly<Record<string, string>>, body?: string): void
+  hand(answer: UpstreamAnswer): void
   fail(error: Error): void
 }
 
@@ -39,7 +40,7 @@ function open(given: Opening = {}) {
       resolve({ status, headers, body: Buffer.from(body) })
     if (answers !== undefined) clock.after(answers, answer)
     request.signal?.addEventListener('abort', () => reject(request.signal?.reason))
-    started.push({ request, at: clock.monotonic() - start, answer, fail: reject })
+    started.push({ request, at: clock.monotonic() - start, answer, hand: resolve, fail: reject })
     return promise
   })
   const outcomes: string[] = []
@@ -53,6 +54,30 @@ function open(given: Opening = {}) {
   const paths = () => started.map(({ request }) => request.path)
   return { clock, start, budget, events, started, paths, outcomes, ask, send }
 }
+
+describe('a stream', () => {
+  test('holds its places until its end', async () => {
+    const { clock, budget, send, started } = open({
+      limits: [{ limit: 1, window: 1000, by: 'account' }],
+      concurrency: 1,
+    })
+    const { promise: over, resolve: end } = Promise.withResolvers<void>()
+    const stream = { body: new ReadableStream<Uint8Array>(), over }
+    const answer = send(request())
+    await clock.settle()
+    started[0]?.hand({ status: 200, headers: {}, body: Buffer.alloc(0), stream })
+    expect((await answer).stream).toBe(stream)
+    expect(budget.running).toBe(1)
+    void send(request())
+    await clock.advance(5000)
+    expect(started).toHaveLength(1)
+    end()
+    await clock.advance(999)
+    expect([budget.running, started.length]).toEqual([0, 1])
+    await clock.advance(2)
+    expect(started).toHaveLength(2)
+  })
+})
 
 describe('a budget', () => {
   test('starts what there is room for at once, and tells how long each waited', async () => {

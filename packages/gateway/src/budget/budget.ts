@@ -441,7 +441,11 @@ export function createBudget(parts: BudgetParts): Budget {
         throw isTimeout(thrown) && left < answerTime ? startedTooLate(start, left) : thrown
       } finally {
         const truth = answer === undefined ? undefined : request.costOf?.(answer)
-        started.end({ arrived: answer !== undefined, ...(truth === undefined ? {} : { cost: truth }) })
+        const end = () =>
+          started.end({ arrived: answer !== undefined, ...(truth === undefined ? {} : { cost: truth }) })
+        // A stream holds its connection, and so its places, until its last byte.
+        if (answer?.stream === undefined) end()
+        else void answer.stream.over.then(end)
       }
     },
 

@@ -55,6 +55,11 @@ export function createCache(parts: CacheParts): Cache {
   /** Topics that are being fetched, and whether they were dropped since that began. */
   const fetching = new Map<string, { fetches: number; dropped: boolean }>()
 
+  function known(topic: string, how: 'get' | 'peek' = 'get'): Entry | undefined {
+    const kept = memory.entries[how](topic)
+    return kept instanceof Entry ? kept : undefined
+  }
+
   function left(entry: Entry): number {
     const lasts = (entry.content.absentFor ?? fresh) * stretch() * (1 - entry.spread)
     const least = entry.confirmedAt + lasts * LEAST_FRESH
@@ -62,7 +67,7 @@ export function createCache(parts: CacheParts): Cache {
   }
 
   function keep(topic: string, key: unknown, stored: Stored): Entry {
-    const kept = memory.entries.get(topic)
+    const kept = known(topic)
     // What comes from afar may be older than its arrival: its age is counted by the wall clocks, never below zero.
     const confirmedAt = clock.monotonic() - Math.max(0, clock.now() - stored.checkedAt)
     if (kept !== undefined) {
@@ -154,7 +159,7 @@ export function createCache(parts: CacheParts): Cache {
 
     /** What may be served while there is nothing newer to be had. */
     function instead(topic: string): Entry | undefined {
-      const entry = memory.entries.get(topic)
+      const entry = known(topic)
       return entry !== undefined && left(entry) + staleIfError > 0 ? entry : undefined
     }
 
@@ -196,7 +201,7 @@ export function createCache(parts: CacheParts): Cache {
         emit({ type: 'cache.read', feed, outcome: 'refresh' })
         return fetch(ask)
       }
-      const entry = memory.entries.get(ask.topic)
+      const entry = known(ask.topic)
       const remaining = entry === undefined ? Number.NEGATIVE_INFINITY : left(entry)
       if (entry !== undefined && remaining > 0) {
         emit({ type: 'cache.read', feed, outcome: 'hit' })
@@ -220,14 +225,14 @@ export function createCache(parts: CacheParts): Cache {
   return {
     stage,
     fresh(topic) {
-      const entry = memory.entries.get(topic)
+      const entry = known(topic)
       return entry !== undefined && left(entry) > 0 ? entry : undefined
     },
-    kept: (topic) => memory.entries.peek(topic),
+    kept: (topic) => known(topic, 'peek'),
     accept,
     left,
     async drop(topic) {
-      memory.entries.peek(topic)?.expire()
+      known(topic, 'peek')?.expire()
       const flying = fetching.get(topic)
       if (flying !== undefined) flying.dropped = true
       await values.expire(topic)

@@ -2,9 +2,10 @@ import { LRUCache } from 'lru-cache'
 import type { Entry } from '../entry.ts'
 import type { WeirError } from '../errors.ts'
 
-/** The first tier, in this process's memory and bounded in bytes; one for all feeds of an app. */
+/** The first tier, in this process's memory and bounded in bytes; one for all that an app keeps. */
 export interface Memory {
-  readonly entries: LRUCache<string, Entry>
+  /** Entries of feeds by their topics, and what others keep in the same bound, under names that are no topics. */
+  readonly entries: LRUCache<string, Sized>
   /** Failures that are still shared, with their end on the monotonic clock. */
   readonly failures: LRUCache<string, { error: WeirError; until: number }>
   keep(entry: Entry, tags: readonly string[]): void
@@ -12,17 +13,22 @@ export interface Memory {
   tagged(tag: string): readonly string[]
 }
 
+interface Sized {
+  /** Bytes of memory. */
+  readonly size: number
+}
+
 export function createMemory(bytes: number): Memory {
   const topics = new Map<string, Set<string>>()
-  const tagsOf = new WeakMap<Entry, readonly string[]>()
-  const entries = new LRUCache<string, Entry>({
+  const tagsOf = new WeakMap<Sized, readonly string[]>()
+  const entries = new LRUCache<string, Sized>({
     maxSize: bytes,
     sizeCalculation: (entry) =>
       entry.size + (tagsOf.get(entry) ?? []).reduce((sum, tag) => sum + tag.length * 2 + 50, 0),
     dispose: (entry, topic) => untag(entry, topic),
   })
 
-  function untag(entry: Entry, topic: string): void {
+  function untag(entry: Sized, topic: string): void {
     for (const tag of tagsOf.get(entry) ?? []) {
       const tagged = topics.get(tag)
       tagged?.delete(topic)

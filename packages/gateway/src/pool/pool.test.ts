@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createServer, type RequestListener, type Server } from 'node:http'
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { request } from '../../test/request.ts'
@@ -47,6 +47,69 @@ describe('the timeouts of a pool', () => {
     const stutter: RequestListener = (_, response) => response.writeHead(200).write('begun')
     await using opened = await open(stutter, { bodyTimeout: 50, timeout: 60_000 })
     expect(await opened.failure()).toMatchObject({ code: 'upstream_timeout' })
+  })
+})
+
+describe('a pool that is asked to keep only so much', () => {
+  test('hands a larger answer on as it comes, beyond the largest that is taken whole', async () => {
+    await using opened = await open((_, response) => response.end(Buffer.alloc(5000, 'x')), { maxAnswer: 3000 })
+    const { body, stream } = await opened.send({ kept: 2000 })
+    expect(body).toHaveLength(0)
+    expect(await new Response(stream?.body).text()).toBe('x'.repeat(5000))
+    await stream?.over
+    expect(opened.events).toMatchObject([{ type: 'pool.answered', bytes: 5000 }])
+    expect((await opened.failure({})) as object).toMatchObject({ code: 'upstream_invalid' })
+  })
+
+  test('hands a smaller one over whole', async () => {
+    await using opened = await open((_, response) => response.end(Buffer.alloc(1000, 'x')))
+    const { body, stream } = await opened.send({ kept: 1000 })
+    expect([body.length, stream]).toEqual([1000, undefined])
+  })
+
+  test('hands one without a body over, whatever length it names', async () => {
+    await using opened = await open((_, response) => response.writeHead(304, { 'content-length': 9000 }).end())
+    expect((await opened.send({ kept: 1000 })).stream).toBeUndefined()
+    await using head = await open((_, response) => response.writeHead(200, { 'content-length': 9000 }).end())
+    expect((await head.send({ method: 'HEAD', kept: 1000 })).stream).toBeUndefined()
+  })
+
+  test('ends the call when its reader leaves', async () => {
+    await using opened = await open((_, response) => void response.write(Buffer.alloc(5000)))
+    const closed = once(opened.server, 'connection').then(([socket]) => once(socket, 'close'))
+    const { stream } = await opened.send({ kept: 2000 })
+    await stream?.body.cancel()
+    await closed
+    await stream?.over
+    expect(opened.events).toMatchObject([{ type: 'pool.answered' }])
+  })
+
+  test.each([
+    ['its whole time is over', { timeout: 100 }, () => {}, 'upstream_timeout'],
+    [
+      'the upstream hangs up',
+      {},
+      (response: ServerResponse) => setImmediate(() => response.destroy()),
+      'upstream_failed',
+    ],
+  ] as const)('fails its reader when %s, also one that does not read', async (_, given, then, code) => {
+    await using opened = await open((_, response) => {
+      response.write(Buffer.alloc(5000))
+      then(response)
+    }, given)
+    const { stream } = await opened.send({ kept: 2000 })
+    await stream?.over
+    expect(opened.events).toMatchObject([{ type: 'pool.failed', code }])
+    await expect(new Response(stream?.body).bytes()).rejects.toThrow()
+  })
+
+  test('tells what the upstream says before its answer', async () => {
+    await using opened = await open((_, response) => {
+      response.writeEarlyHints({ link: '</a.css>; rel=preload' }, () => response.end())
+    })
+    const heard: unknown[] = []
+    await opened.send({ inform: (status, headers) => heard.push([status, headers.link]) })
+    expect(heard).toEqual([[103, '</a.css>; rel=preload']])
   })
 })
 

@@ -1,5 +1,6 @@
-import { errors, Pool } from 'undici'
-import type { UpstreamAnswer, UpstreamRequest } from '../call.ts'
+import type { Readable } from 'node:stream'
+import { type Dispatcher, errors, Pool } from 'undici'
+import type { AnswerStream, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import type { Clock } from '../clock.ts'
 import { WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
@@ -41,34 +42,6 @@ export function createPool(parts: PoolParts): UpstreamPool {
     pipelining: 1,
   })
 
-  async function exchange(request: UpstreamRequest, signal: AbortSignal): Promise<UpstreamAnswer> {
-    const { statusCode, headers, body } = await pool.request({
-      method: request.method,
-      path: base + request.path,
-      headers: request.headers,
-      body: request.body ?? null,
-      signal,
-    })
-    const chunks: Buffer[] = []
-    let bytes = 0
-    for await (const chunk of body) {
-      bytes += chunk.length
-      if (bytes > maxAnswer) {
-        body.destroy()
-        throw new WeirError(
-          'upstream_invalid',
-          `${upstream}: expected an answer of at most ${maxAnswer} bytes, got more`,
-        )
-      }
-      chunks.push(chunk)
-    }
-    return {
-      status: statusCode,
-      headers: flat(headers),
-      body: chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks),
-    }
-  }
-
   return {
     async send(request) {
       request.signal?.throwIfAborted()
@@ -81,29 +54,140 @@ export function createPool(parts: PoolParts): UpstreamPool {
       })
       const left = () => controller.abort(request.signal?.reason)
       request.signal?.addEventListener('abort', left)
-      try {
-        const answer = await exchange(request, controller.signal)
-        emit({
-          type: 'pool.answered',
-          upstream,
-          status: answer.status,
-          took: clock.monotonic() - started,
-          bytes: answer.body.length,
-        })
-        return answer
-      } catch (thrown) {
-        if (request.signal?.aborted) throw thrown
+
+      function answered(status: number, bytes: number): void {
+        emit({ type: 'pool.answered', upstream, status, took: clock.monotonic() - started, bytes })
+      }
+      function failed(thrown: unknown): WeirError {
         const error = named(upstream, thrown)
         emit({ type: 'pool.failed', upstream, code: error.code, took: clock.monotonic() - started })
-        throw error
+        return error
+      }
+
+      let stream: AnswerStream | undefined
+      try {
+        const {
+          statusCode: status,
+          headers,
+          body,
+        } = await pool.request({
+          // undici sends any token, and names only those it knows.
+          method: request.method as Dispatcher.HttpMethod,
+          path: base + request.path,
+          headers: request.headers,
+          body: request.body ?? null,
+          signal: controller.signal,
+          ...(request.inform === undefined ? {} : { onInfo: informed(request.inform) }),
+        })
+        // Without a listener an error between two reads would end the process; the next read finds it.
+        body.on('error', () => {})
+        const head = { status, headers: flat(headers), took: clock.monotonic() - started, ...cookiesOf(headers) }
+        // What fails is told in few words; only what may be large on purpose is streamed.
+        const most = request.kept === undefined || status >= 400 ? maxAnswer : Math.min(request.kept, maxAnswer)
+        const pieces: AsyncIterator<Buffer> = body[Symbol.asyncIterator]()
+        const chunks: Buffer[] = []
+        let bytes = 0
+        let larger = lengthOf(request, head) > most
+        while (!larger) {
+          const piece = await pieces.next()
+          if (piece.done === true) {
+            answered(status, bytes)
+            return { ...head, body: chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks) }
+          }
+          bytes += piece.value.length
+          chunks.push(piece.value)
+          larger = bytes > most
+        }
+        if (request.kept === undefined || status >= 400) {
+          body.destroy()
+          throw new WeirError('upstream_invalid', `${upstream}: expected an answer of at most ${most} bytes, got more`)
+        }
+        // From here whoever reads holds the call: it ends with its reader, or by its timeouts.
+        request.signal?.removeEventListener('abort', left)
+        stream = streamOf(body, pieces, chunks, (bytes, error) => {
+          late.stop()
+          if (error !== undefined) return failed(error)
+          answered(status, bytes)
+          return undefined
+        })
+        return { ...head, body: NOTHING, stream }
+      } catch (thrown) {
+        if (request.signal?.aborted) throw thrown
+        throw failed(thrown)
       } finally {
-        late.stop()
+        if (stream === undefined) late.stop()
         request.signal?.removeEventListener('abort', left)
       }
     },
 
     close: () => pool.destroy(),
   }
+}
+
+const NOTHING = Buffer.alloc(0)
+
+/** The bytes that will come, as far as is said: an answer without a body names the length of another's (RFC 9110, 8.6). */
+function lengthOf(
+  { method }: UpstreamRequest,
+  { status, headers }: Pick<UpstreamAnswer, 'status' | 'headers'>,
+): number {
+  return method === 'HEAD' || status === 304 ? 0 : Number(headers['content-length'] ?? 0)
+}
+
+/**
+ * The rest of an answer as a stream that reads on only when its reader does.
+ *
+ * @param closed told once when it is over, with the bytes that came, and the error that ended it; returns the error to tell
+ */
+function streamOf(
+  body: Readable,
+  pieces: AsyncIterator<Buffer>,
+  chunks: readonly Buffer[],
+  closed: (bytes: number, error: unknown) => WeirError | undefined,
+): AnswerStream {
+  const first = [...chunks]
+  let bytes = first.reduce((sum, { length }) => sum + length, 0)
+  let cancelled = false
+  let error: WeirError | undefined
+  const over = new Promise<void>((resolve) => {
+    body.once('close', () => {
+      error = closed(bytes, cancelled ? undefined : (body.errored ?? undefined))
+      resolve()
+    })
+  })
+  const stream = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const ready = first.shift()
+        if (ready !== undefined) return controller.enqueue(ready)
+        try {
+          const piece = await pieces.next()
+          if (piece.done === true) return controller.close()
+          bytes += piece.value.length
+          controller.enqueue(piece.value)
+        } catch (thrown) {
+          controller.error(error ?? thrown)
+        }
+      },
+      cancel() {
+        cancelled = true
+        body.destroy()
+      },
+    },
+    { highWaterMark: 0 },
+  )
+  return { body: stream, over }
+}
+
+function informed(inform: NonNullable<UpstreamRequest['inform']>): NonNullable<Dispatcher.RequestOptions['onInfo']> {
+  return ({ statusCode, headers }) => inform(statusCode, flat(headers))
+}
+
+/** Each cookie by itself. */
+function cookiesOf({ 'set-cookie': cookies = [] }: Readonly<Record<string, string | string[] | undefined>>): {
+  readonly cookies?: readonly string[]
+} {
+  return cookies.length === 0 ? {} : { cookies: typeof cookies === 'string' ? [cookies] : cookies }
 }
 
 function flat(headers: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> {

@@ -43,6 +43,9 @@ describe('a router', () => {
       /an address outside \/weir/,
     )
     expect(router.find(call('/weirdly'))).toBeUndefined()
+    const everything = createRoutes('prices', [route('/weir/health', { operator: true })], [route('/**')])
+    expect(everything.find(call('/weirdly'))?.route.path).toBe('/**')
+    expect(() => everything.find(call('/weir/other'))).toThrow(expect.objectContaining({ code: 'not_found' }))
   })
 
   test.each([

@@ -63,11 +63,11 @@ export function createRoutes(app: string, ours: readonly Route[], routes: readon
   return {
     find({ method, path }) {
       const found = findRoute(router, '', path)
-      if (found === undefined) {
-        // Nothing behind the routes may answer for the gateway: an app's own `*` would.
-        if (OURS.test(path)) throw new WeirError('not_found', `${path}: the gateway serves nothing here`)
-        return undefined
+      // Nothing else may answer for the gateway: a proxy of everything would, or an app's own `*`.
+      if (OURS.test(path) && (found === undefined || !OURS.test(found.data.path))) {
+        throw new WeirError('not_found', `${path}: the gateway serves nothing here`)
       }
+      if (found === undefined) return undefined
       const { methods } = found.data
       if (!methods.includes(method)) {
         throw new WeirError(

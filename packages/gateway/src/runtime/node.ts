@@ -98,7 +98,10 @@ function serve(handle: Handler, request: IncomingMessage, response: ServerRespon
 
 /** `inListener`: whether Node's parser is still at this request, so that it can be let go. */
 function send(answer: Answer, request: IncomingMessage, response: ServerResponse, inListener: boolean): void {
-  if (response.destroyed) return
+  if (response.destroyed) {
+    if (answer.kind === 'whole' && answer.body instanceof ReadableStream) void answer.body.cancel()
+    return
+  }
   if (answer.kind === 'live') sendLive(answer, request, response, inListener)
   else if (answer.body instanceof ReadableStream) sendStream(answer, answer.body, request, response)
   else sendBytes(answer, answer.body, request, response)
@@ -110,8 +113,11 @@ function sendBytes(
   request: IncomingMessage,
   response: ServerResponse,
 ): void {
-  // What has no body by its status must not say how long it is (RFC 9110, 8.6).
-  if (status !== 204 && status !== 304) headers['content-length'] = String(body === null ? 0 : Buffer.byteLength(body))
+  // 204 and 304 have no length, and an answer to HEAD without a body has its own or none (RFC 9110, 8.6).
+  if (status === 204 || status === 304) delete headers['content-length']
+  else if (request.method !== 'HEAD' || body !== null) {
+    headers['content-length'] = String(body === null ? 0 : Buffer.byteLength(body))
+  }
   // Whatever of its body we did not read must not be taken for the next request.
   if (hasBody(request) && !request.complete) headers.connection = 'close'
   response.writeHead(status, headers)
@@ -131,9 +137,10 @@ function sendStream(
     response.end()
     return
   }
-  Readable.fromWeb(body as NodeReadableStream<Uint8Array>)
-    .on('error', () => response.destroy())
-    .pipe(response)
+  const readable = Readable.fromWeb(body as NodeReadableStream<Uint8Array>).on('error', () => response.destroy())
+  // A client that leaves ends what was on its way to it.
+  response.once('close', () => readable.destroy())
+  readable.pipe(response)
 }
 
 /** Answers with a live stream. `inListener`: whether Node's parser is still at this request. */
@@ -309,6 +316,16 @@ class NodeCall implements Call {
       chunks.push(chunk)
     }
     return Buffer.concat(chunks)
+  }
+
+  inform(status: number, fields: Readonly<Record<string, string>>): void {
+    if (this.#response.headersSent) return
+    try {
+      if (status === 102) this.#response.writeProcessing()
+      if (status === 103) this.#response.writeEarlyHints({ ...fields })
+    } catch {
+      // Node refuses hints that it can't read. They are only hints.
+    }
   }
 
   get signal(): AbortSignal {

@@ -18,9 +18,10 @@ export const conditional: Stage<UpstreamRequest, Promise<UpstreamAnswer>> = (nex
   })
 
   return async (request) => {
-    const { method, path, headers } = request
+    const { method, path, headers, kept } = request
     const names = Object.keys(headers).map((name) => name.toLowerCase())
-    if (method !== 'GET' || PERSONAL.some((name) => names.includes(name))) return next(request)
+    // Who keeps answers of his own has conditions of his own.
+    if (kept !== undefined || method !== 'GET' || PERSONAL.some((name) => names.includes(name))) return next(request)
     const name = `${path}\n${JSON.stringify(headers)}`
     const before = known.get(name)
     const etag = before?.headers.etag

@@ -10,6 +10,6 @@ export type StatusOf = (answer: UpstreamAnswer) => number
 export function trueStatus(statusOf: StatusOf): Stage<UpstreamRequest, Promise<UpstreamAnswer>> {
   return (next) => async (request) => {
     const answer = await next(request)
-    return answer.status >= 300 ? answer : { ...answer, status: statusOf(answer) }
+    return answer.status >= 300 || answer.stream !== undefined ? answer : { ...answer, status: statusOf(answer) }
   }
 }
