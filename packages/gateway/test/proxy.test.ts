@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
+import { gzipSync } from 'node:zlib'
 import { describe, expect, test, vi } from 'vitest'
 import { type Clock, systemClock } from '../src/clock.ts'
 import {
@@ -309,6 +310,25 @@ describe.each(RUNTIMES)('a proxy on runtime $name', (runtime) => {
       ])
     })
 
+    test('what is compressed from those who can not read it, also when it does not say that it varies by that', async () => {
+      const respond: Respond = ({ headers }, response) => {
+        const packed = headers['accept-encoding'] === 'gzip'
+        response.writeHead(200, { 'cache-control': 'max-age=60', ...(packed ? { 'content-encoding': 'gzip' } : {}) })
+        response.end(packed ? gzipSync('whole') : 'whole')
+      }
+      await using site = await open(runtime, respond)
+      await site.fetch('/up/a', { headers: { 'accept-encoding': 'gzip' } })
+      const plain = await site.fetch('/up/a', { headers: { 'accept-encoding': 'identity' } })
+      expect([plain.headers.get('content-encoding'), await plain.text()]).toEqual([null, 'whole'])
+    })
+
+    test('nothing below itself either: what is private is asked for as if it had never been answered', async () => {
+      await using site = await open(runtime, counting({ 'cache-control': 'private', etag: '"a"' }))
+      await site.fetch('/up/a')
+      await site.fetch('/up/a')
+      expect(site.origin.asked.map(({ headers }) => headers['if-none-match'])).toEqual([undefined, undefined])
+    })
+
     test('what a client has already is 304, a range is its bytes, and HEAD has no body', async () => {
       const headers = { 'cache-control': 'max-age=60', etag: '"a"', 'content-type': 'text/plain' }
       await using site = await open(runtime, counting(headers))
@@ -380,7 +400,7 @@ describe.each(RUNTIMES)('a proxy on runtime $name', (runtime) => {
     })
 
     test('each time, when it is no-cache', async () => {
-      await using site = await open(runtime, counting({ 'cache-control': 'no-cache', etag: '"a"' }))
+      await using site = await open(runtime, counting({ 'cache-control': 'no-cache, max-age=60', etag: '"a"' }))
       await site.fetch('/up/a')
       site.origin.respond = (_, response) => response.writeHead(304, { etag: '"a"' }).end()
       expect(await bodies([await site.fetch('/up/a'), await site.fetch('/up/a')])).toEqual(['body 1', 'body 1'])
@@ -413,8 +433,19 @@ describe.each(RUNTIMES)('a proxy on runtime $name', (runtime) => {
       expect((await site.fetch('/up/a')).status).toBe(502)
     })
 
+    test('and serves nothing that the upstream has taken back', async () => {
+      await using site = await open(runtime, counting({ 'cache-control': 'max-age=1' }))
+      await site.fetch('/up/a')
+      site.origin.respond = counting({ 'cache-control': 'no-store' })
+      site.clock.pass(2000)
+      await site.fetch('/up/a')
+      site.origin.respond = counting({}, 503)
+      expect((await site.fetch('/up/a')).status).toBe(503)
+    })
+
     test('and serves nothing stale where the upstream forbids it', async () => {
-      await using site = await open(runtime, counting({ 'cache-control': 'max-age=1, must-revalidate' }))
+      const forbids = { 'cache-control': 'max-age=1, must-revalidate, stale-while-revalidate=60, stale-if-error=60' }
+      await using site = await open(runtime, counting(forbids))
       await site.fetch('/up/a')
       site.origin.respond = counting({}, 503)
       site.clock.pass(5000)
@@ -541,6 +572,31 @@ describe.each(RUNTIMES)('a proxy on runtime $name', (runtime) => {
       await vi.waitFor(() => expect(site.events.filter(({ type }) => type === 'pool.answered')).toHaveLength(2))
     })
 
+    test('to each of those who wait, and to nobody who left', async () => {
+      const { open: go, opened } = gate()
+      const large = Buffer.alloc(300_000, 'x')
+      const closed: boolean[] = []
+      const respond: Respond = (_, response) => {
+        response.on('close', () => closed.push(response.writableFinished))
+        void opened.then(() => response.writeHead(200, { 'cache-control': 'max-age=60' }).end(large))
+      }
+      await using site = await open(runtime, respond, { kept: '64kb' })
+      const first = new AbortController()
+      const left = Promise.resolve(site.fetch('/up/a', { signal: first.signal })).catch(() => {})
+      await vi.waitFor(() => expect(site.origin.asked).toHaveLength(1))
+      const asked = many(site, '/up/a', 3)
+      await vi.waitFor(() => expect(site.events.filter(({ type }) => type === 'flight.joined')).toHaveLength(3))
+      first.abort()
+      await left
+      go()
+      const lengths = (await Promise.all((await asked).map((answer) => answer.arrayBuffer()))).map(
+        ({ byteLength }) => byteLength,
+      )
+      expect(lengths).toEqual([300_000, 300_000, 300_000])
+      // All calls are over, the one that nobody read as well.
+      await vi.waitFor(() => expect(site.events.filter(({ type }) => type === 'pool.answered')).toHaveLength(4))
+    })
+
     test('and gives the call up when its client leaves', async () => {
       const { promise: closed, resolve } = Promise.withResolvers<void>()
       const respond: Respond = (_, response) => {
@@ -637,7 +693,9 @@ test('the first of those who wait may leave: the others have the answer; when th
 test('a client that does not read holds the upstream back, not the memory', async () => {
   let written = 0
   const total = 64 * 1024 * 1024
+  const { promise: closed, resolve: close } = Promise.withResolvers<void>()
   const source = await origin((_, response) => {
+    response.on('close', close)
     const piece = Buffer.alloc(65_536)
     const more = () => {
       while (written < total && !response.destroyed) {
@@ -667,6 +725,7 @@ test('a client that does not read holds the upstream back, not the memory', asyn
   )
   expect(written).toBeLessThan(total / 2)
   socket.destroy()
+  await closed
   await gateway.close(0)
   await source[Symbol.asyncDispose]()
 })
