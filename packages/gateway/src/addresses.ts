@@ -14,7 +14,7 @@ import type { HttpProxy } from './topic/proxy.ts'
 import type { Stream } from './topic/stream.ts'
 import { formOf } from './transport/form.ts'
 import { jsonAnswer } from './transport/json-answer.ts'
-import { openApi } from './transport/openapi.ts'
+import { type OtherAddress, openApi } from './transport/openapi.ts'
 import { poll } from './transport/poll.ts'
 import { problemAnswer } from './transport/problem.ts'
 import { snapshot } from './transport/snapshot.ts'
@@ -236,6 +236,7 @@ function openApiRoute({ app, operations }: AddressParts): Route {
       streams: app.use.filter((part) => part.kind === 'stream'),
       others: [
         ...operations.map(({ path, methods, help, owner }) => ({ path, methods, help: help ?? owner })),
+        ...app.use.filter((part) => part.kind === 'proxy').flatMap(passed),
         ...listed(app).map(({ path, method }) => ({ path, methods: [method], help: "One of the app's own routes." })),
       ],
     })
@@ -251,6 +252,12 @@ function openApiRoute({ app, operations }: AddressParts): Route {
       return jsonAnswer(call, made, { 'cache-control': 'public, max-age=60' })
     },
   }
+}
+
+/** What a proxy passes on, each address of the upstream under its mount. */
+function passed({ plan: { mount, paths, methods, upstream } }: HttpProxy): readonly OtherAddress[] {
+  const help = `As ${upstream.name} answers it, through a shared cache.`
+  return paths.map((path) => ({ path: mount + path, methods, help }))
 }
 
 function proxyRoute({ app, proxies }: AddressParts, { path, name, plan }: HttpProxy): Route {

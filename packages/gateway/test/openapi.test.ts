@@ -2,7 +2,7 @@ import { Validator } from '@seriousme/openapi-schema-validator'
 import { Hono } from 'hono'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { createGateway, defineApp, feed, http, type Routes, stream } from '../src/index.ts'
+import { createGateway, defineApp, feed, http, proxy, type Routes, stream } from '../src/index.ts'
 
 interface Tree {
   readonly name: string
@@ -32,13 +32,14 @@ function app() {
   const mute = feed('/mute/:id', { name: 'mute one', scope: 'user', key: { id: Mute }, value: Mute, from, load })
   const trees = stream('/api/trees', { of: tree, choose: { query: 'ids', part: 'id' }, most: 7 })
   const all = stream('/api/all', { of: book })
+  const own = proxy('/api/shop/*', { to: from, paths: ['/items/:id', '/pages/*'], methods: ['GET', 'POST'] })
   const hono = new Hono()
     .get('/me/:id{[0-9]+}', (context) => context.text('me'))
     .post('/me/:id{[0-9]+}', (context) => context.text('me'))
     .all('*', (context) => context.text('any'))
   return defineApp({
     name: 'shop',
-    use: [book, tree, mute, trees, all],
+    use: [book, tree, mute, trees, all, own],
     identify: () => undefined,
     routes: hono as Routes,
   })
@@ -81,6 +82,8 @@ describe('what an app serves', () => {
       '/api/all',
       '/api/db/health',
       '/api/health',
+      '/api/shop/items/{id}',
+      '/api/shop/pages/{rest}',
       '/api/trees',
       '/books/{venue}/{pair}',
       '/health',
@@ -161,4 +164,10 @@ test("patterns in the paths of an app's own routes are its router's affair", asy
   const ask = async (path: string) => (await gateway.sites[0]?.fetch(new Request(`http://localhost${path}`)))?.text()
   expect([await ask('/me/12'), await ask('/me/x')]).toEqual(['me', 'any'])
   await gateway.close()
+})
+
+test('names what a proxy passes on, and nothing else of the upstream', () => {
+  expect(at('paths', '/api/shop/items/{id}')).toMatchObject({ get: {}, post: {} })
+  expect(at('paths', '/api/shop/pages/{rest}', 'get', 'parameters')).toMatchObject([{ name: 'rest', in: 'path' }])
+  expect(Object.keys(at('paths') as object).filter((path) => path.startsWith('/api/shop'))).toHaveLength(2)
 })
