@@ -6,9 +6,12 @@ const IN_A_ROW = 5
 /** or half of so many late calls. */
 const LATE_CALLS = 20
 
-/** How long it stays open at first, and at most, in milliseconds. It doubles with each probe that fails. */
+/**
+ * How long it stays open at first, and at most, in milliseconds. It doubles with each probe that fails. A probe is one call:
+ * one in five seconds harms no upstream, and those who watch a value see it move again that soon.
+ */
 const OPEN_AT_FIRST = 1000
-const OPEN_AT_MOST = 30_000
+const OPEN_AT_MOST = 5000
 
 /** So many probes in a row must succeed before all are let through again. */
 const PROBES = 2
