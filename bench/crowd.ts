@@ -19,7 +19,7 @@ head(
   'upstream calls a minute',
   'refused',
   'most in 1 s',
-  'prices delivered a second',
+  'messages a second',
   'gateway CPU',
   'have the latest of all',
   'told an older one',
