@@ -1,7 +1,7 @@
-import { startJupiter } from '@weir/simulators'
 import { expect, test, vi } from 'vitest'
 import { EventStream } from '../../../scripts/event-stream.ts'
 import { type Running, weir } from '../../../scripts/running.ts'
+import { startJupiter } from '../../simulators/src/index.ts'
 import { Crowd, type CrowdReport } from './crowd.ts'
 
 /** What the benches of the same names measure (bench/outage.ts, expiry.ts, restart.ts), small, and without the clock. */
