@@ -1,74 +1,66 @@
 /**
- * What a crowd costs the upstream: the prices app on the strict simulator, with one client and with thousands.
+ * What a crowd costs the upstream: the prices app on the strict simulator, with one client, with thousands, and with
+ * thousands at the levels to which an operator presses it.
  * `node bench/crowd.ts [CLIENTS] [SECONDS]`
  */
-import { readFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Crowd } from '../packages/gateway/test/crowd.ts'
-import { run, weir } from '../scripts/running.ts'
+import { head, MINTS, row, Site, STREAM, Upstream } from './prices.ts'
 
-const MINTS = [
-  'So11111111111111111111111111111111111111112',
-  'JUPyiwrYJFskUPiHa7hkeR8VUtAeFoSYbKedZNsDvCN',
-  'DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263',
-  'EKpQGSJtjMFqKZ9KQanSqYXRcF8fBopzLHYxdM65zcjm',
-]
-const clients = Number(process.argv[2] ?? 2000)
+const clients = Number(process.argv[2] ?? 10_000)
 const seconds = Number(process.argv[3] ?? 30)
 
-interface Stats {
-  readonly asked: number
-  readonly refused: number
-  readonly mostIn1s: number
-}
+/** Clients of one process: each takes an open file. */
+const MOST_OF_A_CROWD = 5000
 
-process.stdout.write(`Node ${process.versions.node}, ${process.platform} ${process.arch}, ${seconds} s each\n\n`)
-process.stdout.write(
-  '| clients | upstream calls a minute | refused | most in 1 s | prices delivered a second | gateway CPU |\n',
+head(
+  'clients',
+  'level',
+  'upstream calls a minute',
+  'refused',
+  'most in 1 s',
+  'messages a second',
+  'gateway CPU',
+  'have the latest of all',
+  'told an older one',
 )
-process.stdout.write(
-  '| ------: | ----------------------: | ------: | ----------: | ------------------------: | ----------: |\n',
-)
-for (const count of [1, clients]) await measure(count)
+await measure(1, 'normal')
+for (const level of ['normal', 'saver', 'strained']) await measure(clients, level)
 
-async function measure(count: number): Promise<void> {
-  await using jupiter = run(['packages/simulators/src/main.ts', 'jupiter', '--strict', '--key', 'jup_bench=weir'])
-  const upstream = (await jupiter.says(/"url":"([^"]+)"/))[1] ?? ''
-  await using gateway = weir(['start', 'apps/prices', '--port', '0'], {
-    JUPITER_URL: upstream,
-    JUPITER_API_KEYS: 'jup_bench',
-  })
-  const site = (await gateway.says(/^prices +(\S+)$/m))[1] ?? ''
-  await using crowd = new Crowd()
-  const path = `/api/stream?mints=${MINTS.join()}`
-  const joined = await crowd.tell({ kind: 'join', port: Number(new URL(site).port), path, count, perSecond: 2000 })
-  if (joined.connected !== count) throw new Error(`expected ${count} clients, got ${joined.connected}`)
+async function measure(count: number, level: string): Promise<void> {
+  await using upstream = await Upstream.start()
+  await using site = await Site.start(upstream, '--level', level)
+  await using crowds = new AsyncDisposableStack()
+  const all = Array.from({ length: Math.ceil(count / MOST_OF_A_CROWD) }, () => crowds.use(new Crowd()))
+  const each = { kind: 'join', port: site.port, path: STREAM, perSecond: 2000 } as const
+  const joined = await Promise.all(all.map((crowd) => crowd.tell({ ...each, count: Math.ceil(count / all.length) })))
+  const connected = joined.reduce((sum, report) => sum + report.connected, 0)
+  if (connected < count) throw new Error(`expected ${count} clients, got ${connected}`)
   await pause(3000)
-  const [before, cpuBefore, sentBefore] = [await stats(upstream), cpu(gateway.pid), await sent(site)]
+
+  const [before, cpuBefore, sentBefore] = [await upstream.stats(), site.cpu, await site.metric('weir_messages_total')]
   await pause(seconds * 1000)
-  const [after, cpuAfter, sentAfter] = [await stats(upstream), cpu(gateway.pid), await sent(site)]
-  const cells = [
-    count.toLocaleString('en'),
+  const [after, cpuAfter, sentAfter] = [await upstream.stats(), site.cpu, await site.metric('weir_messages_total')]
+
+  // Nothing new comes from a dead upstream: once what was on its way is there, all must have the same.
+  await upstream.die()
+  await pause(2000)
+  const reports = await Promise.all(all.map((crowd) => crowd.tell({ kind: 'report' })))
+  const latest = await Promise.all(
+    MINTS.map(async (mint) => (await fetch(`${site.url}/prices/${mint}`)).headers.get('weir-version') ?? ''),
+  )
+  const have = MINTS.map((mint, index) =>
+    reports.reduce((sum, { heard }) => sum + (heard[`/prices/${mint}`]?.[latest[index] ?? ''] ?? 0), 0),
+  )
+  row(
+    connected,
+    level,
     (((after.asked - before.asked) * 60) / seconds).toFixed(0),
     after.refused,
     after.mostIn1s,
-    Math.round((sentAfter - sentBefore) / seconds).toLocaleString('en'),
+    Math.round((sentAfter - sentBefore) / seconds),
     `${(((cpuAfter - cpuBefore) / seconds) * 100).toFixed(1)} %`,
-  ]
-  process.stdout.write(`| ${cells.join(' | ')} |\n`)
-}
-
-async function stats(upstream: string): Promise<Stats> {
-  return (await fetch(`${upstream}/__stats`)).json()
-}
-
-async function sent(site: string): Promise<number> {
-  const text = await (await fetch(`${site}/metrics`)).text()
-  return Number(/^weir_messages_total (\d+)/m.exec(text)?.[1] ?? 0)
-}
-
-/** Seconds of processor time that a process has used. */
-function cpu(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
-  return (Number(fields[11]) + Number(fields[12])) / 100
+    Math.min(...have),
+    reports.reduce((sum, { backwards }) => sum + backwards, 0),
+  )
 }

@@ -19,6 +19,7 @@ export const price = feed('/prices/:mint', {
   fresh: '1s',
   stale: '30s',
   live: { every: '1s', linger: '30s' },
+  warm: POPULAR,
 })
 
 export const token = feed('/tokens/:mint', {
@@ -36,6 +37,8 @@ export const token = feed('/tokens/:mint', {
   },
   fresh: '10m',
   stale: '1d',
+  // A list without names and a search that rests are borne for a while; prices that stand still are not.
+  essential: false,
 })
 
 export const search = feed('/tokens/search', {
@@ -46,6 +49,8 @@ export const search = feed('/tokens/search', {
   load: { one: ({ query }, call) => call.get('/tokens/v2/search', { query: { query }, answer: Tokens }) },
   fresh: '30s',
   stale: '10m',
+  cdn: '1m',
+  essential: false,
 })
 
 /** `?mints=a,b` follows these; without it, everything that anybody watches, and the popular ones. */

@@ -270,6 +270,62 @@ describe('the gateway around it', () => {
     expect(Math.abs(Date.now() - Number(health.timestamp))).toBeLessThan(5000)
   })
 
+  test('health and metrics have what an operator holds against his targets', async () => {
+    // A second one is served from memory, whether somebody watches the token or not.
+    for (let reads = 0; reads < 2; reads++) await get(`/prices/${SOL}`)
+    const health: Readonly<Record<string, unknown>> = await (await get('/api/health')).json()
+    expect(health).toMatchObject({
+      responseTime: { p50: expect.any(Number), p95: expect.any(Number), p99: expect.any(Number) },
+      errorRate: 0,
+      level: 'normal',
+    })
+    expect(health.cacheHitRate).toBeGreaterThan(0)
+    const metrics = await (await get('/metrics')).text()
+    expect(metrics).toMatch(/^weir_request_seconds_bucket\{le="0.2",app="prices",route="\/prices\/:mint"\} \d+$/m)
+    expect(metrics).toMatch(/^weir_requests_total\{app="prices",route="\/prices\/:mint",status="200"\} \d+$/m)
+    expect(metrics).toMatch(/^weir_cache_reads_total\{feed="price",outcome="hit"\} \d+$/m)
+    expect(metrics).toMatch(/^weir_budget_queue\{upstream="jupiter"\} \d+$/m)
+    expect(metrics).toMatch(/^weir_connections \d+$/m)
+  })
+
+  test('edges may keep a search for a minute, and browsers for half of it', async () => {
+    const { headers } = await get('/tokens/search?query=orca')
+    expect(headers.get('cache-control')).toContain('max-age=30')
+    expect(headers.get('cdn-cache-control')).toContain('max-age=60')
+  })
+
+  test('popular prices are there before anybody asks for them', async () => {
+    await using own = await simulator()
+    await using app = await serve(reaching(own))
+    await vi.waitFor(
+      () => expect(own.stats().byPath).toEqual({ 'GET /price/v3': expect.objectContaining({ served: 1 }) }),
+      5000,
+    )
+    await vi.waitFor(
+      async () =>
+        expect(await (await fetch(`${app.url}/api/health`)).json()).toMatchObject({ cacheSize: POPULAR.length }),
+      5000,
+    )
+  })
+
+  test('strained, what is not essential rests and prices go on; the operator presses and lets go while it runs', async () => {
+    await using own = await simulator()
+    await using app = await serve(reaching(own), ['--level', 'saver'])
+    await using events = await openStream(`${app.url}/api/stream?mints=${SOL}`)
+    expect((await events.until('hello')).data).toMatchObject({ level: 'saver' })
+    app.signal('SIGUSR2')
+    expect((await events.until('level')).data).toMatchObject({ level: 'strained' })
+    const health = await (await fetch(`${app.url}/api/health`)).json()
+    expect(health).toMatchObject({ status: 'degraded', level: 'strained' })
+    expect((await fetch(`${app.url}/prices/${SOL}`)).status).toBe(200)
+    const searched = await fetch(`${app.url}/tokens/search?query=bonk`)
+    expect(searched.status).toBe(503)
+    expect(await searched.json()).toMatchObject({ code: 'resting', retry: true })
+    app.signal('SIGUSR2')
+    expect((await events.until('level')).data).toMatchObject({ level: 'normal' })
+    expect((await fetch(`${app.url}/tokens/search?query=bonk`)).status).toBe(200)
+  })
+
   test('the page revalidates, and what it is made of never changes', async () => {
     const index = await get('/', { 'accept-encoding': 'identity' })
     expect(index.status).toBe(200)
@@ -305,7 +361,12 @@ describe('JUPITER_PLAN', () => {
       Array.from({ length: 24 }, (_, index) => fetch(`${app.url}/tokens/search?query=word${index}`)),
     )
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]))
-    expect(own.stats()).toMatchObject({ served: 24, refused: 0, mostIn1s: 9 })
+    const { refused, mostIn1s, byPath } = own.stats()
+    expect({ refused, mostIn1s, searches: byPath['GET /tokens/v2/search']?.served }).toEqual({
+      refused: 0,
+      mostIn1s: 9,
+      searches: 24,
+    })
   })
 
   test('keyless goes without a key', async () => {

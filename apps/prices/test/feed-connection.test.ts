@@ -34,6 +34,16 @@ describe('a connection', () => {
     expect(heard).toEqual(['hello'])
   })
 
+  test.each([
+    ['level', '{"level":"strained","now":2000}'],
+    ['heartbeat', '{"topic":"/prices/A","version":"1:1","checkedAt":1,"stale":false,"now":2000,"level":"strained"}'],
+  ])('knows the level of the gateway by its %s', (type, data) => {
+    const { world, connection } = connect()
+    world.last.event('hello', HELLO)
+    world.last.event(type, data)
+    expect(connection.state).toEqual({ phase: 'open', heartbeat: 5000, level: 'strained' })
+  })
+
   test('counts two heartbeats of silence as a loss, and any word as life', () => {
     const { world, connection } = connect()
     world.last.event('hello', HELLO)

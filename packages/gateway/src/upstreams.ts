@@ -1,6 +1,6 @@
 import type { App } from './app.ts'
 import { ConfigError } from './errors.ts'
-import type { UpstreamHealth } from './observe/operations.ts'
+import type { UpstreamHealth } from './observe/metrics.ts'
 import { type PipelineParts, type ProviderPath, providerPath, type RequestPath, requestPath } from './pipeline.ts'
 import type { Upstream } from './upstream/upstream.ts'
 

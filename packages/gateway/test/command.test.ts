@@ -134,6 +134,21 @@ describe('weir start', () => {
 })
 
 describe('a signal', () => {
+  test('SIGUSR2 moves to the next level and says so; out of maintenance all are served again', async () => {
+    await using upstream = await countingUpstream()
+    await using running = weir(['start', LEFT, '--port', '0', '--level', 'maintenance'], { UPSTREAM_URL: upstream.url })
+    const url = await addressOf(running, 'left')
+    expect(await (await fetch(`${url}/values/a`)).json()).toMatchObject({ code: 'maintenance' })
+    running.signal('SIGUSR2')
+    await running.says(/^level normal$/m)
+    expect((await fetch(`${url}/values/a`)).status).toBe(200)
+    for (const level of ['saver', 'strained', 'normal']) {
+      running.signal('SIGUSR2')
+      await running.says(new RegExp(`level ${level}\n$`))
+      expect(await (await fetch(`${url}/api/health`)).json()).toMatchObject({ level })
+    }
+  })
+
   test.each(['SIGTERM', 'SIGINT'] as const)('%s tells live clients when to come back and ends with 0', async (name) => {
     await using upstream = await countingUpstream()
     await using running = weir(['start', LEFT, '--port', '0'], { UPSTREAM_URL: upstream.url })
@@ -192,7 +207,7 @@ describe('what is typed wrong', () => {
     [['start', LEFT, '--prot', '80'], 'weir: --prot: expected a known option (did you mean "--port"?), got "--prot"\n'],
     [
       ['start', LEFT, '--frobnicate'],
-      'weir: --frobnicate: expected one of --help, --port, --host, --heartbeat, --memory, --connections, got "--frobnicate"\n',
+      'weir: --frobnicate: expected one of --help, --port, --host, --level, --heartbeat, --memory, --connections, got "--frobnicate"\n',
     ],
     [['strat', LEFT], 'weir: expected a known command (did you mean "start"?), got "strat"\n'],
     [['frob', LEFT], 'weir: expected one of start, check, doctor, got "frob"\n'],
@@ -202,6 +217,7 @@ describe('what is typed wrong', () => {
     [['start', 'nowhere'], 'weir: expected a folder with an app.ts, or a file, got "nowhere"\n'],
     [['start', LEFT, '--port', 'high'], 'weir: port: expected a number from 0 to 65535, got "high"\n'],
     [['start', LEFT, '--port'], 'weir: --port: expected a value, got nothing\n'],
+    [['start', LEFT, '--level', 'save'], 'weir: level: expected a known level (did you mean "saver"?), got "save"\n'],
   ])('%j: one sentence, exit code 2', async (args, said) => {
     await using running = weir(args, NO_UPSTREAM)
     expect(await running.ended).toBe(2)
@@ -215,7 +231,8 @@ describe('what is typed wrong', () => {
     expect(await nothing.ended).toBe(2)
     expect(await asked.ended).toBe(0)
     expect(nothing.said).toBe(asked.said)
-    for (const word of ['start', 'check', 'doctor', '--port', '--heartbeat']) expect(asked.said).toContain(word)
+    for (const word of ['start', 'check', 'doctor', '--port', '--level', 'SIGUSR2', '--heartbeat'])
+      expect(asked.said).toContain(word)
   })
 })
 

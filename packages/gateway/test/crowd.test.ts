@@ -75,8 +75,9 @@ async function callsBeyondOne(milliseconds: number): Promise<number> {
 async function agreed(crowd: Crowd, count: number): Promise<string> {
   return vi.waitFor(
     async () => {
-      const { versions, backwards } = await crowd.tell({ kind: 'report' })
+      const { heard, backwards } = await crowd.tell({ kind: 'report' })
       expect(backwards).toBe(0)
+      const versions = heard[PATH] ?? {}
       expect(Object.values(versions)).toEqual([count])
       return Object.keys(versions)[0] ?? ''
     },
@@ -151,8 +152,8 @@ describe('a crowd of clients', { timeout: 60_000 }, () => {
   })
 })
 
-function sequences({ versions }: CrowdReport): readonly number[] {
-  return Object.keys(versions).map((version) => Number(version.split(':')[1]))
+function sequences({ heard }: CrowdReport): readonly number[] {
+  return Object.keys(heard['/blobs/a'] ?? {}).map((version) => Number(version.split(':')[1]))
 }
 
 function oldest(report: CrowdReport): number {

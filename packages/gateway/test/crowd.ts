@@ -13,17 +13,26 @@ type Doing =
       readonly count: number
       /** All at once when it is not said. */
       readonly perSecond?: number
+      /** Whoever loses the connection comes back as the protocol says: after a random pause, with the version it has. */
+      readonly returning?: true
     }
   | { readonly kind: 'pause'; readonly count: number }
   | { readonly kind: 'resume' | 'leave' | 'report' }
 
 /** How it stands with a crowd. */
 export interface CrowdReport {
+  /** Clients that have been greeted on the connection they have now. */
   readonly connected: number
-  /** How many clients have each version of the value they heard of last. */
-  readonly versions: Readonly<Record<string, number>>
-  /** How often a client was told an older version than it had. */
+  /** Connections that were ever greeted. */
+  readonly greeted: number
+  /** By topic: how many clients have which version of it. */
+  readonly heard: Readonly<Record<string, Readonly<Record<string, number>>>>
+  /** How often a client was told an older version of a topic than it had. */
   readonly backwards: number
+  /** Clients that have been told of a topic that it is stale, and not yet that it is fresh again. */
+  readonly stale: number
+  /** The greatest age of a stale value that a client was told, in milliseconds. */
+  readonly oldest: number
   readonly events: number
 }
 

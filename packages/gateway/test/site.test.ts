@@ -455,13 +455,14 @@ describe.each(RUNTIMES)('on runtime $name', ({ serve }) => {
     test('metrics are in Prometheus text format and count what happened', async () => {
       await using upstream = await countingUpstream()
       await using site = await serve({ apps: [testApp(upstream)] })
-      await site.fetch('/items/a')
+      for (let reads = 0; reads < 3; reads++) await site.fetch('/items/a')
       const answer = await site.fetch('/metrics')
       const text = await answer.text()
       expect(answer.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/)
-      expect(text).toContain('weir_requests_total{app="test",route="/items/:id",status="200"} 1')
+      expect(text).toContain('weir_requests_total{app="test",route="/items/:id",status="200"} 3')
       expect(text).toContain('weir_upstream_calls_total{upstream="source",status="200"} 1')
       expect(text).toContain('weir_cache_reads_total{feed="item",outcome="miss"} 1')
+      expect(text).toContain('weir_cache_reads_total{feed="item",outcome="hit"} 2')
     })
 
     test('maintenance closes the site to clients and not to operators', async () => {

@@ -30,15 +30,19 @@ const SIMULATORS: Readonly<Record<string, Entry>> = {
       strict: { type: 'boolean' },
       key: { type: 'string', multiple: true },
       'too-many-ids': { type: 'string' },
+      tokens: { type: 'string' },
     },
-    start: (shared, typed) =>
-      startJupiter({
+    start: (shared, typed) => {
+      const tokens = number(typed, 'tokens', 1_000_000)
+      return startJupiter({
         ...shared,
         plan: choice(typed, 'plan', PLAN_NAMES) ?? 'launch',
         strict: typed('strict') !== undefined,
         keys: Object.fromEntries((typed('key') ?? []).map(toKey)),
         tooManyIds: choice(typed, 'too-many-ids', ['refuse', 'truncate']) ?? 'refuse',
-      }),
+        ...(tokens !== undefined && { tokens }),
+      })
+    },
   },
 }
 

@@ -1,6 +1,6 @@
 import type { FeedPorts } from './feed-connection.ts'
 
-const EVENTS = ['hello', 'snapshot', 'absent', 'heartbeat', 'goodbye']
+const EVENTS = ['hello', 'snapshot', 'absent', 'heartbeat', 'level', 'goodbye']
 
 /** The browser's EventSource, timers and chance. */
 export const browserPorts: FeedPorts = {

@@ -36,7 +36,7 @@ const LONGEST_CAP = 15_000
 // A connection that dies younger than this counts as another failure, or a server that greets and drops is hammered.
 const SETTLED = 5_000
 // What the protocol says every stream's events are; others come from a newer server and are passed over.
-const TYPES: ReadonlySet<string> = new Set(['hello', 'snapshot', 'absent', 'heartbeat', 'error', 'goodbye'])
+const TYPES: ReadonlySet<string> = new Set(['hello', 'snapshot', 'absent', 'heartbeat', 'level', 'error', 'goodbye'])
 
 /**
  * One stream of server-sent events, kept alive: it counts two heartbeats of silence as a loss and comes back by itself,
@@ -105,7 +105,7 @@ export class FeedConnection {
     if (message.type === 'hello') {
       this.#openedAt = this.#ports.now()
       this.#enter({ phase: 'open', heartbeat: message.heartbeat, level: message.level })
-    } else if (message.type === 'heartbeat' && this.#state.phase === 'open' && message.level !== this.#state.level) {
+    } else if ('level' in message && this.#state.phase === 'open' && message.level !== this.#state.level) {
       this.#enter({ ...this.#state, level: message.level })
     }
     if (this.#state.phase === 'open') this.#limitSilence(2 * this.#state.heartbeat)

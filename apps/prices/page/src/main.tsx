@@ -16,7 +16,9 @@ const watchlist = new WatchlistStore()
 const follow = () => {
   const { mints, token } = watchlist.get()
   // A shared address may open a token that is on nobody's list.
-  feed.watch(token === undefined || mints.includes(token) ? mints : [...mints, token])
+  const followed = token === undefined || mints.includes(token) ? mints : [...mints, token]
+  prices.follow(followed)
+  feed.watch(followed)
 }
 watchlist.subscribe(follow)
 follow()

@@ -8,18 +8,22 @@ const PREFIX = '/prices/'
 const NO_POINTS: readonly SeriesPoint[] = []
 // How often whatever depends on all prices at once (the order of rows, the count of stale ones) may be worked out anew.
 const OVERVIEW = 1_000
+// How long the price of a token that nobody follows any more is still shown when it comes back, as after an undo.
+const KEPT = 5_000
 
 /** Every price the page has heard of. A change is told to those who watch that token alone. */
 export class PriceStore {
-  readonly #clock: ServerClock
+  readonly #clock: Pick<ServerClock, 'now' | 'set' | 'refine'>
   readonly #entries = new Map<string, PriceEntry>()
+  /** Tokens that are no longer followed, and since when, by the server's clock. */
+  readonly #left = new Map<string, number>()
   readonly #points = new Map<string, readonly SeriesPoint[]>()
   readonly #listeners = new Map<string, Set<() => void>>()
   readonly #overviewListeners = new Set<() => void>()
   #overview = 0
   #overviewTimer: ReturnType<typeof setTimeout> | undefined
 
-  constructor(clock: ServerClock) {
+  constructor(clock: Pick<ServerClock, 'now' | 'set' | 'refine'>) {
     this.#clock = clock
   }
 
@@ -38,6 +42,24 @@ export class PriceStore {
     return () => {
       listeners.delete(changed)
       if (listeners.size === 0 && this.#listeners.get(mint) === listeners) this.#listeners.delete(mint)
+    }
+  }
+
+  /**
+   * From now on these tokens are kept up to date. What else is known stays as it is and grows old: it is shown again only
+   * to those who come back at once. Whatever is followed is kept, on screen or not.
+   */
+  follow(mints: readonly string[]): void {
+    const now = this.#clock.now()
+    for (const [mint, since] of this.#left) {
+      if (now - since < KEPT) continue
+      this.#left.delete(mint)
+      this.#entries.delete(mint)
+    }
+    const followed = new Set(mints)
+    for (const mint of this.#entries.keys()) {
+      if (followed.has(mint)) this.#left.delete(mint)
+      else if (!this.#left.has(mint)) this.#left.set(mint, now)
     }
   }
 

@@ -16,6 +16,9 @@ export interface LevelState {
 
 const STRETCH: Readonly<Record<Level, number>> = { normal: 1, saver: 3, strained: 10, maintenance: 10 }
 
+/** Every level, the calmest first. */
+export const LEVELS = Object.keys(STRETCH) as readonly Level[]
+
 export function createLevel(emit: Emit): LevelState {
   let level: Level = 'normal'
   const listeners: (() => void)[] = []

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { LEVELS } from '../admission/level.ts'
 import { ConfigError } from '../errors.ts'
 import { GATEWAY_OPTIONS, knownOr } from '../options.ts'
 import { check } from './check.ts'
@@ -14,6 +15,7 @@ const OPTIONS: Readonly<Record<string, { readonly type: 'string' | 'boolean'; re
   help: { type: 'boolean', short: 'h' },
   port: { type: 'string' },
   host: { type: 'string' },
+  level: { type: 'string' },
   ...Object.fromEntries(TYPED.map(([name]) => [name, { type: 'string' }] as const)),
 }
 
@@ -33,7 +35,11 @@ ${Object.entries(COMMANDS)
 
   --port N         the first app's port (PORT, or 8080)
   --host ADDRESS   where to listen (HOST, or 127.0.0.1; 0.0.0.0 for everywhere)
+  --level LEVEL    how hard it is pressed at start: normal, saver (values last and intervals are three times as long),
+                   strained (ten times, and what is not essential rests) or maintenance (nobody is served)
 ${TYPED.map(([name, { help }]) => `  --${name.padEnd(14)} ${help}`).join('\n')}
+
+  While it runs, SIGUSR2 moves it to the next level: normal, saver, strained, and normal again (kill -USR2 PID).
 `
 
 process.exitCode = await main(process.argv.slice(2))
@@ -90,13 +96,18 @@ function read(args: readonly string[]): Typed {
   return { values, positionals }
 }
 
-function where(values: Readonly<Record<string, unknown>>): Pick<CommandLine, 'port' | 'host'> {
+function where(values: Readonly<Record<string, unknown>>): Pick<CommandLine, 'port' | 'host' | 'level'> {
   const given = values.port ?? process.env.PORT ?? '8080'
   const port = Number(given)
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {
     throw new UsageError(`port: expected a number from 0 to 65535, got ${JSON.stringify(given)}`)
   }
-  return { port, host: String(values.host ?? process.env.HOST ?? '127.0.0.1') }
+  const { level: name = 'normal' } = values
+  const level = LEVELS.find((level) => level === name)
+  if (level === undefined) {
+    throw new UsageError(`level: expected ${knownOr('level', String(name), LEVELS)}, got ${JSON.stringify(name)}`)
+  }
+  return { port, host: String(values.host ?? process.env.HOST ?? '127.0.0.1'), level }
 }
 
 function optionsOf(values: Readonly<Record<string, unknown>>): CommandLine['options'] {

@@ -1,5 +1,7 @@
 import { once } from 'node:events'
+import type { Level } from '@weir/protocol'
 import { createGateway } from '../gateway.ts'
+import type { Gateway } from '../gateway-api.ts'
 import { createLog } from '../observe/log.ts'
 import { loadApps } from './load-app.ts'
 import { showStatus } from './status.ts'
@@ -8,10 +10,20 @@ import type { CommandLine } from './usage.ts'
 /** How long calls under way may take after Ctrl-C, in milliseconds. */
 const DRAIN = 5000
 
+/** What a signal to go on puts in the place of each level: maintenance is left, and never entered by chance. */
+const NEXT: Readonly<Record<Level, Level>> = {
+  normal: 'saver',
+  saver: 'strained',
+  strained: 'normal',
+  maintenance: 'normal',
+}
+
 /** Serves apps until told to stop. */
-export async function start({ apps: paths, port, host, options }: CommandLine): Promise<number> {
+export async function start({ apps: paths, port, host, level, options }: CommandLine): Promise<number> {
   const apps = await loadApps(paths)
   const gateway = createGateway({ ...options, apps, observe: createLog() })
+  gateway.level.set(level, 'by hand, with --level')
+  process.on('SIGUSR2', () => press(gateway))
   try {
     const urls = await gateway.listen({ port, host })
     urls.forEach((url, index) => {
@@ -34,6 +46,12 @@ export async function start({ apps: paths, port, host, options }: CommandLine): 
   process.once('SIGINT', () => process.exit(130))
   await gateway.close(DRAIN)
   return 0
+}
+
+/** Of the signals that are left to programs, SIGUSR1 is Node's own: it would open its debugger. */
+function press({ level }: Gateway): void {
+  level.set(NEXT[level.now], 'by hand, with SIGUSR2')
+  process.stdout.write(`level ${level.now}\n`)
 }
 
 function stopSignal(): Promise<unknown> {

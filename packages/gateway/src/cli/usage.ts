@@ -1,3 +1,4 @@
+import type { Level } from '@weir/protocol'
 import type { GatewayOptions } from '../gateway-api.ts'
 
 /** The command was typed wrong; the message is what is shown. */
@@ -12,5 +13,7 @@ export interface CommandLine {
   /** The first site's port; 0 gives each site a free one. */
   readonly port: number
   readonly host: string
+  /** The level to begin with. */
+  readonly level: Level
   readonly options: Partial<GatewayOptions>
 }

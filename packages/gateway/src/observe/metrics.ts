@@ -4,10 +4,19 @@ import type { Emit } from '../events.ts'
 /** What operators count, made from events and from nothing else. */
 export interface Metrics {
   readonly observe: Emit
-  /** Prometheus text format. */
-  text(): Promise<string>
+  /** Prometheus text format. What upstreams have waiting is how it stands at that moment. */
+  text(upstreams: readonly UpstreamHealth[]): Promise<string>
   /** What health and the status line show of it. */
   readonly summary: Summary
+}
+
+/** How it stands with one upstream. */
+export interface UpstreamHealth {
+  readonly name: string
+  /** Calls that wait for the budget. */
+  readonly queued: number
+  /** Calls under way. */
+  readonly running: number
 }
 
 /** Running totals since start. */
@@ -31,7 +40,7 @@ export function createMetrics(): Metrics {
   // A registry of its own: two gateways in one process must not count into each other's.
   const registry = new Registry()
   const registers = [registry]
-  const buckets = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+  const buckets = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5, 1, 2.5, 5, 10]
   const requests = new Counter({
     name: 'weir_requests_total',
     help: 'Answers to clients.',
@@ -86,6 +95,12 @@ export function createMetrics(): Metrics {
   const closed = new Counter({
     name: 'weir_budget_closed_total',
     help: 'Times an upstream told us to wait.',
+    labelNames: ['upstream'],
+    registers,
+  })
+  const queued = new Gauge({
+    name: 'weir_budget_queue',
+    help: 'Calls that wait for their place in the budget.',
     labelNames: ['upstream'],
     registers,
   })
@@ -201,7 +216,10 @@ export function createMetrics(): Metrics {
 
   return {
     observe,
-    text: () => registry.metrics(),
+    text(upstreams) {
+      for (const { name, queued: waiting } of upstreams) queued.set({ upstream: name }, waiting)
+      return registry.metrics()
+    },
     get summary() {
       const known = times.slice(0, Math.min(sums.requests, REMEMBERED)).sort()
       const at = (share: number) => Math.round((known[Math.floor(known.length * share)] ?? 0) * 100) / 100

@@ -2,7 +2,7 @@ import type { Level } from '@weir/protocol'
 import type { Answer, AnswerHeaders } from '../call.ts'
 import type { Clock } from '../clock.ts'
 import type { Route } from '../route/router.ts'
-import type { Metrics } from './metrics.ts'
+import type { Metrics, UpstreamHealth } from './metrics.ts'
 
 export interface OperationsParts {
   readonly metrics: Metrics
@@ -12,15 +12,6 @@ export interface OperationsParts {
   /** Entries in memory. */
   readonly kept: () => number
   readonly upstreams: () => readonly UpstreamHealth[]
-}
-
-/** How it stands with one upstream. */
-export interface UpstreamHealth {
-  readonly name: string
-  /** Calls that wait for the budget. */
-  readonly queued: number
-  /** Calls under way. */
-  readonly running: number
 }
 
 /** The addresses that the gateway owns on every site. */
@@ -50,7 +41,7 @@ export function operations(parts: OperationsParts): readonly Route[] {
     [
       '/metrics',
       'Metrics in the text format of Prometheus.',
-      async () => whole(await metrics.text(), 'text/plain; version=0.0.4; charset=utf-8'),
+      async () => whole(await metrics.text(parts.upstreams()), 'text/plain; version=0.0.4; charset=utf-8'),
     ],
   ]
   return routes.map(([path, help, handle]) => ({

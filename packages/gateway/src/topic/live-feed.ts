@@ -104,6 +104,13 @@ export class LiveFeed implements FeedRunner {
     return this.#parts.path.fresh(topic) ?? this.#moving(topic)
   }
 
+  /** The same for a reader, and counted as what memory has given. */
+  hit(topic: string): Entry | undefined {
+    const entry = this.fresh(topic)
+    if (entry !== undefined) this.#parts.emit({ type: 'cache.read', feed: this.plan.name, outcome: 'hit' })
+    return entry
+  }
+
   left(entry: Entry): number {
     return this.#parts.path.left(entry)
   }
@@ -121,7 +128,10 @@ export class LiveFeed implements FeedRunner {
 
   read({ topic, key, identity }: ReadKey, { client, signal }: Reader): Soon<Entry> {
     const moving = this.#moving(topic)
-    if (moving !== undefined) return moving
+    if (moving !== undefined) {
+      this.#parts.emit({ type: 'cache.read', feed: this.plan.name, outcome: 'hit' })
+      return moving
+    }
     const deadline = this.#parts.clock.monotonic() + this.plan.deadline
     return this.#parts.path.read({
       topic,

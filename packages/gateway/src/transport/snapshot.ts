@@ -33,7 +33,7 @@ export function snapshot(
   parameters: Readonly<Record<string, string>>,
 ): Soon<Answer> {
   // An address that is itself a topic was read before: what is kept under it needs no second reading of its key.
-  const known = feed.plan.scope === 'public' ? feed.fresh(call.url) : undefined
+  const known = feed.plan.scope === 'public' ? feed.hit(call.url) : undefined
   if (known !== undefined) return cacheable(parts, feed, call, known, true)
   const readKey = feed.keyOf(parameters, call.query, call.identity)
   const hit = feed.fresh(readKey.topic) !== undefined

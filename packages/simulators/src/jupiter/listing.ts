@@ -92,8 +92,8 @@ const SECOND = 'Otter Falcon Comet Badger Lotus Panda Raven Tiger Walrus Yak Zeb
   ' ',
 )
 
-/** Every token there is: the known ones, then the made-up, 301 together. */
-export function listings(): readonly Listing[] {
+/** Every token there is: the known ones, then as many made-up as are wanted, 301 together unless told. */
+export function listings(size = 301): readonly Listing[] {
   const known = KNOWN.map(([mint, symbol, name, decimals, price, liquidity, kind = 'coin'], index) => ({
     ...{ mint, symbol, name, decimals, price, liquidity, kind },
     verified: true,
@@ -101,19 +101,24 @@ export function listings(): readonly Listing[] {
     program: symbol === 'PYUSD' || kind === 'stock' ? TOKEN_2022 : TOKEN,
     ...history(index, 90 + 10 * fraction(index, 1)),
   }))
-  const made = FIRST.flatMap((first, row) => SECOND.map((second, column) => madeUp(first, second, row * 16 + column)))
-  return [...known, ...made]
+  const made = Array.from({ length: Math.max(0, size - known.length) }, (_, index) => madeUp(index))
+  return [...known, ...made].slice(0, size)
 }
 
 /** A made-up token; one in 13 is not priced, and every second of those because it is flagged. */
-function madeUp(first: string, second: string, index: number): Listing {
+function madeUp(index: number): Listing {
   const id = 1_000 + index
+  const first = FIRST[Math.floor(index / SECOND.length) % FIRST.length] ?? ''
+  const second = SECOND[index % SECOND.length] ?? ''
+  // Once all pairs of words are taken they come again, with a number.
+  const again = Math.floor(index / (FIRST.length * SECOND.length))
+  const number = again === 0 ? '' : String(again + 1)
   const unpriced = index % 13 === 12
   const verified = !unpriced && index % 3 === 0
   return {
     mint: toBase58(Uint8Array.from({ length: 32 }, (_, place) => (hash(id, place) % 255) + 1)),
-    symbol: `${first.slice(0, 2)}${second}`.toUpperCase(),
-    name: `${first} ${second}`,
+    symbol: `${first.slice(0, 2)}${second}${number}`.toUpperCase(),
+    name: `${first} ${second} ${number}`.trimEnd(),
     decimals: [6, 9, 6, 8][index % 4] ?? 6,
     kind: 'coin',
     price: unpriced ? undefined : Number((10 ** (fraction(id, 40) * 7 - 5)).toPrecision(4)),

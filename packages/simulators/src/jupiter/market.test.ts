@@ -52,6 +52,15 @@ describe('the market', () => {
     }
   })
 
+  test('as many tokens as are wanted, of which the first are always the same', () => {
+    const [market, large] = [new Market(1), new Market(1, 10_000)]
+    expect(large.tokens).toHaveLength(10_000)
+    expect(large.tokens.slice(0, market.tokens.length)).toEqual(market.tokens)
+    expect(new Set(large.tokens.map((token) => token.mint)).size).toBe(10_000)
+    expect(new Set(large.tokens.map((token) => token.symbol)).size).toBe(10_000)
+    expect(new Market(1, 3).tokens).toHaveLength(3)
+  })
+
   test('tokens that are not priced stay so; some prices have no block, some no change', () => {
     const market = new Market(1)
     const prices = market.tokens.map((token) => market.price(token.mint, 0))

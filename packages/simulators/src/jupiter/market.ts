@@ -33,8 +33,8 @@ export class Market {
   /** The last price of each token with the step it belongs to: within a step all calls get the same object. */
   readonly #last = new Map<string, { readonly step: number; readonly price: Price }>()
 
-  constructor(seed: number) {
-    const tokens = listings().map((listing, index) => toToken(listing, seed, index))
+  constructor(seed: number, size?: number) {
+    const tokens = listings(size).map((listing, index) => toToken(listing, seed, index))
     this.tokens = tokens
     this.#byMint = new Map(tokens.map((token) => [token.mint, token]))
   }

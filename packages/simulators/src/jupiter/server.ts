@@ -23,6 +23,8 @@ export interface JupiterOptions extends SimulatorOptions {
   readonly strict?: boolean
   /** The keys there are and whose they are; without any, all that begin with `jup_` are one organisation's. */
   readonly keys?: Keys
+  /** How many tokens there are; 301 unless told. */
+  readonly tokens?: number
   /** More than 50 ids: `refuse` with 400, the default, or `truncate` to the first 50. */
   readonly tooManyIds?: TooManyIds
 }
@@ -85,7 +87,7 @@ class JupiterUpstream implements Upstream<JupiterFault> {
   #requests = 0
 
   constructor(options: JupiterOptions, timing: Timing) {
-    this.market = new Market(timing.seed)
+    this.market = new Market(timing.seed, options.tokens)
     this.#timing = timing
     this.#organisations = new Organisations(options.plan ?? 'launch', options.strict ?? false, options.keys ?? [])
     this.#swaps = new Swaps(this.market)

@@ -1,0 +1,54 @@
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+
+const ROOT = join(import.meta.dirname, '..')
+
+/** What the cell of a row that has nothing to show must say instead. */
+const MISSING = /\*\*(not yet|not here)\*\*/
+
+/** The rows of a README's ledger: the text of their cells, without the head. Empty when it has none. */
+export function ledgerRows(readme: string): readonly (readonly string[])[] {
+  const ledger = readme.split(/^## Ledger$/m)[1]?.split(/^## /m)[0] ?? ''
+  const lines = ledger.split('\n').filter((line) => line.startsWith('|'))
+  return lines.slice(2).map((line) =>
+    line
+      .slice(1, line.lastIndexOf('|'))
+      .split('|')
+      .map((cell) => cell.trim()),
+  )
+}
+
+/**
+ * What is wrong with a row; undefined when nothing is. Its third cell must name what shows the promise: `npm start`,
+ * `node FILE`, a file, or `FILE › name of a test`, all from the root of the repository. Only a row that says **not yet** or
+ * **not here** may name nothing. Commands and files that other cells name must be there too.
+ */
+export function wrongWith(row: readonly string[]): string | undefined {
+  const [promise = '', there = '', shown = ''] = row
+  if (row.length !== 4) return `${promise}: expected four cells, got ${row.length}`
+  const named = spans(shown)
+  if (named.length === 0 && !MISSING.test(there)) return `${promise}: expected a command or a test, got "${shown}"`
+  const commands = row.flatMap(spans).filter((span) => /^(npm|node) /.test(span))
+  const wrong = [...named, ...commands].find((span) => !isThere(span))
+  return wrong === undefined ? undefined : `${promise}: expected what is there, got "${wrong}"`
+}
+
+function spans(cell: string): readonly string[] {
+  return [...cell.matchAll(/`([^`]+)`/g)].map(([, span = '']) => span)
+}
+
+function isThere(span: string): boolean {
+  const [, script] = /^npm (?:run )?([\w:-]+)/.exec(span) ?? []
+  if (script !== undefined) return Object.hasOwn(scripts(), script)
+  const [file = '', test] = span.replace(/^node (\S+).*$/, '$1').split(' › ')
+  const path = join(ROOT, file)
+  if (!existsSync(path) || !statSync(path).isFile()) return false
+  return (
+    test === undefined ||
+    [`'${test}'`, `"${test}"`, `\`${test}\``].some((name) => readFileSync(path, 'utf8').includes(name))
+  )
+}
+
+function scripts(): Readonly<Record<string, string>> {
+  return JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).scripts
+}
