@@ -236,10 +236,10 @@ export function feed<
     deadline: read.deadline,
     ...live,
   }
-  function running(): FeedRunner {
-    if (declared.runner !== undefined) return declared.runner
+  function ran<Given>(run: (runner: FeedRunner) => Promise<Given>): Promise<Given> {
+    if (declared.runner !== undefined) return run(declared.runner)
     const expected = 'expected a running gateway, got none: start one with an app that uses this feed'
-    throw new WeirError('internal', `${where}: ${expected}`)
+    return Promise.reject(new WeirError('internal', `${where}: ${expected}`))
   }
   const declared: Feed<KeyOf<Schemas>, StandardSchemaV1.InferOutput<Value>> = {
     kind: 'feed',
@@ -247,15 +247,11 @@ export function feed<
     name: read.name,
     plan,
     runner: undefined,
-    async get(key, identity) {
-      return (await running().get(key, identity)) as Reading<StandardSchemaV1.InferOutput<Value>>
-    },
-    async drop(key, identity) {
-      await running().drop(key, identity)
-    },
-    async dropTagged(tag) {
-      return running().dropTagged(tag)
-    },
+    // Thousands may wait for one value: each gets the promise of below, and not one of its own around it.
+    get: (key, identity) =>
+      ran((runner) => runner.get(key, identity) as Promise<Reading<StandardSchemaV1.InferOutput<Value>>>),
+    drop: (key, identity) => ran((runner) => runner.drop(key, identity)),
+    dropTagged: (tag) => ran((runner) => runner.dropTagged(tag)),
   }
   return declared
 }
