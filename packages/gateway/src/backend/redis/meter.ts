@@ -34,6 +34,12 @@ const PRESENCE = 3000
 const BEAT = 1000
 
 /**
+ * A node gets its first grant when all others know of it, or so long after it came, in milliseconds: two beats, so that who lives
+ * has heard of it. After a loss a node that had not heard of Redis for as long may not know of all that were granted something.
+ */
+const JOINING = 2 * BEAT
+
+/**
  * For so long since it last heard of Redis a node that is cut off spends its own share, and not for a millisecond longer:
  * from outside it looks like one that is dead, and the others take its share when its last call must be over. Shorter gives
  * the share of a dead node back sooner, longer outlives a longer outage of Redis. Milliseconds.
@@ -72,7 +78,9 @@ interface News {
   learn: readonly { readonly left: number; readonly key: number; readonly at: number }[]
   backOff: boolean
   jumped: boolean
-  carry: readonly Grant[]
+  /** After a loss: what is under way, and what ended and still counts; and who the nodes were. */
+  carry: readonly (Ended | { readonly grant: Grant })[]
+  members: readonly string[]
 }
 
 export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts): SharedMeter {
@@ -93,7 +101,10 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
   let heard = 0
   let seen = 0
   let share = 0
-  let nodes = 1
+  /** The nodes as of the last answer, and the number of that list. */
+  let members: readonly string[] = []
+  let roster = 0
+  let rosterTold = 0
   let probing = false
   let lastId = 0
   /** Moments on the monotonic clock. */
@@ -102,6 +113,9 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
   let askedAt = Number.NEGATIVE_INFINITY
   let knownAt = Number.NEGATIVE_INFINITY
   let born = ''
+  /** Redis knows more of the past than nodes can tell; and whether this node told all there is to know of the last loss. */
+  let untold = true
+  let whole = false
   /** Until when keys rest, as far as was heard; -1: all. */
   const closed = new Map<number, number>()
   let spent: readonly number[] = []
@@ -109,6 +123,9 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
   let offset: { readonly least: number; readonly most: number } | undefined
   const news = nothingNew()
   const running = new Map<number, { readonly grant: Grant; heldAt: number }>()
+  /** Calls that are over, oldest first, for as long as they count in a window whose past is told. */
+  const ended = new Set<Ended>()
+  const remembered = Math.max(0, ...plan.limits.map(({ window }) => window).filter((window) => window <= LONG))
   let alone: Alone | undefined
   let rejoining = false
   let away = false
@@ -139,14 +156,24 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
     const asked = clock.monotonic()
     const kept = [...running.values()].filter(({ heldAt }) => asked - heldAt > hold / 2)
     const request: Ask = {
-      ...{ node, seq: number, heard, seen, share, nodes, born, jumped, leave: left, first },
-      ...{ ttl: PRESENCE, own, hold, slack: SLACK, horizon: HORIZON, long: LONG, spentFor: SPENT },
+      ...{ node, seq: number, heard, seen, share, roster, born, whole, jumped, leave: left, first },
+      ...{
+        members: sent.members,
+        joining: JOINING,
+        ttl: PRESENCE,
+        own,
+        hold,
+        slack: SLACK,
+        horizon: HORIZON,
+        long: LONG,
+        spentFor: SPENT,
+      },
       ...{ lastArrivals: LAST_ARRIVALS, turnOfTheAged: TURN_OF_THE_AGED, sweep: SWEEP },
       ...{ pace: plan.pace === true, catchingUp: CATCHING_UP, keys: plan.keys, limits },
       ...{ creep: BACK_OFF.creep, least: BACK_OFF.least, keepShare: BACK_OFF.keep, backOff: sent.backOff },
       unknown: plan.past === 'unknown' || heard > 0,
       wants: wants.map(({ priority, cost, lane = '' }) => ({ rank: CLASSES.indexOf(priority), cost, lane })),
-      carry: [...carry, ...sent.carry.map((grant) => [...placeOf(grant), -1] as const)],
+      carry: [...carry, ...sent.carry.map((one) => pastOf(one, asked))],
       done: sent.done.map(({ grant, truth, at }) => [...placeOf(grant), truth, asked - at]),
       cancel: sent.cancel.map(placeOf),
       keep: kept.map(({ grant }) => placeOf(grant)),
@@ -165,24 +192,34 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
     news.spend = without(news.spend, sent.spend)
     news.learn = without(news.learn, sent.learn)
     news.carry = without(news.carry, sent.carry)
+    news.members = without(news.members, sent.members)
     if (sent.backOff) news.backOff = false
     if (jumped) news.jumped = false
     for (const one of kept) one.heldAt = asked
     heard = number
     seen = Number(told.now)
     heardAt = now
+    const clocksAgree = !clockJumped(Number(told.now), asked, now)
+    if (told.born !== born) {
+      whole = clocksAgree && !jumped && now - askedAt < JOINING - SLACK && !untold
+      bornAnew(told.born)
+    }
     knownAt = askedAt
     askedAt = asked
     share = told.share
-    nodes = told.nodes
+    rosterTold = request.roster
+    roster = told.roster
+    members = told.members ?? members
+    untold = told.untold
     probing = told.probing
     away = false
-    if (told.born !== born) bornAnew(told.born)
+    // Who comes waits until all know of it.
+    if (roster !== rosterTold) flushSoon(0)
     for (const [duration, key] of listed(told.closed)) rest(key, asked + duration)
     spent = listed(told.spent)
 
     const granted = listed(told.granted).map((one) => grantOf(one, asked, now))
-    if (clockJumped(Number(told.now), asked, now) && !told.jumped) {
+    if (!clocksAgree && !told.jumped) {
       // What the jump freed was not free: nothing of it may start, and nobody gets anything for a window.
       news.cancel = [...news.cancel, ...granted]
       news.jumped = true
@@ -200,10 +237,20 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
     const first = born === ''
     born = at
     if (first) return
-    news.carry = [...running.values()].map(({ grant }) => grant)
+    news.carry = [...running.values(), ...ended]
+    news.members = [...new Set([...news.members, ...members])]
     news.close = [...closed].map(([key, until]) => ({ until, key }))
     news.spend = [...new Set([...news.spend.map(({ key }) => key), ...spent])].map((key) => ({ key }))
     flushSoon(0)
+  }
+
+  function end(one: Ended): void {
+    news.done = [...news.done, one]
+    if (remembered > 0) ended.add(one)
+    for (const old of ended) {
+      if (old.at + remembered >= one.at) break
+      ended.delete(old)
+    }
   }
 
   function rest(key: number, until: number): void {
@@ -251,7 +298,7 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
       const now = clock.monotonic()
       for (const grant of from.running()) running.set(grant.id, { grant, heldAt: now })
       // Those that ended since they were counted: told again they change nothing.
-      news.done = [...news.done, ...from.ended()]
+      for (const one of from.ended()) end(one)
     } finally {
       rejoining = false
     }
@@ -272,8 +319,9 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
     if (flushing !== undefined || left || alone !== undefined) return
     flushing = clock.after(after, () => {
       flushing = undefined
-      const { done, cancel, close, spend, carry, backOff, jumped } = news
-      const any = [done, cancel, close, spend, carry].some(({ length }) => length > 0) || backOff || jumped
+      const { done, cancel, close, spend, carry, members, backOff, jumped } = news
+      const lists = [done, cancel, close, spend, carry, members]
+      const any = lists.some(({ length }) => length > 0) || backOff || jumped || roster !== rosterTold
       // What could not be told now is told with the next request or beat.
       if (any && heard > 0 && alone === undefined) exchange([]).catch(() => {})
     })
@@ -294,7 +342,7 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
     settle(grant, cost = grant.cost) {
       if (alone?.settle(grant, cost)) return
       running.delete(grant.id)
-      news.done = [...news.done, { grant, truth: cost, at: clock.monotonic() }]
+      end({ grant, truth: cost, at: clock.monotonic() })
       flushSoon()
     },
 
@@ -344,6 +392,13 @@ function placeOf({ id, key, lane, cost }: Grant): Place {
   return [id, key, lane, cost]
 }
 
+/** A call that is over holds its places by what it cost in truth, for what is left of a window. */
+function pastOf(one: Ended | { readonly grant: Grant }, now: number): Ask['carry'][number] {
+  if (!('at' in one)) return [...placeOf(one.grant), -1]
+  const { id, key, lane } = one.grant
+  return [id, key, lane, one.truth, now - one.at]
+}
+
 /** What came while a request was under way stays for the next. */
 function without<Item>(all: readonly Item[], told: readonly Item[]): readonly Item[] {
   if (told.length === 0) return all
@@ -356,5 +411,15 @@ function listed<Item>(list: Listed<Item>): readonly Item[] {
 }
 
 function nothingNew(): News {
-  return { done: [], cancel: [], close: [], spend: [], learn: [], carry: [], backOff: false, jumped: false }
+  return {
+    done: [],
+    cancel: [],
+    close: [],
+    spend: [],
+    learn: [],
+    carry: [],
+    members: [],
+    backOff: false,
+    jumped: false,
+  }
 }

@@ -12,8 +12,18 @@ import { script } from './script.ts'
  * The node's requests are numbered. The last answer is kept: the same request again gets the same answer, an older one
  * that comes late changes nothing, and the grants of an answer that was not heard are taken back by the next request.
  *
- * When what is written is lost, the windows are born anew. Nodes see that in the next answer and tell again what they have
- * under way (`carry`); `sure` is the moment from which also those who did not tell can have nothing under way any more.
+ * When what is written is lost, the windows are born anew. Nodes see that in the next answer and tell their past: what they
+ * have under way, what ended less than a window ago (`carry`), and who the others were (`members`). Nothing is granted until
+ * - the past is whole: all that were named have told, each of them `whole`, and none went since; or
+ * - a window and the last calls of the dead are over (`open`), and all that were named have told what is under way; or
+ * - also those who did not tell can have nothing under way any more (`sure`).
+ *
+ * A node tells its past as whole when less than `joining` has passed between its last question before the loss and the
+ * first answer after it, no clock jumped meanwhile, and that last answer knew of nothing that only Redis remembers: calls
+ * of nodes that went, units that others spent, a shut of an earlier loss (`untold`). Then nobody is missing: a node that none
+ * of them named came after their last answers, so less than `joining` before the loss, and it had no grants, since it gets
+ * them when it has been here for `joining`, or when all others have told that they know it (`roster`, `knows`).
+ * Windows longer than `long` are not told in whole: they go on one call at a time (`probing`).
  */
 export const TAKE = script(`
 local ask = cjson.decode(ARGV[1])
@@ -38,7 +48,7 @@ for i = 1, #records, 2 do nodes[records[i]] = cjson.decode(records[i + 1]) end
 local me = nodes[ask.node]
 
 if me and ask.seq == me.seq and me.answer then return me.answer end
-if me and ask.seq <= me.seq then return '{"stale":true}' end
+if me and me.seq and ask.seq <= me.seq then return '{"stale":true}' end
 
 local longest, shortest, shut = 1, math.huge, 0
 for _, l in ipairs(ask.limits) do
@@ -64,6 +74,7 @@ local function lose(unknown)
   redis.call('DEL', METER .. ':running', LANES)
   set('last', time)
   set('born', time)
+  set('roster', 1)
   if unknown and shut > 0 then
     set('open', time + shut + ask.lastArrivals)
     set('sure', time + shut + ask.horizon + ask.hold)
@@ -72,15 +83,16 @@ local function lose(unknown)
   -- Absent until they are heard again, which is long before the end of the shut: who is cut off may be alone already.
   for name, node in pairs(nodes) do
     node.seen, node.joined = time - ask.ttl, nil
+    node.at, node.since, node.knows = time, 1, 0
     nodesTouched[name] = true
   end
 end
 
 local jumped = false
-local emptied = not meta.last or #records == 0
-if not meta.last then
+if not meta.last or #records == 0 then
+  -- Also when only the nodes are lost: who they are is part of the past.
   lose(ask.unknown)
-elseif ask.jumped or time < meta.last - ask.slack or (me and me.seq < ask.heard) then
+elseif ask.jumped or time < meta.last - ask.slack or (me and me.seq and me.seq < ask.heard) then
   -- Also when this server does not know what it answered before: a replica that missed it has taken over.
   jumped = true
   lose(true)
@@ -158,59 +170,65 @@ end
 
 -- Who shares, and how much each may spend should it be cut off: the sum of the shares is at most the whole.
 local absent = function(node) return now - node.seen >= ask.ttl end
+local born = exact(get('born'))
+-- A node comes; it gets nothing before the others can know of it.
+local function enter(name, node)
+  set('roster', get('roster') + 1)
+  node.at, node.since, node.knows = now, get('roster'), 0
+  nodes[name] = node
+  nodesTouched[name] = true
+end
+-- A node goes. Its last calls count for a while, and nobody could tell of them.
+local function depart(name)
+  set('roster', get('roster') + 1)
+  set('gone', now + ask.hold + shut)
+  nodes[name] = nil
+  nodesTouched[name] = true
+end
 if me == nil then
   me = { seen = now, share = ask.share, joined = ask.heard == 0 and now or nil }
-  -- Who was here before is no newcomer: it comes in its own place, and in nobody else's.
-  if ask.heard > 0 then
-    for name, node in pairs(nodes) do
-      if node.ghost then
-        nodes[name] = nil
-        nodesTouched[name] = true
-        break
-      end
-    end
-  end
-  nodes[ask.node] = me
+  enter(ask.node, me)
 end
 if me.joined then
   -- A process that was started again comes in the place of one that was not heard of since, also when it came back sooner
-  -- than the other was missed. One that is gone and was not replaced may be cut off and alive.
+  -- than the other was missed. One that is gone and was not replaced may be cut off and alive; after a loss it may only be
+  -- slow to tell.
   local gone
   for name, node in pairs(nodes) do
-    if node ~= me and absent(node) and node.seen <= me.joined and (gone == nil or node.seen < nodes[gone].seen) then
+    local late = node.born ~= born and get('sure') > now
+    if node ~= me and absent(node) and not late and node.seen <= me.joined and (gone == nil or node.seen < nodes[gone].seen) then
       gone = name
     end
   end
-  if gone then
-    nodes[gone] = nil
-    nodesTouched[gone] = true
-  end
-  if gone or now - me.joined > 2 * ask.ttl then me.joined = nil end
+  if gone then depart(gone) end
+  if gone or now > math.max(me.joined + 2 * ask.ttl, get('sure')) then me.joined = nil end
 end
-local count, others, ghosts = 0, 0, 0
+-- Who was here before, as this node remembers: they may be spending their shares, and have a past to tell.
+for _, name in ipairs(ask.members) do
+  if not nodes[name] then enter(name, { seen = now - ask.ttl, share = ask.share }) end
+end
+if me.born ~= born and ask.born == born then me.whole = ask.whole end
+-- Who comes for the first time has nothing to tell.
+me.born = ask.born == '' and born or ask.born
+me.knows = ask.born == born and ask.roster or 0
+local count, others, known = 0, 0, true
 for name, node in pairs(nodes) do
   if node ~= me and now - node.seen > ask.ttl + ask.own + ask.hold + longest then
-    nodes[name] = nil
-    nodesTouched[name] = true
+    depart(name)
   else
     count = count + 1
-    if node ~= me then others = others + node.share end
+    if node ~= me then
+      others = others + node.share
+      known = known and node.knows >= me.since
+    end
   end
 end
--- Nodes that this one remembers and an emptied server does not: they may be spending their shares.
-while emptied and count < ask.nodes do
-  count, ghosts, others = count + 1, ghosts + 1, others + ask.share
-  local name = 'ghost:' .. ask.node .. ':' .. count
-  nodes[name] = { seen = now - ask.ttl, share = ask.share, seq = 0, ghost = true }
-  nodesTouched[name] = true
-end
-local told = math.max(0, math.min(1 / count, 1 - others))
+local pending = not known and now - me.at < ask.joining
+-- Who has not told yet who the others are keeps the share that it had.
+local told = me.born == born and math.max(0, math.min(1 / count, 1 - others)) or ask.share
 me.share = math.max(ask.share, told)
 -- Present is who has heard an answer lately: one whose questions come through but who hears nothing lives alone already.
 me.seen = math.max(me.seen, math.min(now, ask.seen))
-local born = exact(get('born'))
--- Who comes for the first time has nothing to tell.
-me.born = ask.born == '' and born or ask.born
 
 -- What the last answer granted, if it was not heard.
 if me.granted and (me.seq or 0) > ask.heard then
@@ -259,11 +277,24 @@ for _, one in ipairs(ask.close) do
   set(field, math.max(get(field), now + one[1]))
 end
 for _, key in ipairs(ask.spend) do set('spent:' .. key, now + ask.spentFor) end
+if get('open') > now then
+  local all, any = true, false
+  for _, node in pairs(nodes) do
+    all = all and node.born == born and node.whole ~= false
+    any = any or node.whole == true
+  end
+  if all and any and get('gone') <= now then set('open', nil) end
+end
+local open = get('open')
+for _, node in pairs(nodes) do
+  if node.born ~= born then open = math.max(open, get('sure')) end
+end
 for _, one in ipairs(ask.learn) do
   for _, w in ipairs(all(one[2], '')) do
-    -- A little less than was expected is only what came free since the upstream said it.
+    -- A little less than was expected is only what came free since the upstream said it, and much less after a loss is what
+    -- other nodes have yet to tell.
     local spent = w.limit - one[1] - w.used
-    if w.hears and (meta.probing or spent > w.limit * 0.1) then
+    if w.hears and (meta.probing or open <= now and spent > w.limit * 0.1) then
       set('o:' .. w.name, math.max(0, spent))
       set('ou:' .. w.name, now + w.window)
     end
@@ -322,17 +353,21 @@ local function earliest(w, n)
   return at, math.min(at, now + w.window)
 end
 
-local open = get('open')
-for _, node in pairs(nodes) do
-  if node.born ~= born then open = math.max(open, get('sure')) end
+-- What nobody could tell if it were lost now.
+local untold = math.max(open, get('gone')) > now
+for field, value in pairs(meta) do
+  untold = untold or string.sub(field, 1, 3) == 'ou:' and value > now
 end
+-- The others tell, or hear of this node, sooner than it must wait: it asks again at once.
+local soon = now + 2 * ask.horizon
+if pending then open = math.max(open, soon) end
 local function choose(want)
   local best
   for i = 0, ask.keys - 1 do
     local key = (get('turn') + i) % ask.keys
     if get('spent:' .. key) <= now then
-      local at = math.max(now, open, get('closed'), get('closed:' .. key))
-      local again, laneAt, laneAgain = at, now, now
+      local rests = math.max(now, get('closed'), get('closed:' .. key))
+      local at, again, laneAt, laneAgain = math.max(rests, open), math.max(rests, math.min(open, soon)), now, now
       if meta.probing and redis.call('ZCOUNT', METER .. ':running', exact(now), '+inf') > 0 then
         at, again = math.huge, math.max(again, now + ask.horizon * 2)
       end
@@ -399,7 +434,8 @@ for _, want in ipairs(ask.wants) do
   end
 end
 if #ask.wants > 0 then
-  me.rank = waiting and waiting.rank or nil
+  -- Nobody waits for one that may not start yet.
+  me.rank = waiting and not pending and waiting.rank or nil
   me.till = waiting and now + (wait or 0) + 2 * ask.horizon or nil
 end
 redis.call('ZREMRANGEBYSCORE', METER .. ':running', '-inf', exact(now - longest))
@@ -411,10 +447,15 @@ for field, value in pairs(meta) do
   key = string.match(field, '^spent:(%d+)$')
   if key and value > now then table.insert(spent, tonumber(key)) end
 end
-local answer = cjson.encode({ now = exact(now), born = born, closed = closed, spent = spent, granted = said, wait = wait, never = never, share = told, nodes = count,
-  jumped = jumped, probing = meta.probing ~= nil })
+local members
+if me.knows ~= get('roster') then
+  members = {}
+  for name in pairs(nodes) do table.insert(members, name) end
+end
+local answer = cjson.encode({ now = exact(now), born = born, closed = closed, spent = spent, granted = said, wait = wait, never = never, share = told,
+  untold = untold, roster = get('roster'), members = members, jumped = jumped, probing = meta.probing ~= nil })
 if ask.leave then
-  nodes[ask.node] = nil
+  depart(ask.node)
 else
   me.seq, me.answer, me.granted = ask.seq, answer, granted
   nodes[ask.node] = me
@@ -467,17 +508,23 @@ export interface Ask {
   readonly heard: number
   /** Redis's time in the last answer that was heard. */
   readonly seen: number
-  /** What the node would spend of the limits if it were cut off now, and how many nodes it knows. */
+  /** What the node would spend of the limits if it were cut off now. */
   readonly share: number
-  readonly nodes: number
+  /** The number of the list of nodes that it knows. */
+  readonly roster: number
+  /** Who the nodes were before the loss that it tells of, and whether what it tells is all there is to know. */
+  readonly members: readonly string[]
+  readonly whole: boolean
   /** Calls may have been made of which a new meter knows nothing. */
   readonly unknown: boolean
   /** Redis's clock was seen to jump. */
   readonly jumped: boolean
   readonly leave: boolean
-  /** The birth of the windows as this node knows it, for which it has told all that it has under way; '' at first. */
+  /** The birth of the windows as this node knows it, for which it has told its past; '' at first. */
   readonly born: string
   readonly ttl: number
+  /** A node gets its first grant so long after it came, or when all others know of it. */
+  readonly joining: number
   /** For so long since it heard of Redis a node may spend its own share; 0 where none ever may. */
   readonly own: number
   readonly hold: number
@@ -505,7 +552,7 @@ export interface Ask {
   readonly done: readonly (readonly [...Place, truth: number, age: number])[]
   readonly cancel: readonly Place[]
   readonly keep: readonly Place[]
-  /** What was spent alone, and what is under way when the windows were born anew; an age of -1: the call is under way. */
+  /** What was spent alone, and all that counts when the windows were born anew; an age of -1: the call is under way. */
   readonly carry: readonly (readonly [...Place, age: number])[]
   /** A key of -1: all. */
   readonly close: readonly (readonly [duration: number, key: number])[]
@@ -531,7 +578,11 @@ export interface Told {
   readonly wait?: number
   readonly never?: 'spent'
   readonly share: number
-  readonly nodes: number
+  /** There is more to know of the past than nodes could tell if it were lost now. */
+  readonly untold: boolean
+  /** The number of the list of nodes, and the list when the node did not know it. */
+  readonly roster: number
+  readonly members?: readonly string[]
   readonly jumped: boolean
   readonly probing: boolean
 }
