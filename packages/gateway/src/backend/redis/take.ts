@@ -205,7 +205,9 @@ if me.joined then
 end
 -- Who was here before, as this node remembers: they may be spending their shares, and have a past to tell.
 for _, name in ipairs(ask.members) do
-  if not nodes[name] then enter(name, { seen = now - ask.ttl, share = ask.share }) end
+  if not nodes[name] then
+    enter(name, { seen = now - ask.ttl, share = math.min(ask.share, 1 - ask.share) })
+  end
 end
 if me.born ~= born and ask.born == born then me.whole = ask.whole end
 -- Who comes for the first time has nothing to tell.
@@ -224,8 +226,8 @@ for name, node in pairs(nodes) do
   end
 end
 local pending = not known and now - me.at < ask.joining
--- Who has not told yet who the others are keeps the share that it had.
-local told = me.born == born and math.max(0, math.min(1 / count, 1 - others)) or ask.share
+-- No share grows while some that hold one may not have been named.
+local told = me.born == born and get('open') <= now and math.max(0, math.min(1 / count, 1 - others)) or ask.share
 me.share = math.max(ask.share, told)
 -- Present is who has heard an answer lately: one whose questions come through but who hears nothing lives alone already.
 me.seen = math.max(me.seen, math.min(now, ask.seen))
