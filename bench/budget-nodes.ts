@@ -4,7 +4,6 @@
  * leaves out what goes wrong, but for the stalls of the road.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { LAST_ARRIVALS } from '../packages/gateway/src/backend/memory/meters.ts'
 import { RedisNodes } from '../packages/gateway/test/redis-nodes.ts'
 import { redisServer } from '../packages/gateway/test/redis-server.ts'
 import { mostWithin, slowRoad } from '../packages/gateway/test/slow-road.ts'
@@ -17,8 +16,8 @@ const ROWS = 6
 const at = (share: number) => SECONDS * 1000 * share
 /** A node that was not heard of for so long is left its share until another comes in its place. Milliseconds. */
 const PRESENCE = 3000
-/** What the rules leave shut: a quarter while a node is missed, and everything when Redis forgot. Seconds. */
-const SHUT = CALM ? 0 : (Math.max(0, at(5 / 60) - PRESENCE) / 4 + WINDOW + LAST_ARRIVALS) / 1000
+/** What the rules leave shut: a quarter while a node is missed. Seconds. */
+const SHUT = CALM ? 0 : Math.max(0, at(5 / 60) - PRESENCE) / 4 / 1000
 
 await using redis = await redisServer()
 await using road = await slowRoad({
