@@ -198,6 +198,7 @@ async function run(
 test('losses among nodes that freeze, go deaf, die, leave and come: arrivals stay within every limit', async () => {
   await using server = await redisServer()
   const admin = createClient({ url: server.url })
+  admin.on('error', () => {})
   await admin.connect()
   const forget = async (pattern: string) => {
     const keys = await admin.keys(pattern)

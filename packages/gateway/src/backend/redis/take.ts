@@ -279,17 +279,15 @@ for _, one in ipairs(ask.close) do
   set(field, math.max(get(field), now + one[1]))
 end
 for _, key in ipairs(ask.spend) do set('spent:' .. key, now + ask.spentFor) end
-if get('open') > now then
-  local all, any = true, false
-  for _, node in pairs(nodes) do
-    all = all and node.born == born and node.whole ~= false
-    any = any or node.whole == true
-  end
-  if all and any and get('gone') <= now then set('open', nil) end
-end
-local open = get('open')
+local open, everyone, anyone = get('open'), true, false
 for _, node in pairs(nodes) do
   if node.born ~= born then open = math.max(open, get('sure')) end
+  everyone = everyone and node.born == born and node.whole ~= false
+  anyone = anyone or node.whole == true
+end
+if open > now and everyone and anyone and get('gone') <= now then
+  set('open', nil)
+  open = now
 end
 for _, one in ipairs(ask.learn) do
   for _, w in ipairs(all(one[2], '')) do
@@ -360,9 +358,10 @@ local untold = math.max(open, get('gone')) > now
 for field, value in pairs(meta) do
   untold = untold or string.sub(field, 1, 3) == 'ou:' and value > now
 end
--- The others tell, or hear of this node, sooner than it must wait: it asks again at once.
+-- It asks again at once while others may tell, or hear of this node, sooner than it must wait.
 local soon = now + 2 * ask.horizon
 if pending then open = math.max(open, soon) end
+if everyone and not anyone then soon = math.max(soon, open) end
 local function choose(want)
   local best
   for i = 0, ask.keys - 1 do
