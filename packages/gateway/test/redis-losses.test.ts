@@ -14,7 +14,7 @@ import { redisServer } from './redis-server.ts'
 /** The longest that a call takes, and for how long after a process died its last calls arrive. Milliseconds. */
 const TIMEOUT = 300
 const LAST = 200
-const LASTS = 6000
+const LASTS = 5000
 
 /** What befalls the nodes, and when. */
 type Event =
@@ -22,7 +22,7 @@ type Event =
   | { readonly what: 'frozen' | 'deaf'; readonly at: number; readonly node: number; readonly for: number }
   | { readonly what: 'killed' | 'left'; readonly at: number; readonly node: number; readonly again: number }
 
-const at = fc.integer({ min: 1500, max: 4500 })
+const at = fc.integer({ min: 300, max: 3000 })
 const index = fc.integer({ min: 0, max: 2 })
 const lost = fc.oneof(
   { weight: 6, arbitrary: fc.constant('loss' as const) },
@@ -107,7 +107,7 @@ class Life implements Clock {
 }
 
 /** A node that always wants more than it may have, until it is over. */
-async function node(url: string, prefix: string, { limits, keys, travels }: Scenario, seen: Seen[], until: number) {
+async function node(url: string, prefix: string, { limits, keys, travels }: Scenario, seen: Seen[], over: AbortSignal) {
   const road = await oneWay(url)
   const life = new Life()
   const parts = redisBackendParts({
@@ -115,7 +115,7 @@ async function node(url: string, prefix: string, { limits, keys, travels }: Scen
   })
   const meter = parts.meters.open('upstream', { limits, keys, past: 'unknown', timeout: TIMEOUT })
   let wanted = true
-  const isOver = () => !wanted || !life.lives() || performance.now() > until
+  const isOver = () => !wanted || !life.lives() || over.aborted
 
   async function call(meter: Meter, grant: Grant): Promise<void> {
     await life.sleep(Math.max(0, grant.opens - performance.now()))
@@ -134,7 +134,7 @@ async function node(url: string, prefix: string, { limits, keys, travels }: Scen
       const want = { priority: 'interactive', cost: 1 } as const
       const { granted, wait = 20 } = await meter.take([want, want, want])
       for (const grant of granted) void call(meter, grant)
-      await life.sleep(Math.min(wait, 20))
+      await life.sleep(Math.min(wait, 30))
     }
   }
   void run()
@@ -164,14 +164,17 @@ async function run(
   const tags = redisKeys(prefix)
   const [meterKey, nodesKey] = [tags.meter('upstream'), tags.nodes('upstream')]
   const seen: Seen[] = []
-  const began = performance.now()
-  const start = () => node(url, prefix, scenario, seen, began + LASTS)
+  const over = new AbortController()
+  const start = () => node(url, prefix, scenario, seen, over.signal)
   await using all = new AsyncDisposableStack()
   const nodes = await Promise.all([1, 2, 3].map(async () => all.use(await start())))
   const come = async (delay: number, index: number) => {
     await sleep(delay)
     nodes[index] = all.use(await start())
   }
+  // However long a busy machine takes to begin.
+  await expect.poll(() => seen.length, { timeout: 20_000, interval: 10 }).toBeGreaterThan(0)
+  const began = performance.now()
   const later: Promise<unknown>[] = []
   for (const event of scenario.events) {
     await sleep(Math.max(0, began + event.at - performance.now()))
@@ -191,7 +194,9 @@ async function run(
     if (event.what === 'killed' || event.what === 'left') later.push(come(event.again + LAST, event.node))
   }
   await Promise.all(later)
-  await sleep(Math.max(0, began + LASTS + TIMEOUT - performance.now()))
+  await sleep(Math.max(0, began + LASTS - performance.now()))
+  over.abort()
+  await sleep(TIMEOUT)
   return seen
 }
 
@@ -206,12 +211,11 @@ test('losses among nodes that freeze, go deaf, die, leave and come: arrivals sta
   }
   // Time is real, so all of them go at once.
   await fc.assert(
-    fc.asyncProperty(fc.array(scenario, { minLength: 20, maxLength: 20 }), async (scenarios) => {
+    fc.asyncProperty(fc.array(scenario, { minLength: 8, maxLength: 8 }), async (scenarios) => {
       const all = await Promise.all(scenarios.map((one) => run(server.url, forget, one)))
       for (const [index, seen] of all.entries()) expectWithin(scenarios[index]?.limits ?? [], seen)
-      expect(Math.min(...all.map(({ length }) => length))).toBeGreaterThan(0)
     }),
-    { numRuns: 1, endOnFailure: true },
+    { numRuns: 2, endOnFailure: true },
   )
   admin.destroy()
-}, 60_000)
+}, 120_000)
