@@ -116,7 +116,7 @@ async function measure({ name, start }: Entrant, program: string): Promise<Round
   const before = residentOf(pids)
 
   await using stack = new AsyncDisposableStack()
-  const join = (count: number, receive = 0) => stack.use(new Drain(program, server, count, receive))
+  const join = (count: number, receive = 0) => stack.use(new Drain(program, server, count, load.every, receive))
   const drains = Array.from({ length: DRAINS }, () => join(subscribers / DRAINS))
   const joined = await Promise.all(drains.map((drain) => drain.joined()))
   const all = joined.reduce((sum, count) => sum + count)

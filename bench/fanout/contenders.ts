@@ -37,7 +37,7 @@ const NCHAN = '/usr/lib/nginx/modules/ngx_nchan_module.so'
 /** Everybody who can run here; `floor`: the compiled C program. */
 export function entrants(floor: string): readonly Entrant[] {
   const all: Entrant[] = [
-    { name: 'C, send()', start: ({ bytes, every }) => started(runProgram(floor, [`${bytes}`, `${every}`]), EVENTS) },
+    { name: 'C send()', start: ({ bytes, every }) => started(runProgram(floor, [`${bytes}`, `${every}`]), EVENTS) },
     { name: 'Weir', start: startWeir },
     ...(['res.write', 'ws', 'socket.io'] as const).map((kind) => ({
       name: NAMES[kind],

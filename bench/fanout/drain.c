@@ -2,13 +2,13 @@
  * Subscribers that merely drain and count. Each sends its request, reads for ever, and looks for "@NANOSECONDS;" in what it
  * gets: the moment on this machine's monotonic clock at which the message was made.
  *
- *   drain PORT COUNT REQUEST HELLO RCVBUF
+ *   drain PORT COUNT REQUEST HELLO RCVBUF QUIET_MS
  *
  * HELLO, in hex and maybe empty, is sent once the head of the answer is there. RCVBUF is the receive buffer in bytes, 0 for
  * the system's own. It prints "joined N" when all heads are there, and then answers lines on standard input:
  *
- *   clear    forget what was counted, and say "cleared"       } both once nothing has come for 30 ms, so that
- *   report   what was counted since, as one line of JSON      } no message is counted by halves
+ *   clear    forget what was counted, and say "cleared"       } both once nothing has come for QUIET_MS, so
+ *   report   what was counted since, as one line of JSON      } that no message is counted by halves
  *   sleep    stop reading;   wake    read again               } say "sleep" and "wake"
  *
  * It looks for news every half millisecond and is not woken by a message: clients are elsewhere, and a sender does not pay
@@ -137,12 +137,13 @@ static void clear(void) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 6) return 2;
+  if (argc != 7) return 2;
   int port = atoi(argv[1]);
   count = atoi(argv[2]);
   const char *request = argv[3];
   for (const char *hex = argv[4]; hex[0] && hex[1]; hex += 2) sscanf(hex, "%2hhx", &hello[hello_size++]);
   int rcvbuf = atoi(argv[5]);
+  uint64_t silence = atoi(argv[6]) * 1000000ull;
   struct rlimit files;
   getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;
@@ -172,7 +173,7 @@ int main(int argc, char **argv) {
     int got = asleep ? 0 : drain(loop, 0);
     struct pollfd in = {0, POLLIN, 0};
     if (!order[0] && poll(&in, 1, 0) > 0 && !fgets(order, sizeof order, stdin)) return 0;
-    int quiet = now() - last_heard > 30000000;
+    int quiet = now() - last_heard > silence;
     if (!strcmp(order, "sleep\n")) asleep = 1, printf("sleep\n");
     else if (!strcmp(order, "wake\n")) asleep = 0, printf("wake\n");
     else if (!strcmp(order, "clear\n") && quiet) clear();

@@ -27,9 +27,13 @@ export class Drain implements AsyncDisposable {
   readonly #child: ChildProcess
   readonly #lines: AsyncIterator<string>
 
-  /** `receive`: bytes of their receive buffers, 0 for what the system gives. */
-  constructor(program: string, { port, request, hello }: Contender, count: number, receive = 0) {
-    const args = [`${port}`, `${count}`, request, hello, `${receive}`]
+  /**
+   * @param every milliseconds between two messages
+   * @param receive bytes of their receive buffers, 0 for what the system gives
+   */
+  constructor(program: string, { port, request, hello }: Contender, count: number, every: number, receive = 0) {
+    // All have got a message when nothing comes any more for a while that is shorter than the time to the next.
+    const args = [`${port}`, `${count}`, request, hello, `${receive}`, `${Math.ceil(every * 0.15)}`]
     const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] })
     this.#child = child
     this.#lines = createInterface(child.stdout)[Symbol.asyncIterator]()

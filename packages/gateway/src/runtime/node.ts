@@ -185,14 +185,16 @@ function upgraded(_request: IncomingMessage, stream: unknown): void {
   handed.connection.bare()
 }
 
-/** A live connection on a TCP socket. Its listeners are shared functions: none is made for each client. */
-class SocketConnection implements Connection {
+/** A live connection on a socket. Its listeners are shared functions: none is made for each client. */
+export class SocketConnection implements Connection {
   owner: ConnectionOwner | undefined
   readonly #socket: OwnedSocket
   /** The socket's descriptor while it is open, -1 when it is not, or Node does not say. */
   #descriptor: number
   /** Whether something may be waiting in the socket's stream, which nothing may overtake. */
   #streaming = true
+  /** Whether the owner was told so, and not yet that it is over. */
+  #lags = false
 
   /** `direct`: whether bytes may go to the kernel past the socket's stream. */
   constructor(socket: Socket, direct = true) {
@@ -243,12 +245,20 @@ class SocketConnection implements Connection {
 
   #queue(bytes: Uint8Array): boolean {
     const socket = this.#socket
-    if (this.#descriptor === -1 || socket.writableCorked > 0) return socket.write(bytes)
-    // The kernel is full, so the peer lags: there is no need to fill the stream as well, until it says so.
-    socket.write(bytes, (error) => {
-      if (!error && socket.writableLength === 0) this.owner?.drained()
-    })
-    return false
+    if (this.#descriptor === -1 || socket.writableCorked > 0) this.#lags = !socket.write(bytes) || this.#lags
+    else {
+      // The kernel is full, so the peer lags: there is no need to fill the stream as well, until it says so.
+      this.#lags = true
+      socket.write(bytes, () => this.caughtUp())
+    }
+    return !this.#lags
+  }
+
+  /** Tells the owner once, whatever tells it of an empty stream. */
+  caughtUp(): void {
+    if (!this.#lags || this.#socket.writableLength > 0) return
+    this.#lags = false
+    this.owner?.drained()
   }
 
   cork(): void {
@@ -290,8 +300,12 @@ const CONNECTION = Symbol('connection')
 
 type OwnedSocket = Socket & { [CONNECTION]?: SocketConnection }
 
-/** The system's number of a socket, which Node keeps in no public place; -1 where it is not found, or is none. */
+/**
+ * The system's number of a plain socket, which Node keeps in no public place; -1 where it is not found. A TLS socket has
+ * one too, and what went there past its stream would be sent in the clear.
+ */
 function descriptorOf(socket: Socket & { _handle?: { readonly fd?: unknown } | null }): number {
+  if (Object.getPrototypeOf(socket) !== Socket.prototype) return -1
   const fd = socket._handle?.fd
   return typeof fd === 'number' && Number.isInteger(fd) && fd >= 0 ? fd : -1
 }
@@ -302,7 +316,7 @@ function onDestroy(this: OwnedSocket, error: Error | null, callback: (error?: Er
 }
 
 function onDrain(this: OwnedSocket): void {
-  this[CONNECTION]?.owner?.drained()
+  this[CONNECTION]?.caughtUp()
 }
 
 function onClose(this: OwnedSocket): void {
