@@ -33,7 +33,7 @@ export class Drain implements AsyncDisposable {
    */
   constructor(program: string, { port, request, hello }: Contender, count: number, every: number, receive = 0) {
     // All have got a message when nothing comes any more for a while that is shorter than the time to the next.
-    const args = [`${port}`, `${count}`, request, hello, `${receive}`, `${Math.ceil(every * 0.15)}`]
+    const args = [`${port}`, `${count}`, request, hello, `${receive}`, `${Math.ceil(every * 0.4)}`]
     const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] })
     this.#child = child
     this.#lines = createInterface(child.stdout)[Symbol.asyncIterator]()

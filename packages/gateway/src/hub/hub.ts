@@ -215,7 +215,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     let bytes: Buffer = NOTHING
     let told = 0
 
-    function tell(listener: Listener, only: boolean): void {
+    const say = (listener: Listener, only: boolean) => {
       if (listener.behind !== undefined) {
         listener.behind.add(channel)
         return
@@ -226,15 +226,15 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
       }
       if (listener.wire !== wire) {
         wire = listener.wire
-        bytes = (latest as Entry).encoded.as(wire)
+        bytes = latest.encoded.as(wire)
       }
       told += 1
       if (!listener.connection.write(bytes)) lags(listener)
     }
 
-    for (const listener of listeners) tell(listener, alone || !listener.several)
+    for (const listener of listeners) say(listener, alone || !listener.several)
     if (parent !== undefined)
-      for (const listener of parent.listeners) if (!listeners.has(listener)) tell(listener, alone)
+      for (const listener of parent.listeners) if (!listeners.has(listener)) say(listener, alone)
     return told
   }
 
