@@ -31,7 +31,16 @@ export interface Running extends AsyncDisposable {
  * a PORT or an upstream of the developer's must not decide a test.
  */
 export function run(args: readonly string[], environment: Readonly<Record<string, string>> = {}): Running {
-  const child = spawn(process.execPath, args, {
+  return runProgram(process.execPath, args, environment)
+}
+
+/** Runs any program in the same way. */
+export function runProgram(
+  program: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Running {
+  const child = spawn(program, args, {
     cwd: ROOT,
     env: { PATH: process.env.PATH, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -35,7 +35,7 @@ export interface Channel {
   /** Why there never was an entry, as it was said last. Of no meaning once there is one. */
   failure: Encoded<Entry | Notice> | undefined
   stale: boolean
-  /** Whether its listeners already have it among what the next flush writes. */
+  /** Whether the next flush tells its latest entry. */
   marked: boolean
   /** Whether anything was said since the last sweep. */
   spoken: boolean
@@ -91,6 +91,8 @@ export interface Hub {
 /** Milliseconds for which newcomers may share a heartbeat: its clock is off by no more. */
 const SHARED_FOR = 500
 
+const NOTHING = Buffer.alloc(0)
+
 type Pending = Channel | Pulse | Resumed | Encoded<Entry | Notice>
 
 /** A connection and what it is yet to hear. Its memory grows with its topics, never with messages. */
@@ -99,8 +101,10 @@ export class Listener implements ConnectionOwner {
   readonly wire: Wire
   readonly channels: Channel[] = []
   readonly pending: Pending[] = []
-  /** Whether something pending was not put there by its channel's publishing, which alone is sure to come once a tick. */
+  /** Whether something pending was not put there by a flush, which alone is sure to come once a tick. */
   mixed = false
+  /** Whether it hears more than one topic, so that one tick may have several things for it. */
+  several = false
   /** While the peer lags: the topics that changed. Their latest entries follow when it has caught up. */
   behind: Set<Channel> | undefined
   readonly #hub: ListenerHub
@@ -165,9 +169,13 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
       else if (!(item instanceof Encoded || item instanceof Pulse)) listener.behind.add(item)
       return
     }
+    add(listener, item)
+    flushSoon()
+  }
+
+  function add(listener: Listener, item: Pending): void {
     if (listener.mixed && listener.pending.includes(item)) return
     if (listener.pending.push(item) === 1) dirty.push(listener)
-    flushSoon()
   }
 
   function flushSoon(): void {
@@ -178,13 +186,62 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
 
   function flush(): void {
     flushing = false
+    const changed = marked
+    marked = []
+    // Who has nothing else to hear this tick is written to at once; nothing is kept for each, and nothing looked up.
+    const alone = changed.length === 1
+    const quiet = dirty.length === 0
+    let messages = 0
+    for (const channel of changed) {
+      channel.marked = false
+      messages += spread(channel, alone, quiet)
+    }
+    let connections = messages
     const now = dirty
     dirty = []
-    for (const channel of marked) channel.marked = false
-    marked = []
-    let messages = 0
     for (const listener of now) messages += write(listener)
-    if (messages > 0) emit({ type: 'hub.written', messages, connections: now.length })
+    connections += now.length
+    if (messages > 0) emit({ type: 'hub.written', messages, connections })
+  }
+
+  /**
+   * Tells the latest entry of a channel to all who hear it, and how many that was; those who may hear more in this tick
+   * have it added to that. `alone`: no other channel changed. `quiet`: no listener had anything pending.
+   */
+  function spread(channel: Channel, alone: boolean, quiet: boolean): number {
+    const { latest, listeners, parent } = channel
+    if (latest === undefined) return 0
+    let wire: Wire | undefined
+    let bytes: Buffer = NOTHING
+    let told = 0
+
+    const say = (listener: Listener, only: boolean) => {
+      if (listener.behind !== undefined) {
+        listener.behind.add(channel)
+        return
+      }
+      if (!only || !(quiet || listener.pending.length === 0)) {
+        add(listener, channel)
+        return
+      }
+      if (listener.wire !== wire) {
+        wire = listener.wire
+        bytes = latest.encoded.as(wire)
+      }
+      told += 1
+      if (!listener.connection.write(bytes)) lags(listener)
+    }
+
+    for (const listener of listeners) say(listener, alone || !listener.several)
+    if (parent !== undefined)
+      for (const listener of parent.listeners) if (!listeners.has(listener)) say(listener, alone)
+    return told
+  }
+
+  function lags(listener: Listener): void {
+    if (listener.behind !== undefined) return
+    listener.behind = new Set()
+    emit({ type: 'hub.lagging' })
   }
 
   function write(listener: Listener): number {
@@ -211,10 +268,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     if (several) connection.uncork()
     pending.length = 0
     listener.mixed = false
-    if (!flowing && listener.behind === undefined) {
-      listener.behind = new Set()
-      emit({ type: 'hub.lagging' })
-    }
+    if (!flowing) lags(listener)
     return messages
   }
 
@@ -317,7 +371,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     join(listener, channel, known) {
       if (!listeners.has(listener) || channel.listeners.has(listener)) return
       channel.listeners.add(listener)
-      listener.channels.push(channel)
+      listener.several = listener.channels.push(channel) > 1
       show(listener, channel, known)
     },
 
@@ -335,12 +389,12 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
       if (order <= 0) return
       channel.latest = entry
       channel.pulse.made = undefined
+      channel.spoken = true
+      if (channel.parent !== undefined) channel.parent.spoken = true
       if (channel.marked) return
       channel.marked = true
       marked.push(channel)
-      // Also when nobody listens: only a flush takes the mark off.
       flushSoon()
-      tell(channel, channel)
     },
 
     notice,
@@ -378,7 +432,11 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
 function newsOf(item: Pending, pending: readonly Pending[]): Encoded<Entry | Notice> | undefined {
   if (item instanceof Encoded) return item
   if (item instanceof Pulse) return undefined
-  if (!(item instanceof Resumed)) return item.latest?.encoded
+  if (!(item instanceof Resumed)) {
+    // It changed, and then a listener came that had it already.
+    const had = pending.some((other) => other instanceof Resumed && other.channel === item && holds(other))
+    return had ? undefined : item.latest?.encoded
+  }
   // It changed in the tick in which the listener came: said here, unless it is also told as all are.
   return holds(item) || pending.includes(item.channel) ? undefined : item.channel.latest?.encoded
 }
