@@ -1,3 +1,4 @@
+export type { LogPage } from './log-page.ts'
 export type {
   Absent,
   Failure,
@@ -11,7 +12,6 @@ export type {
   ServerMessage,
   Snapshot,
 } from './message.ts'
-export type { LogPage } from './log-page.ts'
 export type { Problem } from './problem.ts'
 export type { ValueOf, Values } from './values.ts'
 export { compareVersions, formatVersion, parseVersion, type Version } from './version.ts'
