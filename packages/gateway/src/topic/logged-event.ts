@@ -1,6 +1,6 @@
 import { formatVersion, type LogEvent } from '@weir/protocol'
 import type { LogLine } from '../backend/ports.ts'
-import { parseJson } from '../json.ts'
+import { parseJson, parseToWrite } from '../json.ts'
 
 /** An event of a log, as clients are told it. */
 export class LoggedEvent implements LogEvent {
@@ -31,6 +31,6 @@ export class LoggedEvent implements LogEvent {
   /** The whole message, for wires that write messages as JSON. */
   toJSON(): LogEvent {
     const { type, topic, position, at } = this
-    return { type, topic, position, at, event: JSON.rawJSON(this.json.toString()) }
+    return { type, topic, position, at, event: parseToWrite(this.json.toString()) }
   }
 }
