@@ -41,7 +41,7 @@ export async function logPoll(
   const wait = readWait(new URLSearchParams(call.query).get('wait') ?? undefined)
   const readKey = log.keyOf(parameters, call.query, call.identity, LOG_PARAMETERS.poll)
   const there = await log.part(readKey.topic, after, most)
-  if (after === undefined || there.events.length > 0 || there.gap !== undefined) return page(parts, call, there)
+  if (after === undefined || there.events.length > 0) return page(parts, call, there)
 
   let listener: Listener | undefined
   // Anything but what the client has is news: an event, or that the log lost its past.
