@@ -3,7 +3,7 @@ import { Hono } from 'hono'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { EventStream, type StreamEvent } from '../../../scripts/event-stream.ts'
-import { defineApp, type GatewayOptions, type HistoryOptions, log, type Routes } from '../src/index.ts'
+import { type Caller, defineApp, type GatewayOptions, type HistoryOptions, log, type Routes } from '../src/index.ts'
 import { ManualClock } from './manual-clock.ts'
 import { RUNTIMES, type Served } from './served.ts'
 
@@ -257,6 +257,25 @@ describe.each(RUNTIMES)('a log, on runtime $name', ({ serve }) => {
       await waitingFor(opened.site, 0)
     })
 
+    test('of a client that leaves is gone at once, and a server that goes sends it away', async () => {
+      await using opened = await open()
+      const { site, sell } = opened
+      const [position] = await sell(1)
+      const path = `/trades/SOL?as=poll&after=${position}&wait=60s`
+      const leave = new AbortController()
+      const gone = site.fetch(path, { signal: leave.signal }).catch(() => {})
+      await waitingFor(site, 1)
+      leave.abort()
+      await gone
+      await waitingFor(site, 0)
+      const polled = site.fetch(path)
+      await waitingFor(site, 1)
+      const closed = site.gateway.close(60_000)
+      const answer = await polled
+      expect([answer.status, await answer.json()]).toEqual([503, expect.objectContaining({ code: 'draining' })])
+      await closed
+    })
+
     test('of another epoch says the gap at once', async () => {
       await using opened = await open()
       const part = await page(opened.site, '/trades/SOL?as=poll&after=1:5&wait=60s')
@@ -292,6 +311,22 @@ describe.each(RUNTIMES)('a log, on runtime $name', ({ serve }) => {
       })
       expect(await heard(stream, 1)).toEqual([3])
     })
+  })
+
+  test('that is not everybody’s is each one’s own, and its events name nobody', async () => {
+    const mine = log('/mine/:id', { name: 'mine', key: { id: z.string() }, event: z.string(), scope: 'user' })
+    const identify = ({ header }: Caller) => ({ user: header('authorization') ?? '' })
+    await using site = await serve({ apps: [defineApp({ name: 'test', use: [mine], identify })] })
+    await using stream = await follow(site, '/mine/1?as=sse', { authorization: 'ann' })
+    await mine.publish({ id: '1' }, 'for bob', { user: 'bob' })
+    await mine.publish({ id: '1' }, 'for ann', { user: 'ann' })
+    expect(await stream.until('event')).toMatchObject({ data: { topic: '/mine/1', event: 'for ann' } })
+    const asBob = { headers: { authorization: 'bob' } }
+    expect(await (await site.fetch('/mine/1', asBob)).json()).toMatchObject({ events: [{ event: 'for bob' }] })
+    const values = await site.fetch('/weir/values?topic=/mine/1', asBob)
+    expect(await values.json()).toMatchObject({ values: [{ topic: '/mine/1', event: 'for bob' }] })
+    for (const form of ['json', 'sse', 'poll']) expect((await site.fetch(`/mine/1?as=${form}`)).status).toBe(401)
+    await expect(mine.publish({ id: '1' }, 'for whom')).rejects.toMatchObject({ code: 'unidentified' })
   })
 
   describe('is published', () => {

@@ -40,6 +40,8 @@ export async function logPoll(
   const { after, most } = readRange(call)
   const wait = readWait(new URLSearchParams(call.query).get('wait') ?? undefined)
   const readKey = log.keyOf(parameters, call.query, call.identity, LOG_PARAMETERS.poll)
+  // Now: of a client that leaves while the history is read nothing would be heard later.
+  const { signal } = call
   const there = await log.part(readKey.topic, after, most)
   if (after === undefined || there.events.length > 0) return page(parts, call, there)
 
@@ -49,7 +51,7 @@ export async function logPoll(
     const tail = listener?.channels[0]?.tail
     return tail !== undefined && compareVersions(tail.newest, after as Version) !== 0 ? true : undefined
   }
-  const news: Problem | true | undefined = await waitFor(parts, call.signal, wait, look, (joined) => {
+  const news: Problem | true | undefined = await waitFor(parts, signal, wait, look, (joined) => {
     listener = joined
     log.watch(joined, readKey, after)
   })
