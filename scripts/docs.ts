@@ -15,6 +15,8 @@ const SECTIONS: readonly (readonly [title: string, table: tables.OptionTable])[]
   ['`feed()`', tables.FEED_OPTIONS],
   ['`feed()`: `load` of many', tables.LOAD_OPTIONS],
   ['`feed()`: `live`', tables.LIVE_OPTIONS],
+  ['`log()`', tables.LOG_OPTIONS],
+  ['`log()`: `history`', tables.HISTORY_OPTIONS],
   ['`stream()`', tables.STREAM_OPTIONS],
   ['`proxy()`', tables.PROXY_OPTIONS],
   ['`createBudget()`', tables.BUDGET_OPTIONS],

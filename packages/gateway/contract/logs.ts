@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { LogPage, Logs } from '../src/backend/ports.ts'
+import type { LogHistory, LogLine, Logs } from '../src/backend/ports.ts'
 import { type Open, type Opened, withBackend } from './opened.ts'
 
 const BOUNDS = { events: 5, age: 10_000 }
@@ -12,7 +12,7 @@ export function logsContract(name: string, open: Open): void {
     test(
       'a log that nothing was added to is empty',
       run(async ({ backend: { logs } }) => {
-        expect(await logs.read('trades', 0, 10)).toEqual({ events: [], oldest: 0, newest: 0 })
+        expect(await logs.read('trades', 0, 10)).toMatchObject({ events: [], oldest: 1, newest: 0 })
       }),
     )
 
@@ -21,6 +21,7 @@ export function logsContract(name: string, open: Open): void {
       run(async ({ backend: { logs } }) => {
         expect(await append(logs, 3)).toEqual([1, 2, 3])
         const page = await logs.read('trades', 0, 10)
+        expect(new Set([page, ...page.events].map(({ epoch }) => epoch)).size).toBe(1)
         expect(texts(page)).toEqual(['1:e1', '2:e2', '3:e3'])
         expect(page).toMatchObject({ oldest: 1, newest: 3 })
       }),
@@ -81,7 +82,7 @@ export function logsContract(name: string, open: Open): void {
       run(async ({ backend: { logs }, advance }) => {
         await append(logs, 3)
         await advance(11_000)
-        expect(await logs.read('trades', 0, 10)).toEqual({ events: [], oldest: 4, newest: 3 })
+        expect(await logs.read('trades', 0, 10)).toMatchObject({ events: [], oldest: 4, newest: 3 })
         expect(await append(logs, 1)).toEqual([4])
         expect(await logs.read('trades', 3, 10)).toMatchObject({ oldest: 4, newest: 4 })
       }),
@@ -102,7 +103,26 @@ export function logsContract(name: string, open: Open): void {
       'logs do not meet',
       run(async ({ backend: { logs } }) => {
         await append(logs, 3)
-        expect(await logs.append('other', Buffer.from('x'), BOUNDS)).toBe(1)
+        expect((await logs.append('other', Buffer.from('x'), BOUNDS)).sequence).toBe(1)
+      }),
+    )
+
+    test(
+      'those who listen hear each event once, in order, where it stands, until they stop',
+      run(async ({ backend: { logs } }) => {
+        const heard: LogLine[] = []
+        const stop = logs.subscribe('trades', (line) => heard.push(line))
+        const others: LogLine[] = []
+        logs.subscribe('other', (line) => others.push(line))
+        await append(logs, 5)
+        await expect.poll(() => heard.length).toBe(5)
+        const { events } = await logs.read('trades', 0, 10)
+        expect(heard.map(placed)).toEqual(events.map(placed))
+        stop()
+        await append(logs, 1)
+        await logs.append('other', Buffer.from('x'), BOUNDS)
+        await expect.poll(() => others.length).toBe(1)
+        expect(heard).toHaveLength(5)
       }),
     )
   })
@@ -111,10 +131,16 @@ export function logsContract(name: string, open: Open): void {
 async function append(logs: Logs, count: number): Promise<readonly number[]> {
   const offsets: number[] = []
   const { newest } = await logs.read('trades', 0, 0)
-  for (let i = 1; i <= count; i++) offsets.push(await logs.append('trades', Buffer.from(`e${newest + i}`), BOUNDS))
+  for (let i = 1; i <= count; i++) {
+    offsets.push((await logs.append('trades', Buffer.from(`e${newest + i}`), BOUNDS)).sequence)
+  }
   return offsets
 }
 
-function texts({ events }: LogPage): readonly string[] {
+function placed({ epoch, offset, at, event }: LogLine): readonly unknown[] {
+  return [epoch, offset, at, event.toString()]
+}
+
+function texts({ events }: LogHistory): readonly string[] {
   return events.map(({ offset, event }) => `${offset}:${event}`)
 }

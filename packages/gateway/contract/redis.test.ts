@@ -50,7 +50,7 @@ const open: Open = async () => {
           return () => heard.delete(hear)
         },
       },
-      logs: { append: unused, read: unused },
+      logs: { append: unused, read: unused, subscribe: () => () => {} },
       async close() {
         listener.destroy()
         await parts.close()

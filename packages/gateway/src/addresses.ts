@@ -8,12 +8,15 @@ import type { Emit } from './events.ts'
 import { own } from './route/own.ts'
 import { createPage } from './route/page.ts'
 import { createRoutes, type Match, type Route } from './route/router.ts'
-import type { LiveFeed } from './topic/live-feed.ts'
+import { LiveFeed } from './topic/live-feed.ts'
+import type { LiveLog } from './topic/live-log.ts'
 import type { LiveProxy } from './topic/live-proxy.ts'
+import { LOG_PARAMETERS, type Log } from './topic/log.ts'
 import type { HttpProxy } from './topic/proxy.ts'
 import type { Stream } from './topic/stream.ts'
 import { formOf } from './transport/form.ts'
 import { jsonAnswer } from './transport/json-answer.ts'
+import { history, logPoll, sinceOf } from './transport/log.ts'
 import { type OtherAddress, openApi } from './transport/openapi.ts'
 import { poll } from './transport/poll.ts'
 import { problemAnswer } from './transport/problem.ts'
@@ -35,6 +38,8 @@ export interface AddressParts {
   readonly live: SseParts
   /** The app's feeds at work, by their path. */
   readonly feeds: ReadonlyMap<string, LiveFeed>
+  /** Its logs at work, by their path. */
+  readonly logs: ReadonlyMap<string, LiveLog>
   /** Its proxies at work, by their route. */
   readonly proxies: ReadonlyMap<string, LiveProxy>
   /** The addresses that the gateway itself owns on every site. */
@@ -42,33 +47,33 @@ export interface AddressParts {
 }
 
 /**
- * One app's addresses: the gateway's own, its feeds, streams and proxies, its routes, its page, in this order.
+ * One app's addresses: the gateway's own, its feeds, logs, streams and proxies, its routes, its page, in this order.
  *
  * @throws ConfigError when two of them have one address
  */
 export function createAddresses(parts: AddressParts): Handler {
   const { app, clock, emit, admission } = parts
-  const byFeed = new Map<Route, LiveFeed>()
+  const byRoute = new Map<Route, LiveFeed | LiveLog>()
   const declared = app.use.map((part) => {
     if (part.kind === 'stream') return streamRoute(parts, part)
     if (part.kind === 'proxy') return proxyRoute(parts, part)
-    const feed = feedOf(parts, part.path)
-    const route = feedRoute(parts, feed)
-    byFeed.set(route, feed)
+    const of = part.kind === 'feed' ? feedOf(parts, part.path) : logOf(parts, part)
+    const route = of instanceof LiveFeed ? feedRoute(parts, of) : logRoute(parts, of)
+    byRoute.set(route, of)
     return route
   })
   const ours = [...parts.operations, ...topicRoutes(parts, find), openApiRoute(parts)]
   const router = createRoutes(app.name, ours, [...declared, ...ownRoutes(app)])
   const page = app.page === undefined ? undefined : createPage(app.name, fileURLToPath(app.page))
 
-  /** The feed and the key that a topic names, by the same routes as a call. */
+  /** The feed or log and the key that a topic names, by the same routes as a call. */
   function find(topic: string, identity: Identity | undefined): Topic {
     const [path = '', ...query] = topic.split('?')
     const match = path.startsWith('/') ? router.find({ method: 'GET', path }) : undefined
-    const feed = match === undefined ? undefined : byFeed.get(match.route)
-    if (match === undefined || feed === undefined)
+    const of = match === undefined ? undefined : byRoute.get(match.route)
+    if (match === undefined || of === undefined)
       throw new WeirError('not_found', `topic: expected the address of a value, got ${show(topic)}`)
-    return { feed, readKey: feed.keyOf(match.parameters, query.join('?'), identity) }
+    return { of, readKey: of.keyOf(match.parameters, query.join('?'), identity) }
   }
 
   function answer(call: Call): { readonly route: string; readonly answer: Soon<Answer> } {
@@ -146,13 +151,32 @@ function feedRoute({ admission, live }: AddressParts, feed: LiveFeed): Route {
   }
 }
 
-/** Many topics at once, of any feeds. */
+function logRoute({ admission, live }: AddressParts, log: LiveLog): Route {
+  return {
+    path: log.plan.path,
+    owner: `log "${log.plan.name}"`,
+    methods: READ,
+    operator: false,
+    scoped: log.plan.scope !== 'public',
+    handle(call, parameters) {
+      const form = formOf(call, ['json', 'sse', 'poll'])
+      if (form === 'json' || call.method === 'HEAD') return history(live, log, call, parameters)
+      if (form === 'poll') return logPoll({ ...live, hold: admission.hold }, log, call, parameters)
+      const readKey = log.keyOf(parameters, call.query, call.identity, LOG_PARAMETERS.sse)
+      const since = sinceOf(call)
+      admission.hold()
+      return sse(live, (listener) => log.watch(listener, readKey, since))
+    },
+  }
+}
+
+/** Many topics at once, of any feeds and logs. */
 function topicRoutes(
-  { admission, live, feeds }: AddressParts,
+  { admission, live, feeds, logs }: AddressParts,
   find: (topic: string, identity: Identity | undefined) => Topic,
 ): readonly Route[] {
   const stream = '/weir/stream'
-  const scoped = [...feeds.values()].some(({ plan }) => plan.scope !== 'public')
+  const scoped = [...feeds.values(), ...logs.values()].some(({ plan }) => plan.scope !== 'public')
   return [
     {
       path: '/weir/values',
@@ -209,7 +233,7 @@ function streamRoute(parts: AddressParts, stream: Stream): Route {
         throw new WeirError('bad_key', `${choose.query}: expected at most ${most} keys, got ${values.length}`)
       const topics = [...new Set(values)].map((value) =>
         topicOr(topicText(feed.plan.path, choose.part, value), () => ({
-          feed,
+          of: feed,
           readKey: keys.fromParts({ [choose.part]: value }),
         })),
       )
@@ -233,6 +257,7 @@ function openApiRoute({ app, operations }: AddressParts): Route {
     const document = openApi({
       app: app.name,
       feeds: app.use.filter((part) => part.kind === 'feed').map(({ plan }) => plan),
+      logs: app.use.filter((part) => part.kind === 'log').map(({ plan }) => plan),
       streams: app.use.filter((part) => part.kind === 'stream'),
       others: [
         ...operations.map(({ path, methods, help, owner }) => ({ path, methods, help: help ?? owner })),
@@ -290,4 +315,10 @@ function feedOf({ app, feeds }: AddressParts, path: string): LiveFeed {
   const feed = feeds.get(path)
   if (feed === undefined) throw new WeirError('internal', `app "${app.name}": the feed at ${path} was not started`)
   return feed
+}
+
+function logOf({ app, logs }: AddressParts, { path }: Log): LiveLog {
+  const log = logs.get(path)
+  if (log === undefined) throw new WeirError('internal', `app "${app.name}": the log at ${path} was not started`)
+  return log
 }

@@ -2,13 +2,14 @@ import type { Identity, Soon } from './call.ts'
 import { ConfigError } from './errors.ts'
 import { APP_OPTIONS, isRecord, readOptions } from './options.ts'
 import type { Feed } from './topic/feed.ts'
+import type { Log } from './topic/log.ts'
 import type { HttpProxy } from './topic/proxy.ts'
 import type { Stream } from './topic/stream.ts'
 
 /** What an app is made of. */
-export type Part = Feed | Stream | HttpProxy
+export type Part = Feed | Log | Stream | HttpProxy
 
-const KINDS: readonly unknown[] = ['feed', 'stream', 'proxy']
+const KINDS: readonly unknown[] = ['feed', 'log', 'stream', 'proxy']
 
 /** The app's own routes: a Hono app, or anything with a Web-standard fetch. */
 export interface Routes {
@@ -35,14 +36,14 @@ export interface AppOptions {
   /** The app in metrics, in the terminal and in errors: letters, digits and dashes. */
   readonly name: string
   readonly use: readonly Part[]
-  /** Who calls, for feeds with a scope; undefined when nobody is known. */
+  /** Who calls, for feeds and logs with a scope; undefined when nobody is known. */
   readonly identify?: Identify
   readonly routes?: Routes
   /** The folder of its built page, as a file: URL. */
   readonly page?: URL
 }
 
-/** An app: one site, with its feeds, its streams, its proxies, its routes and its page. */
+/** An app: one site, with its feeds, its logs, its streams, its proxies, its routes and its page. */
 export interface App {
   readonly kind: 'app'
   readonly name: string
@@ -63,22 +64,28 @@ export function defineApp(options: AppOptions): App {
   const { use, identify, routes, page } = options
   if (!/^[a-z][a-z0-9-]*$/.test(name))
     throw new ConfigError(where, 'name', 'lower-case letters, digits and dashes', name)
-  if (!Array.isArray(use)) throw new ConfigError(where, 'use', 'a list of feeds, streams and proxies', use)
+  if (!Array.isArray(use)) throw new ConfigError(where, 'use', 'a list of feeds, logs, streams and proxies', use)
   use.forEach((part: unknown, index) => {
     if (!isRecord(part) || !KINDS.includes(part.kind))
-      throw new ConfigError(where, `use[${index}]`, 'a feed, a stream or a proxy', part)
+      throw new ConfigError(where, `use[${index}]`, 'a feed, a log, a stream or a proxy', part)
   })
   const names = new Set<string>()
   for (const part of use) {
     if (part.kind === 'stream') continue
-    if (names.has(part.name)) throw new ConfigError(where, 'use', 'feeds and proxies with different names', part.name)
+    if (names.has(part.name))
+      throw new ConfigError(where, 'use', 'feeds, logs and proxies with different names', part.name)
     names.add(part.name)
   }
   if (identify !== undefined && typeof identify !== 'function')
     throw new ConfigError(where, 'identify', 'a function', identify)
-  const scoped = use.find((part) => part.kind === 'feed' && part.plan.scope !== 'public')
+  const scoped = use.find((part) => (part.kind === 'feed' || part.kind === 'log') && part.plan.scope !== 'public')
   if (scoped !== undefined && identify === undefined)
-    throw new ConfigError(where, 'identify', `a function, since the feed at ${scoped.path} is not public`, identify)
+    throw new ConfigError(
+      where,
+      'identify',
+      `a function, since the ${scoped.kind} at ${scoped.path} is not public`,
+      identify,
+    )
   if (routes !== undefined && typeof routes.fetch !== 'function')
     throw new ConfigError(where, 'routes', 'a Hono app or { fetch }', routes)
   if (page !== undefined && !(page instanceof URL && page.protocol === 'file:'))

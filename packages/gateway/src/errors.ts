@@ -14,6 +14,7 @@ export const ERRORS = {
   bad_request: { status: 400, retry: false, title: 'The request could not be read' },
   bad_key: { status: 400, retry: false, title: 'The address names a key that its schema refuses' },
   bad_version: { status: 400, retry: false, title: 'The version to resume from is not a version' },
+  bad_event: { status: 400, retry: false, title: 'The log takes no such event' },
   unidentified: { status: 401, retry: false, title: 'The value is not public, and the caller is not known' },
   not_found: { status: 404, retry: false, title: 'Nothing is served at this address' },
   absent: { status: 404, retry: true, title: 'The upstream has no value for this key' },

@@ -44,6 +44,7 @@ export type WeirEvent =
   | { readonly type: 'pool.failed'; readonly upstream: string; readonly code: ErrorCode; readonly took: number }
   | { readonly type: 'topic.changed'; readonly feed: string; readonly topic: string }
   | { readonly type: 'topic.stale'; readonly feed: string; readonly topic: string; readonly stale: boolean }
+  | { readonly type: 'log.published'; readonly log: string }
   | {
       readonly type: 'poller.round'
       readonly feed: string
@@ -55,6 +56,7 @@ export type WeirEvent =
   | { readonly type: 'hub.left' }
   | { readonly type: 'hub.lagging' }
   | { readonly type: 'hub.caughtUp' }
+  | { readonly type: 'hub.cut' }
   | { readonly type: 'hub.written'; readonly messages: number; readonly connections: number }
   | { readonly type: 'admission.refused'; readonly code: ErrorCode }
   | { readonly type: 'admission.level'; readonly level: Level; readonly reason: string }

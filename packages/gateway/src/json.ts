@@ -27,6 +27,17 @@ export function parseJson(text: string): unknown {
   )
 }
 
+/**
+ * The same for what is only to be written again, by whatever writer: such numbers are texts to it.
+ *
+ * @throws SyntaxError when the text is no JSON
+ */
+export function parseToWrite(text: string): unknown {
+  return JSON.parse(text, (_key, value, { source }) =>
+    typeof value === 'number' && source !== undefined ? JSON.rawJSON(source) : value,
+  )
+}
+
 /** Undefined when the value has no JSON, such as a function. @throws TypeError when it is circular */
 export function stringifyJson(value: unknown): string | undefined {
   try {

@@ -276,6 +276,24 @@ export const LIVE_OPTIONS = {
   },
 } as const satisfies OptionTable
 
+/** What `log()` takes. */
+export const LOG_OPTIONS = {
+  name: { kind: 'text', help: 'The log in metrics and in GraphQL.' },
+  key: FEED_OPTIONS.key,
+  event: { kind: 'any', help: 'The schema of an event.' },
+  scope: {
+    ...FEED_OPTIONS.scope,
+    help: "Who shares its events: `public`, `tenant` or `user`; the app's `identify` says who calls.",
+  },
+  history: { kind: 'any', optional: true, help: "What of the past is kept: `{ events: 1000, age: '1h' }`." },
+} as const satisfies OptionTable
+
+/** `history` of a log. */
+export const HISTORY_OPTIONS = {
+  events: { kind: 'integer', default: 1000, min: 1, max: 100_000, help: 'The most events that are kept of each key.' },
+  age: { kind: 'duration', default: '1h', min: 1, help: 'How long an event is kept.' },
+} as const satisfies OptionTable
+
 /** One row of `limits` of an upstream. */
 export const LIMIT_OPTIONS = {
   calls: { kind: 'integer', optional: true, min: 1, help: 'How many calls fit in the window.' },
@@ -363,11 +381,11 @@ export const PROXY_OPTIONS = {
 /** What `defineApp()` takes. */
 export const APP_OPTIONS = {
   name: { kind: 'text', help: 'The app in metrics, in the terminal and in errors.' },
-  use: { kind: 'any', help: 'Its feeds, streams and proxies.' },
+  use: { kind: 'any', help: 'Its feeds, logs, streams and proxies.' },
   identify: {
     kind: 'any',
     optional: true,
-    help: '`(call) => { tenant, user }`: who calls, for feeds with a scope; undefined when nobody is known.',
+    help: '`(call) => { tenant, user }`: who calls, for feeds and logs with a scope; undefined when nobody is known.',
   },
   routes: {
     kind: 'any',
@@ -424,7 +442,12 @@ export const GATEWAY_OPTIONS = {
   clock: { kind: 'any', optional: true, help: 'The clock; the system clock by default.' },
   observe: { kind: 'any', optional: true, help: 'Called with every event.' },
   heartbeat: { kind: 'duration', default: '10s', min: 10, help: 'A live connection is never silent for longer.' },
-  memory: { kind: 'bytes', default: '256mb', min: 1024, help: 'The most memory that kept values take.' },
+  memory: {
+    kind: 'bytes',
+    default: '256mb',
+    min: 1024,
+    help: 'The most memory that kept values take; histories of logs may take as much again.',
+  },
   connections: { kind: 'integer', default: 100_000, min: 1, help: 'The most live connections of this process.' },
 } as const satisfies OptionTable
 

@@ -10,6 +10,7 @@ import { createHub, type Hub } from './hub/hub.ts'
 import { type PipelineParts, proxyPath, readPath } from './pipeline.ts'
 import type { Route } from './route/router.ts'
 import { LiveFeed } from './topic/live-feed.ts'
+import { LiveLog } from './topic/live-log.ts'
 import { LiveProxy } from './topic/live-proxy.ts'
 import type { Upstreams } from './upstreams.ts'
 
@@ -64,6 +65,13 @@ export function createSite(parts: SiteParts): SiteAtWork {
     const path = readPath(plan, upstreams.of(plan), memory, { ...parts.pipeline, backend })
     feeds.set(plan.path, new LiveFeed({ plan, path, hub, bus: backend.bus, clock, emit, stretch }))
   }
+  const logged = app.use.filter((part) => part.kind === 'log')
+  const logs = new Map<string, LiveLog>()
+  for (const { plan, runner } of logged) {
+    if (runner !== undefined)
+      throw new ConfigError(plan.where, 'gateway', 'one gateway for each declaration', 'a second one')
+    logs.set(plan.path, new LiveLog({ plan, logs: backend.logs, hub, clock, emit }))
+  }
   const proxies = new Map<string, LiveProxy>()
   for (const part of app.use) {
     if (part.kind !== 'proxy') continue
@@ -71,7 +79,17 @@ export function createSite(parts: SiteParts): SiteAtWork {
     proxies.set(part.path, new LiveProxy({ plan: part.plan, path, clock, emit }))
   }
   const live = { hub, clock, heartbeat, level: () => level.now }
-  const handle = createAddresses({ app, clock, emit, admission, live, feeds, proxies, operations: parts.operations })
+  const handle = createAddresses({
+    app,
+    clock,
+    emit,
+    admission,
+    live,
+    feeds,
+    logs,
+    proxies,
+    operations: parts.operations,
+  })
 
   return {
     app,
@@ -80,11 +98,12 @@ export function createSite(parts: SiteParts): SiteAtWork {
     memory,
     start() {
       for (const feed of declared) feed.runner = feeds.get(feed.path)
+      for (const log of logged) log.runner = logs.get(log.path)
       for (const feed of feeds.values()) feed.warm()
     },
     stop() {
-      for (const feed of declared) feed.runner = undefined
-      for (const feed of feeds.values()) feed.stop()
+      for (const part of [...declared, ...logged]) part.runner = undefined
+      for (const part of [...feeds.values(), ...logs.values()]) part.stop()
     },
   }
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { createGateway, defineApp, feed, http } from '../src/index.ts'
+import { createGateway, defineApp, feed, http, log } from '../src/index.ts'
 import { countingUpstream, json } from './counting-upstream.ts'
 
 test('two apps of one gateway may use the same addresses and never meet', async () => {
@@ -29,6 +29,28 @@ test('two apps of one gateway may use the same addresses and never meet', async 
     }
     const answers = await Promise.all(gateway.sites.map((site) => site.fetch(new Request('http://localhost/names/x'))))
     expect(await Promise.all(answers.map((answer) => answer.json()))).toEqual(['first', 'second'])
+  } finally {
+    await gateway.close()
+  }
+})
+
+test('logs of two apps do not meet, also when they have one address', async () => {
+  const app = (name: string) => {
+    const names = log('/names/:id', { name: 'names', key: { id: z.string() }, event: z.string() })
+    return { names, app: defineApp({ name, use: [names] }) }
+  }
+  const apps = [app('first'), app('second')]
+  const gateway = createGateway({ apps: apps.map(({ app }) => app) })
+  try {
+    const polls = gateway.sites.map((site) => {
+      const empty = site.fetch(new Request('http://localhost/names/x'))
+      const after = empty.then(async (answer) => ((await answer.json()) as { readonly newest: string }).newest)
+      return after.then((after) => site.fetch(new Request(`http://localhost/names/x?as=poll&after=${after}`)))
+    })
+    await expect.poll(() => gateway.metrics.summary.connections).toBe(2)
+    for (const { names, app } of apps) await names.publish({ id: 'x' }, app.name)
+    const pages = await Promise.all(polls.map(async (poll) => (await poll).json()))
+    expect(pages).toMatchObject([{ events: [{ event: 'first' }] }, { events: [{ event: 'second' }] }])
   } finally {
     await gateway.close()
   }

@@ -2,7 +2,7 @@ import { Validator } from '@seriousme/openapi-schema-validator'
 import { Hono } from 'hono'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { createGateway, defineApp, feed, http, proxy, type Routes, stream } from '../src/index.ts'
+import { createGateway, defineApp, feed, http, log, proxy, type Routes, stream } from '../src/index.ts'
 
 interface Tree {
   readonly name: string
@@ -30,6 +30,11 @@ function app() {
   })
   const tree = feed('/trees/:id', { name: 'tree', cdn: '1m', key: { id: z.string() }, value: Tree, from, load })
   const mute = feed('/mute/:id', { name: 'mute one', scope: 'user', key: { id: Mute }, value: Mute, from, load })
+  const sold = log('/sold/:venue', {
+    name: 'sold',
+    key: { venue: z.string(), side: z.enum(['bid', 'ask']) },
+    event: z.object({ at: z.number() }),
+  })
   const trees = stream('/api/trees', { of: tree, choose: { query: 'ids', part: 'id' }, most: 7 })
   const all = stream('/api/all', { of: book })
   const own = proxy('/api/shop/*', { to: from, paths: ['/items/:id', '/pages/*'], methods: ['GET', 'POST'] })
@@ -39,7 +44,7 @@ function app() {
     .all('*', (context) => context.text('any'))
   return defineApp({
     name: 'shop',
-    use: [book, tree, mute, trees, all, own],
+    use: [book, tree, mute, sold, trees, all, own],
     identify: () => undefined,
     routes: hono as Routes,
   })
@@ -90,6 +95,7 @@ describe('what an app serves', () => {
       '/me/{id}',
       '/metrics',
       '/mute/{id}',
+      '/sold/{venue}',
       '/trees/{id}',
       '/weir/stream',
       '/weir/values',
@@ -117,6 +123,23 @@ describe('what an app serves', () => {
     expect(at('components', 'schemas', 'tree', 'properties', 'children', 'items')).toEqual({
       $ref: '#/components/schemas/tree',
     })
+  })
+
+  test('says the events of a log, and where to begin', () => {
+    expect(parameters('/sold/{venue}')).toEqual([
+      { name: 'venue', in: 'path', required: true, schema: { type: 'string' } },
+      { name: 'side', in: 'query', required: true, schema: { type: 'string', enum: ['bid', 'ask'] } },
+      ...['as', 'afterPosition', 'most', 'wait', 'since', 'resume'].map((name) => ({
+        $ref: `#/components/parameters/${name}`,
+      })),
+    ])
+    const answers = ['paths', '/sold/{venue}', 'get', 'responses']
+    expect(at(...answers, '200', 'content', 'application/json', 'schema')).toMatchObject({
+      required: ['events', 'oldest', 'newest'],
+      properties: { events: { items: { properties: { event: { $ref: '#/components/schemas/sold' } } } }, gap: {} },
+    })
+    expect(at('components', 'schemas', 'sold')).toMatchObject({ properties: { at: { type: 'number' } } })
+    expect(Object.keys(at(...answers) as object)).toEqual(expect.arrayContaining(['204', '400']))
   })
 
   test('says every form, header and error of a value', () => {

@@ -12,6 +12,10 @@ export interface Heard {
   readonly stale?: boolean
   readonly retry?: number
   readonly level?: Level
+  readonly position?: string
+  readonly event?: unknown
+  readonly from?: string
+  readonly to?: string
 }
 
 /** A wire of plain JSON that counts what it encoded. */

@@ -1,6 +1,6 @@
 import { describe, expectTypeOf, test } from 'vitest'
 import { z } from 'zod'
-import { absent, type Feed, feed, type HttpCall, http, stream } from '../src/index.ts'
+import { absent, type Feed, feed, type HttpCall, http, type Log, log, stream } from '../src/index.ts'
 
 /** These are checked by the compiler with the rest of the sources; run, they only show that the declarations are taken. */
 const upstream = http({ name: 'jupiter', url: 'http://127.0.0.1:1', limits: [{ calls: 50, per: '1s', by: 'account' }] })
@@ -65,5 +65,15 @@ describe('a feed is typed by its path and its schemas, without a word about type
       .exclude<undefined>()
       .toHaveProperty('part')
       .toEqualTypeOf<'venue' | 'pair'>()
+  })
+})
+
+describe('a log is typed by its path and its schemas too', () => {
+  const trades = log('/trades/:mint', { name: 'trades', key: { mint: z.string() }, event: Level })
+
+  test('what is published is what its schema takes, and what is read what it makes of that', () => {
+    type Given = { price: number; size: string }
+    type Event = { price: number; size: number }
+    expectTypeOf(trades).toEqualTypeOf<Log<{ readonly mint: string }, Given, Event>>()
   })
 })

@@ -1,11 +1,14 @@
+export type { LogPage } from './log-page.ts'
 export type {
   Absent,
   Failure,
+  Gap,
   Goodbye,
   Heartbeat,
   Hello,
   Level,
   LevelChange,
+  LogEvent,
   ServerMessage,
   Snapshot,
 } from './message.ts'

@@ -36,11 +36,31 @@ export interface Absent {
   readonly reason: string
 }
 
+/** One event of a log. */
+export interface LogEvent {
+  readonly type: 'event'
+  readonly topic: string
+  /** `epoch:offset`. A reader that comes back with it hears what followed. */
+  readonly position: string
+  /** When it was published, milliseconds since 1970 by the server's clock. */
+  readonly at: number
+  readonly event: unknown
+}
+
+/** Events of a log that a reader can not have any more: those after `from`, up to and including `to`. It goes on after `to`. */
+export interface Gap {
+  readonly type: 'gap'
+  readonly topic: string
+  /** The position that the reader had. */
+  readonly from: string
+  readonly to: string
+}
+
 /** The value is still this version. Sent at the heartbeat, and at once when `stale` turns. */
 export interface Heartbeat {
   readonly type: 'heartbeat'
   readonly topic: string
-  /** Not there while the topic never had a value. */
+  /** Of a log: the position of its newest event. Not there while the topic never had a value. */
   readonly version?: string
   readonly checkedAt?: number
   /** True while the value is older than its feed allows because the upstream could not confirm it. */
@@ -70,4 +90,4 @@ export interface Goodbye {
 }
 
 /** What a server says on a live connection. On SSE, `type` is the event's name and the rest its data. */
-export type ServerMessage = Hello | Snapshot | Absent | Heartbeat | LevelChange | Failure | Goodbye
+export type ServerMessage = Hello | Snapshot | Absent | LogEvent | Gap | Heartbeat | LevelChange | Failure | Goodbye

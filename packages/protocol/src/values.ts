@@ -1,4 +1,4 @@
-import type { Absent, Failure, Level, Snapshot } from './message.ts'
+import type { Absent, Failure, Level, LogEvent, Snapshot } from './message.ts'
 
 /** What `GET /weir/values` answers: one for each topic that was asked for, in that order. */
 export interface Values {
@@ -12,6 +12,9 @@ export interface Values {
 export type ValueOf =
   | (Omit<Snapshot, 'type'> & Confirmed)
   | (Omit<Absent, 'type'> & Confirmed)
+  /** The newest event of a log, or where it stands while it keeps none. */
+  | Omit<LogEvent, 'type'>
+  | Pick<LogEvent, 'topic' | 'position'>
   /** The topic as it was asked for. */
   | Omit<Failure, 'type'>
 

@@ -47,6 +47,8 @@ export const NOTHING_YET: PriceEntry = {
 
 /** The entry after a message; the same object when the message says nothing new or something older. */
 export function nextEntry(entry: PriceEntry, message: TopicMessage): PriceEntry {
+  // These are said of logs alone.
+  if (message.type === 'event' || message.type === 'gap') return entry
   if (message.type === 'error') return { ...entry, problem: message.problem }
   if (message.type === 'heartbeat') {
     // A topic that never had a value has heartbeats too, without a version.

@@ -1,3 +1,4 @@
+import type { Version } from '@weir/protocol'
 import type { Soon } from '../call.ts'
 import type { Content, Stored } from '../entry.ts'
 import type { Priority } from '../events.ts'
@@ -138,10 +139,16 @@ export interface Bus {
 
 /** Bounded histories of events in order. */
 export interface Logs {
-  /** Adds an event and answers its offset, from 1. */
-  append(log: string, event: Buffer, bounds: LogBounds): Promise<number>
-  /** Events after an offset, oldest first, and the offset of the oldest that is kept: a larger one than asked for is a gap. */
-  read(log: string, after: number, most: number): Promise<LogPage>
+  /** Adds an event and answers where it stands: its offsets count from 1 in each epoch. Those who listen are told. */
+  append(log: string, event: Buffer, bounds: LogBounds): Promise<Version>
+  /** At most so many events after an offset, oldest first. One below `oldest - 1` asks for what is lost. */
+  read(log: string, after: number, most: number): Promise<LogHistory>
+  /**
+   * Tells of each event that is added on any node, in order. One that got lost on its way shows as a hole before the next.
+   *
+   * @returns how to stop listening
+   */
+  subscribe(log: string, listener: (line: LogLine) => void): () => void
 }
 
 export interface LogBounds {
@@ -150,10 +157,23 @@ export interface LogBounds {
   readonly age: number
 }
 
-export interface LogPage {
-  readonly events: readonly { readonly offset: number; readonly at: number; readonly event: Buffer }[]
-  /** The oldest offset that is kept, one more than the newest when none is; 0 when there never was any. */
+/** An event where it stands. */
+export interface LogLine {
+  /** A log that lost its past begins a larger epoch, so that no offset ever means two events. */
+  readonly epoch: number
+  readonly offset: number
+  /** When it was added, wall time in milliseconds since 1970. */
+  readonly at: number
+  /** JSON text. */
+  readonly event: Buffer
+}
+
+export interface LogHistory {
+  /** All of the epoch of now. */
+  readonly events: readonly LogLine[]
+  readonly epoch: number
+  /** The oldest offset that is kept; one more than the newest when none is. */
   readonly oldest: number
-  /** The newest offset ever given; 0 when there was none. */
+  /** The newest offset ever given in this epoch; 0 when there was none. */
   readonly newest: number
 }

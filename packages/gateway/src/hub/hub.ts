@@ -32,6 +32,8 @@ export interface Channel {
   readonly parent: Channel | undefined
   readonly listeners: Set<Listener>
   latest: Entry | undefined
+  /** What a log has to tell, event by event; a feed's channel has none. */
+  tail: Tail | undefined
   /** Why there never was an entry, as it was said last. Of no meaning once there is one. */
   failure: Encoded<Entry | Notice> | undefined
   stale: boolean
@@ -64,6 +66,48 @@ class Resumed {
   }
 }
 
+/** The latest messages of a log, counted in the order in which they came; the count never turns back. */
+export interface Tail {
+  /** The count of the oldest message that is there. */
+  readonly first: number
+  /** The position of the newest event. */
+  readonly newest: Version
+  /** Undefined when that one is gone, or yet to come. */
+  at(count: number): Encoded<Entry | Notice> | undefined
+}
+
+/** How far a listener has come in a log. What it has yet to hear lies in the tail, which all share. */
+class Place {
+  readonly channel: Channel
+  readonly #tail: Tail
+  #next: number
+  /** What it missed, said before anything else. */
+  #gap: Encoded<Entry | Notice> | undefined
+
+  constructor(channel: Channel, tail: Tail, next: number, gap: Notice | undefined) {
+    this.channel = channel
+    this.#tail = tail
+    this.#next = next
+    this.#gap = gap === undefined ? undefined : new Encoded<Entry | Notice>(gap)
+  }
+
+  /** What it is to hear next. */
+  get message(): Encoded<Entry | Notice> | undefined {
+    return this.#gap ?? this.#tail.at(this.#next)
+  }
+
+  /** It has heard that. */
+  pass(): void {
+    if (this.#gap === undefined) this.#next += 1
+    this.#gap = undefined
+  }
+
+  /** What it has yet to hear is gone. */
+  get lost(): boolean {
+    return this.#next < this.#tail.first
+  }
+}
+
 /** Topic to listeners. */
 export interface Hub {
   channel(topic: string, parent?: Channel): Channel
@@ -73,6 +117,12 @@ export interface Hub {
   listen(connection: Connection, wire: Wire): Listener
   /** From now on the listener hears this channel, beginning with its latest entry, unless that is the version it knows. */
   join(listener: Listener, channel: Channel, known: Version | undefined): void
+  /** From now on the listener hears this log: what it has missed, the messages from this count on, and all that come. */
+  follow(listener: Listener, channel: Channel, from: number, gap: Notice | undefined): void
+  /** The tail of a log has grown. Listeners get what is new to them with the next flush. */
+  grown(channel: Channel): void
+  /** Says goodbye to a listener that is to come back, and closes its connection. */
+  cut(listener: Listener): void
   /** Tells the listener the latest entry of a channel, without joining. */
   show(listener: Listener, channel: Channel): void
   /** Makes an entry the latest of a channel, unless it is no newer. Listeners get it with the next flush. */
@@ -92,6 +142,9 @@ export interface Hub {
 const SHARED_FOR = 500
 
 const NOTHING = Buffer.alloc(0)
+/** Those who are cut off come back after so many milliseconds, and up to so many more. */
+const BACK_FROM = 500
+const BACK_SPREAD = 2000
 
 type Pending = Channel | Pulse | Resumed | Encoded<Entry | Notice>
 
@@ -107,6 +160,8 @@ export class Listener implements ConnectionOwner {
   several = false
   /** While the peer lags: the topics that changed. Their latest entries follow when it has caught up. */
   behind: Set<Channel> | undefined
+  /** Where it stands in the logs among its channels. */
+  places: Map<Pending, Place> | undefined
   readonly #hub: ListenerHub
 
   constructor(connection: Connection, wire: Wire, hub: ListenerHub) {
@@ -210,6 +265,10 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
    */
   function spread(channel: Channel, alone: boolean, quiet: boolean): number {
     const { latest, listeners, parent } = channel
+    if (channel.tail !== undefined) {
+      for (const listener of listeners) grew(listener, channel)
+      return 0
+    }
     if (latest === undefined) return 0
     let wire: Wire | undefined
     let bytes: Buffer = NOTHING
@@ -238,6 +297,13 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     return told
   }
 
+  /** There is more in a log. Who lags hears it later, as long as it is kept. */
+  function grew(listener: Listener, channel: Channel): void {
+    if (listener.behind === undefined) add(listener, channel)
+    else if (listener.places?.get(channel)?.lost) cut(listener)
+    else listener.behind.add(channel)
+  }
+
   function lags(listener: Listener): void {
     if (listener.behind !== undefined) return
     listener.behind = new Set()
@@ -245,22 +311,34 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
   }
 
   function write(listener: Listener): number {
-    const { connection, wire, pending } = listener
-    const several = pending.length > 1
+    const { connection, wire, pending, places } = listener
+    const several = pending.length > 1 || places !== undefined
     if (several) connection.cork()
     let flowing = true
     let messages = 0
+    let beats = false
     for (const item of pending) {
+      const place = places?.get(item)
+      // What does not flow waits in the tail, and not here.
+      for (let next = place?.message; next !== undefined && flowing; next = place?.message) {
+        flowing = connection.write(next.as(wire))
+        place?.pass()
+        messages += 1
+      }
+      if (place !== undefined) continue
       const news = newsOf(item, pending)
-      if (news === undefined) continue
+      if (news === undefined) {
+        beats = true
+        continue
+      }
       flowing = connection.write(news.as(wire))
       messages += 1
     }
     // Last, so that no heartbeat names a version that its listener has yet to hear.
-    if (messages < pending.length) {
+    if (beats) {
       for (const item of pending) {
         const pulse = pulseOf(item)
-        if (pulse === undefined) continue
+        if (pulse === undefined || places?.get(pulse.channel)?.message !== undefined) continue
         flowing = connection.write(words(pulse).as(wire))
         messages += 1
       }
@@ -269,7 +347,31 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     pending.length = 0
     listener.mixed = false
     if (!flowing) lags(listener)
+    for (const place of places?.values() ?? []) {
+      if (place.lost) cut(listener)
+      else if (place.message !== undefined) listener.behind?.add(place.channel)
+    }
     return messages
+  }
+
+  function cut(listener: Listener): void {
+    const { connection, wire } = listener
+    // First: nothing may be written after the goodbye.
+    events.closed(listener)
+    emit({ type: 'hub.cut' })
+    connection.write(wire.encode({ type: 'goodbye', retry: Math.round(BACK_FROM + Math.random() * BACK_SPREAD) }))
+    connection.close()
+  }
+
+  /** Has all who listen get what is new with the next flush, also when nobody does: only a flush takes the mark off. */
+  function changed(channel: Channel): void {
+    channel.pulse.made = undefined
+    channel.spoken = true
+    if (channel.parent !== undefined) channel.parent.spoken = true
+    if (channel.marked) return
+    channel.marked = true
+    marked.push(channel)
+    flushSoon()
   }
 
   function tell(channel: Channel, item: Pending): void {
@@ -312,10 +414,11 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
   }
 
   function heartbeatOf(channel: Channel): Heartbeat {
-    const { latest, stale } = channel
+    const { latest, tail, stale } = channel
     const topic = addressOf(channel.topic)
     const known = latest === undefined ? {} : { version: formatVersion(latest.version), checkedAt: latest.checkedAt }
-    return { type: 'heartbeat', topic, ...known, stale, now: clock.now(), level: level() }
+    const newest = tail === undefined ? {} : { version: formatVersion(tail.newest) }
+    return { type: 'heartbeat', topic, ...known, ...newest, stale, now: clock.now(), level: level() }
   }
 
   function notice(channel: Channel, message: Notice): void {
@@ -343,6 +446,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
         parent,
         listeners: new Set(),
         latest: undefined,
+        tail: undefined,
         failure: undefined,
         stale: false,
         marked: false,
@@ -375,6 +479,23 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
       show(listener, channel, known)
     },
 
+    follow(listener, channel, from, gap) {
+      const { tail } = channel
+      if (tail === undefined || !listeners.has(listener) || channel.listeners.has(listener)) return
+      channel.listeners.add(listener)
+      listener.several = listener.channels.push(channel) > 1
+      const place = new Place(channel, tail, from, gap)
+      listener.places ??= new Map()
+      listener.places.set(channel, place)
+      listener.mixed = true
+      // Also when there is nothing to tell yet: what comes in this tick may have been told to the others already.
+      queue(listener, channel)
+      if (place.message === undefined) queue(listener, channel.pulse)
+    },
+
+    grown: changed,
+    cut,
+
     show(listener, channel) {
       if (!channel.listeners.has(listener)) show(listener, channel, undefined)
     },
@@ -388,13 +509,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
       }
       if (order <= 0) return
       channel.latest = entry
-      channel.pulse.made = undefined
-      channel.spoken = true
-      if (channel.parent !== undefined) channel.parent.spoken = true
-      if (channel.marked) return
-      channel.marked = true
-      marked.push(channel)
-      flushSoon()
+      changed(channel)
     },
 
     notice,

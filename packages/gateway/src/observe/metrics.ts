@@ -127,6 +127,17 @@ export function createMetrics(): Metrics {
     labelNames: ['feed'],
     registers,
   })
+  const published = new Counter({
+    name: 'weir_log_events_total',
+    help: 'Events published to logs on this node.',
+    labelNames: ['log'],
+    registers,
+  })
+  const cut = new Counter({
+    name: 'weir_connections_cut_total',
+    help: 'Live connections that were too slow for a log, and were told to come back.',
+    registers,
+  })
   const admissions = new Counter({
     name: 'weir_admission_refused_total',
     help: 'Calls that were not let in.',
@@ -195,6 +206,9 @@ export function createMetrics(): Metrics {
       case 'hub.caughtUp':
         lagging.dec()
         break
+      case 'hub.cut':
+        cut.inc()
+        break
       case 'hub.written':
         messages.inc(event.messages)
         sums.messages += event.messages
@@ -204,6 +218,9 @@ export function createMetrics(): Metrics {
         break
       case 'topic.changed':
         changes.inc({ feed: event.feed })
+        break
+      case 'log.published':
+        published.inc({ log: event.log })
         break
       case 'admission.refused':
         admissions.inc({ code: event.code })

@@ -15,7 +15,7 @@ import {
 } from '../options.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { isSchema, type KeyOf, type KeyReader, type KeySchemas, keyReader, type PathParameter } from './key.ts'
-import { SCOPES, type Scope } from './scope.ts'
+import { type Scope, scopeOf } from './scope.ts'
 
 const ABSENT = Symbol('absent')
 
@@ -227,7 +227,7 @@ export function feed<
     value: read.value,
     upstream: options.from,
     ...loadOf(where, read.load),
-    scope: scopeOf(where, read),
+    scope: scopeFor(where, read),
     freshness: freshnessOf(where, read),
     mustRevalidate: read.mustRevalidate,
     essential: read.essential,
@@ -256,9 +256,8 @@ export function feed<
   return declared
 }
 
-function scopeOf(where: string, { scope, warm }: OptionsOf<typeof FEED_OPTIONS>): Scope {
-  const known = SCOPES.find((one) => one === scope)
-  if (known === undefined) throw new ConfigError(where, 'scope', SCOPES.map((one) => `"${one}"`).join(', '), scope)
+function scopeFor(where: string, { scope, warm }: OptionsOf<typeof FEED_OPTIONS>): Scope {
+  const known = scopeOf(where, scope)
   if (known !== 'public' && warm !== undefined)
     throw new ConfigError(where, 'warm', 'nothing, since nobody is known', warm)
   return known

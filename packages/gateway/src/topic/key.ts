@@ -34,9 +34,10 @@ export interface KeyReader {
   /**
    * The key of an address: parameters of the path as the router matched them, still percent-encoded, and the query.
    *
+   * @param ours query parameters that are not of the key; those of a feed's forms unless told
    * @throws WeirError `bad_key` naming the part, what was expected and what came
    */
-  fromAddress(parameters: Readonly<Record<string, string>>, query: string): ReadKey
+  fromAddress(parameters: Readonly<Record<string, string>>, query: string, ours?: readonly string[]): ReadKey
   /** The same for a key given in code. */
   fromParts(parts: Readonly<Record<string, unknown>>): ReadKey
 }
@@ -50,10 +51,16 @@ const SEGMENT = /^:?[A-Za-z0-9_.~-]+$/
 const LONGEST_PART = 512
 
 /**
+ * @param reserved names that no part of the key in the query may have
  * @param path such as `/prices/:mint`; parts of the key that are not in it are query parameters
  * @throws ConfigError when path and schemas don't fit
  */
-export function keyReader(where: string, path: string, schemas: unknown): KeyReader {
+export function keyReader(
+  where: string,
+  path: string,
+  schemas: unknown,
+  reserved: readonly string[] = OURS,
+): KeyReader {
   const segments = path.split('/').slice(1)
   if (!path.startsWith('/') || !segments.every((segment) => SEGMENT.test(segment))) {
     throw new ConfigError(where, 'path', 'a path such as "/prices/:mint"', path)
@@ -72,7 +79,7 @@ export function keyReader(where: string, path: string, schemas: unknown): KeyRea
     if (parts[name] === undefined)
       throw new ConfigError(where, `key.${name}`, `a schema, since ${path} has :${name}`, undefined)
   }
-  for (const name of OURS) {
+  for (const name of reserved) {
     if (parts[name] === undefined || inPath.includes(name)) continue
     throw new ConfigError(where, `key.${name}`, `another name, since \`?${name}=\` chooses the form of an answer`, name)
   }
@@ -120,12 +127,12 @@ export function keyReader(where: string, path: string, schemas: unknown): KeyRea
     schemas: parts,
     inQuery,
     fromParts: read,
-    fromAddress(parameters, query) {
+    fromAddress(parameters, query, chosen) {
       const raw: Record<string, unknown> = {}
       for (const name of inPath) raw[name] = decoded(name, parameters[name] ?? '')
       const given = new URLSearchParams(query)
       for (const name of inQuery) raw[name] = given.get(name) ?? undefined
-      const ours = given.get('as') === 'poll' ? OURS : ['as']
+      const ours = chosen ?? (given.get('as') === 'poll' ? OURS : ['as'])
       for (const name of given.keys()) {
         if (!ours.includes(name) && !inQuery.includes(name)) {
           const known = inQuery.length === 0 ? 'no query parameters' : `only ${inQuery.join(', ')}`

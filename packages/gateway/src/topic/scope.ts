@@ -1,10 +1,17 @@
 import type { Identity } from '../call.ts'
-import { WeirError } from '../errors.ts'
+import { ConfigError, WeirError } from '../errors.ts'
 import type { ReadKey } from './key.ts'
 
 /** Who shares a value: everybody, those of one tenant, or one user alone. */
-export const SCOPES = ['public', 'tenant', 'user'] as const
+const SCOPES = ['public', 'tenant', 'user'] as const
 export type Scope = (typeof SCOPES)[number]
+
+/** @throws ConfigError when it is none */
+export function scopeOf(where: string, given: unknown): Scope {
+  const known = SCOPES.find((one) => one === given)
+  if (known === undefined) throw new ConfigError(where, 'scope', SCOPES.map((one) => `"${one}"`).join(', '), given)
+  return known
+}
 
 /**
  * The key as one caller has it. All that is kept or sent goes by topic, so what is not public has a topic of its own for each

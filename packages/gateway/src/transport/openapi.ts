@@ -1,6 +1,9 @@
 import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/spec'
 import { ERRORS, type ErrorCode } from '../errors.ts'
 import type { FeedPlan } from '../topic/feed.ts'
+import type { KeyReader } from '../topic/key.ts'
+import { MOST_EVENTS } from '../topic/live-log.ts'
+import type { LogPlan } from '../topic/log.ts'
 import type { Stream } from '../topic/stream.ts'
 import { MOST_TOPICS } from './topics.ts'
 
@@ -14,6 +17,7 @@ export interface OtherAddress {
 export interface OpenApiParts {
   readonly app: string
   readonly feeds: readonly FeedPlan[]
+  readonly logs: readonly LogPlan[]
   readonly streams: readonly Stream[]
   readonly others: readonly OtherAddress[]
 }
@@ -21,11 +25,12 @@ export interface OpenApiParts {
 type Json = Readonly<Record<string, unknown>>
 
 /** What an app serves, as an OpenAPI 3.1 document made from its schemas. */
-export function openApi({ app, feeds, streams, others }: OpenApiParts): Json {
+export function openApi({ app, feeds, logs, streams, others }: OpenApiParts): Json {
   const paths: Record<string, Json> = {}
   for (const feed of feeds) paths[pathOf(feed.path)] = { get: feedOperation(feed) }
+  for (const log of logs) paths[pathOf(log.path)] = { get: logOperation(log) }
   for (const stream of streams) paths[stream.path] = { get: streamOperation(stream) }
-  const scoped = feeds.some(({ scope }) => scope !== 'public')
+  const scoped = [...feeds, ...logs].some(({ scope }) => scope !== 'public')
   paths['/weir/values'] = { get: valuesOperation(scoped) }
   paths['/weir/stream'] = { get: topicsOperation(scoped) }
   for (const { path, methods, help } of others) {
@@ -37,12 +42,16 @@ export function openApi({ app, feeds, streams, others }: OpenApiParts): Json {
     component(name),
     { title: name, ...schemaOf(value, 'output', component(name)) },
   ])
+  const events = logs.map(({ name, event }) => [
+    component(name),
+    { title: name, ...schemaOf(event, 'output', component(name)) },
+  ])
   return {
     openapi: '3.1.1',
     info: { title: app, version: '1', summary: 'What this site serves, in every form.' },
     paths,
     components: {
-      schemas: { ...Object.fromEntries(values), ...SCHEMAS },
+      schemas: { ...Object.fromEntries([...values, ...events]), ...SCHEMAS },
       headers: HEADERS,
       parameters: PARAMETERS,
       responses: problems(),
@@ -52,19 +61,10 @@ export function openApi({ app, feeds, streams, others }: OpenApiParts): Json {
 
 function feedOperation(feed: FeedPlan): Json {
   const { path, name, keys } = feed
-  const inQuery = keys.inQuery.map((part) => {
-    const schema = keys.schemas[part]
-    if (schema === undefined) return {}
-    return { name: part, in: 'query', required: !takes(schema, undefined), schema: schemaOf(schema, 'input') }
-  })
   return {
     operationId: component(name),
     summary: `The value of ${name}.`,
-    parameters: [
-      ...pathParameters(path, keys.schemas),
-      ...inQuery,
-      ...['as', 'after', 'wait', 'resume'].map(parameter),
-    ],
+    parameters: [...keyParameters(path, keys), ...['as', 'after', 'wait', 'resume'].map(parameter)],
     responses: {
       200: {
         description: 'The value; with `as=sse` the value and then every change.',
@@ -86,6 +86,38 @@ function feedOperation(feed: FeedPlan): Json {
       },
       304: { description: 'The client has it: its `If-None-Match` names this content.', headers: headers('etag') },
       ...failed(feed.scope !== 'public'),
+    },
+  }
+}
+
+function logOperation({ path, name, keys, scope }: LogPlan): Json {
+  const { position, at, ...rest } = EVENT
+  const page = {
+    type: 'object',
+    required: ['events', 'oldest', 'newest'],
+    properties: {
+      events: { type: 'array', items: object({ position, at, event: ref('schemas', component(name)) }) },
+      ...rest,
+    },
+  }
+  return {
+    operationId: component(name),
+    summary: `The events of ${name}, in order.`,
+    parameters: [
+      ...keyParameters(path, keys),
+      ...['as', 'afterPosition', 'most', 'wait', 'since', 'resume'].map(parameter),
+    ],
+    responses: {
+      200: {
+        description: 'Events that are kept, oldest first; with `as=sse` these and then every one that comes.',
+        headers: headers('weir-version', 'weir-level'),
+        content: { 'application/json': { schema: page }, ...EVENTS },
+      },
+      204: {
+        description: 'With `as=poll`: no event came after `after` while it waited.',
+        headers: headers('weir-version', 'weir-level'),
+      },
+      ...failed(scope !== 'public'),
     },
   }
 }
@@ -118,6 +150,18 @@ const METHODS = ['get', 'post', 'put', 'patch', 'delete', 'trace']
 const VERSION = { type: 'string', pattern: '^\\d{1,16}:\\d{1,16}$', examples: ['1795258643830:7'] }
 const MOMENT = { type: 'integer', description: 'Milliseconds since 1970, by the clock of the server.' }
 const LEVEL = { type: 'string', enum: ['normal', 'saver', 'strained', 'maintenance'] }
+
+/** Of a log: an event, and what its page has beside events. */
+const EVENT = {
+  position: VERSION,
+  at: MOMENT,
+  oldest: { ...VERSION, description: 'The position of the oldest event that is kept.' },
+  newest: { ...VERSION, description: 'The position of the newest event.' },
+  gap: {
+    ...object({ from: VERSION, to: VERSION }),
+    description: 'What was asked for and is gone: events after `from`, up to and including `to`.',
+  },
+}
 
 const KNOWN = {
   topic: { type: 'string' },
@@ -155,6 +199,8 @@ const SCHEMAS: Json = {
           anyOf: [
             object({ ...KNOWN, value: {} }),
             object({ ...KNOWN, reason: { type: 'string', description: 'Why there is no value.' } }),
+            object({ topic: { type: 'string' }, position: VERSION, at: MOMENT, event: {} }),
+            object({ topic: { type: 'string' }, position: VERSION }),
             object({ topic: { type: 'string' }, problem: ref('schemas', 'WeirProblem') }),
           ],
         },
@@ -188,6 +234,24 @@ const PARAMETERS: Json = {
     description: 'With `as=poll`: the version that the client has. It is answered when there is a larger one.',
     schema: VERSION,
   },
+  afterPosition: {
+    name: 'after',
+    in: 'query',
+    description: 'The position of the last event that the client has; not with `as=sse`.',
+    schema: VERSION,
+  },
+  most: {
+    name: 'most',
+    in: 'query',
+    description: 'The most events; not with `as=sse`.',
+    schema: { type: 'integer', minimum: 1, maximum: MOST_EVENTS, default: MOST_EVENTS },
+  },
+  since: {
+    name: 'since',
+    in: 'query',
+    description: 'With `as=sse`: the position after which to begin; `Last-Event-ID` goes before it.',
+    schema: VERSION,
+  },
   wait: {
     name: 'wait',
     in: 'query',
@@ -211,13 +275,16 @@ const PARAMETERS: Json = {
 
 const EVENTS: Json = {
   'text/event-stream': {
-    schema: { type: 'string', description: 'The events hello, snapshot, absent, heartbeat, level, error and goodbye.' },
+    schema: {
+      type: 'string',
+      description: 'The events hello, snapshot, absent, event, gap, heartbeat, level, error and goodbye.',
+    },
   },
 }
 
 /** What a `GET` can run into. */
 const CODES = (Object.keys(ERRORS) as ErrorCode[]).filter(
-  (code) => code !== 'method_not_allowed' && code !== 'body_too_large',
+  (code) => code !== 'method_not_allowed' && code !== 'body_too_large' && code !== 'bad_event',
 )
 const STATUSES = [...new Set(CODES.map((code) => ERRORS[code].status))].sort()
 
@@ -298,6 +365,16 @@ function takes(schema: StandardSchemaV1, value: unknown): boolean {
 /** Parameters in braces, and a wildcard under a name. */
 function pathOf(path: string): string {
   return path.replaceAll(/:([A-Za-z0-9_]+)\??/g, '{$1}').replace(/\*\*?$/, '{rest}')
+}
+
+/** The parts of a key, in the path and in the query. */
+function keyParameters(path: string, { inQuery, schemas }: KeyReader): readonly Json[] {
+  const asked = inQuery.map((part) => {
+    const schema = schemas[part]
+    if (schema === undefined) return {}
+    return { name: part, in: 'query', required: !takes(schema, undefined), schema: schemaOf(schema, 'input') }
+  })
+  return [...pathParameters(path, schemas), ...asked]
 }
 
 function pathParameters(path: string, schemas: Readonly<Record<string, StandardSchemaV1>> = {}): readonly Json[] {

@@ -1,9 +1,10 @@
-import { type Failure, type Level, parseVersion, type Version } from '@weir/protocol'
+import type { Failure, Level, Version } from '@weir/protocol'
 import type { AnswerHeaders, Call, LiveAnswer } from '../call.ts'
 import type { Clock } from '../clock.ts'
 import { Entry } from '../entry.ts'
-import { show, WeirError } from '../errors.ts'
 import type { Hub, Listener, Notice, Wire } from '../hub/hub.ts'
+import { LoggedEvent } from '../topic/logged-event.ts'
+import { readVersion } from '../topic/version.ts'
 import type { Topic } from './topics.ts'
 
 /** Messages as server-sent events: `event` is the type, `id` the version, `data` the rest. */
@@ -37,14 +38,6 @@ export function lastVersion(call: Call): Version | undefined {
   return readVersion('last-event-id', call.header('last-event-id'))
 }
 
-/** A version as a client names it; undefined for none. @throws WeirError `bad_version` */
-export function readVersion(name: string, text: string | undefined): Version | undefined {
-  if (text === undefined || text === '') return undefined
-  const version = parseVersion(text)
-  if (version === undefined) throw new WeirError('bad_version', `${name}: expected epoch:sequence, got ${show(text)}`)
-  return version
-}
-
 /** Opens a stream of events. `join` says which topics the listener hears, `failed` which can't be had. */
 export function sse(
   { hub, clock, heartbeat, level }: SseParts,
@@ -74,9 +67,9 @@ export function sseOf(
   const { hub } = parts
   const failed = topics.filter((topic) => 'problem' in topic)
   function join(listener: Listener): void {
-    for (const topic of topics) if (!('problem' in topic)) topic.feed.watch(listener, topic.readKey, known)
+    for (const topic of topics) if (!('problem' in topic)) topic.of.watch(listener, topic.readKey, known)
     // Of nothing it would be silent for ever, and count as lost: it hears that its own address is there.
-    if (listener.channels.length === 0) hub.join(listener, hub.channel(path), undefined)
+    if (failed.length === topics.length) hub.join(listener, hub.channel(path), undefined)
   }
   return sse(parts, join, failed)
 }
@@ -91,6 +84,10 @@ function entryEvent(entry: Entry): string {
     : `event: snapshot\nid: ${version}\ndata: {${head},"value":${content.json.toString()}}\n\n`
 }
 
-function noticeEvent({ type, ...data }: Notice): string {
-  return `event: ${type}\ndata: ${JSON.stringify(data)}\n\n`
+function noticeEvent(notice: Notice): string {
+  if (notice instanceof LoggedEvent) return `event: event\nid: ${notice.position}\ndata: ${notice.text}\n\n`
+  const { type, ...data } = notice
+  // Who heard of a gap goes on behind it.
+  const id = notice.type === 'gap' ? `id: ${notice.to}\n` : ''
+  return `event: ${type}\n${id}data: ${JSON.stringify(data)}\n\n`
 }

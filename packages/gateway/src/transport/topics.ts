@@ -3,13 +3,14 @@ import type { Call } from '../call.ts'
 import { asWeirError, problemOf, show, WeirError } from '../errors.ts'
 import type { ReadKey } from '../topic/key.ts'
 import type { LiveFeed } from '../topic/live-feed.ts'
+import type { LiveLog } from '../topic/live-log.ts'
 
 /** The most topics that one call may name. */
 export const MOST_TOPICS = 500
 
-/** A topic that a client named: the feed that has it, and its key there. */
+/** A topic that a client named: the feed or log that has it, and its key there. */
 export interface Topic {
-  readonly feed: LiveFeed
+  readonly of: LiveFeed | LiveLog
   readonly readKey: ReadKey
 }
 

@@ -1,7 +1,10 @@
-import type { Failure } from '@weir/protocol'
+import { type Failure, formatVersion, type LogEvent } from '@weir/protocol'
 import type { Answer, Call, Soon } from '../call.ts'
 import { addressOf, Entry } from '../entry.ts'
 import { asWeirError, problemOf } from '../errors.ts'
+import { LiveFeed } from '../topic/live-feed.ts'
+import { LiveLog } from '../topic/live-log.ts'
+import { LoggedEvent } from '../topic/logged-event.ts'
 import { jsonAnswer } from './json-answer.ts'
 import type { SnapshotParts } from './snapshot.ts'
 import { type Topic, topicOr, topicsOf } from './topics.ts'
@@ -22,17 +25,27 @@ export function values(parts: SnapshotParts, find: (topic: string) => Topic, cal
 }
 
 /** What came of a topic. */
-type Had = Entry | Failure
+type Had = Entry | LoggedEvent | Pick<LogEvent, 'topic' | 'position'> | Failure
 
-function read({ feed, readKey }: Topic, call: Call): Soon<Had> {
-  const signal = feed.fresh(readKey.topic) === undefined ? call.signal : undefined
-  const entry = feed.read(readKey, { client: call.remote, signal })
-  if (!(entry instanceof Promise)) return entry
-  return entry.catch((thrown): Failure => {
+function read({ of, readKey }: Topic, call: Call): Soon<Had> {
+  const signal = of instanceof LiveLog || of.fresh(readKey.topic) !== undefined ? undefined : call.signal
+  const had = of instanceof LiveLog ? newest(of, readKey.topic) : of.read(readKey, { client: call.remote, signal })
+  if (!(had instanceof Promise)) return had
+  return had.catch((thrown): Failure => {
     // The client is gone: there is nobody to tell of this one or of the others.
-    if (thrown === signal?.reason) throw thrown
+    if (signal?.aborted && thrown === signal.reason) throw thrown
     return { type: 'error', topic: addressOf(readKey.topic), problem: problemOf(asWeirError(thrown)) }
   })
+}
+
+/** What stands for the value of a log: its newest event, or, while it keeps none, where it stands. */
+async function newest(log: LiveLog, topic: string): Promise<Had> {
+  const { events, epoch, newest } = await log.latest(topic)
+  const line = events.at(-1)
+  const address = addressOf(topic)
+  return line === undefined
+    ? { topic: address, position: formatVersion({ epoch, sequence: newest }) }
+    : new LoggedEvent(address, line)
 }
 
 function answer(
@@ -45,8 +58,10 @@ function answer(
   for (const [index, entry] of entries.entries()) {
     const topic = topics[index]
     if (index > 0) texts.push(',')
-    if (!(entry instanceof Entry)) texts.push(JSON.stringify({ topic: entry.topic, problem: entry.problem }))
-    else if (topic !== undefined && 'feed' in topic) texts.push(...valueText(entry, topic.feed.stale(entry)))
+    if (entry instanceof LoggedEvent) texts.push(entry.text)
+    else if (!(entry instanceof Entry)) texts.push(JSON.stringify({ ...entry, type: undefined }))
+    else if (topic !== undefined && 'of' in topic && topic.of instanceof LiveFeed)
+      texts.push(...valueText(entry, topic.of.stale(entry)))
   }
   texts.push(']}')
   const json = Buffer.concat(texts.map((text) => (typeof text === 'string' ? Buffer.from(text) : text)))

@@ -15,7 +15,7 @@ export function memoryBackend(clock: Clock, bytes: number): Backend {
     leases,
     values: memoryValues(clock, bus, leases, bytes),
     meters: memoryMeters(clock),
-    logs: memoryLogs(clock),
+    logs: memoryLogs(clock, bytes),
     close: async () => {},
   }
 }

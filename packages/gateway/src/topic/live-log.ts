@@ -1,0 +1,240 @@
+import { formatVersion, type Version } from '@weir/protocol'
+import type { LogHistory, LogLine, Logs } from '../backend/ports.ts'
+import type { Identity, Soon } from '../call.ts'
+import type { Clock, Timer } from '../clock.ts'
+import { show, WeirError } from '../errors.ts'
+import type { Emit } from '../events.ts'
+import type { Channel, Hub, Listener } from '../hub/hub.ts'
+import { parseJson, stringifyJson } from '../json.ts'
+import type { ReadKey } from './key.ts'
+import type { LogPlan, LogRange, LogReading, LogRunner } from './log.ts'
+import { gapAfter } from './log-gap.ts'
+import { LogTail } from './log-tail.ts'
+import { keyFor } from './scope.ts'
+import { readVersion } from './version.ts'
+
+export interface LiveLogParts {
+  readonly plan: LogPlan
+  readonly logs: Logs
+  readonly hub: Hub
+  readonly clock: Clock
+  readonly emit: Emit
+}
+
+/** Events of a log that are kept, and what of those that were asked for is gone. */
+export interface LogPart extends LogHistory {
+  readonly gap: { readonly from: Version; readonly to: Version } | undefined
+}
+
+interface Watched {
+  readonly topic: string
+  readonly channel: Channel
+  readonly tail: LogTail
+  /** While the tail is filled: events that came meanwhile. */
+  filling: { readonly done: Promise<boolean>; came: LogLine[] } | undefined
+  /** Nobody listened when it was looked at last. */
+  idle: boolean
+  readonly unsubscribe: () => void
+}
+
+/** The most events in one answer. */
+export const MOST_EVENTS = 1000
+
+/** How long a history stays in memory, encoded, when nobody listens any more, in milliseconds; twice that at most. */
+const LINGER = 15_000
+
+/** A stream that always has its next event at hand lets others have their turn after so many. */
+const AT_ONCE = 64
+
+/** A log at work: keeps what is published, and tells those who listen. */
+export class LiveLog implements LogRunner {
+  readonly plan: LogPlan
+  readonly #parts: LiveLogParts
+  readonly #watched = new Map<string, Watched>()
+  #sweeper: Timer | undefined
+
+  constructor(parts: LiveLogParts) {
+    this.plan = parts.plan
+    this.#parts = parts
+  }
+
+  /** @throws WeirError `bad_key`, `unidentified` */
+  keyOf(
+    parameters: Readonly<Record<string, string>>,
+    query: string,
+    identity: Identity | undefined,
+    ours?: readonly string[],
+  ): ReadKey {
+    return keyFor(this.plan.scope, this.plan.keys.fromAddress(parameters, query, ours), identity)
+  }
+
+  async publish(
+    parts: Readonly<Record<string, unknown>>,
+    event: unknown,
+    identity: Identity | undefined,
+  ): Promise<string> {
+    const { topic } = this.#keyOf(parts, identity)
+    // Without a pause where the schema needs none: events stand in the order in which they were published.
+    const json = this.#jsonOf(event)
+    return this.#append(topic, json instanceof Promise ? await json : json)
+  }
+
+  async publishAll(
+    parts: Readonly<Record<string, unknown>>,
+    events: AsyncIterable<unknown>,
+    identity: Identity | undefined,
+  ): Promise<string | undefined> {
+    let last: string | undefined
+    let count = 0
+    for await (const event of events) {
+      last = await this.publish(parts, event, identity)
+      count += 1
+      if (count % AT_ONCE === 0) await new Promise<void>((resolve) => this.#parts.clock.soon(resolve))
+    }
+    return last
+  }
+
+  async read(
+    parts: Readonly<Record<string, unknown>>,
+    { after, most = MOST_EVENTS }: LogRange,
+    identity: Identity | undefined,
+  ): Promise<LogReading<unknown>> {
+    const { topic } = this.#keyOf(parts, identity)
+    if (!Number.isSafeInteger(most) || most < 1 || most > MOST_EVENTS)
+      throw new WeirError('bad_request', `most: expected a whole number from 1 to ${MOST_EVENTS}, got ${show(most)}`)
+    const { events, epoch, oldest, newest, gap } = await this.part(topic, readVersion('after', after), most)
+    return {
+      events: events.map(({ offset, at, event }) => ({
+        position: formatVersion({ epoch, sequence: offset }),
+        at,
+        event: parseJson(event.toString()),
+      })),
+      oldest: formatVersion({ epoch, sequence: oldest }),
+      newest: formatVersion({ epoch, sequence: newest }),
+      ...(gap === undefined ? {} : { gap: { from: formatVersion(gap.from), to: formatVersion(gap.to) } }),
+    }
+  }
+
+  /** Events after a position, or from the oldest that is kept. */
+  async part(topic: string, after: Version | undefined, most: number): Promise<LogPart> {
+    const { logs } = this.#parts
+    let history = await logs.read(topic, after?.sequence ?? 0, most)
+    // An offset of another epoch says nothing in this one.
+    if (after !== undefined && after.epoch !== history.epoch) history = await logs.read(topic, 0, most)
+    const to = after === undefined ? undefined : gapAfter(after, history)
+    return { ...history, gap: after === undefined || to === undefined ? undefined : { from: after, to } }
+  }
+
+  /** The newest event, if one is kept. */
+  async latest(topic: string): Promise<LogHistory> {
+    const { logs } = this.#parts
+    const { newest } = await logs.read(topic, 0, 0)
+    return logs.read(topic, newest - 1, 1)
+  }
+
+  /** From now on the listener hears this topic: what is kept after the position `known`, or all that is, and what comes. */
+  watch(listener: Listener, { topic }: ReadKey, known: Version | undefined): void {
+    const { hub } = this.#parts
+    const watched = this.#watched.get(topic) ?? this.#begin(topic)
+    watched.idle = false
+    function join(filled: boolean): void {
+      const { channel, tail } = watched
+      const { from, gap } = tail.resume(known)
+      if (filled) hub.follow(listener, channel, from, gap)
+      else hub.cut(listener)
+    }
+    if (watched.filling === undefined) join(true)
+    else void watched.filling.done.then(join)
+  }
+
+  stop(): void {
+    this.#sweeper?.stop()
+    for (const { unsubscribe } of this.#watched.values()) unsubscribe()
+    this.#watched.clear()
+  }
+
+  #keyOf(parts: Readonly<Record<string, unknown>>, identity: Identity | undefined): ReadKey {
+    return keyFor(this.plan.scope, this.plan.keys.fromParts(parts), identity)
+  }
+
+  #jsonOf(event: unknown): Soon<Buffer> {
+    const written = (result: Awaited<ReturnType<LogPlan['event']['~standard']['validate']>>) => {
+      const json = result.issues === undefined ? stringifyJson(result.value) : undefined
+      if (json !== undefined) return Buffer.from(json)
+      const [issue] = result.issues ?? []
+      const path = issue?.path?.map((part) => String(typeof part === 'object' ? part.key : part)).join('.')
+      const expected = issue?.message ?? 'expected something that can be written as JSON'
+      throw new WeirError('bad_event', `${path ? `${path}: ` : ''}${expected}, got ${show(event)}`)
+    }
+    const result = this.plan.event['~standard'].validate(event)
+    return result instanceof Promise ? result.then(written) : written(result)
+  }
+
+  async #append(topic: string, json: Buffer): Promise<string> {
+    const { logs, emit } = this.#parts
+    const position = await logs.append(topic, json, this.plan.history)
+    emit({ type: 'log.published', log: this.plan.name })
+    return formatVersion(position)
+  }
+
+  #begin(topic: string): Watched {
+    const { hub, logs, clock } = this.#parts
+    const channel = hub.channel(topic)
+    const tail = new LogTail(topic, this.plan.history, clock)
+    channel.tail = tail
+    // Before it is read: what comes meanwhile is either in what is read, or heard.
+    const unsubscribe = logs.subscribe(topic, (line) => this.#heard(watched, line))
+    const watched: Watched = { topic, channel, tail, filling: undefined, idle: false, unsubscribe }
+    this.#watched.set(topic, watched)
+    this.#fill(watched)
+    this.#sweeper ??= clock.after(LINGER, () => this.#sweep())
+    return watched
+  }
+
+  #heard(watched: Watched, line: LogLine): void {
+    if (watched.filling !== undefined) watched.filling.came.push(line)
+    else if (watched.tail.add(line)) this.#parts.hub.grown(watched.channel)
+    else this.#fill(watched, line)
+  }
+
+  /** Reads what the tail has not heard: all of it at first, later what lies before an event that came. */
+  #fill(watched: Watched, ...came: LogLine[]): void {
+    const done = this.#filled(watched).catch((error) => {
+      this.#parts.emit({ type: 'failed', where: `history of ${watched.topic}`, error })
+      for (const listener of watched.channel.listeners) this.#parts.hub.cut(listener)
+      this.#forget(watched)
+      return false
+    })
+    watched.filling = { done, came }
+  }
+
+  async #filled(watched: Watched): Promise<boolean> {
+    const { logs, hub } = this.#parts
+    for (;;) {
+      const history = await logs.read(watched.topic, 0, this.plan.history.events)
+      watched.tail.fill(history)
+      const came = watched.filling?.came ?? []
+      if (came.every((line) => watched.tail.add(line))) break
+      // Some of what came lies behind a hole: it is in what is read now.
+      came.length = 0
+    }
+    watched.filling = undefined
+    hub.grown(watched.channel)
+    return true
+  }
+
+  #forget(watched: Watched): void {
+    watched.unsubscribe()
+    this.#watched.delete(watched.topic)
+    this.#parts.hub.drop(watched.channel)
+  }
+
+  #sweep(): void {
+    for (const watched of this.#watched.values()) {
+      if (watched.channel.listeners.size > 0 || watched.filling !== undefined) watched.idle = false
+      else if (watched.idle) this.#forget(watched)
+      else watched.idle = true
+    }
+    this.#sweeper = this.#watched.size === 0 ? undefined : this.#parts.clock.after(LINGER, () => this.#sweep())
+  }
+}

@@ -1,0 +1,92 @@
+import { compareVersions, formatVersion, type Problem, type Version } from '@weir/protocol'
+import type { Answer, AnswerHeaders, Call } from '../call.ts'
+import { show, WeirError } from '../errors.ts'
+import type { Listener } from '../hub/hub.ts'
+import { type LiveLog, type LogPart, MOST_EVENTS } from '../topic/live-log.ts'
+import { LOG_PARAMETERS } from '../topic/log.ts'
+import { readVersion } from '../topic/version.ts'
+import { jsonAnswer } from './json-answer.ts'
+import { answerOf } from './problem.ts'
+import type { SnapshotParts } from './snapshot.ts'
+import { type PollParts, readWait, waitFor } from './waiting.ts'
+
+/**
+ * Answers with a part of a log's history as JSON, oldest first.
+ *
+ * @throws WeirError `bad_version`, `bad_request`, `bad_key`
+ */
+export async function history(
+  parts: SnapshotParts,
+  log: LiveLog,
+  call: Call,
+  parameters: Readonly<Record<string, string>>,
+): Promise<Answer> {
+  const { after, most } = readRange(call)
+  const { topic } = log.keyOf(parameters, call.query, call.identity, LOG_PARAMETERS.json)
+  return page(parts, call, await log.part(topic, after, most))
+}
+
+/**
+ * Answers as `history` when there are events after what the client has: at once when there are, 204 when the wait is over.
+ *
+ * @throws WeirError `bad_version`, `bad_request`, `bad_key`, `full`
+ */
+export async function logPoll(
+  parts: PollParts,
+  log: LiveLog,
+  call: Call,
+  parameters: Readonly<Record<string, string>>,
+): Promise<Answer> {
+  const { after, most } = readRange(call)
+  const wait = readWait(new URLSearchParams(call.query).get('wait') ?? undefined)
+  const readKey = log.keyOf(parameters, call.query, call.identity, LOG_PARAMETERS.poll)
+  // Now: of a client that leaves while the history is read nothing would be heard later.
+  const { signal } = call
+  const there = await log.part(readKey.topic, after, most)
+  if (after === undefined || there.events.length > 0) return page(parts, call, there)
+
+  let listener: Listener | undefined
+  // Anything but what the client has is news: an event, or that the log lost its past.
+  function look(): true | undefined {
+    const tail = listener?.channels[0]?.tail
+    return tail !== undefined && compareVersions(tail.newest, after as Version) !== 0 ? true : undefined
+  }
+  const news: Problem | true | undefined = await waitFor(parts, signal, wait, look, (joined) => {
+    listener = joined
+    log.watch(joined, readKey, after)
+  })
+  if (news === true) return page(parts, call, await log.part(readKey.topic, after, most))
+  const headers = inBand(parts, after)
+  return news === undefined ? { kind: 'whole', status: 204, headers, body: null } : answerOf(news, headers)
+}
+
+/** The position after which a stream begins. What the client heard last goes before what its address says. */
+export function sinceOf(call: Call): Version | undefined {
+  const since = readVersion('since', new URLSearchParams(call.query).get('since') ?? undefined)
+  return readVersion('last-event-id', call.header('last-event-id')) ?? since
+}
+
+function readRange(call: Call): { readonly after: Version | undefined; readonly most: number } {
+  const query = new URLSearchParams(call.query)
+  const after = readVersion('after', query.get('after') ?? undefined)
+  const text = query.get('most') ?? String(MOST_EVENTS)
+  const most = /^\d{1,4}$/.test(text) ? Number(text) : 0
+  if (most < 1 || most > MOST_EVENTS)
+    throw new WeirError('bad_request', `most: expected a whole number from 1 to ${MOST_EVENTS}, got ${show(text)}`)
+  return { after, most }
+}
+
+/** Events go in as the text they came as: written anew, large numbers would lose digits. */
+function page(parts: SnapshotParts, call: Call, { events, epoch, oldest, newest, gap }: LogPart): Answer {
+  const at = (sequence: number) => formatVersion({ epoch, sequence })
+  const texts = events.map(
+    ({ offset, at: moment, event }) => `{"position":"${at(offset)}","at":${moment},"event":${event}}`,
+  )
+  const missed = gap === undefined ? '' : `,"gap":{"from":"${formatVersion(gap.from)}","to":"${formatVersion(gap.to)}"}`
+  const json = `{"events":[${texts.join()}],"oldest":"${at(oldest)}","newest":"${at(newest)}"${missed}}`
+  return jsonAnswer(call, Buffer.from(json), inBand(parts, { epoch, sequence: newest }))
+}
+
+function inBand({ level }: SnapshotParts, newest: Version): AnswerHeaders {
+  return { 'cache-control': 'no-store', 'weir-level': level(), 'weir-version': formatVersion(newest) }
+}
