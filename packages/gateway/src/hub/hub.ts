@@ -355,6 +355,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
   }
 
   function cut(listener: Listener): void {
+    if (!listeners.has(listener)) return
     const { connection, wire } = listener
     // First: nothing may be written after the goodbye.
     events.closed(listener)
