@@ -347,7 +347,8 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     pending.length = 0
     listener.mixed = false
     if (!flowing) lags(listener)
-    for (const place of places?.values() ?? []) {
+    if (places === undefined) return messages
+    for (const place of places.values()) {
       if (place.lost) cut(listener)
       else if (place.message !== undefined) listener.behind?.add(place.channel)
     }
