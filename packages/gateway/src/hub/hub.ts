@@ -347,7 +347,8 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     pending.length = 0
     listener.mixed = false
     if (!flowing) lags(listener)
-    for (const place of places?.values() ?? []) {
+    if (places === undefined) return messages
+    for (const place of places.values()) {
       if (place.lost) cut(listener)
       else if (place.message !== undefined) listener.behind?.add(place.channel)
     }
@@ -489,9 +490,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
       listener.places ??= new Map()
       listener.places.set(channel, place)
       listener.mixed = true
-      // Also when there is nothing to tell yet: what comes in this tick may have been told to the others already.
-      queue(listener, channel)
-      if (place.message === undefined) queue(listener, channel.pulse)
+      queue(listener, place.message === undefined ? channel.pulse : channel)
     },
 
     grown: changed,
