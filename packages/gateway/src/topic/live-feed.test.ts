@@ -403,6 +403,17 @@ describe('a value that can not be confirmed', () => {
     expect(values(recorder)).toEqual([1, 'stale'])
   })
 
+  test('stays stale while an upstream that hangs fails each asking at its deadline', async () => {
+    const { clock, upstream, watch, events } = open({ deadline: '3s' })
+    upstream.prices = { SOL: 1 }
+    const recorder = watch('SOL')
+    await clock.advance(1500)
+    upstream.hangs = true
+    await clock.advance(60_000)
+    expect(values(recorder).filter((value) => value !== 'heartbeat')).toContain('stale')
+    expect(events.filter(({ type }) => type === 'topic.stale')).toMatchObject([{ stale: true }])
+  })
+
   test('is not called stale for one missed round', async () => {
     const { clock, upstream, watch } = open()
     upstream.prices = { SOL: 1 }

@@ -7,9 +7,11 @@ export interface Polled {
   asked: number
   /** Whether the answer is still awaited. */
   asking: boolean
+  /** When the last asking ended, with or without an answer. */
+  ended: number
   /** How long its last answer took. */
   took: number
-  /** The time between its last two askings. */
+  /** For how long it was left alone before it was asked for last. */
   gap: number
   /** How often an answer brings a change, from 0 to 1, of late. */
   changes: number
@@ -60,7 +62,14 @@ const LEAST_CHANGES = 0.1
 const OVERDUE = 1e12
 
 /** What a value that was never asked for is taken for. */
-const NEW: Polled = { asked: Number.NEGATIVE_INFINITY, asking: false, took: 0, gap: 0, changes: 1 }
+const NEW: Polled = {
+  asked: Number.NEGATIVE_INFINITY,
+  asking: false,
+  ended: Number.NEGATIVE_INFINITY,
+  took: 0,
+  gap: 0,
+  changes: 1,
+}
 
 /** Where each begins. */
 export function polled(): Polled {
@@ -138,19 +147,22 @@ export function createPoller<Watched extends Polled>(parts: PollerParts<Watched>
 
   async function one(watched: Watched): Promise<'failed' | 'same' | 'changed'> {
     const now = clock.monotonic()
-    if (watched.asked !== Number.NEGATIVE_INFINITY) watched.gap = now - watched.asked
+    if (watched.ended !== Number.NEGATIVE_INFINITY) watched.gap = now - watched.ended
     watched.asked = now
     watched.asking = true
     try {
       const came = await parts.ask(watched)
-      if (came !== 'failed') watched.changes += ((came === 'changed' ? 1 : 0) - watched.changes) * RECENT
+      if (came === 'failed') return came
+      // That it failed slowly is no reason to expect the next answer later.
+      watched.took = clock.monotonic() - now
+      watched.changes += ((came === 'changed' ? 1 : 0) - watched.changes) * RECENT
       return came
     } catch (error) {
       emit({ type: 'failed', where: `poller of ${feed}`, error })
       return 'failed'
     } finally {
       watched.asking = false
-      watched.took = clock.monotonic() - now
+      watched.ended = clock.monotonic()
     }
   }
 
