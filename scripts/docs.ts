@@ -16,6 +16,7 @@ const SECTIONS: readonly (readonly [title: string, table: tables.OptionTable])[]
   ['`feed()`: `load` of many', tables.LOAD_OPTIONS],
   ['`feed()`: `live`', tables.LIVE_OPTIONS],
   ['`stream()`', tables.STREAM_OPTIONS],
+  ['`socket()`', tables.SOCKET_OPTIONS],
   ['`proxy()`', tables.PROXY_OPTIONS],
   ['`createBudget()`', tables.BUDGET_OPTIONS],
   ['`createFlight()`', tables.FLIGHT_OPTIONS],

@@ -11,21 +11,29 @@ import { createRoutes, type Match, type Route } from './route/router.ts'
 import type { LiveFeed } from './topic/live-feed.ts'
 import type { LiveProxy } from './topic/live-proxy.ts'
 import type { HttpProxy } from './topic/proxy.ts'
+import type { AppSocket } from './topic/socket.ts'
 import type { Stream } from './topic/stream.ts'
+import { appSocket } from './transport/app-socket.ts'
 import { formOf } from './transport/form.ts'
+import { checkHandshake } from './transport/handshake.ts'
 import { jsonAnswer } from './transport/json-answer.ts'
 import { type OtherAddress, openApi } from './transport/openapi.ts'
+import type { Peers } from './transport/peers.ts'
 import { poll } from './transport/poll.ts'
 import { problemAnswer } from './transport/problem.ts'
 import { snapshot } from './transport/snapshot.ts'
 import { lastVersion, type SseParts, sse, sseOf } from './transport/sse.ts'
 import { type Topic, topicOr, topicsOf } from './transport/topics.ts'
 import { values } from './transport/values.ts'
+import { websocket } from './transport/websocket.ts'
 
 const READ = ['GET', 'HEAD']
 
 /** No status that anybody is sent: what logs and metrics call a client that did not wait for its answer. */
 const CLIENT_GONE = 499
+
+/** What answers that go on begin with. */
+const LIVE_STATUS = { live: 200, socket: 101 }
 
 export interface AddressParts {
   readonly app: App
@@ -33,6 +41,7 @@ export interface AddressParts {
   readonly emit: Emit
   readonly admission: Admission
   readonly live: SseParts
+  readonly peers: Peers
   /** The app's feeds at work, by their path. */
   readonly feeds: ReadonlyMap<string, LiveFeed>
   /** Its proxies at work, by their route. */
@@ -42,7 +51,7 @@ export interface AddressParts {
 }
 
 /**
- * One app's addresses: the gateway's own, its feeds, streams and proxies, its routes, its page, in this order.
+ * One app's addresses: the gateway's own, its feeds, streams, proxies and sockets, its routes, its page, in this order.
  *
  * @throws ConfigError when two of them have one address
  */
@@ -52,6 +61,7 @@ export function createAddresses(parts: AddressParts): Handler {
   const declared = app.use.map((part) => {
     if (part.kind === 'stream') return streamRoute(parts, part)
     if (part.kind === 'proxy') return proxyRoute(parts, part)
+    if (part.kind === 'socket') return socketRoute(parts, part)
     const feed = feedOf(parts, part.path)
     const route = feedRoute(parts, feed)
     byFeed.set(route, feed)
@@ -105,7 +115,7 @@ export function createAddresses(parts: AddressParts): Handler {
     let route = 'none'
 
     function told(given: Answer): Answer {
-      const status = given.kind === 'live' ? 200 : given.status
+      const status = given.kind === 'whole' ? given.status : LIVE_STATUS[given.kind]
       emit({ type: 'route.answered', app: app.name, route, status, took: clock.monotonic() - started })
       return given
     }
@@ -148,7 +158,7 @@ function feedRoute({ admission, live }: AddressParts, feed: LiveFeed): Route {
 
 /** Many topics at once, of any feeds. */
 function topicRoutes(
-  { admission, live, feeds }: AddressParts,
+  { app, admission, live, feeds, peers, emit }: AddressParts,
   find: (topic: string, identity: Identity | undefined) => Topic,
 ): readonly Route[] {
   const stream = '/weir/stream'
@@ -182,7 +192,36 @@ function topicRoutes(
         return sseOf(live, stream, topics, topics.length === 1 ? known : undefined)
       },
     },
+    {
+      path: '/weir/ws',
+      owner: 'the gateway',
+      methods: ['GET'],
+      operator: false,
+      scoped,
+      handle(call) {
+        checkHandshake(call, app.origins)
+        admission.hold()
+        return websocket({ ...live, peers, emit, find }, call)
+      },
+    },
   ]
+}
+
+function socketRoute(parts: AddressParts, declared: AppSocket): Route {
+  const { app, admission, live, peers, emit } = parts
+  const open = appSocket({ hub: live.hub, peers, emit, feedOf: (path) => feedOf(parts, path) }, declared)
+  return {
+    path: declared.path,
+    owner: `socket "${declared.name}"`,
+    methods: ['GET'],
+    operator: false,
+    scoped: app.identify !== undefined,
+    handle(call) {
+      checkHandshake(call, app.origins)
+      admission.hold()
+      return open(call)
+    },
+  }
 }
 
 function streamRoute(parts: AddressParts, stream: Stream): Route {
@@ -237,6 +276,10 @@ function openApiRoute({ app, operations }: AddressParts): Route {
       others: [
         ...operations.map(({ path, methods, help, owner }) => ({ path, methods, help: help ?? owner })),
         ...app.use.filter((part) => part.kind === 'proxy').flatMap(passed),
+        { path: '/weir/ws', methods: ['GET'], help: 'Many topics on one WebSocket.' },
+        ...app.use
+          .filter((part) => part.kind === 'socket')
+          .map(({ path, name }) => ({ path, methods: ['GET'], help: `A WebSocket: ${name}.` })),
         ...listed(app).map(({ path, method }) => ({ path, methods: [method], help: "One of the app's own routes." })),
       ],
     })

@@ -42,7 +42,7 @@ export function openUpstreams(apps: readonly App[], parts: PipelineParts): Upstr
     return path
   }
 
-  for (const part of apps.flatMap(({ use }) => use)) if (part.kind !== 'stream') of(part.plan)
+  for (const part of apps.flatMap(({ use }) => use)) if ('plan' in part) of(part.plan)
   const all = [...providers.values()]
   return {
     of,

@@ -15,7 +15,10 @@ import type { Emit } from '../events.ts'
 export type Notice = Exclude<ServerMessage, { type: 'snapshot' | 'absent' }>
 
 /** One way to put what the hub says on the wire. */
-export type Wire = Encoding<Entry | Notice>
+export interface Wire extends Encoding<Entry | Notice> {
+  /** What this one connection gets, where that depends on what it was sent before. */
+  fit?(connection: Connection, news: Encoded<Entry | Notice>): Uint8Array
+}
 
 export interface HubParts {
   readonly clock: Clock
@@ -73,6 +76,8 @@ export interface Hub {
   listen(connection: Connection, wire: Wire): Listener
   /** From now on the listener hears this channel, beginning with its latest entry, unless that is the version it knows. */
   join(listener: Listener, channel: Channel, known: Version | undefined): void
+  /** From now on the listener does not hear this channel; what of it waits for the next flush is not said either. */
+  leave(listener: Listener, channel: Channel): void
   /** Tells the listener the latest entry of a channel, without joining. */
   show(listener: Listener, channel: Channel): void
   /** Makes an entry the latest of a channel, unless it is no newer. Listeners get it with the next flush. */
@@ -196,7 +201,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     for (const item of pending) {
       const news = newsOf(item, pending)
       if (news === undefined) continue
-      flowing = connection.write(news.as(wire))
+      flowing = connection.write(wire.fit?.(connection, news) ?? news.as(wire))
       messages += 1
     }
     // Last, so that no heartbeat names a version that its listener has yet to hear.
@@ -319,6 +324,15 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
       channel.listeners.add(listener)
       listener.channels.push(channel)
       show(listener, channel, known)
+    },
+
+    leave(listener, channel) {
+      if (!channel.listeners.delete(listener)) return
+      listener.channels.splice(listener.channels.indexOf(channel), 1)
+      listener.behind?.delete(channel)
+      const { pending } = listener
+      const others = pending.filter((item) => item !== channel && !('channel' in item && item.channel === channel))
+      pending.splice(0, pending.length, ...others)
     },
 
     show(listener, channel) {
