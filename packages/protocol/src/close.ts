@@ -33,7 +33,6 @@ export const CLOSE_CODES = {
   },
   policy: { code: 1008, retry: false, after: 0, meaning: 'A message in far too many pieces.' },
   too_large: { code: 1009, retry: false, after: 0, meaning: 'A message larger than `socketMessage`.' },
-  failed: { code: 1011, retry: true, after: 1000, meaning: 'The server failed.' },
   unreadable: { code: 4400, retry: false, after: 0, meaning: 'Ten messages in a row that could not be read.' },
   silent: { code: 4408, retry: true, after: 0, meaning: 'No answer to two pings in a row.' },
   too_slow: { code: 4413, retry: true, after: 1000, meaning: 'It asks for more, and does not read what it got.' },
