@@ -59,7 +59,12 @@ async function stateOf(server: ChildProcess): Promise<State> {
 
 async function serve(): Promise<void> {
   let failures = 0
-  const gateway = createGateway({ apps: [still], observe: ({ type }) => void (type === 'failed' && (failures += 1)) })
+  const gateway = createGateway({
+    apps: [still],
+    observe({ type }) {
+      if (type === 'failed') failures += 1
+    },
+  })
   const [url] = await gateway.listen({ port: 0 })
   process.on('message', async () => {
     // What was just closed is let go of in a moment.

@@ -19,7 +19,7 @@ const PATIENCE = 10_000
 /** Connections at once. */
 const AT_ONCE = 16
 
-/** Inputs on each connection. */
+/** The most requests or frames of its own making on each connection. */
 const EACH = 10
 
 /**
@@ -35,8 +35,8 @@ export async function fuzz(url: string, seed: number, inputs: number): Promise<F
 
   async function run(random: Random): Promise<void> {
     while (done < inputs) {
-      done += EACH
       const talk = make(random)
+      done += talk.inputs
       const { text, ended } = await speak(Number(port), talk)
       const ending = endingOf(text)
       endings[ending] = (endings[ending] ?? 0) + 1
@@ -52,27 +52,33 @@ export async function fuzz(url: string, seed: number, inputs: number): Promise<F
 
 interface Talk {
   readonly bytes: Buffer
+  /** Requests, handshakes and frames that it is made of. */
+  readonly inputs: number
   /** What the answer to its last message has in it, where it is sure to be read. */
   readonly question?: string
 }
 
 function make(random: Random): Talk {
   const kind = random.below(10)
-  if (kind < 2) return { bytes: Buffer.concat(times(random, () => random.mutated(Buffer.from(random.one(REQUESTS))))) }
-  if (kind === 2) return { bytes: random.mutated(Buffer.from(handshake())) }
+  if (kind < 2) return joined(times(random, () => random.mutated(Buffer.from(random.one(REQUESTS)))))
+  if (kind === 2) return joined([random.mutated(Buffer.from(handshake()))])
   const deflates = random.below(2) === 0
   const opening = Buffer.from(handshake('/weir/ws', deflates ? ['sec-websocket-extensions: permessage-deflate'] : []))
   if (kind < 6) {
     const id = `q${random.below(1e9)}`
     const frames = times(random, () => frameOf(message(random), deflates && random.below(2) === 0))
     const question = clientFrame(JSON.stringify({ type: 'ping', id }))
-    return { bytes: Buffer.concat([opening, ...frames, question, CLOSE]), question: `"id":"${id}"` }
+    return { ...joined([opening, ...frames, question, CLOSE]), question: `"id":"${id}"` }
   }
   const frames = times(random, () => {
     const frame = wild(random, deflates)
     return random.below(3) === 0 ? random.mutated(frame) : frame
   })
-  return { bytes: Buffer.concat([opening, ...frames]) }
+  return joined([opening, ...frames])
+}
+
+function joined(parts: readonly Buffer[]): Talk {
+  return { bytes: Buffer.concat(parts), inputs: parts.length }
 }
 
 const CLOSE = clientFrame(Buffer.from([0x03, 0xe8]), { opcode: OPCODE.close })
