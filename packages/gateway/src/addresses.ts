@@ -199,12 +199,19 @@ function topicRoutes(
       operator: false,
       scoped,
       handle(call) {
-        checkHandshake(call, app.origins)
-        admission.hold()
+        enter(call, app, admission)
         return websocket({ ...live, peers, emit, find }, call)
       },
     },
   ]
+}
+
+/** Lets a WebSocket in. @throws WeirError when it is refused */
+function enter(call: Call, { origins }: App, admission: Admission): void {
+  checkHandshake(call, origins)
+  // Asked again: while it was found out who calls, the server may have begun to go, and what comes then is never closed.
+  admission.serve()
+  admission.hold()
 }
 
 function socketRoute(parts: AddressParts, declared: AppSocket): Route {
@@ -217,8 +224,7 @@ function socketRoute(parts: AddressParts, declared: AppSocket): Route {
     operator: false,
     scoped: app.identify !== undefined,
     handle(call) {
-      checkHandshake(call, app.origins)
-      admission.hold()
+      enter(call, app, admission)
       return open(call)
     },
   }

@@ -141,7 +141,51 @@ describe('the handshake', () => {
   })
 })
 
+describe('a server that goes', () => {
+  test.each([
+    ['for ever', () => new Promise<undefined>(() => {})],
+    ['too long', () => new Promise<undefined>((resolve) => setTimeout(resolve, 100))],
+  ])('does not wait for who is identified %s', async (_how, identify) => {
+    await using upstream = await countingUpstream()
+    let asked = 0
+    const from = http({ name: 'source', url: upstream.url, past: 'none' })
+    const mine = feed('/mine', {
+      name: 'mine',
+      key: {},
+      value: z.unknown(),
+      scope: 'user',
+      from,
+      load: { one: async () => 1 },
+    })
+    const app = defineApp({
+      name: 'test',
+      use: [mine],
+      identify: () => {
+        asked += 1
+        return identify()
+      },
+    })
+    await using site = await serve({ apps: [app] })
+    const answer = refused(site.url).catch(() => ({ status: 0 }))
+    await expect.poll(() => asked).toBe(1)
+    await site.gateway.close(300)
+    // Cut off, or told that it goes; never taken.
+    expect([0, 503]).toContain((await answer).status)
+    expect(site.gateway.metrics.summary.connections).toBe(0)
+  })
+})
+
 describe('a client', () => {
+  test('that subscribes again hears the latest value again, whole, once', async () => {
+    await using upstream = await countingUpstream()
+    await using site = await serve({ apps: [testApp(upstream)] })
+    await using peer = await connect(site.url)
+    for (let times = 1; times <= 3; times += 1) {
+      peer.say({ type: 'subscribe', topic: '/items/a' })
+      await expect.poll(() => peer.heard.filter(({ type }) => type === 'snapshot')).toHaveLength(times)
+    }
+  })
+
   test('is greeted, hears the value of a topic, and then every change', async () => {
     await using upstream = await countingUpstream()
     const now = { value: 1 }

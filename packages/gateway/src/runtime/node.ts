@@ -51,7 +51,7 @@ export async function listen(
   at: { readonly port: number; readonly host: string },
   sockets: SocketLimits,
 ): Promise<Listening> {
-  const upgrade = createUpgrade(sockets)
+  const upgrades: Upgrades = { upgrade: createUpgrade(sockets), pending: new Set() }
   const server = createServer({
     maxHeaderSize: LARGEST_HEAD,
     headersTimeout: HEAD_TIMEOUT,
@@ -61,7 +61,7 @@ export async function listen(
     shouldUpgradeCallback: wantsSocket,
   })
   server.on('request', (request, response) => serve(handle, request, response))
-  server.on('upgrade', (request, stream, head) => upgraded(handle, upgrade, request, stream as Socket, head))
+  server.on('upgrade', (request, stream, head) => upgraded(handle, upgrades, request, stream as Socket, head))
   server.on('clientError', refuse)
 
   await new Promise<void>((resolve, reject) => {
@@ -74,13 +74,16 @@ export async function listen(
   const { address, port } = server.address() as AddressInfo
   return {
     url: `http://${address.includes(':') ? `[${address}]` : address}:${port}`,
-    close: (within) => close(server, within),
+    close: (within) => close(server, upgrades, within),
   }
 }
 
-function close(server: Server, within: number): Promise<void> {
+function close(server: Server, { pending }: Upgrades, within: number): Promise<void> {
   return new Promise((resolve) => {
-    const late = setTimeout(() => server.closeAllConnections(), within)
+    const late = setTimeout(() => {
+      server.closeAllConnections()
+      for (const socket of pending) socket.destroy()
+    }, within)
     // Node closes what is idle at this moment; a call that ends later leaves its connection open for more.
     const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_EVERY)
     server.close(() => {
@@ -189,15 +192,21 @@ function letGo(request: IncomingMessage, response: ServerResponse, connection: S
 }
 
 /** A socket that Node has let go of: of a live connection, or of a client that asks for a WebSocket. */
-function upgraded(handle: Handler, upgrade: Upgrade, request: IncomingMessage, socket: Socket, head: Buffer): void {
+function upgraded(handle: Handler, upgrades: Upgrades, request: IncomingMessage, socket: Socket, head: Buffer): void {
   const handed = handingOver.get(socket)
   if (handed === undefined) {
-    serveUpgrade(handle, upgrade, request, socket, head)
+    serveUpgrade(handle, upgrades, request, socket, head)
     return
   }
   handingOver.delete(socket)
   handed.response.detachSocket(socket)
   handed.connection.bare()
+}
+
+interface Upgrades {
+  readonly upgrade: Upgrade
+  /** Connections that ask for a WebSocket and are none, yet or ever: Node's server does not know them any more. */
+  readonly pending: Set<Socket>
 }
 
 /** Only such a request is handed over by Node: its body would never be read. */
@@ -206,7 +215,13 @@ function wantsSocket(request: IncomingMessage): boolean {
 }
 
 /** Answers who asks for a WebSocket: with one, or as any other call, and then the connection ends. */
-function serveUpgrade(handle: Handler, upgrade: Upgrade, request: IncomingMessage, socket: Socket, head: Buffer): void {
+function serveUpgrade(
+  handle: Handler,
+  { upgrade, pending }: Upgrades,
+  request: IncomingMessage,
+  socket: Socket,
+  head: Buffer,
+): void {
   const response = new ServerResponse(request)
   response.shouldKeepAlive = false
   try {
@@ -216,13 +231,16 @@ function serveUpgrade(handle: Handler, upgrade: Upgrade, request: IncomingMessag
     socket.destroy()
     return
   }
-  socket.on('error', onError)
+  const over = () => pending.delete(socket)
+  pending.add(socket)
+  socket.on('error', onError).on('close', over)
 
   function answered(answer: Answer): void {
     if (answer.kind === 'socket') {
       if (response.destroyed) return
+      over()
       response.detachSocket(socket)
-      socket.off('error', onError)
+      socket.off('error', onError).off('close', over)
       socket.setTimeout(0)
       socket.setKeepAlive(true, PROBE_AFTER)
       upgrade(answer, request, socket, head)
