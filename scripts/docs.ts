@@ -18,6 +18,7 @@ const SECTIONS: readonly (readonly [title: string, table: tables.OptionTable])[]
   ['`log()`', tables.LOG_OPTIONS],
   ['`log()`: `history`', tables.HISTORY_OPTIONS],
   ['`stream()`', tables.STREAM_OPTIONS],
+  ['`socket()`', tables.SOCKET_OPTIONS],
   ['`proxy()`', tables.PROXY_OPTIONS],
   ['`createBudget()`', tables.BUDGET_OPTIONS],
   ['`createFlight()`', tables.FLIGHT_OPTIONS],

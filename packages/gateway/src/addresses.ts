@@ -13,22 +13,30 @@ import type { LiveLog } from './topic/live-log.ts'
 import type { LiveProxy } from './topic/live-proxy.ts'
 import { LOG_PARAMETERS, type Log } from './topic/log.ts'
 import type { HttpProxy } from './topic/proxy.ts'
+import type { AppSocket } from './topic/socket.ts'
 import type { Stream } from './topic/stream.ts'
+import { appSocket } from './transport/app-socket.ts'
 import { formOf } from './transport/form.ts'
+import { checkHandshake } from './transport/handshake.ts'
 import { jsonAnswer } from './transport/json-answer.ts'
 import { history, logPoll, sinceOf } from './transport/log.ts'
 import { type OtherAddress, openApi } from './transport/openapi.ts'
+import type { Peers } from './transport/peers.ts'
 import { poll } from './transport/poll.ts'
 import { problemAnswer } from './transport/problem.ts'
 import { snapshot } from './transport/snapshot.ts'
 import { lastVersion, type SseParts, sse, sseOf } from './transport/sse.ts'
 import { type Topic, topicOr, topicsOf } from './transport/topics.ts'
 import { values } from './transport/values.ts'
+import { websocket } from './transport/websocket.ts'
 
 const READ = ['GET', 'HEAD']
 
 /** No status that anybody is sent: what logs and metrics call a client that did not wait for its answer. */
 const CLIENT_GONE = 499
+
+/** What answers that go on begin with. */
+const LIVE_STATUS = { live: 200, socket: 101 }
 
 export interface AddressParts {
   readonly app: App
@@ -36,6 +44,7 @@ export interface AddressParts {
   readonly emit: Emit
   readonly admission: Admission
   readonly live: SseParts
+  readonly peers: Peers
   /** The app's feeds at work, by their path. */
   readonly feeds: ReadonlyMap<string, LiveFeed>
   /** Its logs at work, by their path. */
@@ -47,7 +56,7 @@ export interface AddressParts {
 }
 
 /**
- * One app's addresses: the gateway's own, its feeds, logs, streams and proxies, its routes, its page, in this order.
+ * One app's addresses: the gateway's own, its feeds, logs, streams, proxies and sockets, its routes, its page, in this order.
  *
  * @throws ConfigError when two of them have one address
  */
@@ -57,6 +66,7 @@ export function createAddresses(parts: AddressParts): Handler {
   const declared = app.use.map((part) => {
     if (part.kind === 'stream') return streamRoute(parts, part)
     if (part.kind === 'proxy') return proxyRoute(parts, part)
+    if (part.kind === 'socket') return socketRoute(parts, part)
     const of = part.kind === 'feed' ? feedOf(parts, part.path) : logOf(parts, part)
     const route = of instanceof LiveFeed ? feedRoute(parts, of) : logRoute(parts, of)
     byRoute.set(route, of)
@@ -110,7 +120,7 @@ export function createAddresses(parts: AddressParts): Handler {
     let route = 'none'
 
     function told(given: Answer): Answer {
-      const status = given.kind === 'live' ? 200 : given.status
+      const status = given.kind === 'whole' ? given.status : LIVE_STATUS[given.kind]
       emit({ type: 'route.answered', app: app.name, route, status, took: clock.monotonic() - started })
       return given
     }
@@ -172,7 +182,7 @@ function logRoute({ admission, live }: AddressParts, log: LiveLog): Route {
 
 /** Many topics at once, of any feeds and logs. */
 function topicRoutes(
-  { admission, live, feeds, logs }: AddressParts,
+  { app, admission, live, feeds, logs, peers, emit }: AddressParts,
   find: (topic: string, identity: Identity | undefined) => Topic,
 ): readonly Route[] {
   const stream = '/weir/stream'
@@ -206,7 +216,42 @@ function topicRoutes(
         return sseOf(live, stream, topics, topics.length === 1 ? known : undefined)
       },
     },
+    {
+      path: '/weir/ws',
+      owner: 'the gateway',
+      methods: ['GET'],
+      operator: false,
+      scoped,
+      handle(call) {
+        enter(call, app, admission)
+        return websocket({ ...live, peers, emit, find }, call)
+      },
+    },
   ]
+}
+
+/** Lets a WebSocket in. @throws WeirError when it is refused */
+function enter(call: Call, { origins }: App, admission: Admission): void {
+  checkHandshake(call, origins)
+  // Asked again: while it was found out who calls, the server may have begun to go, and what comes then is never closed.
+  admission.serve()
+  admission.hold()
+}
+
+function socketRoute(parts: AddressParts, declared: AppSocket): Route {
+  const { app, admission, live, peers, emit } = parts
+  const open = appSocket({ hub: live.hub, peers, emit, feedOf: (path) => feedOf(parts, path) }, declared)
+  return {
+    path: declared.path,
+    owner: `socket "${declared.name}"`,
+    methods: ['GET'],
+    operator: false,
+    scoped: app.identify !== undefined,
+    handle(call) {
+      enter(call, app, admission)
+      return open(call)
+    },
+  }
 }
 
 function streamRoute(parts: AddressParts, stream: Stream): Route {
@@ -262,6 +307,10 @@ function openApiRoute({ app, operations }: AddressParts): Route {
       others: [
         ...operations.map(({ path, methods, help, owner }) => ({ path, methods, help: help ?? owner })),
         ...app.use.filter((part) => part.kind === 'proxy').flatMap(passed),
+        { path: '/weir/ws', methods: ['GET'], help: 'Many topics on one WebSocket.' },
+        ...app.use
+          .filter((part) => part.kind === 'socket')
+          .map(({ path, name }) => ({ path, methods: ['GET'], help: `A WebSocket: ${name}.` })),
         ...listed(app).map(({ path, method }) => ({ path, methods: [method], help: "One of the app's own routes." })),
       ],
     })

@@ -4,12 +4,13 @@ import { APP_OPTIONS, isRecord, readOptions } from './options.ts'
 import type { Feed } from './topic/feed.ts'
 import type { Log } from './topic/log.ts'
 import type { HttpProxy } from './topic/proxy.ts'
+import type { AppSocket } from './topic/socket.ts'
 import type { Stream } from './topic/stream.ts'
 
 /** What an app is made of. */
-export type Part = Feed | Log | Stream | HttpProxy
+export type Part = Feed | Log | Stream | HttpProxy | AppSocket
 
-const KINDS: readonly unknown[] = ['feed', 'log', 'stream', 'proxy']
+const KINDS: readonly unknown[] = ['feed', 'log', 'stream', 'proxy', 'socket']
 
 /** The app's own routes: a Hono app, or anything with a Web-standard fetch. */
 export interface Routes {
@@ -38,17 +39,20 @@ export interface AppOptions {
   readonly use: readonly Part[]
   /** Who calls, for feeds and logs with a scope; undefined when nobody is known. */
   readonly identify?: Identify
+  /** Other sites whose pages may open a WebSocket here, such as `https://shop.example`; `*` for all. */
+  readonly origins?: readonly string[] | string
   readonly routes?: Routes
   /** The folder of its built page, as a file: URL. */
   readonly page?: URL
 }
 
-/** An app: one site, with its feeds, its logs, its streams, its proxies, its routes and its page. */
+/** An app: one site, with its feeds, its logs, its streams, its proxies, its sockets, its routes and its page. */
 export interface App {
   readonly kind: 'app'
   readonly name: string
   readonly use: readonly Part[]
   readonly identify: Identify | undefined
+  readonly origins: readonly string[]
   readonly routes: Routes | undefined
   readonly page: URL | undefined
 }
@@ -60,20 +64,21 @@ export interface App {
  */
 export function defineApp(options: AppOptions): App {
   const where = `app ${JSON.stringify(isRecord(options) ? options.name : options)}`
-  const { name } = readOptions(where, APP_OPTIONS, options)
+  const { name, origins } = readOptions(where, APP_OPTIONS, options)
   const { use, identify, routes, page } = options
   if (!/^[a-z][a-z0-9-]*$/.test(name))
     throw new ConfigError(where, 'name', 'lower-case letters, digits and dashes', name)
-  if (!Array.isArray(use)) throw new ConfigError(where, 'use', 'a list of feeds, logs, streams and proxies', use)
+  if (!Array.isArray(use))
+    throw new ConfigError(where, 'use', 'a list of feeds, logs, streams, proxies and sockets', use)
   use.forEach((part: unknown, index) => {
     if (!isRecord(part) || !KINDS.includes(part.kind))
-      throw new ConfigError(where, `use[${index}]`, 'a feed, a log, a stream or a proxy', part)
+      throw new ConfigError(where, `use[${index}]`, 'a feed, a log, a stream, a proxy or a socket', part)
   })
   const names = new Set<string>()
   for (const part of use) {
     if (part.kind === 'stream') continue
     if (names.has(part.name))
-      throw new ConfigError(where, 'use', 'feeds, logs and proxies with different names', part.name)
+      throw new ConfigError(where, 'use', 'feeds, logs, proxies and sockets with different names', part.name)
     names.add(part.name)
   }
   if (identify !== undefined && typeof identify !== 'function')
@@ -90,5 +95,5 @@ export function defineApp(options: AppOptions): App {
     throw new ConfigError(where, 'routes', 'a Hono app or { fetch }', routes)
   if (page !== undefined && !(page instanceof URL && page.protocol === 'file:'))
     throw new ConfigError(where, 'page', 'a file: URL', page)
-  return { kind: 'app', name, use, identify, routes, page }
+  return { kind: 'app', name, use, identify, origins, routes, page }
 }

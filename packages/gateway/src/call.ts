@@ -57,7 +57,14 @@ export interface LiveAnswer {
   open(connection: Connection): void
 }
 
-export type Answer = WholeAnswer | LiveAnswer
+/** An answer that makes the connection a WebSocket (RFC 6455), where the runtime can. */
+export interface SocketAnswer {
+  readonly kind: 'socket'
+  /** Called once, when the handshake is on its way. */
+  open(socket: MessageSocket): void
+}
+
+export type Answer = WholeAnswer | LiveAnswer | SocketAnswer
 
 /** A live connection as transports see it; a runtime makes them. */
 export interface Connection {
@@ -72,6 +79,24 @@ export interface Connection {
   close(): void
   /** Who is told of drain and close. Set by `open`. */
   owner: ConnectionOwner | undefined
+}
+
+/** A WebSocket as transports see it. `write` takes whole frames; after `end` it takes none. */
+export interface MessageSocket extends Connection {
+  /** Whether the peer takes compressed messages. */
+  readonly deflates: boolean
+  /** Closes it with a code; a peer that does not answer is cut off. */
+  end(code: number, reason: string): void
+  /** Who is told of what the peer says. Set by `open`. */
+  reader: MessageReader | undefined
+}
+
+/** Who hears what a peer says. */
+export interface MessageReader {
+  message(text: string): void
+  binary(): void
+  ping(data: Uint8Array): void
+  pong(): void
 }
 
 export interface ConnectionOwner {

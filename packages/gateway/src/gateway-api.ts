@@ -19,6 +19,16 @@ export interface GatewayOptions {
   readonly memory?: Bytes
   /** The most live connections of this process. 100,000 by default. */
   readonly connections?: number
+  /** The most topics of one WebSocket. 500 by default. */
+  readonly socketTopics?: number
+  /** The largest message that a client may send on a WebSocket. `'16kb'` by default. */
+  readonly socketMessage?: Bytes
+  /** Messages a second that a client may send on a WebSocket, pings among them. 50 by default. */
+  readonly socketRate?: number
+  /** Messages that it may send at once. 1,000 by default. */
+  readonly socketBurst?: number
+  /** Whether large messages on a WebSocket are compressed, for clients that can read that. They are by default. */
+  readonly socketDeflate?: boolean
 }
 
 /** Apps at work in this process. */

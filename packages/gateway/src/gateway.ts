@@ -21,7 +21,9 @@ import { openUpstreams } from './upstreams.ts'
  * @throws ConfigError naming what was expected and what came
  */
 export function createGateway(options: GatewayOptions): Gateway {
-  const { heartbeat, memory, connections: most } = readOptions('gateway', GATEWAY_OPTIONS, options)
+  const read = readOptions('gateway', GATEWAY_OPTIONS, options)
+  const { heartbeat, memory, connections: most } = read
+  const sockets = { topics: read.socketTopics, rate: read.socketRate, burst: read.socketBurst }
   const { apps, clock = systemClock, observe } = options
   const twice = apps.find(({ name }, index) => apps.findIndex((app) => app.name === name) !== index)
   if (twice !== undefined) throw new ConfigError('gateway', 'apps', 'apps with different names', twice.name)
@@ -68,6 +70,7 @@ export function createGateway(options: GatewayOptions): Gateway {
         level,
         operations: owned,
         heartbeat,
+        sockets,
         memory: memory / apps.length,
       }),
     )
@@ -82,8 +85,9 @@ export function createGateway(options: GatewayOptions): Gateway {
     metrics,
 
     async listen({ port, host = '127.0.0.1' }) {
+      const limits = { message: read.socketMessage, deflate: read.socketDeflate }
       for (const [index, { handle }] of sites.entries()) {
-        servers.push(await listen(handle, { port: port === 0 ? 0 : port + index, host }))
+        servers.push(await listen(handle, { port: port === 0 ? 0 : port + index, host }, limits))
       }
       return servers.map(({ url }) => url)
     },

@@ -28,6 +28,14 @@ export {
 export { type HistoryOptions, type Log, type LogOptions, type LogRange, type LogReading, log } from './topic/log.ts'
 export { type HttpProxy, type ProxyOptions, proxy } from './topic/proxy.ts'
 export type { Scope } from './topic/scope.ts'
+export {
+  type AppSocket,
+  type Follow,
+  follow,
+  type SocketClient,
+  type SocketOptions,
+  socket,
+} from './topic/socket.ts'
 export { type Stream, type StreamOptions, stream } from './topic/stream.ts'
 export { type AnyOfOptions, anyOf } from './upstream/any-of.ts'
 export { type HttpCall, type HttpGet, type HttpOptions, type HttpPost, http } from './upstream/http.ts'

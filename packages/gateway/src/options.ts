@@ -319,6 +319,21 @@ export const STREAM_OPTIONS = {
   most: { kind: 'integer', default: 500, min: 1, max: 10_000, help: 'The most keys a client may choose.' },
 } as const satisfies OptionTable
 
+/** What `socket()` takes. */
+export const SOCKET_OPTIONS = {
+  name: { kind: 'text', help: 'The socket in metrics and in errors.' },
+  follow: {
+    kind: 'any',
+    optional: true,
+    help: 'What each client is told at once and at each change: a list of `follow()`.',
+  },
+  receive: {
+    kind: 'any',
+    optional: true,
+    help: '`(message, client) => …`: what is done with a message, read as JSON.',
+  },
+} as const satisfies OptionTable
+
 /** What `proxy()` takes. */
 export const PROXY_OPTIONS = {
   to: { kind: 'any', help: 'The upstream.' },
@@ -381,11 +396,16 @@ export const PROXY_OPTIONS = {
 /** What `defineApp()` takes. */
 export const APP_OPTIONS = {
   name: { kind: 'text', help: 'The app in metrics, in the terminal and in errors.' },
-  use: { kind: 'any', help: 'Its feeds, logs, streams and proxies.' },
+  use: { kind: 'any', help: 'Its feeds, logs, streams, proxies and sockets.' },
   identify: {
     kind: 'any',
     optional: true,
     help: '`(call) => { tenant, user }`: who calls, for feeds and logs with a scope; undefined when nobody is known.',
+  },
+  origins: {
+    kind: 'texts',
+    default: '',
+    help: 'Other sites whose pages may open a WebSocket here, such as `https://shop.example`; `*` for all. Its own pages always may.',
   },
   routes: {
     kind: 'any',
@@ -449,6 +469,26 @@ export const GATEWAY_OPTIONS = {
     help: 'The most memory that kept values take; histories of logs may take as much again.',
   },
   connections: { kind: 'integer', default: 100_000, min: 1, help: 'The most live connections of this process.' },
+  socketTopics: { kind: 'integer', default: 500, min: 1, help: 'The most topics of one WebSocket.' },
+  socketMessage: {
+    kind: 'bytes',
+    default: '16kb',
+    min: 128,
+    max: 2 ** 30,
+    help: 'The largest message that a client may send on a WebSocket.',
+  },
+  socketRate: {
+    kind: 'integer',
+    default: 50,
+    min: 1,
+    help: 'Messages a second that a client may send on a WebSocket, pings among them.',
+  },
+  socketBurst: { kind: 'integer', default: 1000, min: 1, help: 'Messages that it may send at once.' },
+  socketDeflate: {
+    kind: 'boolean',
+    default: true,
+    help: 'Whether large messages on a WebSocket are compressed, for clients that can read that.',
+  },
 } as const satisfies OptionTable
 
 /**

@@ -12,6 +12,7 @@ import type { Route } from './route/router.ts'
 import { LiveFeed } from './topic/live-feed.ts'
 import { LiveLog } from './topic/live-log.ts'
 import { LiveProxy } from './topic/live-proxy.ts'
+import { type PeerLimits, Peers } from './transport/peers.ts'
 import type { Upstreams } from './upstreams.ts'
 
 export interface SiteParts {
@@ -24,6 +25,7 @@ export interface SiteParts {
   readonly operations: readonly Route[]
   /** Milliseconds. */
   readonly heartbeat: number
+  readonly sockets: PeerLimits
   /** Bytes of kept values. */
   readonly memory: number
 }
@@ -79,17 +81,9 @@ export function createSite(parts: SiteParts): SiteAtWork {
     proxies.set(part.path, new LiveProxy({ plan: part.plan, path, clock, emit }))
   }
   const live = { hub, clock, heartbeat, level: () => level.now }
-  const handle = createAddresses({
-    app,
-    clock,
-    emit,
-    admission,
-    live,
-    feeds,
-    logs,
-    proxies,
-    operations: parts.operations,
-  })
+  const peers = new Peers(clock, heartbeat, parts.sockets)
+  const { operations } = parts
+  const handle = createAddresses({ app, clock, emit, admission, live, peers, feeds, logs, proxies, operations })
 
   return {
     app,

@@ -10,7 +10,7 @@ const CLIENTS = 2000
 /** Each takes 3 MB of the kernel's buffers before it is behind. */
 const SLEEPERS = 200
 
-/** The most resident memory of a gateway with all of them, in bytes, rubbish included; bench/sse-memory.ts is exact. */
+/** The most resident memory of a gateway with all of them, in bytes, rubbish included; bench/memory.ts is exact. */
 const MOST_RESIDENT = 200 * 1024 ** 2
 
 let jupiter: Running

@@ -9,7 +9,10 @@ type Doing =
   | {
       readonly kind: 'join'
       readonly port: number
+      /** A stream of events, or `/weir/ws`. */
       readonly path: string
+      /** What is subscribed to on a WebSocket. */
+      readonly topic?: string
       readonly count: number
       /** All at once when it is not said. */
       readonly perSecond?: number

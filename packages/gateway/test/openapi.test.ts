@@ -99,6 +99,7 @@ describe('what an app serves', () => {
       '/trees/{id}',
       '/weir/stream',
       '/weir/values',
+      '/weir/ws',
     ])
     expect(Object.keys(at('paths', '/me/{id}') as object)).toEqual(['get', 'post'])
   })

@@ -1,6 +1,8 @@
+export { CLOSE_CODES, type CloseName, comeBack } from './close.ts'
 export type { LogPage } from './log-page.ts'
 export type {
   Absent,
+  Beat,
   Failure,
   Gap,
   Goodbye,
@@ -9,9 +11,16 @@ export type {
   Level,
   LevelChange,
   LogEvent,
+  Patch,
+  Pong,
+  Refusal,
   ServerMessage,
   Snapshot,
+  SocketMessage,
+  Subscribed,
 } from './message.ts'
+export { applyPatch, makePatch } from './patch.ts'
 export type { Problem } from './problem.ts'
+export type { ClientMessage, Get, Ping, Publish, RequestId, Subscribe, Unsubscribe } from './request.ts'
 export type { ValueOf, Values } from './values.ts'
 export { compareVersions, formatVersion, parseVersion, type Version } from './version.ts'

@@ -1,4 +1,5 @@
 import type { Problem } from './problem.ts'
+import type { RequestId } from './request.ts'
 
 /** How hard the gateway is pressed; it stretches intervals from `saver` on. */
 export type Level = 'normal' | 'saver' | 'strained' | 'maintenance'
@@ -24,6 +25,22 @@ export interface Snapshot {
   /** When the upstream last confirmed it. */
   readonly checkedAt: number
   readonly value: unknown
+  /** Set where it answers a `get`. */
+  readonly id?: RequestId
+}
+
+/**
+ * What changed of a value: a JSON Merge Patch (RFC 7396) on the version `from`, which is the last that this connection was sent.
+ * A client that has another version drops it and subscribes anew. WebSocket only.
+ */
+export interface Patch {
+  readonly type: 'patch'
+  readonly topic: string
+  readonly from: string
+  readonly version: string
+  readonly changedAt: number
+  readonly checkedAt: number
+  readonly patch: unknown
 }
 
 /** The upstream has no value for this topic now; one may come. */
@@ -34,6 +51,8 @@ export interface Absent {
   readonly changedAt: number
   readonly checkedAt: number
   readonly reason: string
+  /** Set where it answers a `get`. */
+  readonly id?: RequestId
 }
 
 /** One event of a log. */
@@ -45,6 +64,8 @@ export interface LogEvent {
   /** When it was published, milliseconds since 1970 by the server's clock. */
   readonly at: number
   readonly event: unknown
+  /** Set where it answers a `get`. */
+  readonly id?: RequestId
 }
 
 /** Events of a log that a reader can not have any more: those after `from`, up to and including `to`. It goes on after `to`. */
@@ -76,6 +97,39 @@ export interface Failure {
   readonly problem: Problem
 }
 
+/**
+ * How many messages this connection was sent before this one, itself not counted. A client that got fewer has lost some, and
+ * opens another connection. WebSocket only.
+ */
+export interface Beat {
+  readonly type: 'heartbeat'
+  readonly seq: number
+  readonly now: number
+  readonly level: Level
+}
+
+/** A topic is subscribed to; the answer to a `subscribe` with an `id`. */
+export interface Subscribed {
+  readonly type: 'subscribed'
+  readonly id: RequestId
+  /** The topic's one address, however it was asked for: other messages name it so. */
+  readonly topic: string
+}
+
+/** The answer to a `ping`. */
+export interface Pong {
+  readonly type: 'pong'
+  readonly now: number
+  readonly id?: RequestId
+}
+
+/** A message that could not be done as a whole: it answers a request by its `id`, or one that could not be read. */
+export interface Refusal {
+  readonly type: 'error'
+  readonly id?: RequestId
+  readonly problem: Problem
+}
+
 /** The level has changed. Said at once on every connection; `hello` and each heartbeat carry it too. */
 export interface LevelChange {
   readonly type: 'level'
@@ -89,5 +143,8 @@ export interface Goodbye {
   readonly retry: number
 }
 
-/** What a server says on a live connection. On SSE, `type` is the event's name and the rest its data. */
+/** What a server says on a live connection of any kind. On SSE, `type` is the event's name and the rest its data. */
 export type ServerMessage = Hello | Snapshot | Absent | LogEvent | Gap | Heartbeat | LevelChange | Failure | Goodbye
+
+/** What a server says on a WebSocket, each as one text message of JSON. */
+export type SocketMessage = ServerMessage | Patch | Beat | Subscribed | Pong | Refusal

@@ -114,7 +114,12 @@ function optionsOf(values: Readonly<Record<string, unknown>>): CommandLine['opti
   return Object.fromEntries(
     TYPED.filter(([name]) => values[name] !== undefined).map(([name, { kind }]) => [
       name,
-      kind === 'integer' ? Number(values[name]) : values[name],
+      kind === 'integer' ? Number(values[name]) : kind === 'boolean' ? truth(values[name]) : values[name],
     ]),
   )
+}
+
+/** What is neither is left as it is: the reader of options refuses it by name. */
+function truth(given: unknown): unknown {
+  return given === 'true' ? true : given === 'false' ? false : given
 }

@@ -15,7 +15,10 @@ import type { Emit } from '../events.ts'
 export type Notice = Exclude<ServerMessage, { type: 'snapshot' | 'absent' }>
 
 /** One way to put what the hub says on the wire. */
-export type Wire = Encoding<Entry | Notice>
+export interface Wire extends Encoding<Entry | Notice> {
+  /** What this one connection gets, where that depends on what it was sent before. */
+  fit?(connection: Connection, news: Encoded<Entry | Notice>): Uint8Array
+}
 
 export interface HubParts {
   readonly clock: Clock
@@ -123,6 +126,8 @@ export interface Hub {
   grown(channel: Channel): void
   /** Says goodbye to a listener that is to come back, and closes its connection. */
   cut(listener: Listener): void
+  /** From now on the listener does not hear this channel; what of it waits for the next flush is not said either. */
+  leave(listener: Listener, channel: Channel): void
   /** Tells the listener the latest entry of a channel, without joining. */
   show(listener: Listener, channel: Channel): void
   /** Makes an entry the latest of a channel, unless it is no newer. Listeners get it with the next flush. */
@@ -283,11 +288,15 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
         add(listener, channel)
         return
       }
+      told += 1
+      if (listener.wire.fit !== undefined) {
+        if (!listener.connection.write(bytesOf(listener, latest.encoded))) lags(listener)
+        return
+      }
       if (listener.wire !== wire) {
         wire = listener.wire
         bytes = latest.encoded.as(wire)
       }
-      told += 1
       if (!listener.connection.write(bytes)) lags(listener)
     }
 
@@ -321,7 +330,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
       const place = places?.get(item)
       // What does not flow waits in the tail, and not here.
       for (let next = place?.message; next !== undefined && flowing; next = place?.message) {
-        flowing = connection.write(next.as(wire))
+        flowing = connection.write(bytesOf(listener, next))
         place?.pass()
         messages += 1
       }
@@ -331,7 +340,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
         beats = true
         continue
       }
-      flowing = connection.write(news.as(wire))
+      flowing = connection.write(bytesOf(listener, news))
       messages += 1
     }
     // Last, so that no heartbeat names a version that its listener has yet to hear.
@@ -496,6 +505,16 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     grown: changed,
     cut,
 
+    leave(listener, channel) {
+      if (!channel.listeners.delete(listener)) return
+      listener.channels.splice(listener.channels.indexOf(channel), 1)
+      listener.behind?.delete(channel)
+      listener.places?.delete(channel)
+      const { pending } = listener
+      const others = pending.filter((item) => item !== channel && !('channel' in item && item.channel === channel))
+      pending.splice(0, pending.length, ...others)
+    },
+
     show(listener, channel) {
       if (!channel.listeners.has(listener)) show(listener, channel, undefined)
     },
@@ -542,6 +561,11 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
       }
     },
   }
+}
+
+/** The news as it goes to this listener. */
+function bytesOf({ wire, connection }: Listener, news: Encoded<Entry | Notice>): Uint8Array {
+  return wire.fit?.(connection, news) ?? news.as(wire)
 }
 
 function newsOf(item: Pending, pending: readonly Pending[]): Encoded<Entry | Notice> | undefined {

@@ -1,5 +1,5 @@
 import { writeSync } from 'node:fs'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http'
 import { type AddressInfo, Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import type { ReadableStream as NodeReadableStream } from 'node:stream/web'
@@ -15,7 +15,9 @@ import {
   type WholeAnswer,
 } from '../call.ts'
 import { WeirError } from '../errors.ts'
-import { problemAnswer } from '../transport/problem.ts'
+import { noSocket, problemAnswer } from '../transport/problem.ts'
+import { bare } from './bare.ts'
+import { createUpgrade, type SocketLimits, type Upgrade } from './socket.ts'
 
 /** Connections that may wait to be accepted: a herd of thousands arrives at once, and the system's 511 would turn most away. */
 const BACKLOG = 4096
@@ -48,17 +50,19 @@ export interface Listening {
 export async function listen(
   handle: Handler,
   at: { readonly port: number; readonly host: string },
+  sockets: SocketLimits,
 ): Promise<Listening> {
+  const upgrades: Upgrades = { upgrade: createUpgrade(sockets), pending: new Set() }
   const server = createServer({
     maxHeaderSize: LARGEST_HEAD,
     headersTimeout: HEAD_TIMEOUT,
     requestTimeout: REQUEST_TIMEOUT,
     keepAliveTimeout: 65_000,
-    // Nothing here speaks another protocol; what asks for one is answered in HTTP. See `letGo` for who is upgraded.
-    shouldUpgradeCallback: () => false,
+    // What asks for any other protocol is answered in HTTP.
+    shouldUpgradeCallback: wantsSocket,
   })
   server.on('request', (request, response) => serve(handle, request, response))
-  server.on('upgrade', upgraded)
+  server.on('upgrade', (request, stream, head) => upgraded(handle, upgrades, request, stream as Socket, head))
   server.on('clientError', refuse)
 
   await new Promise<void>((resolve, reject) => {
@@ -71,13 +75,16 @@ export async function listen(
   const { address, port } = server.address() as AddressInfo
   return {
     url: `http://${address.includes(':') ? `[${address}]` : address}:${port}`,
-    close: (within) => close(server, within),
+    close: (within) => close(server, upgrades, within),
   }
 }
 
-function close(server: Server, within: number): Promise<void> {
+function close(server: Server, { pending }: Upgrades, within: number): Promise<void> {
   return new Promise((resolve) => {
-    const late = setTimeout(() => server.closeAllConnections(), within)
+    const late = setTimeout(() => {
+      server.closeAllConnections()
+      for (const socket of pending) socket.destroy()
+    }, within)
     // Node closes what is idle at this moment; a call that ends later leaves its connection open for more.
     const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_EVERY)
     server.close(() => {
@@ -103,8 +110,13 @@ function send(answer: Answer, request: IncomingMessage, response: ServerResponse
     if (answer.kind === 'whole' && answer.body instanceof ReadableStream) void answer.body.cancel()
     return
   }
-  if (answer.kind === 'live') sendLive(answer, request, response, inListener)
-  else if (answer.body instanceof ReadableStream) sendStream(answer, answer.body, request, response)
+  if (answer.kind === 'socket') sendWhole(noSocket(), request, response)
+  else if (answer.kind === 'live') sendLive(answer, request, response, inListener)
+  else sendWhole(answer, request, response)
+}
+
+function sendWhole(answer: WholeAnswer, request: IncomingMessage, response: ServerResponse): void {
+  if (answer.body instanceof ReadableStream) sendStream(answer, answer.body, request, response)
   else sendBytes(answer, answer.body, request, response)
 }
 
@@ -180,11 +192,11 @@ function letGo(request: IncomingMessage, response: ServerResponse, connection: S
   Object.assign(request, { upgrade: true })
 }
 
-function upgraded(_request: IncomingMessage, stream: unknown): void {
-  const socket = stream as Socket
+/** A socket that Node has let go of: of a live connection, or of a client that asks for a WebSocket. */
+function upgraded(handle: Handler, upgrades: Upgrades, request: IncomingMessage, socket: Socket, head: Buffer): void {
   const handed = handingOver.get(socket)
   if (handed === undefined) {
-    socket.destroy()
+    serveUpgrade(handle, upgrades, request, socket, head)
     return
   }
   handingOver.delete(socket)
@@ -192,7 +204,60 @@ function upgraded(_request: IncomingMessage, stream: unknown): void {
   handed.connection.bare()
 }
 
-/** A live connection on a socket. Its listeners are shared functions: none is made for each client. */
+interface Upgrades {
+  readonly upgrade: Upgrade
+  /** Connections that ask for a WebSocket and are none, yet or ever: Node's server does not know them any more. */
+  readonly pending: Set<Socket>
+}
+
+/** Only such a request is handed over by Node: its body would never be read. */
+function wantsSocket(request: IncomingMessage): boolean {
+  return request.method === 'GET' && request.headers.upgrade?.toLowerCase() === 'websocket' && !hasBody(request)
+}
+
+/** Answers who asks for a WebSocket: with one, or as any other call, and then the connection ends. */
+function serveUpgrade(
+  handle: Handler,
+  { upgrade, pending }: Upgrades,
+  request: IncomingMessage,
+  socket: Socket,
+  head: Buffer,
+): void {
+  const response = new ServerResponse(request)
+  response.shouldKeepAlive = false
+  try {
+    response.assignSocket(socket)
+  } catch {
+    // Pipelined behind a call that is not answered yet: the socket is that one's.
+    socket.destroy()
+    return
+  }
+  const over = () => pending.delete(socket)
+  pending.add(socket)
+  socket.on('error', onError).on('close', over)
+
+  function answered(answer: Answer): void {
+    if (answer.kind === 'socket') {
+      if (response.destroyed) return
+      over()
+      response.detachSocket(socket)
+      socket.off('error', onError).off('close', over)
+      socket.setTimeout(0)
+      socket.setKeepAlive(true, PROBE_AFTER)
+      upgrade(answer, request, socket, head)
+    } else {
+      response.once('finish', () => socket.destroySoon())
+      // Nobody reads what it sends, but that it left must be heard.
+      socket.resume()
+      send(answer, request, response, false)
+    }
+  }
+  const answer = handle(new NodeCall(request, response))
+  if (answer instanceof Promise) answer.then(answered).catch(() => socket.destroy())
+  else answered(answer)
+}
+
+/** A live connection on a TCP socket. Its listeners are shared functions: none is made for each client. */
 export class SocketConnection implements Connection {
   owner: ConnectionOwner | undefined
   readonly #socket: OwnedSocket
@@ -221,9 +286,7 @@ export class SocketConnection implements Connection {
 
   /** Node has let go: nobody else reads this socket now. */
   bare(): void {
-    // Node's HTTP server gave each socket wrappers of these, closures that are of no use any more. They are overwritten,
-    // not deleted: deleting makes V8 keep the socket's properties in a hash table, 3 KB a client.
-    Object.assign(this.#socket, PLAIN)
+    bare(this.#socket)
     this.#socket.resume()
   }
 
@@ -299,9 +362,6 @@ export class SocketConnection implements Connection {
     this.owner = undefined
   }
 }
-
-const { on, addListener, prependListener, setEncoding } = Socket.prototype
-const PLAIN = { on, addListener, prependListener, setEncoding }
 
 const CONNECTION = Symbol('connection')
 

@@ -1,5 +1,6 @@
-import type { Answer, Call, Connection, ConnectionOwner, Handler, LiveAnswer } from '../call.ts'
+import type { Answer, AnswerHeaders, Call, Connection, ConnectionOwner, Handler, LiveAnswer } from '../call.ts'
 import { WeirError } from '../errors.ts'
+import { noSocket } from '../transport/problem.ts'
 
 /** Bytes that may wait in the stream of a live answer before its reader counts as slow. */
 const HIGH_WATER = 65_536
@@ -46,6 +47,7 @@ export function respondLive(answer: LiveAnswer, request: Request): Response {
 
 function respond(answer: Answer, request: Request): Response {
   if (answer.kind === 'live') return respondLive(answer, request)
+  if (answer.kind === 'socket') return respond(noSocket(), request)
   const { status, body } = answer
   const bodiless = request.method === 'HEAD' || status === 204 || status === 304
   // A view of memory that others share must not be handed to a stream that could transfer it.
@@ -58,7 +60,7 @@ function respond(answer: Answer, request: Request): Response {
   return new Response(sent, { status, headers: headersOf(answer.headers) })
 }
 
-function headersOf(given: Answer['headers']): Headers {
+function headersOf(given: AnswerHeaders): Headers {
   const headers = new Headers()
   for (const [name, value] of Object.entries(given)) {
     for (const one of Array.isArray(value) ? value : [value]) headers.append(name, one)

@@ -196,6 +196,12 @@ export class LiveFeed implements FeedRunner {
     this.#parts.hub.join(listener, watched.channel, known)
   }
 
+  /** From now on the listener does not hear this topic. */
+  unwatch(listener: Listener, { topic }: ReadKey): void {
+    const watched = this.#watched.get(topic)
+    if (watched !== undefined) this.#parts.hub.leave(listener, watched.channel)
+  }
+
   /** The listener hears every topic of the feed that anybody watches; `always` are watched for its sake. */
   watchAll(listener: Listener, always: readonly ReadKey[]): void {
     for (const readKey of always) {

@@ -30,8 +30,10 @@ interface Watched {
   readonly topic: string
   readonly channel: Channel
   readonly tail: LogTail
+  /** Who comes while the tail is filled, and what they know. */
+  readonly waiting: Map<Listener, Version | undefined>
   /** While the tail is filled: events that came meanwhile. */
-  filling: { readonly done: Promise<boolean>; came: LogLine[] } | undefined
+  filling: { readonly came: LogLine[] } | undefined
   /** Nobody listened when it was looked at last. */
   idle: boolean
   readonly unsubscribe: () => void
@@ -134,17 +136,17 @@ export class LiveLog implements LogRunner {
 
   /** From now on the listener hears this topic: what is kept after the position `known`, or all that is, and what comes. */
   watch(listener: Listener, { topic }: ReadKey, known: Version | undefined): void {
-    const { hub } = this.#parts
     const watched = this.#watched.get(topic) ?? this.#begin(topic)
     watched.idle = false
-    function join(filled: boolean): void {
-      const { channel, tail } = watched
-      const { from, gap } = tail.resume(known)
-      if (filled) hub.follow(listener, channel, from, gap)
-      else hub.cut(listener)
-    }
-    if (watched.filling === undefined) join(true)
-    else void watched.filling.done.then(join)
+    if (watched.filling === undefined) this.#join(watched, listener, known)
+    else watched.waiting.set(listener, known)
+  }
+
+  /** From now on the listener does not hear this topic. */
+  unwatch(listener: Listener, { topic }: ReadKey): void {
+    const watched = this.#watched.get(topic)
+    watched?.waiting.delete(listener)
+    if (watched !== undefined) this.#parts.hub.leave(listener, watched.channel)
   }
 
   stop(): void {
@@ -184,7 +186,7 @@ export class LiveLog implements LogRunner {
     channel.tail = tail
     // Before it is read: what comes meanwhile is either in what is read, or heard.
     const unsubscribe = logs.subscribe(topic, (line) => this.#heard(watched, line))
-    const watched: Watched = { topic, channel, tail, filling: undefined, idle: false, unsubscribe }
+    const watched: Watched = { topic, channel, tail, waiting: new Map(), filling: undefined, idle: false, unsubscribe }
     this.#watched.set(topic, watched)
     this.#fill(watched)
     this.#sweeper ??= clock.after(LINGER, () => this.#sweep())
@@ -199,16 +201,15 @@ export class LiveLog implements LogRunner {
 
   /** Reads what the tail has not heard: all of it at first, later what lies before an event that came. */
   #fill(watched: Watched, ...came: LogLine[]): void {
-    const done = this.#filled(watched).catch((error) => {
+    watched.filling = { came }
+    this.#filled(watched).catch((error) => {
       this.#parts.emit({ type: 'failed', where: `history of ${watched.topic}`, error })
-      for (const listener of watched.channel.listeners) this.#parts.hub.cut(listener)
+      for (const listener of [...watched.channel.listeners, ...watched.waiting.keys()]) this.#parts.hub.cut(listener)
       this.#forget(watched)
-      return false
     })
-    watched.filling = { done, came }
   }
 
-  async #filled(watched: Watched): Promise<boolean> {
+  async #filled(watched: Watched): Promise<void> {
     const { logs, hub } = this.#parts
     for (;;) {
       const history = await logs.read(watched.topic, 0, this.plan.history.events)
@@ -220,7 +221,13 @@ export class LiveLog implements LogRunner {
     }
     watched.filling = undefined
     hub.grown(watched.channel)
-    return true
+    for (const [listener, known] of watched.waiting) this.#join(watched, listener, known)
+    watched.waiting.clear()
+  }
+
+  #join({ channel, tail }: Watched, listener: Listener, known: Version | undefined): void {
+    const { from, gap } = tail.resume(known)
+    this.#parts.hub.follow(listener, channel, from, gap)
   }
 
   #forget(watched: Watched): void {

@@ -1,9 +1,11 @@
-import { compareVersions, formatVersion, type Problem, type Version } from '@weir/protocol'
+import { compareVersions, formatVersion, type LogEvent, type Problem, type Version } from '@weir/protocol'
 import type { Answer, AnswerHeaders, Call } from '../call.ts'
+import { addressOf } from '../entry.ts'
 import { show, WeirError } from '../errors.ts'
 import type { Listener } from '../hub/hub.ts'
 import { type LiveLog, type LogPart, MOST_EVENTS } from '../topic/live-log.ts'
 import { LOG_PARAMETERS } from '../topic/log.ts'
+import { LoggedEvent } from '../topic/logged-event.ts'
 import { readVersion } from '../topic/version.ts'
 import { jsonAnswer } from './json-answer.ts'
 import { answerOf } from './problem.ts'
@@ -24,6 +26,19 @@ export async function history(
   const { after, most } = readRange(call)
   const { topic } = log.keyOf(parameters, call.query, call.identity, LOG_PARAMETERS.json)
   return page(parts, call, await log.part(topic, after, most))
+}
+
+/** The newest event of a log, or where the log stands. */
+export type Newest = LoggedEvent | Pick<LogEvent, 'topic' | 'position'>
+
+/** What stands for the value of a log: its newest event, or, while it keeps none, where it stands. */
+export async function newest(log: LiveLog, topic: string): Promise<Newest> {
+  const { events, epoch, newest } = await log.latest(topic)
+  const line = events.at(-1)
+  const address = addressOf(topic)
+  return line === undefined
+    ? { topic: address, position: formatVersion({ epoch, sequence: newest }) }
+    : new LoggedEvent(address, line)
 }
 
 /**

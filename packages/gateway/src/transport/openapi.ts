@@ -282,10 +282,18 @@ const EVENTS: Json = {
   },
 }
 
-/** What a `GET` can run into. */
-const CODES = (Object.keys(ERRORS) as ErrorCode[]).filter(
-  (code) => code !== 'method_not_allowed' && code !== 'body_too_large' && code !== 'bad_event',
-)
+/** What a `GET` can't run into: other methods, and WebSockets. */
+const ELSEWHERE: readonly ErrorCode[] = [
+  'method_not_allowed',
+  'body_too_large',
+  'bad_event',
+  'upgrade_required',
+  'bad_origin',
+  'bad_message',
+  'too_many_topics',
+  'not_published',
+]
+const CODES = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => !ELSEWHERE.includes(code))
 const STATUSES = [...new Set(CODES.map((code) => ERRORS[code].status))].sort()
 
 /** @param scoped whether it matters who calls */

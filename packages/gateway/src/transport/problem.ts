@@ -1,6 +1,6 @@
 import type { Problem } from '@weir/protocol'
 import type { AnswerHeaders, WholeAnswer } from '../call.ts'
-import { asWeirError, problemOf } from '../errors.ts'
+import { asWeirError, problemOf, WeirError } from '../errors.ts'
 
 /** Anything thrown, as the answer that clients get: `application/problem+json` (RFC 9457). */
 export function problemAnswer(thrown: unknown, headers: AnswerHeaders = {}): WholeAnswer {
@@ -22,4 +22,10 @@ export function answerOf(problem: Problem, headers: AnswerHeaders = {}): WholeAn
     },
     body: JSON.stringify(problem),
   }
+}
+
+/** What who asks for a WebSocket gets where there can be none (RFC 9110, 15.5.22). */
+export function noSocket(): WholeAnswer {
+  const detail = 'expected a connection that can become a WebSocket, got one that can not; /weir/stream says the same'
+  return problemAnswer(new WeirError('upgrade_required', detail), { upgrade: 'websocket' })
 }

@@ -5,6 +5,7 @@ import { Entry } from '../entry.ts'
 import type { Hub, Listener, Notice, Wire } from '../hub/hub.ts'
 import { LoggedEvent } from '../topic/logged-event.ts'
 import { readVersion } from '../topic/version.ts'
+import { entryFields } from './entry-fields.ts'
 import type { Topic } from './topics.ts'
 
 /** Messages as server-sent events: `event` is the type, `id` the version, `data` the rest. */
@@ -75,13 +76,7 @@ export function sseOf(
 }
 
 function entryEvent(entry: Entry): string {
-  const { content, changedAt, checkedAt } = entry
-  const version = entry.versionText
-  const head = `"topic":${JSON.stringify(entry.address)},"version":"${version}","changedAt":${changedAt},"checkedAt":${checkedAt}`
-  // The value goes in as the text it is: it was encoded when it came, and JSON text has no line breaks.
-  return content.json === undefined
-    ? `event: absent\nid: ${version}\ndata: {${head},"reason":${JSON.stringify(content.reason)}}\n\n`
-    : `event: snapshot\nid: ${version}\ndata: {${head},"value":${content.json.toString()}}\n\n`
+  return `event: ${entry.absent ? 'absent' : 'snapshot'}\nid: ${entry.versionText}\ndata: {${entryFields(entry)}}\n\n`
 }
 
 function noticeEvent(notice: Notice): string {

@@ -1,4 +1,4 @@
-import { type Failure, formatVersion, type LogEvent } from '@weir/protocol'
+import type { Failure } from '@weir/protocol'
 import type { Answer, Call, Soon } from '../call.ts'
 import { addressOf, Entry } from '../entry.ts'
 import { asWeirError, problemOf } from '../errors.ts'
@@ -6,6 +6,7 @@ import { LiveFeed } from '../topic/live-feed.ts'
 import { LiveLog } from '../topic/live-log.ts'
 import { LoggedEvent } from '../topic/logged-event.ts'
 import { jsonAnswer } from './json-answer.ts'
+import { type Newest, newest } from './log.ts'
 import type { SnapshotParts } from './snapshot.ts'
 import { type Topic, topicOr, topicsOf } from './topics.ts'
 
@@ -25,7 +26,7 @@ export function values(parts: SnapshotParts, find: (topic: string) => Topic, cal
 }
 
 /** What came of a topic. */
-type Had = Entry | LoggedEvent | Pick<LogEvent, 'topic' | 'position'> | Failure
+type Had = Entry | Newest | Failure
 
 function read({ of, readKey }: Topic, call: Call): Soon<Had> {
   const signal = of instanceof LiveLog || of.fresh(readKey.topic) !== undefined ? undefined : call.signal
@@ -36,16 +37,6 @@ function read({ of, readKey }: Topic, call: Call): Soon<Had> {
     if (signal?.aborted && thrown === signal.reason) throw thrown
     return { type: 'error', topic: addressOf(readKey.topic), problem: problemOf(asWeirError(thrown)) }
   })
-}
-
-/** What stands for the value of a log: its newest event, or, while it keeps none, where it stands. */
-async function newest(log: LiveLog, topic: string): Promise<Had> {
-  const { events, epoch, newest } = await log.latest(topic)
-  const line = events.at(-1)
-  const address = addressOf(topic)
-  return line === undefined
-    ? { topic: address, position: formatVersion({ epoch, sequence: newest }) }
-    : new LoggedEvent(address, line)
 }
 
 function answer(

@@ -1,5 +1,5 @@
 /**
- * What an idle subscriber of server-sent events costs the gateway in memory. `node bench/sse-memory.ts`.
+ * What an idle subscriber costs the gateway in memory, of server-sent events or on a WebSocket. `node bench/memory.ts [sse|ws]`.
  *
  * Each row is a gateway in a fresh process, and its clients on bare sockets in another. Memory is taken after collection,
  * less that of the same process before the first client came.
@@ -16,6 +16,13 @@ const PACES: readonly (readonly [name: string, perSecond: number | undefined])[]
   ['all at once', undefined],
 ]
 
+/** How a subscriber comes. */
+const FORMS = {
+  sse: { path: '/values/a?as=sse' },
+  ws: { path: '/weir/ws', topic: '/values/a' },
+}
+type Form = keyof typeof FORMS
+
 interface Memory {
   readonly rss: number
   readonly heapUsed: number
@@ -24,10 +31,10 @@ interface Memory {
 }
 
 if (process.argv[2] === 'serve') await serve()
-else await compare()
+else await compare(process.argv[2] === 'ws' ? 'ws' : 'sse')
 
-async function compare(): Promise<void> {
-  process.stdout.write(`Node ${process.versions.node}, ${process.platform} ${process.arch}\n\n`)
+async function compare(form: Form): Promise<void> {
+  process.stdout.write(`Node ${process.versions.node}, ${process.platform} ${process.arch}, ${form}\n\n`)
   process.stdout.write(
     '| subscribers | they come | resident each | heap each | external each | process before | with them |\n',
   )
@@ -36,7 +43,7 @@ async function compare(): Promise<void> {
   )
   for (const count of SUBSCRIBERS) {
     for (const [name, perSecond] of PACES) {
-      const { before, after } = await measure(count, perSecond)
+      const { before, after } = await measure(form, count, perSecond)
       const each = (field: keyof Memory) => `${((after[field] - before[field]) / count / 1024).toFixed(1)} KB`
       const whole = ({ rss }: Memory) => `${(rss / 1024 ** 2).toFixed(0)} MB`
       const cells = [count.toLocaleString('en'), name, each('rss'), each('heapUsed'), each('external')]
@@ -45,21 +52,25 @@ async function compare(): Promise<void> {
   }
 }
 
-async function measure(count: number, perSecond: number | undefined): Promise<{ before: Memory; after: Memory }> {
+async function measure(
+  form: Form,
+  count: number,
+  perSecond: number | undefined,
+): Promise<{ before: Memory; after: Memory }> {
   const server = fork(import.meta.filename, ['serve'], { execArgv: ['--expose-gc', '--max-semi-space-size=4'] })
   try {
     const [port]: number[] = await once(server, 'message')
     if (port === undefined) throw new Error('expected the port of the gateway')
     // One subscriber has come and gone, so that code and buffers that are there once are not counted as theirs.
     await using first = new Crowd()
-    await first.tell({ kind: 'join', port, path: '/values/a?as=sse', count: 1 })
+    await first.tell({ kind: 'join', port, ...FORMS[form], count: 1 })
     await first.kill()
     const before = await memoryOf(server)
     await using crowd = new Crowd()
     const joined = await crowd.tell({
       kind: 'join',
       port,
-      path: '/values/a?as=sse',
+      ...FORMS[form],
       count,
       ...(perSecond === undefined ? {} : { perSecond }),
     })

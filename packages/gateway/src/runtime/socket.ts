@@ -1,0 +1,135 @@
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import { WebSocket, WebSocketServer } from 'ws'
+import type { ConnectionOwner, MessageReader, MessageSocket, SocketAnswer } from '../call.ts'
+import { bare } from './bare.ts'
+
+/** How long a peer may take to answer that it was closed, in milliseconds. */
+const FAREWELL = 1000
+
+/** Pieces of one message: a client that sends bytes one by one would have each of them kept as an object. */
+const MOST_FRAGMENTS = 256
+
+/** What a runtime must know of WebSockets. */
+export interface SocketLimits {
+  /** The largest message that is taken, in bytes, inflated. */
+  readonly message: number
+  /** Whether messages may be compressed, both ways (RFC 7692). */
+  readonly deflate: boolean
+}
+
+/** Makes a WebSocket of the connection of an upgrade. `head`: what the client has sent already. */
+export type Upgrade = (answer: SocketAnswer, request: IncomingMessage, socket: Socket, head: Buffer) => void
+
+/** The handshake and what comes in are the work of ws; what goes out are frames that were made once for many. */
+export function createUpgrade({ message, deflate }: SocketLimits): Upgrade {
+  // Named first: the types of ws don't know all of its options yet.
+  const options = {
+    noServer: true,
+    clientTracking: false,
+    maxPayload: message,
+    maxFragments: MOST_FRAGMENTS,
+    // Answered by the transport, which counts them: of those who don't read, pongs would pile up.
+    autoPong: false,
+    closeTimeout: FAREWELL,
+    // Without context takeover no compressor lives longer than a message, and one frame is good for all.
+    perMessageDeflate: deflate && { serverNoContextTakeover: true, clientNoContextTakeover: true },
+    handleProtocols: (): false => false,
+  } as const
+  const server = new WebSocketServer(options)
+  return (answer, request, socket, head) => {
+    const { headers } = request
+    // Frames for all are made with the largest window; who wants a smaller one gets plain ones (RFC 7692, 7.1.2.1).
+    if (headers['sec-websocket-extensions']?.includes('server_max_window_bits'))
+      delete headers['sec-websocket-extensions']
+    server.handleUpgrade(request, socket, head, (peer) => answer.open(new SocketMessages(peer, socket)))
+  }
+}
+
+/** A WebSocket on a TCP socket. Its listeners are shared functions: none is made for each client. */
+class SocketMessages implements MessageSocket {
+  owner: ConnectionOwner | undefined
+  reader: MessageReader | undefined
+  readonly deflates: boolean
+  readonly #peer: Owned<WebSocket>
+  readonly #socket: Owned<Socket>
+
+  constructor(peer: WebSocket, socket: Socket) {
+    this.#peer = Object.assign(peer, { [MESSAGES]: this })
+    this.#socket = Object.assign(socket, { [MESSAGES]: this })
+    this.deflates = peer.extensions !== ''
+    bare(socket)
+    peer.on('message', onMessage)
+    peer.on('ping', onPing)
+    peer.on('pong', onPong)
+    peer.on('error', onError)
+    socket.on('drain', onDrain)
+    socket.on('close', onClose)
+  }
+
+  write(frame: Uint8Array): boolean {
+    // After a close frame nothing may follow (RFC 6455, 5.5.1).
+    return this.#peer.readyState !== WebSocket.OPEN || this.#socket.write(frame)
+  }
+
+  cork(): void {
+    this.#socket.cork()
+  }
+
+  uncork(): void {
+    this.#socket.uncork()
+  }
+
+  get waiting(): number {
+    return this.#socket.writableLength
+  }
+
+  end(code: number, reason: string): void {
+    this.#peer.close(code, reason)
+  }
+
+  close(): void {
+    this.end(1001, '')
+  }
+
+  gone(): void {
+    this.owner?.closed()
+    this.owner = undefined
+    this.reader = undefined
+  }
+}
+
+const MESSAGES = Symbol('messages')
+
+type Owned<T> = T & { [MESSAGES]: SocketMessages }
+
+function readerOf(peer: WebSocket): MessageReader | undefined {
+  // What still comes after we closed is of no use to anybody.
+  return peer.readyState === WebSocket.OPEN ? (peer as Owned<WebSocket>)[MESSAGES].reader : undefined
+}
+
+function onMessage(this: WebSocket, data: unknown, isBinary: boolean): void {
+  const reader = readerOf(this)
+  if (isBinary) reader?.binary()
+  else reader?.message(String(data))
+}
+
+function onPing(this: WebSocket, data: Buffer): void {
+  readerOf(this)?.ping(data)
+}
+
+function onPong(this: WebSocket): void {
+  readerOf(this)?.pong()
+}
+
+function onError(this: WebSocket): void {
+  // ws has closed it with the code of the fault; without a listener the process would end.
+}
+
+function onDrain(this: Socket): void {
+  ;(this as Owned<Socket>)[MESSAGES].owner?.drained()
+}
+
+function onClose(this: Socket): void {
+  ;(this as Owned<Socket>)[MESSAGES].gone()
+}

@@ -1,0 +1,35 @@
+import type { Call } from '../call.ts'
+import { show, WeirError } from '../errors.ts'
+
+/** 16 bytes in base64 (RFC 6455, 4.1). */
+const KEY = /^[A-Za-z0-9+/]{22}==$/
+
+/**
+ * Refuses what is no handshake of a WebSocket (RFC 6455, 4.2.1), and pages of other sites.
+ *
+ * @param origins sites whose pages may come, beside the one that is called
+ * @throws WeirError `upgrade_required`, `bad_request`, `bad_origin`
+ */
+export function checkHandshake(call: Call, origins: readonly string[]): void {
+  const upgrade = call.header('upgrade')
+  if (upgrade?.toLowerCase() !== 'websocket')
+    throw required(`expected a call that asks for Upgrade: websocket, got ${show(upgrade)}`)
+  const version = call.header('sec-websocket-version')
+  if (version !== '13') throw required(`Sec-WebSocket-Version: expected 13, got ${show(version)}`)
+  const key = call.header('sec-websocket-key')
+  if (key === undefined || !KEY.test(key))
+    throw new WeirError('bad_request', `Sec-WebSocket-Key: expected 16 bytes in base64, got ${show(key)}`)
+  const origin = call.header('origin')
+  // Programs name none; a browser always does, and sends the cookies of this site whatever page it shows.
+  if (origin === undefined || origins.includes('*') || origins.includes(origin)) return
+  const host = URL.parse(origin)?.host
+  if (host === undefined || host === '' || host !== call.header('host'))
+    throw new WeirError('bad_origin', `origin: expected this site or one of origins, got ${show(origin)}`)
+}
+
+/** What one has to speak is named in the answer (RFC 9110, 15.5.22; RFC 6455, 4.4). */
+function required(detail: string): WeirError {
+  return new WeirError('upgrade_required', detail, {
+    headers: { upgrade: 'websocket', connection: 'upgrade', 'sec-websocket-version': '13' },
+  })
+}
