@@ -203,6 +203,8 @@ describe.each(RUNTIMES)('a log, on runtime $name', ({ serve }) => {
       const before = await serve({ apps: [app] })
       const positions = await sell(1, 5)
       await before[Symbol.asyncDispose]()
+      // Epochs are milliseconds, and this restart is faster than any real one.
+      await expect.poll(() => Date.now(), { interval: 1 }).toBeGreaterThan(Number(positions[4]?.split(':')[0]))
       await using after = await serve({ apps: [app] })
       await sell(6, 7)
       const part = await page(after, `/trades/SOL?after=${positions[4]}`)
