@@ -207,7 +207,7 @@ describe('what is typed wrong', () => {
     [['start', LEFT, '--prot', '80'], 'weir: --prot: expected a known option (did you mean "--port"?), got "--prot"\n'],
     [
       ['start', LEFT, '--frobnicate'],
-      'weir: --frobnicate: expected one of --help, --port, --host, --level, --heartbeat, --memory, --connections, got "--frobnicate"\n',
+      'weir: --frobnicate: expected one of --help, --port, --host, --level, --heartbeat, --memory, --connections, --socketTopics, --socketMessage, --socketRate, --socketBurst, --socketDeflate, got "--frobnicate"\n',
     ],
     [['strat', LEFT], 'weir: expected a known command (did you mean "start"?), got "strat"\n'],
     [['frob', LEFT], 'weir: expected one of start, check, doctor, got "frob"\n'],
