@@ -24,6 +24,7 @@ import { type OtherAddress, openApi } from './transport/openapi.ts'
 import type { Peers } from './transport/peers.ts'
 import { poll } from './transport/poll.ts'
 import { problemAnswer } from './transport/problem.ts'
+import { publish } from './transport/publish.ts'
 import { snapshot } from './transport/snapshot.ts'
 import { lastVersion, type SseParts, sse, sseOf } from './transport/sse.ts'
 import { type Topic, topicOr, topicsOf } from './transport/topics.ts'
@@ -148,7 +149,7 @@ function feedRoute({ admission, live }: AddressParts, feed: LiveFeed): Route {
     owner: `feed "${feed.plan.name}"`,
     methods: READ,
     operator: false,
-    scoped: feed.plan.scope !== 'public',
+    scoped: scoped(feed),
     handle(call, parameters) {
       const form = formOf(call, ['json', 'sse', 'poll'])
       if (form === 'json' || call.method === 'HEAD') return snapshot(live, feed, call, parameters)
@@ -165,10 +166,11 @@ function logRoute({ admission, live }: AddressParts, log: LiveLog): Route {
   return {
     path: log.plan.path,
     owner: `log "${log.plan.name}"`,
-    methods: READ,
+    methods: log.plan.mayPublish === undefined ? READ : [...READ, 'POST'],
     operator: false,
-    scoped: log.plan.scope !== 'public',
+    scoped: scoped(log),
     handle(call, parameters) {
+      if (call.method === 'POST') return publish(log, call, parameters)
       const form = formOf(call, ['json', 'sse', 'poll'])
       if (form === 'json' || call.method === 'HEAD') return history(live, log, call, parameters)
       if (form === 'poll') return logPoll({ ...live, hold: admission.hold }, log, call, parameters)
@@ -180,20 +182,25 @@ function logRoute({ admission, live }: AddressParts, log: LiveLog): Route {
   }
 }
 
+/** Whether it matters who calls. */
+function scoped({ plan }: LiveFeed | LiveLog): boolean {
+  return plan.scope !== 'public' || ('mayPublish' in plan && plan.mayPublish !== undefined)
+}
+
 /** Many topics at once, of any feeds and logs. */
 function topicRoutes(
   { app, admission, live, feeds, logs, peers, emit }: AddressParts,
   find: (topic: string, identity: Identity | undefined) => Topic,
 ): readonly Route[] {
   const stream = '/weir/stream'
-  const scoped = [...feeds.values(), ...logs.values()].some(({ plan }) => plan.scope !== 'public')
+  const anyScoped = [...feeds.values(), ...logs.values()].some(scoped)
   return [
     {
       path: '/weir/values',
       owner: 'the gateway',
       methods: READ,
       operator: false,
-      scoped,
+      scoped: anyScoped,
       handle(call) {
         formOf(call, ['json'])
         return values(live, (topic) => find(topic, call.identity), call)
@@ -204,7 +211,7 @@ function topicRoutes(
       owner: 'the gateway',
       methods: ['GET'],
       operator: false,
-      scoped,
+      scoped: anyScoped,
       handle(call) {
         formOf(call, ['sse'])
         const topics = [...new Set(topicsOf(call))].map((topic) =>
@@ -221,7 +228,7 @@ function topicRoutes(
       owner: 'the gateway',
       methods: ['GET'],
       operator: false,
-      scoped,
+      scoped: anyScoped,
       handle(call) {
         enter(call, app, admission)
         return websocket({ ...live, peers, emit, find }, call)

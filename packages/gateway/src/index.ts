@@ -25,7 +25,15 @@ export {
   never,
   type Reading,
 } from './topic/feed.ts'
-export { type HistoryOptions, type Log, type LogOptions, type LogRange, type LogReading, log } from './topic/log.ts'
+export {
+  type HistoryOptions,
+  type Log,
+  type LogOptions,
+  type LogRange,
+  type LogReading,
+  log,
+  type MayPublish,
+} from './topic/log.ts'
 export { type HttpProxy, type ProxyOptions, proxy } from './topic/proxy.ts'
 export type { Scope } from './topic/scope.ts'
 export {

@@ -286,6 +286,11 @@ export const LOG_OPTIONS = {
     help: "Who shares its events: `public`, `tenant` or `user`; the app's `identify` says who calls.",
   },
   history: { kind: 'any', optional: true, help: "What of the past is kept: `{ events: 1000, age: '1h' }`." },
+  mayPublish: {
+    kind: 'any',
+    optional: true,
+    help: 'Which clients may publish: `true` for all, or `({ key, identity }) => boolean`; none by default.',
+  },
 } as const satisfies OptionTable
 
 /** `history` of a log. */

@@ -75,6 +75,7 @@ const TYPES = [
   'LogOptions',
   'LogRange',
   'LogReading',
+  'MayPublish',
   'Part',
   'Priority',
   'ProxyOptions',

@@ -13,6 +13,7 @@ export type {
   LogEvent,
   Patch,
   Pong,
+  Published,
   Refusal,
   ServerMessage,
   Snapshot,

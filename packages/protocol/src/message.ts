@@ -116,6 +116,14 @@ export interface Subscribed {
   readonly topic: string
 }
 
+/** The answer to a `publish`: the event is kept. */
+export interface Published {
+  readonly type: 'published'
+  readonly id: RequestId
+  /** Its place in the log. */
+  readonly position: string
+}
+
 /** The answer to a `ping`. */
 export interface Pong {
   readonly type: 'pong'
@@ -147,4 +155,4 @@ export interface Goodbye {
 export type ServerMessage = Hello | Snapshot | Absent | LogEvent | Gap | Heartbeat | LevelChange | Failure | Goodbye
 
 /** What a server says on a WebSocket, each as one text message of JSON. */
-export type SocketMessage = ServerMessage | Patch | Beat | Subscribed | Pong | Refusal
+export type SocketMessage = ServerMessage | Patch | Beat | Subscribed | Published | Pong | Refusal

@@ -24,7 +24,7 @@ export interface Get {
   readonly topic: string
 }
 
-/** Puts an event into a log, where the log allows it; none does yet, so an `error` answers. */
+/** Puts an event into a log, where the log allows it: answered by `published` or an `error` with the same `id`. */
 export interface Publish {
   readonly type: 'publish'
   readonly id: RequestId

@@ -81,6 +81,18 @@ export class LiveLog implements LogRunner {
     return this.#append(topic, json instanceof Promise ? await json : json)
   }
 
+  /**
+   * Adds an event of a client.
+   *
+   * @throws WeirError `not_published` when it may not, `bad_event`
+   */
+  async submit({ topic, key }: ReadKey, event: unknown, identity: Identity | undefined): Promise<string> {
+    const { name, mayPublish } = this.plan
+    if (mayPublish === undefined || (await mayPublish({ key, identity })) !== true)
+      throw new WeirError('not_published', `log "${name}": expected somebody who may publish, got a caller who may not`)
+    return this.#append(topic, await this.#jsonOf(event))
+  }
+
   async publishAll(
     parts: Readonly<Record<string, unknown>>,
     events: AsyncIterable<unknown>,

@@ -1,6 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { LogBounds } from '../backend/ports.ts'
-import type { Identity } from '../call.ts'
+import type { Identity, Soon } from '../call.ts'
 import { ConfigError, WeirError } from '../errors.ts'
 import { type Duration, HISTORY_OPTIONS, LOG_OPTIONS, readOptions } from '../options.ts'
 import { isSchema, type KeyOf, type KeyReader, type KeySchemas, keyReader, type PathParameter } from './key.ts'
@@ -18,7 +18,12 @@ export interface LogOptions<Schemas extends KeySchemas, Event extends StandardSc
   readonly scope?: Scope
   /** What of the past is kept of each key. */
   readonly history?: HistoryOptions
+  /** Which clients may publish: none by default, all with `true`, or those for whom it answers true. */
+  readonly mayPublish?: boolean | MayPublish<KeyOf<Schemas>>
 }
+
+/** Whether a client may publish to this key of a log; `identity` is what the app's `identify` says of it. */
+export type MayPublish<Key> = (from: { readonly key: Key; readonly identity: Identity | undefined }) => Soon<boolean>
 
 export interface HistoryOptions {
   /** The most events. 1,000 by default, 100,000 at most. */
@@ -52,6 +57,8 @@ export interface LogReading<Event> {
   readonly gap?: { readonly from: string; readonly to: string }
 }
 
+type Parts = Readonly<Record<string, unknown>>
+
 /** A log as it was declared, ready to run. */
 export interface LogPlan {
   readonly path: string
@@ -62,9 +69,9 @@ export interface LogPlan {
   readonly scope: Scope
   /** Age in milliseconds. */
   readonly history: LogBounds
+  /** Undefined: no client may. */
+  readonly mayPublish: MayPublish<Parts> | undefined
 }
-
-type Parts = Readonly<Record<string, unknown>>
 
 /** What a running gateway lends to a log. */
 export interface LogRunner {
@@ -136,6 +143,7 @@ export function log<
     event: read.event,
     scope: scopeOf(where, read.scope),
     history: readOptions(`${where}: history`, HISTORY_OPTIONS, read.history ?? {}),
+    mayPublish: publishersOf(where, read.mayPublish),
   }
   function running(): LogRunner {
     if (declared.runner !== undefined) return declared.runner
@@ -160,4 +168,11 @@ export function log<
     },
   }
   return declared
+}
+
+function publishersOf(where: string, given: unknown): MayPublish<Parts> | undefined {
+  if (given === undefined || given === false) return undefined
+  if (given === true) return () => true
+  if (typeof given !== 'function') throw new ConfigError(where, 'mayPublish', 'true, false or a function', given)
+  return given as MayPublish<Parts>
 }

@@ -28,7 +28,10 @@ type Json = Readonly<Record<string, unknown>>
 export function openApi({ app, feeds, logs, streams, others }: OpenApiParts): Json {
   const paths: Record<string, Json> = {}
   for (const feed of feeds) paths[pathOf(feed.path)] = { get: feedOperation(feed) }
-  for (const log of logs) paths[pathOf(log.path)] = { get: logOperation(log) }
+  for (const log of logs) {
+    const post = log.mayPublish === undefined ? {} : { post: publishOperation(log) }
+    paths[pathOf(log.path)] = { get: logOperation(log), ...post }
+  }
   for (const stream of streams) paths[stream.path] = { get: streamOperation(stream) }
   const scoped = [...feeds, ...logs].some(({ scope }) => scope !== 'public')
   paths['/weir/values'] = { get: valuesOperation(scoped) }
@@ -118,6 +121,22 @@ function logOperation({ path, name, keys, scope }: LogPlan): Json {
         headers: headers('weir-version', 'weir-level'),
       },
       ...failed(scope !== 'public'),
+    },
+  }
+}
+
+function publishOperation({ path, name, keys, event, scope }: LogPlan): Json {
+  return {
+    operationId: `publish_${component(name)}`,
+    summary: `Puts an event into ${name}.`,
+    parameters: keyParameters(path, keys),
+    requestBody: { required: true, content: { 'application/json': { schema: schemaOf(event, 'input') } } },
+    responses: {
+      201: {
+        description: 'The event is kept, at this position.',
+        content: { 'application/json': { schema: object({ position: VERSION }) } },
+      },
+      ...failed(scope !== 'public', PUBLISHED),
     },
   }
 }
@@ -282,25 +301,29 @@ const EVENTS: Json = {
   },
 }
 
-/** What a `GET` can't run into: other methods, and WebSockets. */
+/** What a call can't run into that the document tells of: WebSockets, and methods that it does not name. */
 const ELSEWHERE: readonly ErrorCode[] = [
   'method_not_allowed',
-  'body_too_large',
-  'bad_event',
   'upgrade_required',
   'bad_origin',
   'bad_message',
   'too_many_topics',
-  'not_published',
 ]
 const CODES = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => !ELSEWHERE.includes(code))
-const STATUSES = [...new Set(CODES.map((code) => ERRORS[code].status))].sort()
+/** What only a `POST` can run into. */
+const PUBLISHING: readonly ErrorCode[] = ['bad_event', 'body_too_large', 'not_published']
+const READ = statusesOf(CODES.filter((code) => !PUBLISHING.includes(code)))
+const PUBLISHED = statusesOf(CODES)
+
+function statusesOf(codes: readonly ErrorCode[]): readonly number[] {
+  return [...new Set(codes.map((code) => ERRORS[code].status))].sort()
+}
 
 /** @param scoped whether it matters who calls */
-function failed(scoped: boolean): Json {
+function failed(scoped: boolean, statuses = READ): Json {
   const { unidentified } = ERRORS
-  const statuses = STATUSES.filter((status) => scoped || status !== unidentified.status)
-  return Object.fromEntries(statuses.map((status) => [status, ref('responses', `Problem${status}`)]))
+  const met = statuses.filter((status) => scoped || status !== unidentified.status)
+  return Object.fromEntries(met.map((status) => [status, ref('responses', `Problem${status}`)]))
 }
 
 function valuesOperation(scoped: boolean): Json {
@@ -333,7 +356,7 @@ function topicsOperation(scoped: boolean): Json {
 
 /** One for each status, with the codes that have it. */
 function problems(): Json {
-  const each = STATUSES.map((status) => {
+  const each = PUBLISHED.map((status) => {
     const codes = CODES.filter((code) => ERRORS[code].status === status)
     const schema = { allOf: [ref('schemas', 'WeirProblem'), { properties: { code: { enum: codes } } }] }
     const response = {

@@ -1,6 +1,7 @@
 import { CLOSE_CODES, type CloseName } from '@weir/protocol'
 import type { Connection, ConnectionOwner, MessageReader, MessageSocket } from '../call.ts'
 import type { Clock, Timer } from '../clock.ts'
+import { parseJson } from '../json.ts'
 import { PING_FRAME, pongFrame } from './frame.ts'
 
 /** What a client of a WebSocket may do. */
@@ -191,7 +192,7 @@ export abstract class Peer implements Connection, ConnectionOwner, MessageReader
 
 function readJson(text: string): { readonly message: unknown } | undefined {
   try {
-    return { message: JSON.parse(text) }
+    return { message: parseJson(text) }
   } catch {
     return undefined
   }

@@ -1,4 +1,4 @@
-import type { ClientMessage, Patch, RequestId, SocketMessage, Version } from '@weir/protocol'
+import type { ClientMessage, Patch, Publish, RequestId, SocketMessage, Version } from '@weir/protocol'
 import type { Call, Connection, Identity, MessageSocket, SocketAnswer, Soon } from '../call.ts'
 import { addressOf, type Encoded, type Encoding, Entry } from '../entry.ts'
 import { asWeirError, problemOf, show, WeirError } from '../errors.ts'
@@ -157,7 +157,8 @@ class Client extends Peer {
         this.#get(message.topic, message.id)
         break
       case 'publish':
-        throw new WeirError('not_published', `${message.topic}: nothing takes events of clients here`)
+        this.#publish(message)
+        break
       case 'ping': {
         const id = message.id === undefined ? {} : { id: message.id }
         this.#say({ type: 'pong', now: this.#parts.clock.now(), ...id })
@@ -195,6 +196,16 @@ class Client extends Peer {
         (had) => this.#show(had, id),
         (thrown) => this.#fail(thrown, id),
       )
+  }
+
+  #publish({ topic, event, id }: Publish): void {
+    const { of, readKey } = this.#find(topic)
+    if (!(of instanceof LiveLog))
+      throw new WeirError('not_published', `${show(topic)}: expected the address of a log, got that of a feed`)
+    of.submit(readKey, event, this.#caller.identity).then(
+      (position) => this.#say({ type: 'published', id, position }),
+      (thrown) => this.#fail(thrown, id),
+    )
   }
 
   #read(feed: LiveFeed, readKey: ReadKey): Soon<Entry> {
