@@ -71,6 +71,8 @@ export class LiveFeed implements FeedRunner {
   readonly #always = new Set<string>()
   readonly #everything: Channel
   readonly #poller: Poller<Watched>
+  /** What code waited for last. */
+  #awaited: { readonly entry: Promise<Entry>; readonly reading: Promise<Reading<unknown>> } | undefined
   #watchdog: Timer | undefined
 
   constructor(parts: LiveFeedParts) {
@@ -145,11 +147,23 @@ export class LiveFeed implements FeedRunner {
     })
   }
 
-  async get(parts: Readonly<Record<string, unknown>>, identity: Identity | undefined): Promise<Reading<unknown>> {
-    const entry = await this.read(this.#keyOf(parts, identity), { client: 'code', signal: undefined })
+  get(parts: Readonly<Record<string, unknown>>, identity: Identity | undefined): Promise<Reading<unknown>> {
+    try {
+      const entry = this.read(this.#keyOf(parts, identity), { client: 'code', signal: undefined })
+      if (!(entry instanceof Promise)) return Promise.resolve(this.#reading(entry))
+      // Those who wait for one call have one promise, and one reading: nothing is done for each of thousands.
+      if (this.#awaited?.entry !== entry)
+        this.#awaited = { entry, reading: entry.then((entry) => this.#reading(entry)) }
+      return this.#awaited.reading
+    } catch (thrown) {
+      return Promise.reject(thrown)
+    }
+  }
+
+  #reading(entry: Entry): Reading<unknown> {
     if (entry.absent) throw absence(entry)
     const age = this.#parts.clock.monotonic() - entry.since
-    return { value: entry.value, version: entry.versionText, age: Math.max(0, age) }
+    return Object.freeze({ value: entry.value, version: entry.versionText, age: Math.max(0, age) })
   }
 
   async drop(parts: Readonly<Record<string, unknown>>, identity: Identity | undefined): Promise<void> {
