@@ -52,6 +52,9 @@ export type WeirEvent =
       readonly failed: number
       readonly took: number
     }
+  | { readonly type: 'push.connected'; readonly feed: string }
+  | { readonly type: 'push.lost'; readonly feed: string; readonly why: string }
+  | { readonly type: 'push.refused'; readonly feed: string; readonly topic: string; readonly reason: string }
   | { readonly type: 'hub.joined' }
   | { readonly type: 'hub.left' }
   | { readonly type: 'hub.lagging' }

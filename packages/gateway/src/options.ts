@@ -276,6 +276,39 @@ export const LIVE_OPTIONS = {
   },
 } as const satisfies OptionTable
 
+/** What `push()` takes. */
+export const PUSH_OPTIONS = {
+  url: { kind: 'any', help: 'Its WebSocket, `ws:` or `wss:`; a function is asked before each connection.' },
+  headers: { kind: 'any', optional: true, help: 'Headers of the handshake.' },
+  greet: { kind: 'any', optional: true, help: '`() => messages`: what is said first on each connection.' },
+  subscribe: { kind: 'any', help: '`(key, id) => message`: asks for a key; `id` is another for each subscription.' },
+  unsubscribe: { kind: 'any', optional: true, help: '`(key, id, token) => message`: ends that.' },
+  read: {
+    kind: 'any',
+    help: '`(message) => news`: `{ key, value }`, `{ key }` when it changed, the same with `token`, `{ accepted, token }` or `{ refused, reason }`.',
+  },
+  acknowledges: {
+    kind: 'boolean',
+    default: false,
+    help: 'Whether the upstream says that a subscription is accepted; else it counts as made when it is sent.',
+  },
+  confirm: {
+    kind: 'duration',
+    default: '30s',
+    min: 1,
+    help: 'How often a value is asked for although it is pushed, in case something was lost.',
+  },
+  silence: {
+    kind: 'duration',
+    default: '20s',
+    min: 10,
+    help: 'A connection that is silent for longer is given up; after half of it, it is pinged.',
+  },
+  most: { kind: 'integer', default: 1000, min: 1, help: 'The most subscriptions; keys beyond that are polled.' },
+  rate: { kind: 'integer', default: 100, min: 1, help: 'The most messages a second that we send.' },
+  ...LIVE_OPTIONS,
+} as const satisfies OptionTable
+
 /** What `log()` takes. */
 export const LOG_OPTIONS = {
   name: { kind: 'text', help: 'The log in metrics and in GraphQL.' },

@@ -8,13 +8,13 @@ import type { Memory } from './cache/memory.ts'
 import type { Next, UpstreamAnswer, UpstreamRequest } from './call.ts'
 import type { Clock } from './clock.ts'
 import type { Emit } from './events.ts'
-import { flight } from './flight/flight.ts'
+import { arrival, flight } from './flight/flight.ts'
 import { sharing } from './flight/sharing.ts'
 import { createPool } from './pool/pool.ts'
 import type { FeedPlan } from './topic/feed.ts'
 import type { ReadPath } from './topic/live-feed.ts'
 import type { ProxyPath } from './topic/live-proxy.ts'
-import { loader } from './topic/load.ts'
+import { contentOf, loader } from './topic/load.ts'
 import type { ProxyPlan } from './topic/proxy.ts'
 import { conditional } from './upstream/conditional.ts'
 import { trueStatus } from './upstream/status.ts'
@@ -95,11 +95,19 @@ export function readPath(plan: FeedPlan, requests: RequestPath, memory: Memory, 
 
   const cache: Cache = createCache({ feed, memory, values, clock, emit, stretch, resting, freshness })
   const knownEpoch = (topic: string) => cache.kept(topic)?.version.epoch ?? 0
-  const flown = flight({ feed, node, leases, values, clock, emit, keep, knownEpoch })
+  const flying = { feed, node, leases, values, clock, emit, keep, knownEpoch }
+  const flown = flight(flying)
   const batched = batch({ feed, most: plan.batch, within: plan.within, bytes: plan.bytes, clock, emit })
   const read = cache.stage(flown(batched(loader(plan, requests.send, clock))))
 
-  return { ...cache, read, resting, allot: (wish) => requests.allot(plan, wish) }
+  const arrived = arrival(flying)
+  async function put(topic: string, value: unknown) {
+    const content = await contentOf(plan, value)
+    if (content instanceof Error) throw content
+    return arrived(topic, content)
+  }
+
+  return { ...cache, read, put, resting, allot: (wish) => requests.allot(plan, wish) }
 }
 
 /** flight ─▶ the path of requests; what a proxy keeps lies in the same memory as what feeds keep */

@@ -9,10 +9,13 @@ import { ConfigError } from './errors.ts'
 import { createHub, type Hub } from './hub/hub.ts'
 import { type PipelineParts, proxyPath, readPath } from './pipeline.ts'
 import type { Route } from './route/router.ts'
+import type { FeedPlan } from './topic/feed.ts'
 import { LiveFeed } from './topic/live-feed.ts'
 import { LiveLog } from './topic/live-log.ts'
 import { LiveProxy } from './topic/live-proxy.ts'
 import { type PeerLimits, Peers } from './transport/peers.ts'
+import type { PushListener } from './upstream/push.ts'
+import { createPushLink } from './upstream/push-link.ts'
 import type { Upstreams } from './upstreams.ts'
 
 export interface SiteParts {
@@ -59,13 +62,18 @@ export function createSite(parts: SiteParts): SiteAtWork {
   level.onChange(() => hub.tellLevel())
   const memory = createMemory(parts.memory)
 
+  const { random } = Math
+  const pushOf = ({ name: feed, push: plan }: FeedPlan) =>
+    plan === undefined
+      ? undefined
+      : (listener: PushListener) => createPushLink({ feed, plan, listener, clock, emit, random })
   const declared = app.use.filter((part) => part.kind === 'feed')
   const feeds = new Map<string, LiveFeed>()
   for (const { plan, runner } of declared) {
     if (runner !== undefined)
       throw new ConfigError(plan.where, 'gateway', 'one gateway for each declaration', 'a second one')
     const path = readPath(plan, upstreams.of(plan), memory, { ...parts.pipeline, backend })
-    feeds.set(plan.path, new LiveFeed({ plan, path, hub, bus: backend.bus, clock, emit, stretch }))
+    feeds.set(plan.path, new LiveFeed({ plan, path, hub, bus: backend.bus, clock, emit, stretch, push: pushOf(plan) }))
   }
   const logged = app.use.filter((part) => part.kind === 'log')
   const logs = new Map<string, LiveLog>()

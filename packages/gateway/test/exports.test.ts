@@ -26,6 +26,7 @@ const VALUES = [
   'log',
   'never',
   'proxy',
+  'push',
   'socket',
   'stream',
 ]
@@ -79,6 +80,10 @@ const TYPES = [
   'Part',
   'Priority',
   'ProxyOptions',
+  'Push',
+  'PushNews',
+  'PushOptions',
+  'PushToken',
   'Reading',
   'Routes',
   'RunCall',

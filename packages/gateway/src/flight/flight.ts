@@ -25,7 +25,7 @@ export interface FlightParts {
  * token that was taken before the call, so a holder that slept through its lease can't write over a later one.
  */
 export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Promise<Content>> {
-  const { feed, node, leases, values, clock, emit, keep } = parts
+  const { feed, node, leases, values, clock, emit } = parts
 
   return (next) => {
     async function fly(ask: Ask, signal: AbortSignal, urgency: Urgency): Promise<Stored> {
@@ -40,14 +40,7 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
       }
       try {
         const content = await next({ ...ask, signal, urgency })
-        const publication = {
-          token: lease.token,
-          knownEpoch: parts.knownEpoch(ask.topic),
-          hash: hashOf(content),
-          content,
-          keep,
-        }
-        const stored = (await values.publish(ask.topic, publication)) ?? (await values.read(ask.topic))
+        const stored = (await publish(parts, ask.topic, lease.token, content)) ?? (await values.read(ask.topic))
         if (stored === undefined)
           throw new WeirError(
             'internal',
@@ -61,4 +54,33 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
 
     return sharing({ feed, clock, emit, start: fly })
   }
+}
+
+/** How long a content that came by itself may take to be published, in milliseconds. */
+const PUBLISHING = 5000
+
+/**
+ * Publishes a content that came by itself; what this node is fetching at this moment is fenced off, for it was said before.
+ * Undefined, and nothing is changed, while another node is fetching it.
+ */
+export function arrival(parts: FlightParts): (topic: string, content: Content) => Promise<Stored | undefined> {
+  const { node, leases } = parts
+  return async (topic, content) => {
+    const lease = await leases.acquire(topic, node, PUBLISHING, 0)
+    if (!lease.held) return undefined
+    try {
+      return await publish(parts, topic, lease.token, content)
+    } finally {
+      await leases.release(topic, node, lease.token)
+    }
+  }
+}
+
+function publish(
+  { values, keep, knownEpoch }: FlightParts,
+  topic: string,
+  token: number,
+  content: Content,
+): Promise<Stored | undefined> {
+  return values.publish(topic, { token, knownEpoch: knownEpoch(topic), hash: hashOf(content), content, keep })
 }

@@ -127,6 +127,12 @@ export function createMetrics(): Metrics {
     labelNames: ['feed'],
     registers,
   })
+  const pushes = new Counter({
+    name: 'weir_push_total',
+    help: 'Connections to upstreams that push: connected, lost, and subscriptions that were refused.',
+    labelNames: ['feed', 'outcome'],
+    registers,
+  })
   const published = new Counter({
     name: 'weir_log_events_total',
     help: 'Events published to logs on this node.',
@@ -215,6 +221,11 @@ export function createMetrics(): Metrics {
         break
       case 'poller.round':
         rounds.inc({ feed: event.feed })
+        break
+      case 'push.connected':
+      case 'push.lost':
+      case 'push.refused':
+        pushes.inc({ feed: event.feed, outcome: event.type.slice('push.'.length) })
         break
       case 'topic.changed':
         changes.inc({ feed: event.feed })

@@ -13,6 +13,7 @@ import {
   type OptionsOf,
   readOptions,
 } from '../options.ts'
+import { isPush, type Push, type PushPlan } from '../upstream/push.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { isSchema, type KeyOf, type KeyReader, type KeySchemas, keyReader, type PathParameter } from './key.ts'
 import { type Scope, scopeOf } from './scope.ts'
@@ -121,8 +122,8 @@ export interface FeedOptions<Schemas extends KeySchemas, Value extends StandardS
   readonly deadline?: Duration
   /** How long edges may keep it (`CDN-Cache-Control`), where that is not as long as browsers. */
   readonly cdn?: Duration
-  /** How watched values are kept moving; every `fresh` by default. */
-  readonly live?: LiveOptions
+  /** How watched values are kept moving: asked for every `fresh` by default, or told by the upstream, with `push()`. */
+  readonly live?: LiveOptions | Push<KeyOf<Schemas>, Result<Value>>
 }
 
 export interface LiveOptions {
@@ -171,6 +172,8 @@ export interface FeedPlan {
   readonly every: number
   readonly linger: number
   readonly slowest: number
+  /** How its values come by themselves. */
+  readonly push: PushPlan | undefined
 }
 
 /** What a running gateway lends to a feed. */
@@ -218,7 +221,7 @@ export function feed<
   if (!isSchema(read.value)) throw new ConfigError(where, 'value', 'a schema (zod, valibot, arktype, …)', read.value)
   if (!isRecord(read.from) || read.from.kind !== 'upstream')
     throw new ConfigError(where, 'from', 'an upstream such as http(…)', read.from)
-  const live = readOptions(`${where}: live`, LIVE_OPTIONS, read.live ?? { every: `${Math.max(1, read.fresh)}ms` })
+  const live = liveOf(where, read)
   const plan: FeedPlan = {
     path,
     name: read.name,
@@ -254,6 +257,20 @@ export function feed<
     dropTagged: (tag) => ran((runner) => runner.dropTagged(tag)),
   }
   return declared
+}
+
+function liveOf(
+  where: string,
+  { live, fresh, scope }: OptionsOf<typeof FEED_OPTIONS>,
+): OptionsOf<typeof LIVE_OPTIONS> & Pick<FeedPlan, 'push'> {
+  if (!isPush(live)) {
+    const options = live ?? { every: `${Math.max(1, fresh)}ms` }
+    return { ...readOptions(`${where}: live`, LIVE_OPTIONS, options), push: undefined }
+  }
+  // A connection is one caller: what it is told may not be for others.
+  if (scope !== 'public') throw new ConfigError(where, 'scope', '"public" for a feed with live: push(…)', scope)
+  const { every, linger, slowest } = live
+  return { every, linger, slowest, push: live }
 }
 
 function scopeFor(where: string, { scope, warm }: OptionsOf<typeof FEED_OPTIONS>): Scope {

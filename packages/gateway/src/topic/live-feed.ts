@@ -6,6 +6,7 @@ import { addressOf, type Entry, type Stored } from '../entry.ts'
 import { asWeirError, problemOf, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Channel, Hub, Listener } from '../hub/hub.ts'
+import type { PushListener, PushSource } from '../upstream/push.ts'
 import type { FeedPlan, FeedRunner, Reading } from './feed.ts'
 import type { ReadKey } from './key.ts'
 import { createPoller, type Polled, type Poller, polled } from './poller.ts'
@@ -24,6 +25,8 @@ export interface ReadPath {
   /** Milliseconds for which an entry stays fresh. */
   left(entry: Entry): number
   drop(topic: string): Promise<void>
+  /** Takes a value that came by itself. Undefined while another node asks for it. Throws when its schema refuses it. */
+  put(topic: string, value: unknown): Promise<Stored | undefined>
   tagged(tag: string): readonly string[]
   /** Whether nothing may be asked for now. */
   resting(): boolean
@@ -40,6 +43,8 @@ export interface LiveFeedParts {
   readonly emit: Emit
   /** How much longer intervals are at the level of now. */
   readonly stretch: () => number
+  /** Has the values pushed, where the upstream does that. */
+  readonly push?: ((listener: PushListener) => PushSource) | undefined
   /** From 0 to 1, for the jitter of the poller. */
   readonly random?: () => number
 }
@@ -57,6 +62,12 @@ interface Watched extends Polled {
   seen: number
   /** The failure that listeners were last told of, while there is no value. */
   failure: string | undefined
+  /** What was pushed last and is not taken yet. */
+  pushed: { readonly value: unknown } | undefined
+  /** Whether that is under way. */
+  taking: boolean
+  /** It was said to have changed, and not asked for since. */
+  outdated: boolean
   readonly unsubscribe: () => void
 }
 
@@ -71,6 +82,7 @@ export class LiveFeed implements FeedRunner {
   readonly #always = new Set<string>()
   readonly #everything: Channel
   readonly #poller: Poller<Watched>
+  readonly #push: PushSource | undefined
   /** What code waited for last. */
   #awaited: { readonly entry: Promise<Entry>; readonly reading: Promise<Reading<unknown>> } | undefined
   #watchdog: Timer | undefined
@@ -94,6 +106,7 @@ export class LiveFeed implements FeedRunner {
       watchers: ({ channel }) => channel.listeners.size,
       ask: (watched) => this.#refresh(watched),
     })
+    this.#push = parts.push?.(this.#listener())
   }
 
   /** How many topics are kept moving. */
@@ -228,6 +241,7 @@ export class LiveFeed implements FeedRunner {
 
   stop(): void {
     this.#poller.stop()
+    this.#push?.stop()
     this.#watchdog?.stop()
     for (const watched of this.#watched.values()) watched.unsubscribe()
     this.#watched.clear()
@@ -239,7 +253,10 @@ export class LiveFeed implements FeedRunner {
     const channel = hub.channel(readKey.topic, this.plan.scope === 'public' ? this.#everything : undefined)
     const unsubscribe = bus.subscribe(readKey.topic, (stored) => this.#arrived(watched, stored))
     const seen = clock.monotonic()
-    const watched: Watched = { ...polled(), readKey, channel, seen, failure: undefined, unsubscribe }
+    const watched: Watched = {
+      ...{ ...polled(), readKey, channel, seen, failure: undefined, unsubscribe },
+      ...{ pushed: undefined, taking: false, outdated: false },
+    }
     this.#watched.set(readKey.topic, watched)
     const kept = path.kept(readKey.topic)
     if (kept !== undefined) {
@@ -247,6 +264,7 @@ export class LiveFeed implements FeedRunner {
       this.#judge(channel)
     }
     if (path.fresh(readKey.topic) === undefined) void this.#poller.ask(watched)
+    this.#push?.follow(readKey.topic, readKey.key)
     this.#poller.wake()
     this.#watchdog ??= clock.after(this.#every(), () => this.#watch())
     return watched
@@ -268,6 +286,7 @@ export class LiveFeed implements FeedRunner {
     const { topic, key, identity } = watched.readKey
     const deadline = clock.monotonic() + Math.max(this.plan.deadline, this.plan.every)
     const before = watched.channel.latest?.version
+    watched.outdated = false
     try {
       const entry = await path.read({
         topic,
@@ -281,9 +300,12 @@ export class LiveFeed implements FeedRunner {
       })
       watched.failure = undefined
       hub.publish(watched.channel, entry)
+      if (watched.outdated) clock.soon(() => this.#changed(topic))
       return before === watched.channel.latest?.version ? 'same' : 'changed'
     } catch (thrown) {
       const error = asWeirError(thrown)
+      // Whatever comes by itself: what it is now is not known.
+      watched.outdated = this.#push !== undefined
       // Those who have a value see it grow stale; only those who have none need to hear why.
       if (watched.channel.latest === undefined && watched.failure !== error.code) {
         watched.failure = error.code
@@ -304,6 +326,7 @@ export class LiveFeed implements FeedRunner {
       if (this.#isHeard(watched)) watched.seen = now
       else if (now - watched.seen >= this.plan.linger) {
         watched.unsubscribe()
+        this.#push?.leave(topic)
         this.#watched.delete(topic)
         this.#parts.hub.drop(watched.channel)
       }
@@ -312,10 +335,13 @@ export class LiveFeed implements FeedRunner {
   }
 
   /** What is absent is believed to be so for its own time; what a reader has just had fetched needs no fetching. */
-  #isDue({ channel: { latest } }: Watched): boolean {
+  #isDue(watched: Watched): boolean {
+    const { latest } = watched.channel
     const { path, clock } = this.#parts
     if (path.resting()) return false
-    if (latest === undefined) return true
+    if (latest === undefined || watched.outdated) return true
+    // It comes by itself; asked for only in case something was lost.
+    if (this.#push?.hears(latest.topic)) return clock.monotonic() - watched.asked >= (this.plan.push?.confirm ?? 0)
     return latest.absent ? path.left(latest) <= 0 : clock.monotonic() - latest.confirmedAt >= this.#every() / 2
   }
 
@@ -333,8 +359,75 @@ export class LiveFeed implements FeedRunner {
 
   /** On a timer of its own, since a round waits for an upstream that hangs, and that is just when values grow stale. */
   #watch(): void {
-    for (const watched of this.#watched.values()) this.#judge(watched.channel)
+    for (const watched of this.#watched.values()) {
+      this.#confirm(watched)
+      this.#judge(watched.channel)
+    }
     this.#watchdog = this.#watched.size === 0 ? undefined : this.#parts.clock.after(this.#every(), () => this.#watch())
+  }
+
+  /** What is pushed when it changes still is what it was, as of the moment the upstream was last heard. */
+  #confirm({ channel: { latest } }: Watched): void {
+    if (latest === undefined || latest.absent || !this.#push?.hears(latest.topic)) return
+    const { clock } = this.#parts
+    const { heardAt } = this.#push
+    // Dropped, or from before the connection: only an answer confirms it.
+    if (latest.confirmedAt === Number.NEGATIVE_INFINITY) return
+    latest.confirm(
+      { checkedAt: clock.now() - (clock.monotonic() - heardAt), absentFor: latest.content.absentFor },
+      heardAt,
+    )
+  }
+
+  #listener(): PushListener {
+    return {
+      topicOf: (key) => this.plan.keys.fromParts(key as Readonly<Record<string, unknown>>).topic,
+      began: (topic) => this.#changed(topic),
+      changed: (topic) => this.#changed(topic),
+      came: (topic, value) => {
+        const watched = this.#watched.get(topic)
+        if (watched === undefined || this.#isOlder(watched, value)) return
+        watched.pushed = { value }
+        this.#takePushed(watched)
+      },
+    }
+  }
+
+  /** Asks for it; what is being asked for now may have been answered before. */
+  #changed(topic: string): void {
+    const watched = this.#watched.get(topic)
+    if (watched === undefined) return
+    watched.outdated = true
+    if (!watched.asking) void this.#poller.ask(watched)
+  }
+
+  /** What says of itself that it is older than what is known came late. */
+  #isOlder({ channel: { latest } }: Watched, value: unknown): boolean {
+    const { asOf } = this.plan.freshness
+    if (asOf === undefined || latest === undefined || latest.absent) return false
+    const [then, now] = [asOf(value), asOf(latest.value)]
+    return then !== undefined && now !== undefined && then < now
+  }
+
+  /** One after the other, and of those that came meanwhile only the last. It goes over what is being asked for: that was said before. */
+  #takePushed(watched: Watched): void {
+    const { pushed } = watched
+    if (pushed === undefined || watched.taking) return
+    watched.pushed = undefined
+    watched.taking = true
+    const { path, emit } = this.#parts
+    const { topic } = watched.readKey
+    path
+      .put(topic, pushed.value)
+      .then((stored) => {
+        // Another node asks for it at this moment, and may be told less.
+        if (stored === undefined) this.#changed(topic)
+      })
+      .catch((error) => emit({ type: 'failed', where: `push of ${this.plan.name}: ${topic}`, error }))
+      .finally(() => {
+        watched.taking = false
+        this.#takePushed(watched)
+      })
   }
 
   #judge(channel: Channel): void {

@@ -102,7 +102,8 @@ async function load(plan: FeedPlan, keys: readonly unknown[], client: unknown): 
   }
 }
 
-async function contentOf(plan: FeedPlan, result: unknown): Promise<Content | Error> {
+/** What an upstream says of a key as a content, or why it can't be understood. */
+export async function contentOf(plan: FeedPlan, result: unknown): Promise<Content | Error> {
   if (result instanceof Error) return failure(plan, result)
   if (isAbsent(result)) {
     return { json: undefined, reason: result.reason, absentFor: result.for }

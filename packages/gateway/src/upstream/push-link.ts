@@ -1,0 +1,282 @@
+import { type RawData, WebSocket } from 'ws'
+import type { Clock, Timer } from '../clock.ts'
+import { show } from '../errors.ts'
+import type { Emit } from '../events.ts'
+import { parseJson, stringifyJson } from '../json.ts'
+import { isRecord } from '../options.ts'
+import type { PushListener, PushPlan, PushSource, PushToken } from './push.ts'
+
+export interface PushLinkParts {
+  readonly feed: string
+  readonly plan: PushPlan
+  readonly listener: PushListener
+  readonly clock: Clock
+  readonly emit: Emit
+  /** From 0 to 1, for the jitter between connections. */
+  readonly random: () => number
+}
+
+/** A key that is asked for. Its id and token are of the connection of now. */
+interface Subscription {
+  readonly topic: string
+  readonly key: unknown
+  id: number
+  token: PushToken | undefined
+  state: 'waiting' | 'sent' | 'live' | 'refused'
+  /** When it was sent, on the monotonic clock. */
+  sentAt: number
+}
+
+/** After a break it is tried again within this time, twice as much after each that fails, and at most the other. */
+const FIRST_PAUSE = 500
+const LONGEST_PAUSE = 30_000
+
+/** The largest message that is taken, in bytes. */
+const LARGEST_MESSAGE = 16 * 1024 * 1024
+
+/** One WebSocket to an upstream, as long as anything is asked for there. */
+export function createPushLink({ feed, plan, listener, clock, emit, random }: PushLinkParts): PushSource {
+  const wanted = new Map<string, Subscription>()
+  const byId = new Map<number, Subscription>()
+  const byToken = new Map<PushToken, Subscription>()
+  /** Messages in the order in which they are to be sent; made when their turn comes. */
+  let outbox: (() => unknown)[] = []
+  let allowed = 0
+  let counted = clock.monotonic()
+  let sending: Timer | undefined
+  let socket: WebSocket | undefined
+  let connecting = false
+  let retry: Timer | undefined
+  let watch: Timer | undefined
+  let failures = 0
+  let ids = 0
+  let heardAt = Number.NEGATIVE_INFINITY
+  let stopped = false
+
+  function wake(): void {
+    if (stopped || connecting || socket !== undefined || retry !== undefined || wanted.size === 0) return
+    connecting = true
+    Promise.resolve()
+      .then(plan.url)
+      .then(connect)
+      .catch((thrown) => lost(undefined, thrown instanceof Error ? thrown.message : String(thrown)))
+  }
+
+  function connect(url: string): void {
+    connecting = false
+    if (stopped || wanted.size === 0) return
+    const { headers, silence } = plan
+    const one = new WebSocket(url, { headers, handshakeTimeout: silence, maxPayload: LARGEST_MESSAGE })
+    socket = one
+    let why = 'closed'
+    one.on('open', () => begin(one))
+    one.on('message', (data) => {
+      if (one === socket) hear(data)
+    })
+    one.on('pong', heard)
+    one.on('ping', heard)
+    one.on('error', ({ message }) => {
+      why = message
+    })
+    one.on('close', (code) => lost(one, code === 1006 ? why : `closed with ${code}`))
+  }
+
+  function begin(one: WebSocket): void {
+    if (one !== socket) return
+    emit({ type: 'push.connected', feed })
+    heard()
+    outbox = plan.greet().map((message) => () => message)
+    for (const one of wanted.values()) ask(one)
+    watch = clock.after(plan.silence / 2, look)
+    flush()
+  }
+
+  function ask(one: Subscription): void {
+    byId.delete(one.id)
+    one.state = 'waiting'
+    outbox.push(() => {
+      if (wanted.get(one.topic) !== one) return undefined
+      ids += 1
+      Object.assign(one, { id: ids, token: undefined, state: 'sent', sentAt: clock.monotonic() })
+      byId.set(one.id, one)
+      const message = plan.subscribe(one.key, one.id)
+      if (!plan.acknowledges) live(one)
+      return message
+    })
+  }
+
+  function live(one: Subscription): void {
+    if (one.state === 'live') return
+    one.state = 'live'
+    // After the message is sent: who asks now asks for what comes after the subscription.
+    clock.soon(() => {
+      if (one.state === 'live' && wanted.get(one.topic) === one) listener.began(one.topic)
+    })
+  }
+
+  /** Sends what may be sent now. */
+  function flush(): void {
+    if (socket?.readyState !== WebSocket.OPEN) return
+    const now = clock.monotonic()
+    allowed = Math.min(plan.rate, allowed + ((now - counted) * plan.rate) / 1000)
+    counted = now
+    while (outbox.length > 0 && allowed >= 1) {
+      const text = said(outbox.shift())
+      if (text === undefined) continue
+      socket.send(text)
+      allowed -= 1
+    }
+    if (outbox.length === 0 || sending !== undefined) return
+    sending = clock.after(Math.max(1, ((1 - allowed) * 1000) / plan.rate), () => {
+      sending = undefined
+      flush()
+    })
+  }
+
+  function said(make: (() => unknown) | undefined): string | undefined {
+    try {
+      const message = make?.()
+      return message === undefined ? undefined : stringifyJson(message)
+    } catch (error) {
+      emit({ type: 'failed', where: `push of ${feed}`, error })
+      return undefined
+    }
+  }
+
+  function heard(): void {
+    heardAt = clock.monotonic()
+  }
+
+  function hear(data: RawData): void {
+    heard()
+    // Not before: one that takes a connection and drops it at once must not be called in a loop.
+    failures = 0
+    try {
+      const given = plan.read(parseJson(String(data)))
+      for (const news of Array.isArray(given) ? given : [given]) if (news !== undefined) take(news)
+    } catch (error) {
+      emit({ type: 'failed', where: `push of ${feed}`, error })
+    }
+  }
+
+  function take(news: unknown): void {
+    if (!isRecord(news)) throw new TypeError(`read: expected news, got ${show(news)}`)
+    if (typeof news.accepted === 'number') {
+      const one = byId.get(news.accepted)
+      if (one === undefined) return
+      const { token } = news
+      if (typeof token === 'string' || typeof token === 'number') one.token = token
+      if (wanted.get(one.topic) === one) {
+        if (one.token !== undefined) byToken.set(one.token, one)
+        live(one)
+      } else end(one)
+    } else if (typeof news.refused === 'number') {
+      refuse(byId.get(news.refused), String(news.reason))
+    } else {
+      const topic = 'token' in news ? byToken.get(news.token as PushToken)?.topic : listener.topicOf(news.key)
+      // One that was left while this was on its way.
+      if (topic === undefined || !wanted.has(topic)) return
+      if (news.value === undefined) listener.changed(topic)
+      else listener.came(topic, news.value)
+    }
+  }
+
+  function end(one: Subscription): void {
+    byId.delete(one.id)
+    outbox.push(() => plan.unsubscribe?.(one.key, one.id, one.token))
+    flush()
+  }
+
+  function refuse(one: Subscription | undefined, reason: string): void {
+    if (one === undefined) return
+    one.state = 'refused'
+    emit({ type: 'push.refused', feed, topic: one.topic, reason })
+  }
+
+  function look(): void {
+    const now = clock.monotonic()
+    watch = clock.after(plan.silence / 2, look)
+    for (const one of wanted.values()) {
+      if (one.state === 'sent' && now - one.sentAt >= plan.silence)
+        refuse(one, 'expected it to be accepted, got nothing')
+      // What was refused may have been too much at that moment.
+      if (one.state === 'refused' && now - one.sentAt >= plan.confirm) ask(one)
+    }
+    flush()
+    if (now - heardAt >= plan.silence) socket?.terminate()
+    else if (socket?.readyState === WebSocket.OPEN) socket.ping()
+  }
+
+  function lost(one: WebSocket | undefined, why: string): void {
+    if (one !== socket) return
+    connecting = false
+    socket = undefined
+    reset()
+    if (stopped || wanted.size === 0) return
+    emit({ type: 'push.lost', feed, why })
+    // Full jitter: whoever lost the same upstream does not come back in step.
+    const pause = random() * Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** failures)
+    failures += 1
+    retry = clock.after(pause, () => {
+      retry = undefined
+      wake()
+    })
+  }
+
+  function reset(): void {
+    watch?.stop()
+    sending?.stop()
+    sending = undefined
+    outbox = []
+    byId.clear()
+    byToken.clear()
+    for (const one of wanted.values()) one.state = 'waiting'
+  }
+
+  function close(): void {
+    const one = socket
+    socket = undefined
+    retry?.stop()
+    retry = undefined
+    reset()
+    one?.close(1000)
+  }
+
+  return {
+    follow(topic, key) {
+      if (stopped || wanted.has(topic) || wanted.size >= plan.most) return
+      const one: Subscription = { topic, key, id: 0, token: undefined, state: 'waiting', sentAt: 0 }
+      wanted.set(topic, one)
+      if (socket?.readyState === WebSocket.OPEN) {
+        ask(one)
+        flush()
+      } else wake()
+    },
+
+    leave(topic) {
+      const one = wanted.get(topic)
+      if (one === undefined) return
+      wanted.delete(topic)
+      byId.delete(one.id)
+      if (one.token !== undefined) byToken.delete(one.token)
+      if (wanted.size === 0) {
+        close()
+        return
+      }
+      // Before it is accepted it has no name by which to end it.
+      if (one.state === 'sent' && plan.acknowledges) byId.set(one.id, one)
+      else if (one.state === 'sent' || one.state === 'live') end(one)
+    },
+
+    hears: (topic) => wanted.get(topic)?.state === 'live' && clock.monotonic() - heardAt < plan.silence,
+
+    get heardAt() {
+      return heardAt
+    },
+
+    stop() {
+      stopped = true
+      close()
+    },
+  }
+}

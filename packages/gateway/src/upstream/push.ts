@@ -1,0 +1,134 @@
+import { ConfigError } from '../errors.ts'
+import { type Duration, PUSH_OPTIONS, readOptions } from '../options.ts'
+
+/** How an upstream names a subscription of ours. */
+export type PushToken = string | number
+
+/**
+ * What a message of an upstream says:
+ * - `key` and `value`: the value of a key now;
+ * - `key` alone: it is another now, and is to be asked for;
+ * - `token` in place of `key`: the same, of the subscription that was accepted with this token;
+ * - `accepted`: the subscription with this id is made, and messages of it may carry this `token`;
+ * - `refused`: it is not, and why.
+ */
+export type PushNews<Key, Value> =
+  | { readonly key: Key; readonly value?: Value }
+  | { readonly token: PushToken; readonly value?: Value }
+  | { readonly accepted: number; readonly token?: PushToken }
+  | { readonly refused: number; readonly reason: string }
+
+/** What `push()` takes. Messages are JSON, one in each text. */
+export interface PushOptions<Key, Value> {
+  /** Its WebSocket, `ws:` or `wss:`; as a function, asked before each connection. */
+  readonly url: string | (() => string | Promise<string>)
+  /** Headers of the handshake. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** What is said first on each connection, such as who we are. */
+  readonly greet?: () => readonly unknown[]
+  /** The message that asks for a key. `id` is another for each subscription of a connection: 1, 2, 3, … */
+  readonly subscribe: (key: Key, id: number) => unknown
+  /** The message that ends this, where there is one. */
+  readonly unsubscribe?: (key: Key, id: number, token: PushToken | undefined) => unknown
+  /** What a message says; nothing, for what is of no interest. */
+  readonly read: (message: unknown) => PushNews<Key, Value> | readonly PushNews<Key, Value>[] | undefined
+  /** Whether the upstream says that a subscription is accepted. Else one counts as made when it is sent. */
+  readonly acknowledges?: boolean
+  /** How often a value is asked for although it is pushed, in case something was lost, and a refused key again. `'30s'` by default. */
+  readonly confirm?: Duration
+  /** A connection that is silent for longer is given up; half as long, and it is pinged. `'20s'` by default. */
+  readonly silence?: Duration
+  /** The most subscriptions; keys beyond that are polled. 1,000 by default. */
+  readonly most?: number
+  /** The most messages a second that we send. 100 by default. */
+  readonly rate?: number
+  /** How often a value is asked for while it can't be pushed. `'1s'` by default. */
+  readonly every?: Duration
+  /** As of `live` without push. */
+  readonly linger?: Duration
+  readonly slowest?: Duration
+}
+
+/** A push as it was declared. Times in milliseconds. */
+export interface PushPlan {
+  readonly kind: 'push'
+  readonly where: string
+  readonly url: () => string | Promise<string>
+  readonly headers: Readonly<Record<string, string>>
+  readonly greet: () => readonly unknown[]
+  readonly subscribe: (key: unknown, id: number) => unknown
+  readonly unsubscribe: ((key: unknown, id: number, token: PushToken | undefined) => unknown) | undefined
+  readonly read: (message: unknown) => unknown
+  readonly acknowledges: boolean
+  readonly confirm: number
+  readonly silence: number
+  readonly most: number
+  readonly rate: number
+  readonly every: number
+  readonly linger: number
+  readonly slowest: number
+}
+
+/** How values come by themselves, for `live` of a feed. */
+export interface Push<Key, Value> extends PushPlan {
+  /** Only for the type checker: of which keys and values it is. */
+  readonly of?: (key: Key) => Value
+}
+
+/** One connection to an upstream that pushes, and what we have asked for there. */
+export interface PushSource {
+  /** Asks for a key, now and on each connection to come, unless there are too many. */
+  follow(topic: string, key: unknown): void
+  leave(topic: string): void
+  /** Whether what changes would be heard of. */
+  hears(topic: string): boolean
+  /** When the upstream was heard last, on the monotonic clock. */
+  readonly heardAt: number
+  stop(): void
+}
+
+/** What a push source tells of a topic. */
+export interface PushListener {
+  /** Its changes are heard of from now on; what it is now was not said. */
+  began(topic: string): void
+  /** What it is now. */
+  came(topic: string, value: unknown): void
+  /** It is another now. */
+  changed(topic: string): void
+  /** The topic of a key of a message. Throws when that is none. */
+  topicOf(key: unknown): string
+}
+
+/**
+ * Has the values of a feed pushed by a WebSocket of the upstream: one subscription for each key that is watched. After a break all
+ * keys are subscribed to again and asked for anew; while it lasts, and where a key is refused, they are polled.
+ *
+ * @throws ConfigError naming the option, what was expected and what came
+ */
+export function push<Key, Value>(options: PushOptions<Key, Value>): Push<Key, Value> {
+  const where = 'push()'
+  const read = readOptions(where, PUSH_OPTIONS, options)
+  const { url, greet = () => [] } = options
+  for (const name of ['subscribe', 'read', 'unsubscribe', 'greet'] as const) {
+    const given: unknown = options[name]
+    if (typeof given !== 'function' && (given !== undefined || name === 'subscribe' || name === 'read'))
+      throw new ConfigError(where, name, 'a function', given)
+  }
+  if (typeof url !== 'function' && !/^wss?:\/\//.test(String(url)))
+    throw new ConfigError(where, 'url', 'a ws: or wss: address, or a function that answers one', url)
+  return {
+    ...read,
+    kind: 'push',
+    where,
+    url: typeof url === 'function' ? url : () => url,
+    headers: options.headers ?? {},
+    greet,
+    subscribe: options.subscribe as PushPlan['subscribe'],
+    unsubscribe: options.unsubscribe as PushPlan['unsubscribe'],
+    read: options.read,
+  }
+}
+
+export function isPush(given: unknown): given is PushPlan {
+  return typeof given === 'object' && given !== null && 'kind' in given && given.kind === 'push'
+}
