@@ -57,6 +57,8 @@ export function createGateway(options: GatewayOptions): Gateway {
     clock,
     level: () => level.now,
     draining: () => admission.draining,
+    silence: () => Math.max(0, ...sites.map(({ hub }) => hub.silence)),
+    heartbeat,
     kept: () => sum(({ memory }) => memory.entries.size),
     upstreams: upstreams.health,
   })

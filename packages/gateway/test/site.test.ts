@@ -3,6 +3,7 @@ import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 import { Hono } from 'hono'
 import { describe, expect, test } from 'vitest'
 import { EventStream } from '../../../scripts/event-stream.ts'
+import { type Clock, systemClock } from '../src/clock.ts'
 import type { WeirEvent } from '../src/events.ts'
 import { countingUpstream, json } from './counting-upstream.ts'
 import { RUNTIMES, testApp } from './served.ts'
@@ -450,6 +451,35 @@ describe.each(RUNTIMES)('on runtime $name', ({ serve }) => {
         upstreams: [{ name: 'source', queued: 0, running: 0 }],
       })
       expect(await (await site.fetch('/api/db/health')).json()).toMatchObject({ status: 'healthy', database: 'none' })
+    })
+
+    test('health says unwell while nothing reaches those who listen, however well the process runs', async () => {
+      await using upstream = await countingUpstream()
+      let stuck = false
+      const lost: (() => void)[] = []
+      const clock: Clock = {
+        ...systemClock,
+        soon: (task) => void (stuck ? lost.push(task) : systemClock.soon(task)),
+      }
+      await using site = await serve({ apps: [testApp(upstream)], clock, heartbeat: '40ms' })
+      const health = async () => {
+        const answer = await site.fetch('/health')
+        return [answer.status, (await answer.json()).status, (await site.fetch('/api/health')).status]
+      }
+      await using stream = new EventStream(await site.fetch('/items/a?as=sse'))
+      await stream.until('snapshot')
+      for (let beats = 0; beats < 5; beats++) await stream.until('heartbeat')
+      expect(await health()).toEqual([200, 'healthy', 200])
+      stuck = true
+      await expect.poll(health).toEqual([503, 'unwell', 503])
+      stuck = false
+      for (const task of lost) task()
+      await expect.poll(health).toEqual([200, 'healthy', 200])
+      await stream[Symbol.asyncDispose]()
+      // Nobody listens: there is nothing to deliver.
+      await expect.poll(() => site.gateway.metrics.summary.connections).toBe(0)
+      stuck = true
+      expect(await health()).toEqual([200, 'healthy', 200])
     })
 
     test('metrics are in Prometheus text format and count what happened', async () => {

@@ -139,6 +139,8 @@ export interface Hub {
   /** Tells every connection the level of now, at once. */
   tellLevel(): void
   readonly connections: number
+  /** Milliseconds since anything was written to anybody, while somebody listens who could take it; else 0. */
+  readonly silence: number
   /** Says goodbye and closes every connection. `retry`: milliseconds after which to come back. */
   close(retry: () => number): void
 }
@@ -202,6 +204,10 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
   let flushing = false
   let sweeper: Timer | undefined
   let levelTold: Encoded<Entry | Notice> | undefined
+  /** How many hear how many channels, since when it is more than none, and when anything was written: monotonic. */
+  let heard = 0
+  let heardSince = 0
+  let wroteAt = 0
 
   const events: ListenerHub = {
     drained(listener) {
@@ -217,10 +223,25 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     closed(listener) {
       if (!listeners.delete(listener)) return
       for (const channel of listener.channels) channel.listeners.delete(listener)
+      heard -= listener.channels.length
       if (listener.behind !== undefined) emit({ type: 'hub.caughtUp' })
       listener.pending.length = 0
       emit({ type: 'hub.left' })
     },
+  }
+
+  function enter(listener: Listener, channel: Channel): void {
+    channel.listeners.add(listener)
+    listener.several = listener.channels.push(channel) > 1
+    if (heard === 0) heardSince = clock.monotonic()
+    heard += 1
+  }
+
+  /** Somebody hears something, and is not behind because of a network of its own. */
+  function reachesAnybody(): boolean {
+    if (heard === 0) return false
+    for (const { channels, behind } of listeners) if (channels.length > 0 && behind === undefined) return true
+    return false
   }
 
   function queue(listener: Listener, item: Pending): void {
@@ -261,7 +282,9 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     dirty = []
     for (const listener of now) messages += write(listener)
     connections += now.length
-    if (messages > 0) emit({ type: 'hub.written', messages, connections })
+    if (messages === 0) return
+    wroteAt = clock.monotonic()
+    emit({ type: 'hub.written', messages, connections })
   }
 
   /**
@@ -485,16 +508,14 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
 
     join(listener, channel, known) {
       if (!listeners.has(listener) || channel.listeners.has(listener)) return
-      channel.listeners.add(listener)
-      listener.several = listener.channels.push(channel) > 1
+      enter(listener, channel)
       show(listener, channel, known)
     },
 
     follow(listener, channel, from, gap) {
       const { tail } = channel
       if (tail === undefined || !listeners.has(listener) || channel.listeners.has(listener)) return
-      channel.listeners.add(listener)
-      listener.several = listener.channels.push(channel) > 1
+      enter(listener, channel)
       const place = new Place(channel, tail, from, gap)
       listener.places ??= new Map()
       listener.places.set(channel, place)
@@ -508,6 +529,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     leave(listener, channel) {
       if (!channel.listeners.delete(listener)) return
       listener.channels.splice(listener.channels.indexOf(channel), 1)
+      heard -= 1
       listener.behind?.delete(channel)
       listener.places?.delete(channel)
       const { pending } = listener
@@ -548,6 +570,10 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
 
     get connections() {
       return listeners.size
+    },
+
+    get silence() {
+      return reachesAnybody() ? clock.monotonic() - Math.max(wroteAt, heardSince) : 0
     },
 
     close(retry) {

@@ -9,6 +9,9 @@ export interface OperationsParts {
   readonly clock: Clock
   readonly level: () => Level
   readonly draining: () => boolean
+  /** Milliseconds since anything was said to those who listen, and the longest that may be. */
+  readonly silence: () => number
+  readonly heartbeat: number
   /** Entries in memory. */
   readonly kept: () => number
   readonly upstreams: () => readonly UpstreamHealth[]
@@ -16,17 +19,20 @@ export interface OperationsParts {
 
 /** The addresses that the gateway owns on every site. */
 export function operations(parts: OperationsParts): readonly Route[] {
-  const { metrics, draining } = parts
+  const { metrics } = parts
   const started = parts.clock.monotonic()
 
   const routes: readonly (readonly [path: string, help: string, handle: () => Answer | Promise<Answer>])[] = [
-    // Unready first, so that a load balancer sends nobody to a server that is about to go.
     [
       '/health',
-      'Whether it takes clients; 503 while it goes away.',
-      () => json({ status: draining() ? 'draining' : 'healthy' }, draining() ? 503 : 200),
+      'Whether it takes clients; 503 while it goes away, or when it does not reach those it has.',
+      () => json({ status: readiness(parts) }, readiness(parts) === 'healthy' ? 200 : 503),
     ],
-    ['/api/health', 'How it is, for operators.', () => json(health(parts, started), draining() ? 503 : 200)],
+    [
+      '/api/health',
+      'How it is, for operators.',
+      () => json(health(parts, started), readiness(parts) === 'healthy' ? 200 : 503),
+    ],
     [
       '/api/db/health',
       'How its database is.',
@@ -54,15 +60,24 @@ export function operations(parts: OperationsParts): readonly Route[] {
   }))
 }
 
-function health(
-  { metrics, clock, level, draining, kept, upstreams }: OperationsParts,
-  started: number,
-): Readonly<Record<string, unknown>> {
+/** A process that runs and no longer delivers is of no use to anybody: heartbeats alone would be more than this silence. */
+const MOST_SILENT = 2.5
+
+function readiness({ draining, silence, heartbeat }: OperationsParts): 'healthy' | 'draining' | 'unwell' {
+  // Unready first, so that a load balancer sends nobody to a server that is about to go.
+  if (draining()) return 'draining'
+  return silence() > MOST_SILENT * heartbeat ? 'unwell' : 'healthy'
+}
+
+function health(parts: OperationsParts, started: number): Readonly<Record<string, unknown>> {
+  const { metrics, clock, level, kept, upstreams, silence } = parts
+  const ready = readiness(parts)
   const { summary } = metrics
   const all = upstreams()
   const { rss, heapUsed, heapTotal } = process.memoryUsage()
   return {
-    status: draining() ? 'draining' : level() === 'normal' ? 'healthy' : 'degraded',
+    status: ready === 'healthy' && level() !== 'normal' ? 'degraded' : ready,
+    silence: Math.round(silence()),
     connections: summary.connections,
     queue: all.reduce((sum, { queued }) => sum + queued, 0),
     cacheSize: kept(),
