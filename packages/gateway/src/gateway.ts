@@ -96,9 +96,10 @@ export function createGateway(options: GatewayOptions): Gateway {
 
     async close(within = 5000) {
       admission.drain()
+      const retry = () => Math.round(500 + Math.random() * 2000)
+      const left = Promise.all(sites.map(({ hub }) => hub.close(retry, within)))
+      await Promise.all([left, ...servers.map((server) => server.close(within))])
       for (const site of sites) site.stop()
-      for (const { hub } of sites) hub.close(() => Math.round(500 + Math.random() * 2000))
-      await Promise.all(servers.map((server) => server.close(within)))
       await upstreams.close()
       await backend.close()
     },

@@ -73,6 +73,6 @@ export function createHub(options: HubOptions = {}): Hub {
     get connections() {
       return hub.connections
     },
-    close: () => hub.close(() => Math.round(500 + Math.random() * 2000)),
+    close: () => void hub.close(() => Math.round(500 + Math.random() * 2000), 0),
   }
 }

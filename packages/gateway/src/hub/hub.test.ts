@@ -443,10 +443,10 @@ describe('closing', () => {
     const peers = [peer(sol).recorder, peer(sol).recorder]
     publish(sol, 1)
     let retry = 0
-    hub.close(() => {
+    void hub.close(() => {
       retry += 500
       return retry
-    })
+    }, 0)
     await clock.advance(HEARTBEAT)
     expect(peers.map(({ heard }) => heard.map(({ type, retry }) => retry ?? type))).toEqual([
       ['snapshot', 500],
@@ -454,5 +454,41 @@ describe('closing', () => {
     ])
     expect(peers.every(({ closed }) => closed)).toBe(true)
     expect(clock.timers).toBe(0)
+  })
+
+  test('of many is spread over the time there is, and those who are left go on', async () => {
+    const { clock, hub, channel, publish, peer } = open()
+    const sol = channel()
+    const peers = Array.from({ length: 1000 }, () => peer(sol).recorder)
+    publish(sol, 1)
+    await clock.advance(0)
+    const leaving = hub.close(() => 1, 500)
+    const closed = () => peers.filter(({ closed }) => closed).length
+    // Eight rounds of 50 ms are four fifths of the time.
+    const course: number[] = []
+    for (let round = 0; round < 8; round++) {
+      course.push(closed())
+      await clock.advance(50)
+    }
+    await leaving
+    expect(course).toEqual([125, 250, 375, 500, 625, 750, 875, 1000])
+    expect(clock.timers).toBe(0)
+  })
+
+  test('a value that comes meanwhile is heard by those who are left', async () => {
+    const { clock, hub, channel, publish, peer } = open()
+    const sol = channel()
+    const peers = Array.from({ length: 150 }, () => peer(sol).recorder)
+    publish(sol, 1)
+    await clock.advance(0)
+    void hub.close(() => 1, 500)
+    publish(sol, 2)
+    await clock.advance(100)
+    const last = peers.map(({ heard }) => heard.slice(-2).map(({ type }) => type))
+    expect(last.slice(0, 100).every(([before]) => before === 'snapshot')).toBe(true)
+    expect(peers.map(({ heard }) => heard.filter(({ type }) => type === 'snapshot').length)).toEqual([
+      ...Array(100).fill(1),
+      ...Array(50).fill(2),
+    ])
   })
 })

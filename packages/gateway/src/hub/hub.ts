@@ -141,12 +141,19 @@ export interface Hub {
   readonly connections: number
   /** Milliseconds since anything was written to anybody, while somebody listens who could take it; else 0. */
   readonly silence: number
-  /** Says goodbye and closes every connection. `retry`: milliseconds after which to come back. */
-  close(retry: () => number): void
+  /**
+   * Says goodbye and closes every connection: a few at once, many spread over four fifths of `within` milliseconds, in which the
+   * others go on. `retry`: milliseconds after which to come back.
+   */
+  close(retry: () => number, within: number): Promise<void>
 }
 
 /** Milliseconds for which newcomers may share a heartbeat: its clock is off by no more. */
 const SHARED_FOR = 500
+
+/** A server that goes closes so many connections at once, and more every so many milliseconds. */
+const CLOSED_AT_ONCE = 100
+const CLOSING_EVERY = 50
 
 const NOTHING = Buffer.alloc(0)
 /** Those who are cut off come back after so many milliseconds, and up to so many more. */
@@ -576,15 +583,22 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
       return reachesAnybody() ? clock.monotonic() - Math.max(wroteAt, heardSince) : 0
     },
 
-    close(retry) {
-      sweeper?.stop()
-      // What waits for its tick goes before the goodbye: after it nothing can be written.
-      flush()
-      for (const listener of [...listeners]) {
-        const goodbye = listener.wire.encode({ type: 'goodbye', retry: retry() })
-        listener.connection.write(goodbye)
-        listener.connection.close()
+    async close(retry, within) {
+      const all = [...listeners]
+      const rounds = Math.max(1, Math.floor((within * 0.8) / CLOSING_EVERY))
+      const most = Math.max(CLOSED_AT_ONCE, Math.ceil(all.length / rounds))
+      for (let next = 0; next < all.length; next += most) {
+        if (next > 0) await new Promise<void>((resolve) => clock.after(CLOSING_EVERY, resolve))
+        // What waits for its tick goes before the goodbye: after it nothing can be written.
+        flush()
+        for (const listener of all.slice(next, next + most)) {
+          if (!listeners.has(listener)) continue
+          const goodbye = listener.wire.encode({ type: 'goodbye', retry: retry() })
+          listener.connection.write(goodbye)
+          listener.connection.close()
+        }
       }
+      sweeper?.stop()
     },
   }
 }
