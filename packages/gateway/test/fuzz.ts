@@ -178,6 +178,7 @@ const TOPICS = [
   '//',
   '/values/a#tenant=x',
   '/values/%',
+  '/said/a',
   '\u0000',
 ]
 const WORDS = [
@@ -202,6 +203,9 @@ const MESSAGES = [
   '{"type":"get","id":1,"topic":"/values/a"}',
   '{"type":"get","id":"\\ud800","topic":"/values/\\ud800"}',
   '{"type":"publish","id":1,"topic":"/values/a","event":{"a":[1,2,3]}}',
+  '{"type":"publish","id":1,"topic":"/said/a","event":{"a":[1,12345678901234567890]}}',
+  '{"type":"subscribe","topic":"/said/a","since":"1:1"}',
+  '{"type":"get","id":2,"topic":"/said/a"}',
   '{"type":"ping","id":9007199254740993}',
   '{"__proto__":{"type":"ping"}}',
   `${'['.repeat(5000)}${']'.repeat(5000)}`,
@@ -212,6 +216,8 @@ const REQUESTS = [
   'GET /values/a?as=sse HTTP/1.1\r\nhost: x\r\nlast-event-id: 1:1\r\n\r\n',
   'GET /weir/values?topic=/values/a&topic=%2Fvalues%2Fb HTTP/1.1\r\nhost: x\r\n\r\n',
   'GET /weir/stream?topic=/values/a HTTP/1.1\r\nhost: x\r\n\r\n',
+  'GET /said/a?after=1:1&most=3 HTTP/1.1\r\nhost: x\r\n\r\n',
+  'POST /said/a HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\r\n{"a":1}',
   'POST /values/a HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello',
   'POST /weir/ws HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n',
   'HEAD /weir/openapi.json HTTP/1.0\r\n\r\n',
