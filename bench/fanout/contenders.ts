@@ -142,12 +142,15 @@ function childrenOf(pid: number): readonly number[] {
     .filter((other) => readStat(other)?.parent === pid)
 }
 
-/** A process as Linux counts it: its parent, and the seconds of CPU that all of its threads have used. */
-export function readStat(pid: number): { readonly parent: number; readonly cpu: number } | undefined {
+/** A process as Linux counts it: its parent, and the seconds of CPU that all of its threads have used, the kernel for it too. */
+export function readStat(
+  pid: number,
+): { readonly parent: number; readonly user: number; readonly cpu: number } | undefined {
   try {
     // After the name, which may hold anything: state, parent, …; the 12th and 13th are user and system time.
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? []
-    return { parent: Number(fields[1]), cpu: (Number(fields[11]) + Number(fields[12])) / TICKS }
+    const [user, system] = [Number(fields[11]) / TICKS, Number(fields[12]) / TICKS]
+    return { parent: Number(fields[1]), user, cpu: user + system }
   } catch {
     // It has ended meanwhile.
     return undefined
