@@ -42,6 +42,8 @@ const SLEEPER_RECEIVES = 4096
 interface Round {
   /** Microseconds of CPU for each message that a subscriber got, without what the server uses when nobody is there. */
   readonly cpu: number
+  /** What of it was used outside of the kernel. */
+  readonly user: number
   /** Bytes of resident memory for each subscriber. */
   readonly resident: number
   /** Of delivery, in milliseconds. */
@@ -52,6 +54,7 @@ interface Round {
 
 const COLUMNS: readonly (readonly [name: string, of: (round: Round) => number, digits: number])[] = [
   ['CPU a delivery, µs', ({ cpu }) => cpu, 2],
+  ['outside the kernel, µs', ({ user }) => user, 2],
   ['resident a subscriber, KB', ({ resident }) => resident / 1024, 1],
   ['p50, ms', ({ p50 }) => p50, 1],
   ['p99, ms', ({ p99 }) => p99, 1],
@@ -88,7 +91,9 @@ async function compare({ floor, drain }: Programs): Promise<void> {
     for (const [entrant, its] of results) {
       const measured = await measure(entrant, drain)
       its.push(measured)
-      process.stderr.write(`round ${round}, ${entrant.name}: ${measured.cpu.toFixed(2)} µs\n`)
+      process.stderr.write(
+        `round ${round}, ${entrant.name}: ${measured.cpu.toFixed(2)} µs, ${measured.user.toFixed(2)} outside the kernel\n`,
+      )
     }
   }
   const { bytes, every } = load
@@ -110,9 +115,9 @@ async function measure({ name, start }: Entrant, program: string): Promise<Round
   await using server = await start(load)
   await pause(1000)
   const pids = server.pids()
-  const [idleFrom, idleSince] = [cpuOf(pids), performance.now()]
+  const [idleFrom, idleSince] = [usedBy(pids), performance.now()]
   await pause(IDLE_SECONDS * 1000)
-  const idle = (cpuOf(pids) - idleFrom) / (performance.now() - idleSince)
+  const idle = since(idleFrom, usedBy(pids)).map((used) => used / (performance.now() - idleSince))
   const before = residentOf(pids)
 
   await using stack = new AsyncDisposableStack()
@@ -127,15 +132,16 @@ async function measure({ name, start }: Entrant, program: string): Promise<Round
   await sleeping?.tell('sleep')
 
   await Promise.all(drains.map((drain) => drain.tell('clear')))
-  const [cpuFrom, since] = [cpuOf(pids), performance.now()]
+  const [from, begun] = [usedBy(pids), performance.now()]
   await pause(seconds * 1000)
   const counted = await Promise.all(drains.map((drain) => drain.report()))
-  const cpu = cpuOf(pids) - cpuFrom - idle * (performance.now() - since)
+  const used = since(from, usedBy(pids)).map((used, i) => used - (idle[i] ?? 0) * (performance.now() - begun))
   const resident = (residentOf(pids) - before) / (subscribers + sleepers)
   check(name, counted)
   if (sleeping !== undefined) await wake(name, server, sleeping, drains)
   const received = counted.reduce((sum, { received }) => sum + received, 0)
-  return { cpu: (cpu * 1e6) / received, resident, ...latency(counted) }
+  const [cpu = Number.NaN, user = Number.NaN] = used.map((seconds) => (seconds * 1e6) / received)
+  return { cpu, user, resident, ...latency(counted) }
 }
 
 /** Each subscriber got every message, and each message once. */
@@ -177,9 +183,17 @@ function latency(counted: readonly Counted[]): Pick<Round, 'p50' | 'p99' | 'slow
   return { p50: quantile(0.5), p99: quantile(0.99), slowest }
 }
 
-/** Seconds of CPU, all threads. */
-function cpuOf(pids: readonly number[]): number {
-  return pids.reduce((sum, pid) => sum + (readStat(pid)?.cpu ?? 0), 0)
+/** Seconds of CPU, all threads: in all, and outside of the kernel. */
+function usedBy(pids: readonly number[]): readonly number[] {
+  const stats = pids.map(readStat)
+  return [
+    stats.reduce((sum, stat) => sum + (stat?.cpu ?? 0), 0),
+    stats.reduce((sum, stat) => sum + (stat?.user ?? 0), 0),
+  ]
+}
+
+function since(before: readonly number[], after: readonly number[]): readonly number[] {
+  return after.map((used, i) => used - (before[i] ?? 0))
 }
 
 function residentOf(pids: readonly number[]): number {

@@ -5,16 +5,13 @@ import { messageOf } from './message.ts'
 
 const every = `${Number(env.EVERY)}ms` as const
 
-/** What Weir itself says around a value in its event, in bytes. */
-const AROUND = 163
-
 /** A value that is new whenever it is asked for. */
 const update = feed('/updates/:id', {
   name: 'update',
   key: { id: z.string() },
   value: z.string(),
   from: http({ name: 'nobody', url: 'http://127.0.0.1:9', past: 'none' }),
-  load: { one: async () => messageOf(Number(env.BYTES) - AROUND) },
+  load: { one: async () => messageOf(Number(env.BYTES)) },
   fresh: '1ms',
   live: { every },
 })

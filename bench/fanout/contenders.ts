@@ -4,6 +4,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { clientFrame } from '../../packages/gateway/test/raw-socket.ts'
 import { type Running, run, runProgram, weir } from '../../scripts/running.ts'
 import { messageOf } from './message.ts'
 
@@ -38,7 +39,11 @@ const NCHAN = '/usr/lib/nginx/modules/ngx_nchan_module.so'
 export function entrants(floor: string): readonly Entrant[] {
   const all: Entrant[] = [
     { name: 'C send()', start: ({ bytes, every }) => started(runProgram(floor, [`${bytes}`, `${every}`]), EVENTS) },
-    { name: 'Weir', start: startWeir },
+    { name: 'Weir', start: (load) => startWeir(load, EVENTS, '', AROUND_EVENT) },
+    {
+      name: 'Weir WebSocket',
+      start: (load) => startWeir(load, requestOf('/weir/ws', ...SOCKET), SUBSCRIBE, AROUND_MESSAGE),
+    },
     ...(['res.write', 'ws', 'socket.io'] as const).map((kind) => ({
       name: NAMES[kind],
       start: ({ bytes, every }: Load) =>
@@ -81,10 +86,18 @@ async function started(program: Running, request: string, hello = '', pattern = 
   }
 }
 
-/** The command as users run it, its flags included. */
-function startWeir({ bytes, every }: Load): Promise<Contender> {
-  const program = weir(['start', 'bench/fanout/app.ts', '--port', '0'], { BYTES: `${bytes}`, EVERY: `${every}` })
-  return started(program, EVENTS, '', /^updates +\S+:(\d+)$/m)
+/** What Weir itself says around a value, in bytes: in an event, and in a message on a WebSocket with its frame. */
+const AROUND_EVENT = 163
+const AROUND_MESSAGE = 135
+const SUBSCRIBE = clientFrame('{"type":"subscribe","topic":"/updates/a"}').toString('hex')
+
+/** The command as users run it, its flags included. Its clients answer no pings, as those of Socket.IO, so there are none. */
+function startWeir({ bytes, every }: Load, request: string, hello: string, around: number): Promise<Contender> {
+  const program = weir(['start', 'bench/fanout/app.ts', '--port', '0', '--heartbeat', '1h'], {
+    BYTES: `${bytes - around}`,
+    EVERY: `${every}`,
+  })
+  return started(program, request, hello, /^updates +\S+:(\d+)$/m)
 }
 
 /** One worker of nginx with nchan; this process publishes, as a backend would. */
@@ -142,12 +155,15 @@ function childrenOf(pid: number): readonly number[] {
     .filter((other) => readStat(other)?.parent === pid)
 }
 
-/** A process as Linux counts it: its parent, and the seconds of CPU that all of its threads have used. */
-export function readStat(pid: number): { readonly parent: number; readonly cpu: number } | undefined {
+/** A process as Linux counts it: its parent, and the seconds of CPU that all of its threads have used, the kernel for it too. */
+export function readStat(
+  pid: number,
+): { readonly parent: number; readonly user: number; readonly cpu: number } | undefined {
   try {
     // After the name, which may hold anything: state, parent, …; the 12th and 13th are user and system time.
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? []
-    return { parent: Number(fields[1]), cpu: (Number(fields[11]) + Number(fields[12])) / TICKS }
+    const [user, system] = [Number(fields[11]) / TICKS, Number(fields[12]) / TICKS]
+    return { parent: Number(fields[1]), user, cpu: user + system }
   } catch {
     // It has ended meanwhile.
     return undefined

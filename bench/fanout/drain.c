@@ -5,7 +5,8 @@
  *   drain PORT COUNT REQUEST HELLO RCVBUF QUIET_MS
  *
  * HELLO, in hex and maybe empty, is sent once the head of the answer is there. RCVBUF is the receive buffer in bytes, 0 for
- * the system's own. It prints "joined N" when all heads are there, and then answers lines on standard input:
+ * the system's own; with it segments are small too, as on a narrow line, so that the kernels hold little between them. It
+ * prints "joined N" when all heads are there, and then answers lines on standard input:
  *
  *   clear    forget what was counted, and say "cleared"       } both once nothing has come for QUIET_MS, so
  *   report   what was counted since, as one line of JSON      } that no message is counted by halves
@@ -18,6 +19,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -156,7 +158,10 @@ int main(int argc, char **argv) {
     /* A few at a time, so that nobody's backlog is what is measured. */
     while (i - joined > 64) drain(loop, 1);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (rcvbuf) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof rcvbuf);
+    if (rcvbuf) {
+      setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof rcvbuf);
+      setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &(int){536}, sizeof(int));
+    }
     if (connect(fd, (void *)&at, sizeof at) || send(fd, request, strlen(request), MSG_NOSIGNAL) < 0) {
       perror("connect");
       return 1;

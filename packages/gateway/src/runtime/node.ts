@@ -1,13 +1,10 @@
-import { writeSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http'
-import { type AddressInfo, Socket } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import type { ReadableStream as NodeReadableStream } from 'node:stream/web'
 import {
   type Answer,
   type Call,
-  type Connection,
-  type ConnectionOwner,
   type Handler,
   type Identity,
   type LiveAnswer,
@@ -17,6 +14,7 @@ import {
 import { WeirError } from '../errors.ts'
 import { noSocket, problemAnswer } from '../transport/problem.ts'
 import { bare } from './bare.ts'
+import { isLive, Outflow } from './outflow.ts'
 import { createUpgrade, type SocketLimits, type Upgrade } from './socket.ts'
 
 /** Connections that may wait to be accepted: a herd of thousands arrives at once, and the system's 511 would turn most away. */
@@ -257,28 +255,12 @@ function serveUpgrade(
   else answered(answer)
 }
 
-/** A live connection on a TCP socket. Its listeners are shared functions: none is made for each client. */
-export class SocketConnection implements Connection {
-  owner: ConnectionOwner | undefined
-  readonly #socket: OwnedSocket
-  /** The socket's descriptor while it is open, -1 when it is not, or Node does not say. */
-  #descriptor: number
-  /** Whether something may be waiting in the socket's stream, which nothing may overtake. */
-  #streaming = true
-  /** Whether the owner was told so, and not yet that it is over. */
-  #lags = false
-
-  /** `direct`: whether bytes may go to the kernel past the socket's stream. */
+/** A live connection on a TCP socket. */
+export class SocketConnection extends Outflow {
   constructor(socket: Socket, direct = true) {
-    this.#socket = socket as OwnedSocket
-    this.#socket[CONNECTION] = this
-    this.#descriptor = direct ? descriptorOf(socket) : -1
-    // The system gives a closed descriptor to the next who comes, long before 'close' is told.
-    socket._destroy = onDestroy
+    super(socket, direct)
     socket.setTimeout(0)
     socket.setKeepAlive(true, PROBE_AFTER)
-    socket.on('drain', onDrain)
-    socket.on('close', onClose)
     socket.on('error', onError)
     // HTTP sockets are half open: a client that leaves politely only ends its side, and would stay for ever.
     socket.on('end', onEnd)
@@ -286,115 +268,23 @@ export class SocketConnection implements Connection {
 
   /** Node has let go: nobody else reads this socket now. */
   bare(): void {
-    bare(this.#socket)
-    this.#socket.resume()
-  }
-
-  /**
-   * What the kernel takes at once does not pass the socket's stream, which costs a quarter of a microsecond to a half for
-   * each client and message. What it does not take goes that way, and so does all that follows until it is through.
-   */
-  write(bytes: Uint8Array): boolean {
-    if (this.#streaming && !this.#through()) return this.#queue(bytes)
-    let taken = 0
-    try {
-      taken = writeSync(this.#descriptor, bytes)
-    } catch {
-      // The kernel has no room, or the peer is gone: the stream waits, or finds out and closes.
-    }
-    if (taken === bytes.byteLength) return true
-    this.#streaming = true
-    return this.#queue(bytes.subarray(taken))
-  }
-
-  #through(): boolean {
-    const { writableLength, writableCorked } = this.#socket
-    this.#streaming = this.#descriptor === -1 || writableLength > 0 || writableCorked > 0
-    return !this.#streaming
-  }
-
-  #queue(bytes: Uint8Array): boolean {
-    const socket = this.#socket
-    if (this.#descriptor === -1 || socket.writableCorked > 0) this.#lags = !socket.write(bytes) || this.#lags
-    else {
-      // The kernel is full, so the peer lags: there is no need to fill the stream as well, until it says so.
-      this.#lags = true
-      socket.write(bytes, () => this.caughtUp())
-    }
-    return !this.#lags
-  }
-
-  /** Tells the owner once, whatever tells it of an empty stream. */
-  caughtUp(): void {
-    if (!this.#lags || this.#socket.writableLength > 0) return
-    this.#lags = false
-    this.owner?.drained()
-  }
-
-  cork(): void {
-    this.#streaming = true
-    this.#socket.cork()
-  }
-
-  uncork(): void {
-    this.#socket.uncork()
-  }
-
-  get waiting(): number {
-    return this.#socket.writableLength
+    bare(this.socket)
+    this.socket.resume()
   }
 
   close(): void {
-    const socket = this.#socket
+    const { socket } = this
     socket.destroySoon()
     // One that does not read would never be done; Node's server no longer knows it, so nobody else would cut it.
     setTimeout(() => socket.destroy(), FAREWELL).unref()
   }
-
-  /** From now on the descriptor may be another's. */
-  shut(): void {
-    this.#descriptor = -1
-    this.#streaming = true
-  }
-
-  gone(): void {
-    this.owner?.closed()
-    this.owner = undefined
-  }
 }
 
-const CONNECTION = Symbol('connection')
-
-type OwnedSocket = Socket & { [CONNECTION]?: SocketConnection }
-
-/**
- * The system's number of a plain socket, which Node keeps in no public place; -1 where it is not found. A TLS socket has
- * one too, and what went there past its stream would be sent in the clear.
- */
-function descriptorOf(socket: Socket & { _handle?: { readonly fd?: unknown } | null }): number {
-  if (Object.getPrototypeOf(socket) !== Socket.prototype) return -1
-  const fd = socket._handle?.fd
-  return typeof fd === 'number' && Number.isInteger(fd) && fd >= 0 ? fd : -1
-}
-
-function onDestroy(this: OwnedSocket, error: Error | null, callback: (error?: Error | null) => void): void {
-  this[CONNECTION]?.shut()
-  Socket.prototype._destroy.call(this, error, callback)
-}
-
-function onDrain(this: OwnedSocket): void {
-  this[CONNECTION]?.caughtUp()
-}
-
-function onClose(this: OwnedSocket): void {
-  this[CONNECTION]?.gone()
-}
-
-function onEnd(this: OwnedSocket): void {
+function onEnd(this: Socket): void {
   this.destroy()
 }
 
-function onError(this: OwnedSocket): void {
+function onError(this: Socket): void {
   // 'close' follows and tells the owner; without a listener the process would end.
 }
 
@@ -476,9 +366,9 @@ function hasBody({ headers }: IncomingMessage): boolean {
 
 /** What Node's parser refuses still gets an answer that names the fault. */
 function refuse(error: Error & { code?: string; rawPacket?: Buffer }, stream: unknown): void {
-  const socket = stream as OwnedSocket
+  const socket = stream as Socket
   // In the midst of a live answer another one would be taken for a part of it.
-  if (error.code === 'ECONNRESET' || !socket.writable || socket[CONNECTION] !== undefined) {
+  if (error.code === 'ECONNRESET' || !socket.writable || isLive(socket)) {
     socket.destroy()
     return
   }

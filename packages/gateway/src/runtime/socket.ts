@@ -1,8 +1,9 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { WebSocket, WebSocketServer } from 'ws'
-import type { ConnectionOwner, MessageReader, MessageSocket, SocketAnswer } from '../call.ts'
+import type { MessageReader, MessageSocket, SocketAnswer } from '../call.ts'
 import { bare } from './bare.ts'
+import { Outflow } from './outflow.ts'
 
 /** How long a peer may take to answer that it was closed, in milliseconds. */
 const FAREWELL = 1000
@@ -46,42 +47,26 @@ export function createUpgrade({ message, deflate }: SocketLimits): Upgrade {
   }
 }
 
-/** A WebSocket on a TCP socket. Its listeners are shared functions: none is made for each client. */
-class SocketMessages implements MessageSocket {
-  owner: ConnectionOwner | undefined
+/** A WebSocket on a TCP socket. */
+export class SocketMessages extends Outflow implements MessageSocket {
   reader: MessageReader | undefined
   readonly deflates: boolean
-  readonly #peer: Owned<WebSocket>
-  readonly #socket: Owned<Socket>
+  readonly #peer: WebSocket
 
-  constructor(peer: WebSocket, socket: Socket) {
+  constructor(peer: WebSocket, socket: Socket, direct = true) {
+    super(socket, direct)
     this.#peer = Object.assign(peer, { [MESSAGES]: this })
-    this.#socket = Object.assign(socket, { [MESSAGES]: this })
     this.deflates = peer.extensions !== ''
     bare(socket)
     peer.on('message', onMessage)
     peer.on('ping', onPing)
     peer.on('pong', onPong)
     peer.on('error', onError)
-    socket.on('drain', onDrain)
-    socket.on('close', onClose)
   }
 
-  write(frame: Uint8Array): boolean {
-    // After a close frame nothing may follow (RFC 6455, 5.5.1).
-    return this.#peer.readyState !== WebSocket.OPEN || this.#socket.write(frame)
-  }
-
-  cork(): void {
-    this.#socket.cork()
-  }
-
-  uncork(): void {
-    this.#socket.uncork()
-  }
-
-  get waiting(): number {
-    return this.#socket.writableLength
+  override write(frame: Uint8Array): boolean {
+    // After a close frame, the one thing that ws writes, nothing may follow (RFC 6455, 5.5.1).
+    return this.#peer.readyState !== WebSocket.OPEN || super.write(frame)
   }
 
   end(code: number, reason: string): void {
@@ -92,20 +77,19 @@ class SocketMessages implements MessageSocket {
     this.end(1001, '')
   }
 
-  gone(): void {
-    this.owner?.closed()
-    this.owner = undefined
+  override gone(): void {
+    super.gone()
     this.reader = undefined
   }
 }
 
 const MESSAGES = Symbol('messages')
 
-type Owned<T> = T & { [MESSAGES]: SocketMessages }
+type OwnedPeer = WebSocket & { [MESSAGES]: SocketMessages }
 
 function readerOf(peer: WebSocket): MessageReader | undefined {
   // What still comes after we closed is of no use to anybody.
-  return peer.readyState === WebSocket.OPEN ? (peer as Owned<WebSocket>)[MESSAGES].reader : undefined
+  return peer.readyState === WebSocket.OPEN ? (peer as OwnedPeer)[MESSAGES].reader : undefined
 }
 
 function onMessage(this: WebSocket, data: unknown, isBinary: boolean): void {
@@ -124,12 +108,4 @@ function onPong(this: WebSocket): void {
 
 function onError(this: WebSocket): void {
   // ws has closed it with the code of the fault; without a listener the process would end.
-}
-
-function onDrain(this: Socket): void {
-  ;(this as Owned<Socket>)[MESSAGES].owner?.drained()
-}
-
-function onClose(this: Socket): void {
-  ;(this as Owned<Socket>)[MESSAGES].gone()
 }
