@@ -45,14 +45,12 @@ export class Recorder implements Connection {
   packets = 0
   closed = false
   slow = false
+  /** Bytes that it says wait for it. */
+  waiting = 0
   #corked = 0
 
   get heard(): readonly Heard[] {
     return this.buffers.map((bytes) => JSON.parse(Buffer.from(bytes).toString()))
-  }
-
-  get waiting(): number {
-    return 0
   }
 
   write(bytes: Uint8Array): boolean {

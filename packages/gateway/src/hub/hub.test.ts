@@ -207,6 +207,30 @@ describe('a slow reader', () => {
     ])
   })
 
+  test('who takes nothing for ten heartbeats is gone; who takes a little at a time is not', async () => {
+    const { clock, hub, channel, publish, peer, events } = open()
+    const sol = channel()
+    const [vanished, slow] = [peer(sol).recorder, peer(sol).recorder]
+    for (const one of [vanished, slow]) Object.assign(one, { slow: true, waiting: 1000 })
+    publish(sol, 1)
+    await clock.settle()
+    for (let beats = 0; beats < 9; beats++) {
+      slow.waiting -= 1
+      await clock.advance(HEARTBEAT)
+    }
+    expect([vanished.closed, slow.closed]).toEqual([false, false])
+    slow.waiting -= 1
+    await clock.advance(2 * HEARTBEAT)
+    expect([vanished.closed, slow.closed]).toEqual([true, false])
+    expect(vanished.heard.at(-1)).toMatchObject({ type: 'goodbye' })
+    expect(hub.connections).toBe(1)
+    expect(events.filter(({ type }) => type === 'hub.cut')).toHaveLength(1)
+    Object.assign(slow, { waiting: 0 })
+    slow.drain()
+    await clock.advance(20 * HEARTBEAT)
+    expect(slow.closed).toBe(false)
+  })
+
   test('keeps a memory of topics, never of messages', async () => {
     const { clock, channel, publish, peer } = open()
     const channels = ['a', 'b', 'c'].map((topic) => channel(topic))

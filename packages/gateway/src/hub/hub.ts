@@ -151,6 +151,12 @@ export interface Hub {
 /** Milliseconds for which newcomers may share a heartbeat: its clock is off by no more. */
 const SHARED_FOR = 500
 
+/**
+ * Heartbeats for which one who lags may take nothing. A client that vanished says no goodbye, and the system would keep sending to
+ * it for a quarter of an hour; one that only sleeps comes back with what it has.
+ */
+const MOST_STUCK = 10
+
 /** A server that goes closes so many connections at once, and more every so many milliseconds. */
 const CLOSED_AT_ONCE = 100
 const CLOSING_EVERY = 50
@@ -206,6 +212,8 @@ interface ListenerHub {
 export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
   const channels = new Map<string, Channel>()
   const listeners = new Set<Listener>()
+  /** Who lags: the bytes that wait for it, and since when they are so many, on the monotonic clock. */
+  const lagging = new Map<Listener, { readonly waiting: number; readonly since: number }>()
   let dirty: Listener[] = []
   let marked: Channel[] = []
   let flushing = false
@@ -221,6 +229,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
       if (listener.behind === undefined) return
       const behind = listener.behind
       listener.behind = undefined
+      lagging.delete(listener)
       emit({ type: 'hub.caughtUp' })
       for (const channel of behind) queue(listener, channel)
       // It may have changed meanwhile; said once too often does no harm.
@@ -231,6 +240,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
       if (!listeners.delete(listener)) return
       for (const channel of listener.channels) channel.listeners.delete(listener)
       heard -= listener.channels.length
+      lagging.delete(listener)
       if (listener.behind !== undefined) emit({ type: 'hub.caughtUp' })
       listener.pending.length = 0
       emit({ type: 'hub.left' })
@@ -346,6 +356,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
   function lags(listener: Listener): void {
     if (listener.behind !== undefined) return
     listener.behind = new Set()
+    lagging.set(listener, { waiting: listener.connection.waiting, since: clock.monotonic() })
     emit({ type: 'hub.lagging' })
   }
 
@@ -468,12 +479,21 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     tell(channel, encoded)
   }
 
+  /** Cuts who has taken nothing for too long. */
+  function watch(listener: Listener, { waiting, since }: { readonly waiting: number; readonly since: number }): void {
+    const now = clock.monotonic()
+    if (listener.connection.waiting !== waiting)
+      lagging.set(listener, { waiting: listener.connection.waiting, since: now })
+    else if (now - since >= MOST_STUCK * heartbeat) cut(listener)
+  }
+
   function sweep(): void {
     for (const channel of channels.values()) {
       if (!channel.spoken && channel.listeners.size > 0) beat(channel)
     }
     // Only after all have been asked: a topic's heartbeat must not count as its parent's speaking for this sweep.
     for (const channel of channels.values()) channel.spoken = false
+    for (const [listener, stuck] of lagging) watch(listener, stuck)
     // Twice a heartbeat, since a channel may have spoken just after the last sweep.
     sweeper = listeners.size === 0 ? undefined : clock.after(heartbeat / 2, sweep)
   }
