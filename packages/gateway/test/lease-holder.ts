@@ -2,12 +2,12 @@
  * A process that takes the lease of a topic once and goes on publishing under it. `lease-holder.ts <url> <prefix> <topic>`;
  * tells its parent of each publication whether it was taken.
  */
-import { redisBackendParts } from '../src/backend/redis/backend.ts'
+import { redisBackend } from '../src/backend/redis/backend.ts'
 import { hashOf } from '../src/entry.ts'
 import { content } from './content.ts'
 
 const [url = '', prefix = '', topic = ''] = process.argv.slice(2)
-const { leases, values } = redisBackendParts({ url, prefix, node: 'holder', deadline: 2000, report: () => {} })
+const { leases, values } = redisBackend({ url, prefix, node: 'holder', deadline: 2000, report: () => {} })
 const lease = await leases.acquire(topic, 'holder', 1000, 0)
 if (!lease.held) throw new Error('expected the lease')
 const { token } = lease

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { createClient } from 'redis'
 import { describe, expect, test } from 'vitest'
 import type { Publication } from '../src/backend/ports.ts'
-import { redisBackendParts } from '../src/backend/redis/backend.ts'
+import { redisBackend } from '../src/backend/redis/backend.ts'
 import { redisKeys } from '../src/backend/redis/keys.ts'
 import { hashOf } from '../src/entry.ts'
 import { content } from './content.ts'
@@ -21,8 +21,7 @@ const LATE = 400
 async function opened() {
   const server = await redisServer()
   const prefix = randomUUID()
-  const open = (node = 'node') =>
-    redisBackendParts({ url: server.url, prefix, node, deadline: DEADLINE, report: () => {} })
+  const open = (node = 'node') => redisBackend({ url: server.url, prefix, node, deadline: DEADLINE, report: () => {} })
   const backend = open()
   const admin = createClient({ url: server.url })
   admin.on('error', () => {})

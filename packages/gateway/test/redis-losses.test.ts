@@ -5,7 +5,7 @@ import { createClient } from 'redis'
 import { expect, test } from 'vitest'
 import { expectWithin, type Seen } from '../contract/meters-in-traffic.ts'
 import type { Grant, Meter, MeterLimit } from '../src/backend/ports.ts'
-import { redisBackendParts } from '../src/backend/redis/backend.ts'
+import { redisBackend } from '../src/backend/redis/backend.ts'
 import { redisKeys } from '../src/backend/redis/keys.ts'
 import { type Clock, systemClock, type Timer } from '../src/clock.ts'
 import { oneWay } from './one-way.ts'
@@ -110,7 +110,7 @@ class Life implements Clock {
 async function node(url: string, prefix: string, { limits, keys, travels }: Scenario, seen: Seen[], over: AbortSignal) {
   const road = await oneWay(url)
   const life = new Life()
-  const parts = redisBackendParts({
+  const parts = redisBackend({
     ...{ url: road.url, prefix, node: randomUUID(), clock: life, deadline: 1000, report: () => {} },
   })
   const meter = parts.meters.open('upstream', { limits, keys, past: 'unknown', timeout: TIMEOUT })

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from 'redis'
 import { expect, test } from 'vitest'
 import type { Grant, Meter, MeterPlan } from '../src/backend/ports.ts'
-import { redisBackendParts } from '../src/backend/redis/backend.ts'
+import { redisBackend } from '../src/backend/redis/backend.ts'
 import { redisKeys } from '../src/backend/redis/keys.ts'
 import { type Clock, systemClock } from '../src/clock.ts'
 import type { Priority } from '../src/events.ts'
@@ -18,7 +18,7 @@ const PLAN: MeterPlan = {
 async function cluster() {
   const server = await redisServer()
   const prefix = randomUUID()
-  const nodes: ReturnType<typeof redisBackendParts>[] = []
+  const nodes: ReturnType<typeof redisBackend>[] = []
   const admin = createClient({ url: server.url })
   admin.on('error', () => {})
   await admin.connect()
@@ -27,7 +27,7 @@ async function cluster() {
     meterKeys: redisKeys(prefix),
     node(plan: MeterPlan = PLAN, clock: Clock = systemClock, url = server.url): Meter {
       const node = `node-${nodes.length}`
-      const parts = redisBackendParts({ url, prefix, node, clock, deadline: 1000, report: () => {} })
+      const parts = redisBackend({ url, prefix, node, clock, deadline: 1000, report: () => {} })
       nodes.push(parts)
       return parts.meters.open('upstream', plan)
     },

@@ -4,7 +4,7 @@
  */
 
 import { memoryMeters } from '../src/backend/memory/meters.ts'
-import { redisBackendParts } from '../src/backend/redis/backend.ts'
+import { redisBackend } from '../src/backend/redis/backend.ts'
 import { createBudget } from '../src/budget/budget.ts'
 import { systemClock } from '../src/clock.ts'
 import { createPool } from '../src/pool/pool.ts'
@@ -35,7 +35,7 @@ const counts = { started: 0, answered: 0, refused: 0, failed: 0, took: 0 }
 const { meters } =
   redis === undefined
     ? { meters: memoryMeters(systemClock) }
-    : redisBackendParts({ url: redis, prefix: 'nodes', node: name, report: () => {} })
+    : redisBackend({ url: redis, prefix: 'nodes', node: name, report: () => {} })
 const plan = { limits: [{ limit, window, by: 'account' as const }], keys: 1, past: 'unknown' as const, timeout }
 const meter = meters.open('jupiter', plan)
 const emit = () => {}

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { expectWithin, type Journey, journeys, limits, type Seen } from '../contract/meters-in-traffic.ts'
 import type { Meter, MeterLimit } from '../src/backend/ports.ts'
-import { redisBackendParts } from '../src/backend/redis/backend.ts'
+import { redisBackend } from '../src/backend/redis/backend.ts'
 import { redisServer } from './redis-server.ts'
 
 /** The longest that one of the journeys takes, in milliseconds. */
@@ -62,7 +62,7 @@ test('two nodes in any traffic: arrivals never exceed a limit in any sliding win
   ): Promise<void> {
     const prefix = randomUUID()
     const parts = nodes.map((_, index) =>
-      redisBackendParts({ url: server.url, prefix, node: `node-${index}`, deadline: 5000, report: () => {} }),
+      redisBackend({ url: server.url, prefix, node: `node-${index}`, deadline: 5000, report: () => {} }),
     )
     const began = performance.now()
     const seen = await Promise.all(

@@ -1,8 +1,11 @@
 import { type Clock, systemClock } from '../../clock.ts'
 import type { Backend } from '../ports.ts'
+import { redisBus } from './bus.ts'
+import { connectChannels } from './channels.ts'
 import { connectRedis } from './connection.ts'
 import { redisKeys } from './keys.ts'
 import { redisLeases } from './leases.ts'
+import { redisLogs } from './logs.ts'
 import { redisMeters } from './meters.ts'
 import { redisValues } from './values.ts'
 
@@ -20,18 +23,23 @@ export interface RedisOptions {
   readonly report: (error: unknown) => void
 }
 
-/** What nodes share on Redis: the three ports that need no listening connection. */
-export function redisBackendParts(options: RedisOptions): Pick<Backend, 'values' | 'leases' | 'meters' | 'close'> {
+/** All five ports on Redis: the backend of many machines. */
+export function redisBackend(options: RedisOptions): Backend {
   const { url, prefix, node, clock = systemClock, deadline = 250, report } = options
   const connection = connectRedis({ url, clock, deadline, report })
   const keys = redisKeys(prefix)
+  const channels = connectChannels({ url, report })
+  const values = redisValues(connection, keys)
   const meters = redisMeters({ connection, keys, node, clock, report })
   return {
-    values: redisValues(connection, keys),
+    values,
     leases: redisLeases(connection, keys, clock),
     meters,
+    bus: redisBus({ connection, channels, values, keys, report }),
+    logs: redisLogs({ connection, channels, keys, report }),
     async close() {
       await meters.close()
+      await channels.close()
       await connection.close()
     },
   }

@@ -39,7 +39,7 @@ const FAILURES = 5
 const REST = 500
 
 /** A connection on which nothing came for so long is given up: a black hole tells nobody that it is one. */
-const SILENCE = 3000
+export const SILENCE = 3000
 
 /** Of answers that never come, so many are waited for: what is beyond would be memory that nothing bounds. */
 const MOST_WAITING = 10_000

@@ -8,6 +8,10 @@ export interface Keys {
   lease(name: string): string
   /** The channel on which publications of a topic are told, sharded. */
   channel(topic: string): string
+  /** The events of a log, what is known of it, and the channel on which its events are told. */
+  log(name: string): string
+  logState(name: string): string
+  logChannel(name: string): string
   /** What an upstream's windows have in common; the keys of the windows begin with it. */
   meter(upstream: string): string
   /** The nodes that share an upstream. */
@@ -23,6 +27,9 @@ export function redisKeys(prefix: string): Keys {
     fence: (topic) => `${tag(topic)}:fence`,
     lease: (name) => `${tag(name)}:lease`,
     channel: (topic) => `${tag(topic)}:news`,
+    log: (name) => `${tag(`log:${name}`)}:log`,
+    logState: (name) => `${tag(`log:${name}`)}:state`,
+    logChannel: (name) => `${tag(`log:${name}`)}:events`,
     meter: (upstream) => `${tag(`meter:${upstream}`)}:meter`,
     nodes: (upstream) => `${tag(`meter:${upstream}`)}:nodes`,
   }

@@ -76,3 +76,62 @@ if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 redis.call('HSET', KEYS[1], 'checkedAt', '0')
 return 1
 `)
+
+/**
+ * What the scripts of logs begin with. KEYS: stream, state. `floor` is the largest epoch that the node has seen. Knows `epoch`,
+ * `newest` and `age` then, and has dropped what is too old. A log of which nothing is known begins a larger epoch.
+ */
+const LOG = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local number = function(value) return string.format('%.0f', value) end
+local state = redis.call('HMGET', KEYS[2], 'epoch', 'newest', 'age')
+local epoch, newest, age = tonumber(state[1] or '0'), tonumber(state[2] or '0'), tonumber(state[3] or '0')
+if not state[1] then
+  epoch = math.max(now, floor + 1)
+  redis.call('DEL', KEYS[1])
+  redis.call('HSET', KEYS[2], 'epoch', number(epoch), 'newest', '0', 'age', '0')
+  redis.call('PEXPIRE', KEYS[2], 2592000000)
+end
+local last = 0
+while age > 0 do
+  local page = redis.call('XRANGE', KEYS[1], number(last + 1) .. '-0', '+', 'COUNT', 64)
+  local old = 0
+  for _, entry in ipairs(page) do
+    if tonumber(entry[2][2]) > now - age then break end
+    last, old = tonumber(string.match(entry[1], '^%d+')), old + 1
+  end
+  if old < 64 then break end
+end
+if last > 0 then redis.call('XTRIM', KEYS[1], 'MINID', '=', number(last + 1) .. '-0') end
+`
+
+/**
+ * Adds an event. KEYS: stream, state. ARGV: event, most events, age in ms, channel, floor. Gives its epoch and offset; those who
+ * listen are told. Run twice it adds twice: a caller that heard nothing does not know whether it is there.
+ */
+export const APPEND = script(`
+local floor = tonumber(ARGV[5])
+${LOG}
+newest = newest + 1
+redis.call('XADD', KEYS[1], 'MAXLEN', '=', ARGV[2], number(newest) .. '-0', 'at', number(now), 'event', ARGV[1])
+redis.call('HSET', KEYS[2], 'newest', number(newest), 'age', ARGV[3])
+local keep = math.max(2592000000, tonumber(ARGV[3]) * 2)
+redis.call('PEXPIRE', KEYS[1], keep)
+redis.call('PEXPIRE', KEYS[2], keep)
+redis.call('SPUBLISH', ARGV[4], table.concat({ number(epoch), number(newest), number(now) }, '\\n') .. '\\n' .. ARGV[1])
+return { number(epoch), number(newest) }
+`)
+
+/** Events after an offset. KEYS: stream, state. ARGV: offset, most, floor. Gives epoch, newest, oldest and the entries. */
+export const HISTORY = script(`
+local floor = tonumber(ARGV[3])
+${LOG}
+local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
+local oldest = first and string.match(first[1], '^%d+') or number(newest + 1)
+local lines = {}
+if tonumber(ARGV[2]) > 0 and tonumber(ARGV[1]) < newest then
+  lines = redis.call('XRANGE', KEYS[1], number(math.max(0, tonumber(ARGV[1])) + 1) .. '-0', '+', 'COUNT', ARGV[2])
+end
+return { number(epoch), number(newest), oldest, lines }
+`)

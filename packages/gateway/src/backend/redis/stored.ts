@@ -39,3 +39,18 @@ export function storedIn(message: Buffer): Stored | undefined {
 function bytes(field: Buffer | undefined): Buffer {
   return field ?? Buffer.alloc(0)
 }
+
+/** The same the other way. */
+export function storedOut({ version, hash, changedAt, checkedAt, json, reason, absentFor }: Stored): Buffer {
+  const { epoch, sequence } = version
+  const lines = [
+    epoch,
+    sequence,
+    hash,
+    changedAt,
+    checkedAt,
+    absentFor ?? '',
+    reason === undefined ? '' : JSON.stringify(reason),
+  ]
+  return Buffer.concat([Buffer.from(`${lines.join('\n')}\n`), json ?? bytes(undefined)])
+}

@@ -1,0 +1,31 @@
+import type { Bus, Values } from '../ports.ts'
+import type { Channels } from './channels.ts'
+import type { RedisConnection } from './connection.ts'
+import { hearing } from './hearing.ts'
+import type { Keys } from './keys.ts'
+import { storedIn, storedOut } from './stored.ts'
+
+export interface RedisBusParts {
+  readonly connection: RedisConnection
+  readonly channels: Channels
+  readonly values: Values
+  readonly keys: Keys
+  readonly report: (error: unknown) => void
+}
+
+/** Publications of values, heard on all nodes: scripts publish where they write. */
+export function redisBus({ connection, channels, values, keys, report }: RedisBusParts): Bus {
+  return {
+    publish(topic, stored) {
+      connection.command(['SPUBLISH', keys.channel(topic), storedOut(stored)]).catch(report)
+    },
+
+    subscribe: hearing({
+      channels,
+      channelOf: keys.channel,
+      read: storedIn,
+      catchUp: async (topic) => values.read(topic),
+      report,
+    }),
+  }
+}

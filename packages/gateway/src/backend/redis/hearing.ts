@@ -1,0 +1,53 @@
+import type { Channels } from './channels.ts'
+
+export interface HearingParts<Message> {
+  readonly channels: Channels
+  readonly channelOf: (name: string) => string
+  /** Undefined for what is no such message. */
+  readonly read: (message: Buffer) => Message | undefined
+  /** What a listener that may have missed something is told. */
+  readonly catchUp: (name: string) => Promise<Message | undefined>
+  readonly report: (error: unknown) => void
+}
+
+/**
+ * Many listeners on one channel for each name. All are told what there is when the channel is heard, and heard again after a break,
+ * so that nothing that was missed stays missed.
+ *
+ * @returns how to listen; that answers how to stop
+ */
+export function hearing<Message>({ channels, channelOf, read, catchUp, report }: HearingParts<Message>) {
+  type Hear = (message: Message) => void
+  interface Heard {
+    readonly listeners: Set<Hear>
+    readonly stop: () => void
+  }
+  const names = new Map<string, Heard>()
+
+  function begin(name: string): Heard {
+    const listeners = new Set<Hear>()
+    const tell = (message: Message | undefined) => {
+      if (message !== undefined) for (const listener of listeners) listener(message)
+    }
+    const stop = channels.listen(channelOf(name), {
+      hear: (message) => tell(read(message)),
+      joined: () => void catchUp(name).then(tell).catch(report),
+    })
+    const one = { listeners, stop }
+    names.set(name, one)
+    return one
+  }
+
+  return (name: string, listener: Hear): (() => void) => {
+    const one = names.get(name) ?? begin(name)
+    // A function of its own: who subscribes twice with one function hears twice, and leaves once at a time.
+    const hear: Hear = (message) => listener(message)
+    one.listeners.add(hear)
+    return () => {
+      one.listeners.delete(hear)
+      if (one.listeners.size > 0 || names.get(name) !== one) return
+      names.delete(name)
+      one.stop()
+    }
+  }
+}
