@@ -17,6 +17,10 @@ export interface GatewayOptions {
   readonly heartbeat?: Duration
   /** The most memory that kept values take. `'256mb'` by default. */
   readonly memory?: Bytes
+  /** `redis://…` or `rediss://…`: what nodes share. Without it this process shares with nobody. */
+  readonly redis?: string
+  /** What all keys in Redis begin with: nodes with the same share. `'weir'` by default. */
+  readonly prefix?: string
   /** The most live connections of this process. 100,000 by default. */
   readonly connections?: number
   /** The most topics of one WebSocket. 500 by default. */

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { createAdmission } from './admission/admission.ts'
 import { createLevel } from './admission/level.ts'
 import { memoryBackend } from './backend/memory/backend.ts'
+import { redisBackend } from './backend/redis/backend.ts'
+import { withStandby } from './backend/redis/standby.ts'
 import { systemClock } from './clock.ts'
 import { ConfigError } from './errors.ts'
 import type { Emit } from './events.ts'
@@ -36,12 +38,18 @@ export function createGateway(options: GatewayOptions): Gateway {
   const sites: SiteAtWork[] = []
   const sum = (of: (site: SiteAtWork) => number) => sites.reduce((total, site) => total + of(site), 0)
   const level = createLevel(emit)
-  const backend = memoryBackend(clock, memory)
+  const node = randomUUID()
+  const own = memoryBackend(clock, memory)
+  const report = (error: unknown) => emit({ type: 'failed', where: 'redis', error })
+  const backend =
+    read.redis === undefined
+      ? own
+      : withStandby(redisBackend({ url: read.redis, prefix: read.prefix, node, clock, report }), own)
   const pipeline: PipelineParts = {
     backend,
     clock,
     emit,
-    node: randomUUID(),
+    node,
     stretch: () => level.stretch,
     strained: () => level.strained,
   }

@@ -506,6 +506,12 @@ export const GATEWAY_OPTIONS = {
     min: 1024,
     help: 'The most memory that kept values take; histories of logs may take as much again.',
   },
+  redis: {
+    kind: 'text',
+    optional: true,
+    help: '`redis://…` or `rediss://…`: what nodes share. Without it this process shares with nobody.',
+  },
+  prefix: { kind: 'text', default: 'weir', help: 'What all keys in Redis begin with: nodes with the same share.' },
   connections: { kind: 'integer', default: 100_000, min: 1, help: 'The most live connections of this process.' },
   socketTopics: { kind: 'integer', default: 500, min: 1, help: 'The most topics of one WebSocket.' },
   socketMessage: {

@@ -88,14 +88,13 @@ export function requestPath(
 export function readPath(plan: FeedPlan, requests: RequestPath, memory: Memory, parts: PipelineParts): ReadPath {
   const { backend, clock, emit, node, stretch, strained } = parts
   const { name: feed, freshness } = plan
-  const { values, leases } = backend
+  const { values, leases, bus } = backend
   const { fresh, stale, staleIfError } = freshness
   const keep = fresh + Math.max(stale, staleIfError) + plan.every + plan.linger
   const resting = () => !plan.essential && strained()
 
   const cache: Cache = createCache({ feed, memory, values, clock, emit, stretch, resting, freshness })
-  const knownEpoch = (topic: string) => cache.kept(topic)?.version.epoch ?? 0
-  const flying = { feed, node, leases, values, clock, emit, keep, knownEpoch }
+  const flying = { feed, node, leases, values, bus, clock, emit, keep, known: cache.kept }
   const flown = flight(flying)
   const batched = batch({ feed, most: plan.batch, within: plan.within, bytes: plan.bytes, clock, emit })
   const read = cache.stage(flown(batched(loader(plan, requests.send, clock))))

@@ -53,12 +53,21 @@ export function createCache<Value>(options: CacheOptions<Value>): Cache<Value> {
   const { name, load, fresh, stale, deadline, memory: bytes } = readOptions('createCache()', CACHE_OPTIONS, options)
   if (typeof load !== 'function') throw new ConfigError('createCache()', 'load', 'a function', load)
   const { clock = systemClock, observe: emit = () => {} } = options
-  const { values, leases } = memoryBackend(clock, bytes)
+  const { values, leases, bus } = memoryBackend(clock, bytes)
   const memory = createMemory(bytes)
   const freshness = { fresh, stale, staleIfError: stale, spread: 0, asOf: undefined, tags: undefined }
   const cache = createStage({ feed: name, memory, values, clock, emit, stretch: () => 1, freshness })
-  const knownEpoch = (topic: string) => cache.kept(topic)?.version.epoch ?? 0
-  const flown = flight({ feed: name, node: name, leases, values, clock, emit, keep: fresh + stale, knownEpoch })
+  const flown = flight({
+    feed: name,
+    node: name,
+    leases,
+    values,
+    bus,
+    clock,
+    emit,
+    keep: fresh + stale,
+    known: cache.kept,
+  })
   const read = cache.stage(
     flown(async ({ topic, deadline: until, signal: gone }) => {
       const loaded = untilDeadline(name, clock, until, gone, (signal) => options.load(topic, signal))

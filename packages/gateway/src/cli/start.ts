@@ -34,10 +34,8 @@ export async function start({ apps: paths, port, host, level, options }: Command
     process.stderr.write(`weir: ${cannotListen(error, host)}\n`)
     return 1
   }
-  for (const name of ['REDIS_URL', 'DATABASE_URL']) {
-    if (process.env[name])
-      process.stdout.write(`${name} is set, and nothing of these apps uses it yet: all is kept in memory.\n`)
-  }
+  if (process.env.DATABASE_URL)
+    process.stdout.write('DATABASE_URL is set, and nothing of these apps uses it yet: all is kept in memory.\n')
   const hide = showStatus(gateway)
   await stopSignal()
   hide()

@@ -17,17 +17,18 @@ interface Asked {
 
 function open() {
   const clock = new ManualClock()
-  const { leases, values } = memoryBackend(clock, 1_000_000)
+  const { leases, values, bus } = memoryBackend(clock, 1_000_000)
   const events: WeirEvent[] = []
   const asked: Asked[] = []
   const parts = {
     feed: 'price',
     leases,
     values,
+    bus,
     clock,
     emit: (event: WeirEvent) => void events.push(event),
     keep: 60_000,
-    knownEpoch: () => 0,
+    known: () => undefined,
   }
   const below = (ask: Ask) => {
     const { promise, resolve, reject } = Promise.withResolvers<Content>()
@@ -383,13 +384,75 @@ describe('flights of two nodes', () => {
     expect(asked).toHaveLength(2)
   })
 
-  test('while one asks for what nobody has, the other is told for how long', async () => {
+  test('while one asks for what nobody has, the others wait for its answer', async () => {
+    const { clock, fly, asked, parts, below } = open()
+    const others = ['n2', 'n3', 'n4'].map((node) => flight({ ...parts, node })(below))
+    const first = fly(ask())
+    await clock.settle()
+    const rest = others.map((other) => other(ask()))
+    await clock.advance(500)
+    asked[0]?.answer('news')
+    await clock.settle()
+    expect((await Promise.all([first, ...rest])).map(text)).toEqual(Array(4).fill('"news"'))
+    expect(asked).toHaveLength(1)
+  })
+
+  test('of what one knows already the other waits for what comes after it', async () => {
+    const { clock, fly, asked, parts, below } = open()
+    const early = fly(ask())
+    await clock.settle()
+    asked[0]?.answer('old')
+    const known = await early
+    await clock.advance(1000)
+    const next = fly(ask())
+    await clock.settle()
+    const other = flight({ ...parts, node: 'n2', known: () => known })(below)(ask())
+    await clock.advance(500)
+    // The same content, confirmed anew, is an answer too.
+    asked[1]?.answer('old')
+    await next
+    expect(await other).toMatchObject({ version: known.version, checkedAt: clock.now() })
+    expect(asked).toHaveLength(2)
+  })
+
+  test('when the one that asks fails, another asks; one at a time', async () => {
+    const { clock, fly, asked, parts, below } = open()
+    const others = ['n2', 'n3'].map((node) => flight({ ...parts, node })(below))
+    const first = fly(ask()).catch(reason)
+    await clock.settle()
+    const rest = others.map((other) => other(ask()))
+    asked[0]?.fail(new Error('down'))
+    expect(await first).toBe('down')
+    await clock.advance(250)
+    expect(asked).toHaveLength(2)
+    asked[1]?.answer('up')
+    await clock.advance(250)
+    expect((await Promise.all(rest)).map(text)).toEqual(['"up"', '"up"'])
+    expect(asked).toHaveLength(2)
+  })
+
+  test('who waits for another until its deadline is told for how long that still asks', async () => {
     const { clock, fly, parts, below } = open()
     const deadline = clock.monotonic() + 5000
-    void fly(ask({ deadline }))
+    void fly(ask({ deadline: deadline + 2000 })).catch(() => {})
     await clock.settle()
-    const refused = await flight({ ...parts, node: 'n2' })(below)(ask({ deadline })).catch((error: unknown) => error)
-    expect(refused).toMatchObject({ code: 'over_budget', retryAfter: 5000 })
+    const refused = flight({ ...parts, node: 'n2' })(below)(ask({ deadline })).catch((error: unknown) => error)
+    await clock.advance(5200)
+    expect(await refused).toMatchObject({ code: 'over_budget', retryAfter: expect.any(Number) })
+  })
+
+  test('who waits for another and is wanted by nobody any more stops', async () => {
+    const { clock, fly, parts, below } = open()
+    void fly(ask()).catch(() => {})
+    await clock.settle()
+    const leave = new AbortController()
+    const gone = flight({ ...parts, node: 'n2' })(below)(ask({ signal: leave.signal })).catch(reason)
+    await clock.settle()
+    leave.abort(new Error('left'))
+    expect(await gone).toBe('left')
+    const timers = clock.timers
+    await clock.advance(250)
+    expect(clock.timers).toBeLessThan(timers)
   })
 
   test('one that slept through its lease is handed the value of the other', async () => {

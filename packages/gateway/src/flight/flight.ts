@@ -1,4 +1,5 @@
-import type { Leases, Values } from '../backend/ports.ts'
+import { compareVersions } from '@weir/protocol'
+import type { Bus, Leases, Values } from '../backend/ports.ts'
 import type { Ask, Stage, Urgency } from '../call.ts'
 import type { Clock } from '../clock.ts'
 import { addressOf, type Content, hashOf, type Stored } from '../entry.ts'
@@ -12,13 +13,19 @@ export interface FlightParts {
   readonly node: string
   readonly leases: Leases
   readonly values: Values
+  readonly bus: Bus
   readonly clock: Clock
   readonly emit: Emit
   /** How long a stored value is kept, in milliseconds. */
   readonly keep: number
-  /** The epoch this node last saw for a topic, 0 when none. */
-  knownEpoch(topic: string): number
+  /** What this node knows of a topic. */
+  known(topic: string): Known
 }
+
+type Known = Pick<Stored, 'version' | 'checkedAt'> | undefined
+
+/** How long the answer of another node is waited for until the lease is asked for again, in milliseconds. */
+const AGAIN = 200
 
 /**
  * One call for all who wait for the same topic, on this node and across nodes. What comes back is published under the fencing
@@ -29,14 +36,19 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
 
   return (next) => {
     async function fly(ask: Ask, signal: AbortSignal, urgency: Urgency): Promise<Stored> {
-      const ttl = Math.max(1, ask.deadline - clock.monotonic())
-      const lease = await leases.acquire(ask.topic, node, ttl, 0)
-      if (!lease.held) {
+      const before = parts.known(ask.topic)
+      const left = () => Math.max(1, ask.deadline - clock.monotonic())
+      let lease = await leases.acquire(ask.topic, node, left(), 0)
+      while (!lease.held) {
         const stored = await values.read(ask.topic)
-        if (stored !== undefined) return stored
-        throw new WeirError('over_budget', `${feed}: another node is asking for ${addressOf(ask.topic)}`, {
-          retryAfter: lease.for,
-        })
+        if (stored !== undefined && isNews(stored, before)) return stored
+        signal.throwIfAborted()
+        if (clock.monotonic() >= ask.deadline)
+          throw new WeirError('over_budget', `${feed}: another node is asking for ${addressOf(ask.topic)}`, {
+            retryAfter: lease.for,
+          })
+        await publication(parts, ask.topic, before, Math.min(lease.for, left(), AGAIN))
+        lease = await leases.acquire(ask.topic, node, left(), 0)
       }
       try {
         const content = await next({ ...ask, signal, urgency })
@@ -77,10 +89,37 @@ export function arrival(parts: FlightParts): (topic: string, content: Content) =
 }
 
 function publish(
-  { values, keep, knownEpoch }: FlightParts,
+  { values, keep, known }: FlightParts,
   topic: string,
   token: number,
   content: Content,
 ): Promise<Stored | undefined> {
-  return values.publish(topic, { token, knownEpoch: knownEpoch(topic), hash: hashOf(content), content, keep })
+  return values.publish(topic, {
+    token,
+    knownEpoch: known(topic)?.version.epoch ?? 0,
+    hash: hashOf(content),
+    content,
+    keep,
+  })
+}
+
+/** Whether somebody asked after this node knew what it knows. */
+function isNews(stored: Stored, before: Known): boolean {
+  if (before === undefined) return true
+  return stored.checkedAt > before.checkedAt || compareVersions(stored.version, before.version) > 0
+}
+
+/** Waits until there is news, for at most so many milliseconds. */
+function publication({ bus, clock }: FlightParts, topic: string, before: Known, most: number): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      stop()
+      timer.stop()
+      resolve()
+    }
+    const stop = bus.subscribe(topic, (stored) => {
+      if (isNews(stored, before)) end()
+    })
+    const timer = clock.after(most, end)
+  })
 }

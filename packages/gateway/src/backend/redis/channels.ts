@@ -1,5 +1,5 @@
 import { createClient } from 'redis'
-import { SILENCE } from './connection.ts'
+import { reportOnce, SILENCE } from './connection.ts'
 
 /** Who hears a channel. */
 export interface ChannelListener {
@@ -34,7 +34,7 @@ export function connectChannels({ url, report }: ChannelsParts): Channels {
       reconnectStrategy: (retries) => Math.random() * Math.min(1000, 25 * 2 ** Math.min(retries, 10)),
     },
   })
-  client.on('error', report)
+  reportOnce(client, report)
   client.on('ready', () => {
     for (const channel of listeners.keys()) join(channel)
   })

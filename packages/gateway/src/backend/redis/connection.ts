@@ -61,7 +61,7 @@ export function connectRedis({ url, clock, deadline, report }: ConnectionParts):
       reconnectStrategy: (retries) => Math.random() * Math.min(1000, 25 * 2 ** Math.min(retries, 10)),
     },
   })
-  client.on('error', report)
+  reportOnce(client, report)
   const typeMapping = { [RESP_TYPES.BLOB_STRING]: Buffer, [RESP_TYPES.SIMPLE_STRING]: Buffer }
 
   let failures = 0
@@ -156,4 +156,20 @@ export function connectRedis({ url, clock, deadline, report }: ConnectionParts):
       if (client.isOpen) client.destroy()
     },
   }
+}
+
+/** Tells the first error of a connection that is lost, and not each attempt to have it back. */
+export function reportOnce(client: Emitter, report: (error: unknown) => void): void {
+  let told = false
+  client.on('error', (error) => {
+    if (!told) report(error)
+    told = true
+  })
+  client.on('ready', () => {
+    told = false
+  })
+}
+
+interface Emitter {
+  on(event: 'error' | 'ready', listener: (error: unknown) => void): unknown
 }

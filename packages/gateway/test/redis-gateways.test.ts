@@ -1,0 +1,97 @@
+import { randomUUID } from 'node:crypto'
+import { compareVersions, parseVersion } from '@weir/protocol'
+import { expect, test } from 'vitest'
+import { EventStream } from '../../../scripts/event-stream.ts'
+import { createGateway, type WeirEvent } from '../src/index.ts'
+import { type CountingUpstream, countingUpstream, json } from './counting-upstream.ts'
+import { type RedisServer, redisServer } from './redis-server.ts'
+import { testApp } from './served.ts'
+
+const NODES = 4
+
+/** Gateways that share one Redis, each with its own sockets and memory. */
+async function nodes(redis: RedisServer, upstream: CountingUpstream, count = NODES) {
+  const prefix = randomUUID()
+  const events: WeirEvent[] = []
+  const all = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const apps = [testApp(upstream, { every: '100ms', fresh: '90ms' })]
+      const gateway = createGateway({ apps, redis: redis.url, prefix, observe: (event) => void events.push(event) })
+      const [url = ''] = await gateway.listen({ port: 0 })
+      return { gateway, url, get: (path: string) => fetch(`${url}${path}`) }
+    }),
+  )
+  return {
+    all,
+    events,
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all(all.map(({ gateway }) => gateway.close(500)))
+    },
+  }
+}
+
+const versionOf = (text: unknown) => {
+  const version = parseVersion(String(text))
+  if (version === undefined) throw new Error(`expected a version, got ${text}`)
+  return version
+}
+
+test('a cold herd over four nodes is one call, and all have the same version', async () => {
+  await using redis = await redisServer()
+  await using upstream = await countingUpstream()
+  upstream.answer = (path, response) => void setTimeout(() => json(response, { path }), 100)
+  await using site = await nodes(redis, upstream)
+  const answers = await Promise.all(
+    Array.from({ length: 400 }, (_, index) => site.all[index % NODES]?.get('/quotes/a') ?? Promise.reject()),
+  )
+  expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]))
+  expect(new Set(answers.map(({ headers }) => headers.get('weir-version'))).size).toBe(1)
+  expect(upstream.calls).toBe(1)
+})
+
+test('what one node publishes all nodes tell', async () => {
+  await using redis = await redisServer()
+  await using upstream = await countingUpstream()
+  let step = 0
+  upstream.answer = (_path, response) => json(response, { step })
+  await using site = await nodes(redis, upstream)
+  const streams = await Promise.all(site.all.map(async ({ get }) => new EventStream(await get('/items/a?as=sse'))))
+  for (step = 1; step <= 5; step++) {
+    const seen = await Promise.all(
+      streams.map((stream) => stream.until('snapshot', ({ data }) => (data.value as { step: number }).step === step)),
+    )
+    expect(new Set(seen.map(({ id }) => id)).size).toBe(1)
+  }
+  await Promise.all(streams.map((stream) => stream[Symbol.asyncDispose]()))
+})
+
+test('while Redis is away each node goes on by itself; no version goes back, and all agree again', async () => {
+  await using redis = await redisServer()
+  await using upstream = await countingUpstream()
+  let step = 0
+  upstream.answer = (_path, response) => json(response, { step })
+  await using site = await nodes(redis, upstream, 2)
+  const streams = await Promise.all(site.all.map(async ({ get }) => new EventStream(await get('/items/a?as=sse'))))
+  const last: string[] = []
+  async function all(): Promise<readonly (string | undefined)[]> {
+    step += 1
+    return Promise.all(
+      streams.map(async (stream, index) => {
+        for (;;) {
+          const { id, data } = await stream.until('snapshot')
+          const before = last[index]
+          if (before !== undefined) expect(compareVersions(versionOf(id), versionOf(before))).toBeGreaterThan(0)
+          last[index] = String(id)
+          if ((data.value as { step: number }).step === step) return id
+        }
+      }),
+    )
+  }
+  expect(new Set(await all()).size).toBe(1)
+  await redis.kill()
+  for (let rounds = 0; rounds < 3; rounds++) await all()
+  expect((await site.all[0]?.get('/items/b'))?.status).toBe(200)
+  await redis.start()
+  await expect.poll(async () => new Set(await all()).size, { timeout: 15_000 }).toBe(1)
+  await Promise.all(streams.map((stream) => stream[Symbol.asyncDispose]()))
+}, 60_000)
