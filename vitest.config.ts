@@ -1,6 +1,8 @@
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
+  // As Node resolves by itself: with `development` there would be two copies of graphql, and neither knows the other's types.
+  ssr: { resolve: { conditions: ['module-sync', 'node'] } },
   test: {
     include: ['packages/*/{src,test,contract}/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'scripts/**/*.test.ts'],
     globalSetup: 'scripts/test-setup.ts',

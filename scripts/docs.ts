@@ -9,6 +9,7 @@ const ROOT = join(import.meta.dirname, '..')
 const SECTIONS: readonly (readonly [title: string, table: tables.OptionTable])[] = [
   ['`createGateway()`, and `weir start --NAME`', tables.GATEWAY_OPTIONS],
   ['`defineApp()`', tables.APP_OPTIONS],
+  ['`graphql` of an app', tables.GRAPHQL_OPTIONS],
   ['`http()`', tables.HTTP_OPTIONS],
   ['`http()`: each of `limits`', tables.LIMIT_OPTIONS],
   ['`anyOf()`', tables.ANY_OF_OPTIONS],

@@ -39,6 +39,8 @@ describe('npm start', () => {
       const [, url = ''] = await running.says(/^prices +(http:\S+)$/m)
       expect(await (await fetch(url)).text()).toContain('<title>Prices</title>')
       expect((await fetch(`${url}/prices/So11111111111111111111111111111111111111112`)).status).toBe(200)
+      const graphiql = await fetch(`${url}/graphql`, { headers: { accept: 'text/html' } })
+      expect(await graphiql.text()).toContain('GraphiQL')
       const all = descendants(running)
       expect(all).toHaveLength(2)
       // A terminal's Ctrl-C reaches all of them; a signal from elsewhere the first alone.

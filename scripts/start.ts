@@ -16,7 +16,7 @@ const apps = appFolders()
 const simulators: ChildProcess[] = []
 
 await buildPages(apps)
-const environment = { ...process.env }
+const environment = { NODE_ENV: live ? 'production' : 'development', ...process.env }
 for (const standIn of STAND_INS) {
   Object.assign(environment, reach(standIn, live, process.env) ?? (await imitate(standIn)))
 }

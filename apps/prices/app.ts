@@ -68,5 +68,6 @@ const own = proxy('/api/jupiter/*', {
 export default defineApp({
   name: 'prices',
   use: [price, token, search, prices, own],
+  graphql: true,
   page: new URL('./page/dist/', import.meta.url),
 })

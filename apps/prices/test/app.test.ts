@@ -98,6 +98,20 @@ describe('a price', () => {
   })
 })
 
+test('in GraphQL, a subscription is told the price and then every change', async () => {
+  const query = `subscription { price(mint: "${SOL}") { usdPrice decimals } }`
+  const answer = await fetch(`${served.url}/graphql?${new URLSearchParams({ query })}`, {
+    headers: { accept: 'text/event-stream' },
+  })
+  const told = new Set<unknown>()
+  await using events = new EventStream(answer)
+  while (told.size < 2) {
+    const { data } = await events.until('next')
+    expect(data).toEqual({ data: { price: { usdPrice: expect.closeTo(147, -2), decimals: 9 } } })
+    told.add(JSON.stringify(data))
+  }
+})
+
 describe('the stream', () => {
   test('with ?mints= carries these and no others', async () => {
     await using others = await openStream(`${served.url}/api/stream?mints=${BONK}`)

@@ -73,7 +73,7 @@ export function createAddresses(parts: AddressParts): Handler {
     byRoute.set(route, of)
     return route
   })
-  const ours = [...parts.operations, ...topicRoutes(parts, find), openApiRoute(parts)]
+  const ours = [...parts.operations, ...topicRoutes(parts, find), ...graphqlRoute(parts), openApiRoute(parts)]
   const router = createRoutes(app.name, ours, [...declared, ...ownRoutes(app)])
   const page = app.page === undefined ? undefined : createPage(app.name, fileURLToPath(app.page))
 
@@ -245,6 +245,40 @@ function enter(call: Call, { origins }: App, admission: Admission): void {
   admission.hold()
 }
 
+/** The feeds and logs in GraphQL, for apps that declare it. */
+function graphqlRoute({ app, admission, live, feeds, logs, peers, clock, emit }: AddressParts): readonly Route[] {
+  const options = app.graphql
+  if (options === undefined) return []
+  const topics = [...feeds.values(), ...logs.values()]
+  // Asked at the end: while a document was read, the server may have begun to go, and what comes then is never closed.
+  function hold(): void {
+    admission.serve()
+    admission.hold()
+  }
+  const given = { topics, options, hub: live.hub, peers, clock, emit, hold }
+  // Loaded only here: without it a worker is smaller by all of GraphQL.
+  const loading = import('./transport/graphql/graphql.ts').then(({ createGraphql }) => createGraphql(given))
+  // Whoever asks is told; until then it is nobody's failure.
+  loading.catch(() => {})
+  return [
+    {
+      path: '/graphql',
+      owner: 'graphql',
+      methods: ['GET', 'POST'],
+      operator: false,
+      scoped: app.identify !== undefined,
+      async handle(call) {
+        const graphql = await loading
+        // Other upgrades, such as the h2c that curl offers, are left alone (RFC 9110, 7.8).
+        if (call.header('upgrade')?.toLowerCase() !== 'websocket')
+          return graphql.answer(call, (fetch) => own({ fetch }, call, options.body))
+        enter(call, app, admission)
+        return graphql.socket(call)
+      },
+    },
+  ]
+}
+
 function socketRoute(parts: AddressParts, declared: AppSocket): Route {
   const { app, admission, live, peers, emit } = parts
   const open = appSocket({ hub: live.hub, peers, emit, feedOf: (path) => feedOf(parts, path) }, declared)
@@ -315,6 +349,9 @@ function openApiRoute({ app, operations }: AddressParts): Route {
         ...operations.map(({ path, methods, help, owner }) => ({ path, methods, help: help ?? owner })),
         ...app.use.filter((part) => part.kind === 'proxy').flatMap(passed),
         { path: '/weir/ws', methods: ['GET'], help: 'Many topics on one WebSocket.' },
+        ...(app.graphql === undefined
+          ? []
+          : [{ path: '/graphql', methods: ['GET', 'POST'], help: 'The feeds and logs in GraphQL.' }]),
         ...app.use
           .filter((part) => part.kind === 'socket')
           .map(({ path, name }) => ({ path, methods: ['GET'], help: `A WebSocket: ${name}.` })),

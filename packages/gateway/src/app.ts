@@ -1,6 +1,6 @@
 import type { Identity, Soon } from './call.ts'
 import { ConfigError } from './errors.ts'
-import { APP_OPTIONS, isRecord, readOptions } from './options.ts'
+import { APP_OPTIONS, type Bytes, GRAPHQL_OPTIONS, isRecord, type OptionsOf, readOptions } from './options.ts'
 import type { Feed } from './topic/feed.ts'
 import type { Log } from './topic/log.ts'
 import type { HttpProxy } from './topic/proxy.ts'
@@ -41,9 +41,27 @@ export interface AppOptions {
   readonly identify?: Identify
   /** Other sites whose pages may open a WebSocket here, such as `https://shop.example`; `*` for all. */
   readonly origins?: readonly string[] | string
+  /** Serves the feeds and logs at `/graphql` too. */
+  readonly graphql?: boolean | GraphqlOptions
   readonly routes?: Routes
   /** The folder of its built page, as a file: URL. */
   readonly page?: URL
+}
+
+/** `graphql` of an app. */
+export interface GraphqlOptions {
+  /** Whether clients may ask for the schema. */
+  readonly introspection?: boolean
+  /** Serves the GraphiQL page to browsers; it brings introspection. By default where `NODE_ENV` is `development`. */
+  readonly graphiql?: boolean
+  /** How deep fields may lie inside fields. 10 by default. */
+  readonly depth?: number
+  /** What a document may cost: a field of a feed or a log counts ten, each field inside it one, a page of a log ten times that. 1,000 by default. */
+  readonly cost?: number
+  /** How many aliases a document may have. 100 by default. */
+  readonly aliases?: number
+  /** The largest body of a request. `'100kb'` by default. */
+  readonly body?: Bytes
 }
 
 /** An app: one site, with its feeds, its logs, its streams, its proxies, its sockets, its routes and its page. */
@@ -53,6 +71,7 @@ export interface App {
   readonly use: readonly Part[]
   readonly identify: Identify | undefined
   readonly origins: readonly string[]
+  readonly graphql: (OptionsOf<typeof GRAPHQL_OPTIONS> & { readonly graphiql: boolean }) | undefined
   readonly routes: Routes | undefined
   readonly page: URL | undefined
 }
@@ -65,6 +84,7 @@ export interface App {
 export function defineApp(options: AppOptions): App {
   const where = `app ${JSON.stringify(isRecord(options) ? options.name : options)}`
   const { name, origins } = readOptions(where, APP_OPTIONS, options)
+  const graphql = graphqlOf(where, options.graphql)
   const { use, identify, routes, page } = options
   if (!/^[a-z][a-z0-9-]*$/.test(name))
     throw new ConfigError(where, 'name', 'lower-case letters, digits and dashes', name)
@@ -95,5 +115,13 @@ export function defineApp(options: AppOptions): App {
     throw new ConfigError(where, 'routes', 'a Hono app or { fetch }', routes)
   if (page !== undefined && !(page instanceof URL && page.protocol === 'file:'))
     throw new ConfigError(where, 'page', 'a file: URL', page)
-  return { kind: 'app', name, use, identify, origins, routes, page }
+  if (graphql !== undefined && !use.some(({ kind }) => kind === 'feed' || kind === 'log'))
+    throw new ConfigError(where, 'graphql', 'an app with a feed or a log at least', use)
+  return { kind: 'app', name, use, identify, origins, graphql, routes, page }
+}
+
+function graphqlOf(where: string, given: unknown): App['graphql'] {
+  if (given === undefined || given === false) return undefined
+  const read = readOptions(`${where}: graphql`, GRAPHQL_OPTIONS, given === true ? {} : given)
+  return { ...read, graphiql: read.graphiql ?? process.env.NODE_ENV === 'development' }
 }

@@ -60,6 +60,8 @@ export interface LiveAnswer {
 /** An answer that makes the connection a WebSocket (RFC 6455), where the runtime can. */
 export interface SocketAnswer {
   readonly kind: 'socket'
+  /** The subprotocol that is spoken, of those that the client named (RFC 6455, 1.9). */
+  readonly protocol?: string
   /** Called once, when the handshake is on its way. */
   open(socket: MessageSocket): void
 }

@@ -12,11 +12,13 @@ interface ErrorRow {
 /** Everything that can go wrong from outside. `docs/ERRORS.md` is made from this table. */
 export const ERRORS = {
   bad_request: { status: 400, retry: false, title: 'The request could not be read' },
+  bad_document: { status: 400, retry: false, title: 'The GraphQL document can not be run' },
   bad_key: { status: 400, retry: false, title: 'The address names a key that its schema refuses' },
   bad_version: { status: 400, retry: false, title: 'The version to resume from is not a version' },
   bad_event: { status: 400, retry: false, title: 'The log takes no such event' },
   bad_message: { status: 400, retry: false, title: 'The message could not be read' },
   too_many_topics: { status: 400, retry: false, title: 'The connection has as many topics as it may' },
+  too_costly: { status: 400, retry: false, title: 'The GraphQL document asks for too much at once' },
   unidentified: { status: 401, retry: false, title: 'The value is not public, and the caller is not known' },
   bad_origin: { status: 403, retry: false, title: 'The page is of a site that may not open a WebSocket here' },
   not_published: { status: 403, retry: false, title: 'Clients may not publish here' },
@@ -24,6 +26,7 @@ export const ERRORS = {
   absent: { status: 404, retry: true, title: 'The upstream has no value for this key' },
   never: { status: 404, retry: false, title: 'There is no value for this key, and there will be none' },
   method_not_allowed: { status: 405, retry: false, title: 'The address does not take this method' },
+  not_acceptable: { status: 406, retry: false, title: 'The answer has no form that the client takes' },
   body_too_large: { status: 413, retry: false, title: 'The body of the request is too large' },
   uri_too_long: { status: 414, retry: false, title: 'The address is too long' },
   upgrade_required: { status: 426, retry: false, title: 'The address speaks WebSocket' },

@@ -70,6 +70,7 @@ export type WeirEvent =
       readonly status: number
       readonly took: number
     }
+  | { readonly type: 'graphql.executed'; readonly name: string; readonly topic: string }
   | { readonly type: 'failed'; readonly where: string; readonly error: unknown }
 
 /** Hands an event to whoever observes. It never throws and never waits. */

@@ -3,7 +3,16 @@ export { type Budget, type BudgetOptions, createBudget, type RunCall, type RunOp
 export { type Cache, type CacheOptions, createCache, type Kept } from './alone/cache.ts'
 export { createFlight, type Flight, type FlightOptions } from './alone/flight.ts'
 export { createHub, type Hub, type HubOptions } from './alone/hub.ts'
-export { type App, type AppOptions, type Caller, defineApp, type Identify, type Part, type Routes } from './app.ts'
+export {
+  type App,
+  type AppOptions,
+  type Caller,
+  defineApp,
+  type GraphqlOptions,
+  type Identify,
+  type Part,
+  type Routes,
+} from './app.ts'
 export type { Identity } from './call.ts'
 export type { Clock, Timer } from './clock.ts'
 export { ConfigError, ERRORS, type ErrorCode, WeirError } from './errors.ts'

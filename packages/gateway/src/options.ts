@@ -445,12 +445,40 @@ export const APP_OPTIONS = {
     default: '',
     help: 'Other sites whose pages may open a WebSocket here, such as `https://shop.example`; `*` for all. Its own pages always may.',
   },
+  graphql: {
+    kind: 'any',
+    optional: true,
+    help: '`true`, or the options below: serves the feeds and logs at `/graphql` too.',
+  },
   routes: {
     kind: 'any',
     optional: true,
     help: 'A Hono app, or anything with a Web-standard `fetch(request)`, for its other routes.',
   },
   page: { kind: 'any', optional: true, help: 'The folder of its built page, as a file: URL.' },
+} as const satisfies OptionTable
+
+/** `graphql` of an app. */
+export const GRAPHQL_OPTIONS = {
+  introspection: {
+    kind: 'boolean',
+    default: false,
+    help: 'Whether clients may ask for the schema. GraphiQL does, so it brings this.',
+  },
+  graphiql: {
+    kind: 'boolean',
+    optional: true,
+    help: 'Serves the GraphiQL page to browsers. By default where `NODE_ENV` is `development`.',
+  },
+  depth: { kind: 'integer', default: 10, min: 1, max: 100, help: 'How deep fields may lie inside fields.' },
+  cost: {
+    kind: 'integer',
+    default: 1000,
+    min: 1,
+    help: 'What a document may cost: a field of a feed or a log counts ten, each field inside it one, a page of a log ten times that.',
+  },
+  aliases: { kind: 'integer', default: 100, min: 0, help: 'How many aliases a document may have.' },
+  body: { kind: 'bytes', default: '100kb', min: 1, help: 'The largest body of a request.' },
 } as const satisfies OptionTable
 
 /** What `createBudget()` takes. */

@@ -56,6 +56,7 @@ const TYPES = [
   'Follow',
   'Gateway',
   'GatewayOptions',
+  'GraphqlOptions',
   'HistoryOptions',
   'HttpCall',
   'HttpGet',

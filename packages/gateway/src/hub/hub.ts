@@ -361,7 +361,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
   }
 
   function write(listener: Listener): number {
-    const { connection, wire, pending, places } = listener
+    const { connection, pending, places } = listener
     const several = pending.length > 1 || places !== undefined
     if (several) connection.cork()
     let flowing = true
@@ -389,7 +389,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
       for (const item of pending) {
         const pulse = pulseOf(item)
         if (pulse === undefined || places?.get(pulse.channel)?.message !== undefined) continue
-        flowing = connection.write(words(pulse).as(wire))
+        flowing = connection.write(bytesOf(listener, words(pulse)))
         messages += 1
       }
     }

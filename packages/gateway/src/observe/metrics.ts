@@ -115,6 +115,12 @@ export function createMetrics(): Metrics {
     help: 'Messages written to live connections.',
     registers,
   })
+  const executions = new Counter({
+    name: 'weir_graphql_executions_total',
+    help: 'Times that a GraphQL subscription was executed, whoever many follow it.',
+    labelNames: ['name'],
+    registers,
+  })
   const changes = new Counter({
     name: 'weir_changes_total',
     help: 'New versions of watched values.',
@@ -226,6 +232,9 @@ export function createMetrics(): Metrics {
       case 'push.lost':
       case 'push.refused':
         pushes.inc({ feed: event.feed, outcome: event.type.slice('push.'.length) })
+        break
+      case 'graphql.executed':
+        executions.inc({ name: event.name })
         break
       case 'topic.changed':
         changes.inc({ feed: event.feed })

@@ -8,6 +8,7 @@ const LARGEST_BODY = 10 * 1024 * 1024
 export async function own(
   routes: { fetch(request: Request): Response | Promise<Response> },
   call: Call,
+  largest = LARGEST_BODY,
 ): Promise<Answer> {
   const bodiless = call.method === 'GET' || call.method === 'HEAD'
   const host = call.header('host') ?? 'localhost'
@@ -22,7 +23,7 @@ export async function own(
     method: call.method,
     headers,
     signal: call.signal,
-    ...(bodiless ? {} : { body: Buffer.from(await call.body(LARGEST_BODY)) }),
+    ...(bodiless ? {} : { body: Buffer.from(await call.body(largest)) }),
   })
   const response = await routes.fetch(request)
   const answered: AnswerHeaders = {}

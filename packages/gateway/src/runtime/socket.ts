@@ -24,6 +24,7 @@ export type Upgrade = (answer: SocketAnswer, request: IncomingMessage, socket: S
 
 /** The handshake and what comes in are the work of ws; what goes out are frames that were made once for many. */
 export function createUpgrade({ message, deflate }: SocketLimits): Upgrade {
+  let protocol: string | false = false
   // Named first: the types of ws don't know all of its options yet.
   const options = {
     noServer: true,
@@ -35,7 +36,7 @@ export function createUpgrade({ message, deflate }: SocketLimits): Upgrade {
     closeTimeout: FAREWELL,
     // Without context takeover no compressor lives longer than a message, and one frame is good for all.
     perMessageDeflate: deflate && { serverNoContextTakeover: true, clientNoContextTakeover: true },
-    handleProtocols: (): false => false,
+    handleProtocols: () => protocol,
   } as const
   const server = new WebSocketServer(options)
   return (answer, request, socket, head) => {
@@ -43,6 +44,8 @@ export function createUpgrade({ message, deflate }: SocketLimits): Upgrade {
     // Frames for all are made with the largest window; who wants a smaller one gets plain ones (RFC 7692, 7.1.2.1).
     if (headers['sec-websocket-extensions']?.includes('server_max_window_bits'))
       delete headers['sec-websocket-extensions']
+    // Asked for right below, before anybody else's handshake can come between.
+    protocol = answer.protocol ?? false
     server.handleUpgrade(request, socket, head, (peer) => answer.open(new SocketMessages(peer, socket)))
   }
 }

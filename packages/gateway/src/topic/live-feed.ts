@@ -141,6 +141,11 @@ export class LiveFeed implements FeedRunner {
     return keyFor(this.plan.scope, this.plan.keys.fromAddress(parameters, query), identity)
   }
 
+  /** The same for the parts of a key. */
+  keyFrom(parts: Readonly<Record<string, unknown>>, identity: Identity | undefined): ReadKey {
+    return keyFor(this.plan.scope, this.plan.keys.fromParts(parts), identity)
+  }
+
   read({ topic, key, identity }: ReadKey, { client, signal }: Reader): Soon<Entry> {
     const moving = this.#moving(topic)
     if (moving !== undefined) {
@@ -162,7 +167,7 @@ export class LiveFeed implements FeedRunner {
 
   get(parts: Readonly<Record<string, unknown>>, identity: Identity | undefined): Promise<Reading<unknown>> {
     try {
-      const entry = this.read(this.#keyOf(parts, identity), { client: 'code', signal: undefined })
+      const entry = this.read(this.keyFrom(parts, identity), { client: 'code', signal: undefined })
       if (!(entry instanceof Promise)) return Promise.resolve(this.#reading(entry))
       // Those who wait for one call have one promise, and one reading: nothing is done for each of thousands.
       if (this.#awaited?.entry !== entry)
@@ -180,11 +185,7 @@ export class LiveFeed implements FeedRunner {
   }
 
   async drop(parts: Readonly<Record<string, unknown>>, identity: Identity | undefined): Promise<void> {
-    await this.#drop(this.#keyOf(parts, identity).topic)
-  }
-
-  #keyOf(parts: Readonly<Record<string, unknown>>, identity: Identity | undefined): ReadKey {
-    return keyFor(this.plan.scope, this.plan.keys.fromParts(parts), identity)
+    await this.#drop(this.keyFrom(parts, identity).topic)
   }
 
   async dropTagged(tag: string): Promise<number> {

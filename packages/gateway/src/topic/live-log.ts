@@ -70,12 +70,17 @@ export class LiveLog implements LogRunner {
     return keyFor(this.plan.scope, this.plan.keys.fromAddress(parameters, query, ours), identity)
   }
 
+  /** The same for the parts of a key. */
+  keyFrom(parts: Readonly<Record<string, unknown>>, identity: Identity | undefined): ReadKey {
+    return keyFor(this.plan.scope, this.plan.keys.fromParts(parts), identity)
+  }
+
   async publish(
     parts: Readonly<Record<string, unknown>>,
     event: unknown,
     identity: Identity | undefined,
   ): Promise<string> {
-    const { topic } = this.#keyOf(parts, identity)
+    const { topic } = this.keyFrom(parts, identity)
     // Without a pause where the schema needs none: events stand in the order in which they were published.
     const json = this.#jsonOf(event)
     return this.#append(topic, json instanceof Promise ? await json : json)
@@ -113,7 +118,7 @@ export class LiveLog implements LogRunner {
     { after, most = MOST_EVENTS }: LogRange,
     identity: Identity | undefined,
   ): Promise<LogReading<unknown>> {
-    const { topic } = this.#keyOf(parts, identity)
+    const { topic } = this.keyFrom(parts, identity)
     if (!Number.isSafeInteger(most) || most < 1 || most > MOST_EVENTS)
       throw new WeirError('bad_request', `most: expected a whole number from 1 to ${MOST_EVENTS}, got ${show(most)}`)
     const { events, epoch, oldest, newest, gap } = await this.part(topic, readVersion('after', after), most)
@@ -165,10 +170,6 @@ export class LiveLog implements LogRunner {
     this.#sweeper?.stop()
     for (const { unsubscribe } of this.#watched.values()) unsubscribe()
     this.#watched.clear()
-  }
-
-  #keyOf(parts: Readonly<Record<string, unknown>>, identity: Identity | undefined): ReadKey {
-    return keyFor(this.plan.scope, this.plan.keys.fromParts(parts), identity)
   }
 
   #jsonOf(event: unknown): Soon<Buffer> {

@@ -1,10 +1,11 @@
-import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/spec'
+import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { ERRORS, type ErrorCode } from '../errors.ts'
 import type { FeedPlan } from '../topic/feed.ts'
 import type { KeyReader } from '../topic/key.ts'
 import { MOST_EVENTS } from '../topic/live-log.ts'
 import type { LogPlan } from '../topic/log.ts'
 import type { Stream } from '../topic/stream.ts'
+import { type JsonSchema as Json, jsonSchemaOf, takes } from './json-schema.ts'
 import { MOST_TOPICS } from './topics.ts'
 
 /** An address of which no more is known than that it is there. */
@@ -21,8 +22,6 @@ export interface OpenApiParts {
   readonly streams: readonly Stream[]
   readonly others: readonly OtherAddress[]
 }
-
-type Json = Readonly<Record<string, unknown>>
 
 /** What an app serves, as an OpenAPI 3.1 document made from its schemas. */
 export function openApi({ app, feeds, logs, streams, others }: OpenApiParts): Json {
@@ -301,13 +300,16 @@ const EVENTS: Json = {
   },
 }
 
-/** What a call can't run into that the document tells of: WebSockets, and methods that it does not name. */
+/** What a call can't run into that the document tells of: WebSockets, GraphQL, and methods that it does not name. */
 const ELSEWHERE: readonly ErrorCode[] = [
   'method_not_allowed',
   'upgrade_required',
   'bad_origin',
   'bad_message',
   'too_many_topics',
+  'bad_document',
+  'not_acceptable',
+  'too_costly',
 ]
 const CODES = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => !ELSEWHERE.includes(code))
 /** What only a `POST` can run into. */
@@ -369,28 +371,10 @@ function problems(): Json {
   return Object.fromEntries(each)
 }
 
-/**
- * A schema as JSON Schema, where it can say itself (Standard JSON Schema); else anything goes.
- *
- * @param name under which it stands among the components: what it refers to of itself is found there
- */
+/** @param name under which it stands among the components: what it refers to of itself is found there */
 function schemaOf(schema: StandardSchemaV1, side: 'input' | 'output', name?: string): Json {
-  const standard: StandardSchemaV1.Props & Partial<StandardJSONSchemaV1.Props> = schema['~standard']
-  // A transform has no JSON Schema. Zod then gives up the whole value, unless it is told to leave that part open.
-  const options = standard.vendor === 'zod' ? { libraryOptions: { unrepresentable: 'any' } } : {}
-  try {
-    const said = standard.jsonSchema?.[side]({ target: 'draft-2020-12', ...options })
-    if (said === undefined) return {}
-    const { $schema: _dialect, ...rest } = said
-    return JSON.parse(JSON.stringify(rest).replaceAll('"$ref":"#', `"$ref":"#/components/schemas/${name}`))
-  } catch {
-    return {}
-  }
-}
-
-function takes(schema: StandardSchemaV1, value: unknown): boolean {
-  const result = schema['~standard'].validate(value)
-  return !(result instanceof Promise) && result.issues === undefined
+  const said = JSON.stringify(jsonSchemaOf(schema, side))
+  return JSON.parse(said.replaceAll('"$ref":"#', `"$ref":"#/components/schemas/${name}`))
 }
 
 /** Parameters in braces, and a wildcard under a name. */

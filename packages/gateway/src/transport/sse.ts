@@ -45,14 +45,19 @@ export function sse(
   join: (listener: Listener) => void,
   failed: readonly Failure[] = [],
 ): LiveAnswer {
+  const hello = () => noticeEvent({ type: 'hello', now: clock.now(), heartbeat, level: level() })
+  return eventStream(hub, SSE, () => `${hello()}${failed.map(noticeEvent).join('')}`, join)
+}
+
+/** The same in other words than ours: those of `wire`, after what is said `first`. */
+export function eventStream(hub: Hub, wire: Wire, first: () => string, join: (listener: Listener) => void): LiveAnswer {
   return {
     kind: 'live',
     headers: HEADERS,
     open(connection) {
       const retry = Math.round(RETRY_FROM + Math.random() * RETRY_SPREAD)
-      const hello = noticeEvent({ type: 'hello', now: clock.now(), heartbeat, level: level() })
-      const listener = hub.listen(connection, SSE)
-      connection.write(Buffer.from(`retry: ${retry}\n\n${hello}${failed.map(noticeEvent).join('')}`))
+      const listener = hub.listen(connection, wire)
+      connection.write(Buffer.from(`retry: ${retry}\n\n${first()}`))
       join(listener)
     },
   }

@@ -1,0 +1,132 @@
+import {
+  createSourceEventStream,
+  type ExecutionArgs,
+  type ExecutionResult,
+  executeSubscriptionEvent,
+  type GraphQLError,
+  type ValidatedSubscriptionArgs,
+  validateSubscriptionArgs,
+} from 'graphql'
+import { type Encoded, Entry } from '../../entry.ts'
+import type { Emit } from '../../events.ts'
+import type { Hub, Listener, Wire } from '../../hub/hub.ts'
+import { stringifyJson } from '../../json.ts'
+import type { Asker, Chosen, News } from './asker.ts'
+import type { Coded } from './coded.ts'
+
+export interface FollowParts {
+  readonly hub: Hub
+  readonly emit: Emit
+  readonly coded: Coded
+}
+
+/** What keeps a silent stream alive. */
+const COMMENT = ':\n\n'
+
+/**
+ * What a document says of one topic. All who ask for the same have the same one, whatever connection they are on, and each piece
+ * of news is executed once for it. What was made goes with it, and is not left with the news: documents come and go.
+ */
+export class Follow {
+  /** Results as events (GraphQL over SSE, distinct connections). */
+  readonly events: Wire
+  readonly #parts: FollowParts
+  readonly #chosen: Chosen
+  readonly #args: ValidatedSubscriptionArgs
+  readonly #results = new WeakMap<Encoded<News>, string>()
+  readonly #events = new WeakMap<Encoded<News>, Buffer>()
+
+  constructor(parts: FollowParts, chosen: Chosen, args: ValidatedSubscriptionArgs) {
+    this.#parts = parts
+    this.#chosen = chosen
+    this.#args = args
+    this.events = {
+      name: 'graphql-sse',
+      encode: () => Buffer.from(COMMENT),
+      fit: (_, news) => this.#event(news),
+    }
+  }
+
+  /** What there is to say, as JSON text; empty when it is nothing. */
+  result(news: Encoded<News>): string {
+    let result = this.#results.get(news)
+    if (result === undefined) {
+      const root = this.#rootOf(news.subject)
+      result = root === undefined ? '' : this.#execute(root)
+      this.#results.set(news, result)
+    }
+    return result
+  }
+
+  #event(news: Encoded<News>): Buffer {
+    let event = this.#events.get(news)
+    if (event === undefined) {
+      const result = this.result(news)
+      event = Buffer.from(result === '' ? COMMENT : `event: next\ndata: ${result}\n\n`)
+      this.#events.set(news, event)
+    }
+    return event
+  }
+
+  #rootOf(news: News): News | undefined {
+    if (news instanceof Entry) return news
+    const { state, readKey } = this.#chosen
+    // Age and staleness move while the value does not: who asks for these hears of them with each heartbeat.
+    if (news.type === 'heartbeat') return state === true ? this.#parts.hub.channel(readKey.topic).latest : undefined
+    return news.type === 'event' || news.type === 'gap' || news.type === 'error' ? news : undefined
+  }
+
+  #execute(rootValue: News): string {
+    const { emit, coded } = this.#parts
+    const { of, readKey } = this.#chosen
+    emit({ type: 'graphql.executed', name: of.plan.name, topic: readKey.topic })
+    // Nothing in it waits: the news is there, and its fields are read from it.
+    const { data, errors } = executeSubscriptionEvent({ ...this.#args, rootValue }) as ExecutionResult
+    return stringifyJson({ ...(errors && { errors: errors.map(coded) }), data }) ?? ''
+  }
+}
+
+/** A subscription that was read. */
+export interface Followed {
+  readonly follow: Follow
+  /** From now on the listener hears it. */
+  join(listener: Listener): void
+}
+
+/** Reads subscriptions. Those that ask for the same thing have the same follow, as long as anybody has it. */
+export type ReadFollow = (args: ExecutionArgs, asker: Asker) => Promise<Followed | readonly GraphQLError[]>
+
+export function followReader(parts: FollowParts): ReadFollow {
+  const known = new Map<string, WeakRef<Follow>>()
+  const gone = new FinalizationRegistry<string>((name) => {
+    if (known.get(name)?.deref() === undefined) known.delete(name)
+  })
+
+  function followOf(chosen: Chosen, args: ValidatedSubscriptionArgs, document: string | undefined): Follow {
+    const { topic } = chosen.readKey
+    // The topic says whose value it is, so nobody gets what is another's; and what arguments say is in it, or is where one
+    // reader begins. What other variables there are can only be for `@include` and `@skip`, which take Booleans.
+    const switches = Object.entries(args.variableValues.coerced).filter(([, value]) => typeof value === 'boolean')
+    const name = JSON.stringify([topic, document, args.operation.name?.value, switches])
+    const before = known.get(name)?.deref()
+    if (before !== undefined) return before
+    // The first to ask may leave long before the last.
+    const follow = new Follow(parts, chosen, { ...args, contextValue: undefined })
+    known.set(name, new WeakRef(follow))
+    gone.register(follow, name)
+    return follow
+  }
+
+  return async ({ schema, document, operationName, variableValues }, asker) => {
+    const choice: Asker = { ...asker }
+    const args = validateSubscriptionArgs({ schema, document, operationName, variableValues, contextValue: choice })
+    if (!('schema' in args)) return args
+    const stream = await createSourceEventStream(args)
+    const { chosen } = choice
+    if (chosen === undefined) return ('errors' in stream && stream.errors) || []
+    return {
+      follow: followOf(chosen, args, document.loc?.source.body),
+      join: (listener: Listener) => chosen.of.watch(listener, chosen.readKey, chosen.since),
+    }
+  }
+}

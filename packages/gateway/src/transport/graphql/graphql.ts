@@ -1,0 +1,153 @@
+import {
+  type DocumentNode,
+  type ExecutionArgs,
+  type ExecutionResult,
+  type GraphQLError,
+  getOperationAST,
+  NoSchemaIntrospectionCustomRule,
+} from 'graphql'
+import type { SubscribePayload } from 'graphql-ws'
+import { createYoga, isAsyncIterable, type Plugin } from 'graphql-yoga'
+import type { Answer, Call, SocketAnswer } from '../../call.ts'
+import type { Clock } from '../../clock.ts'
+import { show, WeirError } from '../../errors.ts'
+import type { Emit } from '../../events.ts'
+import type { Hub } from '../../hub/hub.ts'
+import { stringifyJson } from '../../json.ts'
+import type { LiveFeed } from '../../topic/live-feed.ts'
+import type { LiveLog } from '../../topic/live-log.ts'
+import type { Peers } from '../peers.ts'
+import { eventStream } from '../sse.ts'
+import type { Asker } from './asker.ts'
+import { codedBy } from './coded.ts'
+import { type Followed, followReader } from './follow.ts'
+import { type DocumentLimits, limitsRule } from './limits.ts'
+import { schemaOf } from './schema.ts'
+import { graphqlSocket } from './socket.ts'
+
+export interface GraphqlParts {
+  readonly topics: readonly (LiveFeed | LiveLog)[]
+  readonly options: DocumentLimits & { readonly introspection: boolean; readonly graphiql: boolean }
+  readonly hub: Hub
+  readonly peers: Peers
+  readonly clock: Clock
+  readonly emit: Emit
+  /** Makes room for one more subscription. @throws WeirError `full`, `draining`, `maintenance` */
+  readonly hold: () => void
+}
+
+/** The feeds and logs of an app in GraphQL. */
+export interface Graphql {
+  /** @param pass hands the call to a Web-standard fetch */
+  answer(call: Call, pass: (fetch: (request: Request) => Promise<Response>) => Promise<Answer>): Promise<Answer>
+  /** Opens a WebSocket that speaks `graphql-transport-ws`. */
+  socket(call: Call): SocketAnswer
+}
+
+/** What resolvers know of a request. In `asked` stands what it follows: yoga may copy the rest. */
+interface Asking extends Asker {
+  readonly asked: { followed?: Followed }
+}
+
+/** The most words and signs of a document: more than any that a person wrote, and nothing that could hold up the event loop. */
+const MOST_TOKENS = 4000
+
+/**
+ * The feeds and logs of an app in GraphQL over HTTP, SSE and WebSocket. yoga reads requests, checks documents and executes
+ * queries; what subscriptions are sent comes from the hub.
+ */
+export async function createGraphql(parts: GraphqlParts): Promise<Graphql> {
+  const { topics, options, hub, peers, clock, emit, hold } = parts
+  const introspection = options.introspection || options.graphiql
+  const coded = codedBy(emit, introspection)
+  const read = followReader({ hub, emit, coded })
+  const rules = [limitsRule(options), ...(introspection ? [] : [NoSchemaIntrospectionCustomRule])]
+
+  const ours: Plugin<Asking> = {
+    onParse({ parseFn, setParseFn }) {
+      setParseFn((source, options) => parseFn(source, { ...options, maxTokens: MOST_TOKENS }))
+    },
+    onValidate({ addValidationRule }) {
+      for (const rule of rules) addValidationRule(rule)
+    },
+    onSubscribe({ setSubscribeFn }) {
+      setSubscribeFn(async (args: ExecutionArgs) => {
+        const asking = args.contextValue as Asking
+        const found = await read(args, asking)
+        if (!('follow' in found)) return { errors: found }
+        asking.asked.followed = found
+        return nothing()
+      })
+    },
+    onResultProcess({ result, resultProcessor, setResult, setResultProcessor }) {
+      // Events of a subscription are the hub's; yoga's answer is not sent, unless it is that there is none of that kind.
+      if (isAsyncIterable(result)) {
+        if (resultProcessor !== undefined) setResultProcessor(() => new Response(null), 'text/event-stream')
+      } else if (!Array.isArray(result)) setResult(worded(result))
+    },
+  }
+
+  /** With our codes, and with every digit of large numbers. */
+  function worded(result: ExecutionResult): ExecutionResult {
+    const { errors } = result
+    return { ...result, ...(errors && { errors: errors.map(coded) }), stringify: stringifyJson } as ExecutionResult
+  }
+
+  const { renderGraphiQL } = options.graphiql ? await import('@graphql-yoga/render-graphiql') : {}
+  const yoga = createYoga<Asking>({
+    schema: schemaOf(topics, clock),
+    fetchAPI: { Response, ReadableStream },
+    graphiql: options.graphiql,
+    ...(renderGraphiQL && { renderGraphiQL }),
+    batching: false,
+    multipart: false,
+    cors: false,
+    landingPage: false,
+    logging: false,
+    maskedErrors: false,
+    plugins: [ours],
+  })
+
+  async function run(
+    { query, variables, operationName }: SubscribePayload,
+    asker: Asker,
+  ): Promise<Followed | string | readonly GraphQLError[]> {
+    const { schema, parse, validate, contextFactory, execute } = yoga.getEnveloped({ ...asker, asked: {} })
+    let document: DocumentNode
+    try {
+      document = parse(query)
+    } catch (thrown) {
+      return [coded(thrown as GraphQLError)]
+    }
+    const errors: readonly GraphQLError[] = validate(schema, document)
+    if (errors.length > 0) return errors.map(coded)
+    const args = { schema, document, operationName, variableValues: variables }
+    if (getOperationAST(document, operationName)?.operation !== 'subscription')
+      return stringifyJson(worded(await execute({ ...args, contextValue: await contextFactory() }))) ?? ''
+    const found = await read(args, asker)
+    return 'follow' in found ? found : found.map(coded)
+  }
+
+  return {
+    async answer(call, pass) {
+      const { identity, remote: client, signal } = call
+      const asked: Asking['asked'] = {}
+      const answer = await pass(async (request) => yoga.fetch(request, { identity, client, signal, asked }))
+      if (answer.kind === 'whole' && answer.status === 406) {
+        const expected = 'expected text/event-stream for a subscription, or a form of JSON'
+        throw new WeirError('not_acceptable', `accept: ${expected}, got ${show(call.header('accept'))}`)
+      }
+      const { followed } = asked
+      if (followed === undefined || answer.kind !== 'whole' || answer.status !== 200) {
+        if (answer.kind === 'whole') answer.headers['cache-control'] ??= 'no-store'
+        return answer
+      }
+      hold()
+      return eventStream(hub, followed.follow.events, () => '', followed.join)
+    },
+    socket: graphqlSocket({ hub, peers, clock, hold, coded, run }),
+  }
+}
+
+/** The hub delivers; what yoga would send is not read. */
+async function* nothing(): AsyncGenerator<never> {}
