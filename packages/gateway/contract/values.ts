@@ -157,6 +157,8 @@ export function valuesContract(name: string, open: Open): void {
       run(async ({ backend, advance }) => {
         const heard: Stored[] = []
         const stop = backend.bus.subscribe(TOPIC, (message) => heard.push(message))
+        // Until it listens: then it is told what there is, which is nothing yet.
+        await advance(200)
         const sent = [await publishAs(backend, 'a', content(1)), await publishAs(backend, 'a', content(1))]
         await advance(50)
         stop()

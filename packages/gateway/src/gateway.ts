@@ -44,7 +44,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const backend =
     read.redis === undefined
       ? own
-      : withStandby(redisBackend({ url: read.redis, prefix: read.prefix, node, clock, report }), own)
+      : withStandby(redisBackend({ url: redisUrl(read.redis), prefix: read.prefix, node, clock, report }), own)
   const pipeline: PipelineParts = {
     backend,
     clock,
@@ -112,4 +112,11 @@ export function createGateway(options: GatewayOptions): Gateway {
       await backend.close()
     },
   }
+}
+
+/** @throws ConfigError that does not tell the password */
+function redisUrl(given: string): string {
+  if (URL.canParse(given) && /^rediss?:$/.test(new URL(given).protocol)) return given
+  const shown = given.replace(/\/\/.*@/, '//…@')
+  throw new ConfigError('gateway', 'redis', 'an address such as redis://127.0.0.1:6379', shown)
 }

@@ -537,7 +537,7 @@ export const GATEWAY_OPTIONS = {
   redis: {
     kind: 'text',
     optional: true,
-    help: '`redis://…` or `rediss://…`: what nodes share. Without it this process shares with nobody.',
+    help: '`redis://…` or `rediss://…`: what nodes share. Without it this process shares with nobody. The command takes it from `REDIS_URL` too.',
   },
   prefix: { kind: 'text', default: 'weir', help: 'What all keys in Redis begin with: nodes with the same share.' },
   connections: { kind: 'integer', default: 100_000, min: 1, help: 'The most live connections of this process.' },

@@ -95,3 +95,9 @@ test('while Redis is away each node goes on by itself; no version goes back, and
   await expect.poll(async () => new Set(await all()).size, { timeout: 15_000 }).toBe(1)
   await Promise.all(streams.map((stream) => stream[Symbol.asyncDispose]()))
 }, 60_000)
+
+test.each(['127.0.0.1:6379', 'http://127.0.0.1', 'postgres://u:hidden@127.0.0.1'])('%s is no Redis', (redis) => {
+  const made = () => createGateway({ apps: [], redis })
+  expect(made).toThrow(/redis: expected an address such as redis:/)
+  expect(made).not.toThrow(/hidden/)
+})

@@ -484,7 +484,7 @@ describe.each(RUNTIMES)('on runtime $name', ({ serve }) => {
 
     test('metrics are in Prometheus text format and count what happened', async () => {
       await using upstream = await countingUpstream()
-      await using site = await serve({ apps: [testApp(upstream)] })
+      await using site = await serve({ apps: [testApp(upstream, { fresh: '60000ms' })] })
       for (let reads = 0; reads < 3; reads++) await site.fetch('/items/a')
       const answer = await site.fetch('/metrics')
       const text = await answer.text()

@@ -110,12 +110,14 @@ function where(values: Readonly<Record<string, unknown>>): Pick<CommandLine, 'po
   return { port, host: String(values.host ?? process.env.HOST ?? '127.0.0.1'), level }
 }
 
-function optionsOf(values: Readonly<Record<string, unknown>>): CommandLine['options'] {
+function optionsOf(typed: Readonly<Record<string, unknown>>): CommandLine['options'] {
+  const values = { redis: process.env.REDIS_URL || undefined, ...typed }
   return Object.fromEntries(
-    TYPED.filter(([name]) => values[name] !== undefined).map(([name, { kind }]) => [
-      name,
-      kind === 'integer' ? Number(values[name]) : kind === 'boolean' ? truth(values[name]) : values[name],
-    ]),
+    Object.entries(values).flatMap(([name, given]) => {
+      const kind = TYPED.find(([typed]) => typed === name)?.[1].kind
+      if (kind === undefined || given === undefined) return []
+      return [[name, kind === 'integer' ? Number(given) : kind === 'boolean' ? truth(given) : given] as const]
+    }),
   )
 }
 

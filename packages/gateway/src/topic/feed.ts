@@ -269,8 +269,8 @@ function liveOf(
   }
   // A connection is one caller: what it is told may not be for others.
   if (scope !== 'public') throw new ConfigError(where, 'scope', '"public" for a feed with live: push(…)', scope)
-  const { every, linger, slowest } = live
-  return { every, linger, slowest, push: live }
+  const { every, linger, slowest } = live.plan
+  return { every, linger, slowest, push: live.plan }
 }
 
 function scopeFor(where: string, { scope, warm }: OptionsOf<typeof FEED_OPTIONS>): Scope {

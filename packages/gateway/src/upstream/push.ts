@@ -51,7 +51,6 @@ export interface PushOptions<Key, Value> {
 
 /** A push as it was declared. Times in milliseconds. */
 export interface PushPlan {
-  readonly kind: 'push'
   readonly where: string
   readonly url: () => string | Promise<string>
   readonly headers: Readonly<Record<string, string>>
@@ -70,7 +69,9 @@ export interface PushPlan {
 }
 
 /** How values come by themselves, for `live` of a feed. */
-export interface Push<Key, Value> extends PushPlan {
+export interface Push<Key, Value> {
+  readonly kind: 'push'
+  readonly plan: PushPlan
   /** Only for the type checker: of which keys and values it is. */
   readonly of?: (key: Key) => Value
 }
@@ -116,9 +117,8 @@ export function push<Key, Value>(options: PushOptions<Key, Value>): Push<Key, Va
   }
   if (typeof url !== 'function' && !/^wss?:\/\//.test(String(url)))
     throw new ConfigError(where, 'url', 'a ws: or wss: address, or a function that answers one', url)
-  return {
+  const plan: PushPlan = {
     ...read,
-    kind: 'push',
     where,
     url: typeof url === 'function' ? url : () => url,
     headers: options.headers ?? {},
@@ -127,8 +127,9 @@ export function push<Key, Value>(options: PushOptions<Key, Value>): Push<Key, Va
     unsubscribe: options.unsubscribe as PushPlan['unsubscribe'],
     read: options.read,
   }
+  return { kind: 'push', plan }
 }
 
-export function isPush(given: unknown): given is PushPlan {
+export function isPush(given: unknown): given is Push<unknown, unknown> {
   return typeof given === 'object' && given !== null && 'kind' in given && given.kind === 'push'
 }

@@ -26,12 +26,21 @@ export function hearing<Message>({ channels, channelOf, read, catchUp, report }:
 
   function begin(name: string): Heard {
     const listeners = new Set<Hear>()
+    let heard = 0
     const tell = (message: Message | undefined) => {
-      if (message !== undefined) for (const listener of listeners) listener(message)
+      if (message === undefined) return
+      heard += 1
+      for (const listener of listeners) listener(message)
+    }
+    async function catchUpNow(): Promise<void> {
+      const before = heard
+      const message = await catchUp(name)
+      // What was heard meanwhile is newer, and shows what was missed before it.
+      if (heard === before) tell(message)
     }
     const stop = channels.listen(channelOf(name), {
       hear: (message) => tell(read(message)),
-      joined: () => void catchUp(name).then(tell).catch(report),
+      joined: () => void catchUpNow().catch(report),
     })
     const one = { listeners, stop }
     names.set(name, one)
