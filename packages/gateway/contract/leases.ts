@@ -5,6 +5,9 @@ import { type Open, type Opened, withBackend } from './opened.ts'
 const NAME = '/prices/SOL'
 const TTL = 1000
 
+/** A time in which a real backend can be asked a few times, in milliseconds. */
+const BRIEF = 2000
+
 /** What every `Leases` does, wherever it keeps them. */
 export function leasesContract(name: string, open: Open): void {
   describe(`leases: ${name}`, () => {
@@ -100,6 +103,43 @@ export function leasesContract(name: string, open: Open): void {
           Array.from({ length: 50 }, (_, index) => leases.acquire(NAME, `n${index}`, TTL, 0)),
         )
         expect(all.filter((lease) => lease.held)).toHaveLength(1)
+      }),
+    )
+
+    test(
+      'a claim is one owner’s until its time is over, and another’s then',
+      run(async ({ backend: { leases }, late, advance }) => {
+        expect(await leases.claim('prices', ['a', 'b'], 'n1', BRIEF)).toEqual([true, true])
+        expect(await leases.claim('prices', ['b', 'c'], 'n2', BRIEF)).toEqual([false, true])
+        expect(await leases.claim('other', ['a'], 'n2', BRIEF)).toEqual([true])
+        await advance(BRIEF / 2)
+        // Said again, it lasts from then on.
+        expect(await leases.claim('prices', ['a'], 'n1', BRIEF)).toEqual([true])
+        await advance(BRIEF / 2 + late)
+        expect(await leases.claim('prices', ['b'], 'n2', BRIEF)).toEqual([true])
+        await advance(BRIEF / 2 + late)
+        expect(await leases.claim('prices', ['a'], 'n2', BRIEF)).toEqual([true])
+      }),
+    )
+
+    test(
+      'who gives up a claim leaves it to others, and takes nothing of theirs',
+      run(async ({ backend: { leases } }) => {
+        await leases.claim('prices', ['a'], 'n1', 60_000)
+        await leases.claim('prices', ['b'], 'n2', 60_000)
+        expect(await leases.claim('prices', ['a', 'b'], 'n1', 0)).toEqual([true, false])
+        expect(await leases.claim('prices', ['a', 'b'], 'n2', 60_000)).toEqual([true, true])
+        expect(await leases.claim('prices', [], 'n1', 60_000)).toEqual([])
+      }),
+    )
+
+    test(
+      'of thousands of names each is answered in its place',
+      run(async ({ backend: { leases } }) => {
+        const names = Array.from({ length: 2500 }, (_, index) => `key ${index}`)
+        await leases.claim('prices', ['key 7', 'key 2400'], 'n2', 60_000)
+        const mine = await leases.claim('prices', names, 'n1', 60_000)
+        expect(names.filter((_, index) => mine[index] === false)).toEqual(['key 7', 'key 2400'])
       }),
     )
   })

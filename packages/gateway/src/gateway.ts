@@ -107,7 +107,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       const retry = () => Math.round(500 + Math.random() * 2000)
       const left = Promise.all(sites.map(({ hub }) => hub.close(retry, within)))
       await Promise.all([left, ...servers.map((server) => server.close(within))])
-      for (const site of sites) site.stop()
+      await Promise.all(sites.map((site) => site.stop()))
       await upstreams.close()
       await backend.close()
     },

@@ -50,7 +50,7 @@ export interface SiteAtWork {
   /** Lends the feeds what they need to run. */
   start(): void
   /** Takes it back and stops asking upstreams. */
-  stop(): void
+  stop(): Promise<void>
 }
 
 /** @throws ConfigError when the app clashes with itself, or a feed of it already runs */
@@ -67,13 +67,15 @@ export function createSite(parts: SiteParts): SiteAtWork {
     plan === undefined
       ? undefined
       : (listener: PushListener) => createPushLink({ feed, plan, listener, clock, emit, random })
+  const { bus, leases } = backend
+  const shared = { hub, bus, leases, node: parts.pipeline.node, clock, emit, stretch }
   const declared = app.use.filter((part) => part.kind === 'feed')
   const feeds = new Map<string, LiveFeed>()
   for (const { plan, runner } of declared) {
     if (runner !== undefined)
       throw new ConfigError(plan.where, 'gateway', 'one gateway for each declaration', 'a second one')
     const path = readPath(plan, upstreams.of(plan), memory, { ...parts.pipeline, backend })
-    feeds.set(plan.path, new LiveFeed({ plan, path, hub, bus: backend.bus, clock, emit, stretch, push: pushOf(plan) }))
+    feeds.set(plan.path, new LiveFeed({ ...shared, plan, path, push: pushOf(plan) }))
   }
   const logged = app.use.filter((part) => part.kind === 'log')
   const logs = new Map<string, LiveLog>()
@@ -103,9 +105,10 @@ export function createSite(parts: SiteParts): SiteAtWork {
       for (const log of logged) log.runner = logs.get(log.path)
       for (const feed of feeds.values()) feed.warm()
     },
-    stop() {
+    async stop() {
       for (const part of [...declared, ...logged]) part.runner = undefined
-      for (const part of [...feeds.values(), ...logs.values()]) part.stop()
+      for (const log of logs.values()) log.stop()
+      await Promise.all([...feeds.values()].map((feed) => feed.stop()))
     },
   }
 }

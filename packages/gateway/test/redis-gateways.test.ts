@@ -65,6 +65,29 @@ test('what one node publishes all nodes tell', async () => {
   await Promise.all(streams.map((stream) => stream[Symbol.asyncDispose]()))
 })
 
+test('four nodes that watch one value ask as often as one; when the one that asks goes, another does', async () => {
+  await using redis = await redisServer()
+  await using upstream = await countingUpstream()
+  let step = 0
+  upstream.answer = (_path, response) => json(response, { step })
+  await using site = await nodes(redis, upstream)
+  const streams = await Promise.all(site.all.map(async ({ get }) => new EventStream(await get('/items/a?as=sse'))))
+  const seen = (stream: EventStream | undefined, value: number) =>
+    stream?.until('snapshot', ({ data }) => (data.value as { step: number }).step === value)
+  await Promise.all(streams.map((stream) => seen(stream, 0)))
+  const [began, before] = [performance.now(), upstream.calls]
+  await expect.poll(() => upstream.calls - before, { interval: 5 }).toBe(20)
+  // One node asks ten times a second, a twentieth sooner or later.
+  expect(performance.now() - began).toBeGreaterThan(19 * 95 - 100)
+
+  for (const [index, { gateway }] of site.all.slice(0, NODES - 1).entries()) {
+    await gateway.close(500)
+    step = index + 1
+    await seen(streams[NODES - 1], step)
+  }
+  await Promise.all(streams.map((stream) => stream[Symbol.asyncDispose]()))
+})
+
 test('while Redis is away each node goes on by itself; no version goes back, and all agree again', async () => {
   await using redis = await redisServer()
   await using upstream = await countingUpstream()

@@ -44,6 +44,11 @@ export interface Leases {
   acquire(name: string, owner: string, ttl: number, known: number): Promise<Lease>
   /** Gives it back; does nothing unless owner and token are the holder's. */
   release(name: string, owner: string, token: number): Promise<void>
+  /**
+   * Who sees to these for the next `ttl` milliseconds, such as asks for what is watched: for each, whether it is this owner now.
+   * It is unless another claimed it and its time is not over. A `ttl` of 0 gives up what the owner has.
+   */
+  claim(group: string, names: readonly string[], owner: string, ttl: number): Soon<readonly boolean[]>
 }
 
 export type Lease = { readonly held: true; readonly token: number } | { readonly held: false; readonly for: number }

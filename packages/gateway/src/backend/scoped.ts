@@ -15,6 +15,7 @@ export function scopedBackend(backend: Backend, scope: string): Backend {
     leases: {
       acquire: (name, owner, ttl, known) => leases.acquire(named(name), owner, ttl, known),
       release: (name, owner, token) => leases.release(named(name), owner, token),
+      claim: (group, names, owner, ttl) => leases.claim(named(group), names, owner, ttl),
     },
     bus: {
       publish: (channel, message) => bus.publish(named(channel), message),

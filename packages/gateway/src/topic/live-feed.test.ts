@@ -57,6 +57,8 @@ function open(given: Partial<FeedOptions<{ mint: z.ZodString }, z.ZodNumber, Htt
     path,
     hub,
     bus: backend.bus,
+    leases: backend.leases,
+    node: 'n1',
     clock,
     emit,
     stretch: () => 1,

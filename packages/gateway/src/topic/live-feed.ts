@@ -1,5 +1,5 @@
 import type { Version } from '@weir/protocol'
-import type { Bus } from '../backend/ports.ts'
+import type { Bus, Leases } from '../backend/ports.ts'
 import type { Ask, Identity, Soon } from '../call.ts'
 import type { Clock, Timer } from '../clock.ts'
 import { addressOf, type Entry, type Stored } from '../entry.ts'
@@ -39,6 +39,9 @@ export interface LiveFeedParts {
   readonly path: ReadPath
   readonly hub: Hub
   readonly bus: Bus
+  readonly leases: Pick<Leases, 'claim'>
+  /** This node, as leases name it. */
+  readonly node: string
   readonly clock: Clock
   readonly emit: Emit
   /** How much longer intervals are at the level of now. */
@@ -70,6 +73,9 @@ interface Watched extends Polled {
   outdated: boolean
   readonly unsubscribe: () => void
 }
+
+/** Intervals for which one node sees to what it asks for. */
+const CLAIMED = 2.2
 
 /** How long what is asked for at start may wait for its turn, in milliseconds. */
 const WARM_WITHIN = 60_000
@@ -104,6 +110,7 @@ export class LiveFeed implements FeedRunner {
       watched: () => this.#listenedTo(),
       isDue: (watched) => this.#isDue(watched),
       watchers: ({ channel }) => channel.listeners.size,
+      claim: (some) => this.#claim(some),
       ask: (watched) => this.#refresh(watched),
     })
     this.#push = parts.push?.(this.#listener())
@@ -240,12 +247,16 @@ export class LiveFeed implements FeedRunner {
     for (const { channel } of this.#watched.values()) this.#parts.hub.show(listener, channel)
   }
 
-  stop(): void {
+  /** Leaves what it asked for to other nodes. */
+  async stop(): Promise<void> {
     this.#poller.stop()
     this.#push?.stop()
     this.#watchdog?.stop()
+    const topics = [...this.#watched.keys()]
     for (const watched of this.#watched.values()) watched.unsubscribe()
     this.#watched.clear()
+    const { leases, node } = this.#parts
+    if (topics.length > 0) await leases.claim(this.plan.path, topics, node, 0)
   }
 
   #begin(readKey: ReadKey): Watched {
@@ -297,7 +308,8 @@ export class LiveFeed implements FeedRunner {
         client: 'poller',
         deadline,
         signal: undefined,
-        refresh: true,
+        // Of what nothing is known here another node may have asked just now.
+        refresh: watched.channel.latest !== undefined,
       })
       watched.failure = undefined
       hub.publish(watched.channel, entry)
@@ -314,6 +326,20 @@ export class LiveFeed implements FeedRunner {
       }
       return 'failed'
     }
+  }
+
+  /** What no other node asks for; one that asked and went is missed after two intervals. */
+  #claim(some: readonly Watched[]): Soon<readonly Watched[]> {
+    const { leases, node } = this.#parts
+    const ttl = CLAIMED * this.#every()
+    const ours = (mine: readonly boolean[]) => some.filter((_, index) => mine[index])
+    const mine = leases.claim(
+      this.plan.path,
+      some.map(({ readKey: { topic } }) => topic),
+      node,
+      ttl,
+    )
+    return mine instanceof Promise ? mine.then(ours) : ours(mine)
   }
 
   #every(): number {

@@ -33,6 +33,7 @@ function open({ every = 1000, batch = 50, calls = Number.POSITIVE_INFINITY, slow
     watched: () => state.watched,
     isDue: ({ due }) => due,
     watchers: ({ watchers }) => watchers,
+    claim: (some) => some,
     ask: ({ name }) => {
       const { promise, resolve } = Promise.withResolvers<Came>()
       asked.push({ name, at: clock.monotonic() - start, answer: resolve })

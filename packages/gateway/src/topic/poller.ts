@@ -1,3 +1,4 @@
+import type { Soon } from '../call.ts'
 import type { Clock, Timer } from '../clock.ts'
 import type { Emit } from '../events.ts'
 
@@ -35,6 +36,8 @@ export interface PollerParts<Watched extends Polled> {
   readonly isDue: (watched: Watched) => boolean
   /** How many watch it. */
   readonly watchers: (watched: Watched) => number
+  /** Of these, those that no other node asks for. */
+  readonly claim: (some: readonly Watched[]) => Soon<readonly Watched[]>
   /** Asks for one, and says whether it came and whether it is news. Those of a round are asked together, to share calls. */
   readonly ask: (watched: Watched) => Promise<'failed' | 'same' | 'changed'>
   /** From 0 to 1, for the jitter. */
@@ -82,7 +85,20 @@ export function polled(): Polled {
  * many watch them and by how often they change.
  */
 export function createPoller<Watched extends Polled>(parts: PollerParts<Watched>): Poller<Watched> {
-  const { feed, clock, emit, every, slowest, batch, allot, watched, isDue, watchers, random = Math.random } = parts
+  const {
+    feed,
+    clock,
+    emit,
+    every,
+    slowest,
+    batch,
+    allot,
+    watched,
+    isDue,
+    watchers,
+    claim,
+    random = Math.random,
+  } = parts
   let timer: Timer | undefined
   let stopped = false
   /** Calls that were allotted and not used yet. */
@@ -111,7 +127,7 @@ export function createPoller<Watched extends Polled>(parts: PollerParts<Watched>
     const allotted = allot(wish)
     const chosen = allotted >= wish ? due : mostUrgent(due, calls(allotted, now, interval) * batch, now)
     lastRound = now
-    if (chosen.length > 0) void ask(chosen, now)
+    if (chosen.length > 0) void askOurs(chosen, now)
     plan()
   }
 
@@ -139,7 +155,17 @@ export function createPoller<Watched extends Polled>(parts: PollerParts<Watched>
     return waited * Math.sqrt(Math.max(1, watchers(one))) * Math.max(LEAST_CHANGES, one.changes)
   }
 
+  async function askOurs(chosen: readonly Watched[], now: number): Promise<void> {
+    try {
+      const ours = claim(chosen)
+      await ask(ours instanceof Promise ? await ours : ours, now)
+    } catch (error) {
+      emit({ type: 'failed', where: `poller of ${feed}`, error })
+    }
+  }
+
   async function ask(chosen: readonly Watched[], now: number): Promise<void> {
+    if (chosen.length === 0) return
     const came = await Promise.all(chosen.map(one))
     const failed = came.filter((came) => came === 'failed').length
     emit({ type: 'poller.round', feed, keys: chosen.length, failed, took: clock.monotonic() - now })

@@ -16,6 +16,7 @@ interface Held {
 /** Leases inside one process. */
 export function memoryLeases(clock: Clock): Leases & Fences {
   const leases = new Map<string, Held>()
+  const claims = new Map<string, Map<string, { readonly owner: string; readonly until: number }>>()
   // One counter for all names keeps every token above all earlier ones without remembering each name's last.
   let last = 0
 
@@ -30,6 +31,25 @@ export function memoryLeases(clock: Clock): Leases & Fences {
       last = token
       leases.set(name, { owner, token, until: now + ttl })
       return { held: true, token }
+    },
+
+    claim(group, names, owner, ttl) {
+      const now = clock.monotonic()
+      const claimed = claims.get(group) ?? new Map()
+      claims.set(group, claimed)
+      const mine = names.map((name) => {
+        const held = claimed.get(name)
+        if (held !== undefined && held.owner !== owner && held.until > now) return false
+        // Anew, so that those whose time is over first stand first.
+        claimed.delete(name)
+        if (ttl > 0) claimed.set(name, { owner, until: now + ttl })
+        return true
+      })
+      for (const [name, { until }] of claimed) {
+        if (until > now) break
+        claimed.delete(name)
+      }
+      return mine
     },
 
     async release(name, owner, token) {

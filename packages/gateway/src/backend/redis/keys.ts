@@ -8,6 +8,9 @@ export interface Keys {
   lease(name: string): string
   /** The channel on which publications of a topic are told, sharded. */
   channel(topic: string): string
+  /** Who sees to what in a group, and until when. */
+  claims(group: string): string
+  claimed(group: string): string
   /** The events of a log, what is known of it, and the channel on which its events are told. */
   log(name: string): string
   logState(name: string): string
@@ -27,6 +30,8 @@ export function redisKeys(prefix: string): Keys {
     fence: (topic) => `${tag(topic)}:fence`,
     lease: (name) => `${tag(name)}:lease`,
     channel: (topic) => `${tag(topic)}:news`,
+    claims: (group) => `${tag(`claims:${group}`)}:owners`,
+    claimed: (group) => `${tag(`claims:${group}`)}:until`,
     log: (name) => `${tag(`log:${name}`)}:log`,
     logState: (name) => `${tag(`log:${name}`)}:state`,
     logChannel: (name) => `${tag(`log:${name}`)}:events`,

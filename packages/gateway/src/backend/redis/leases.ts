@@ -2,7 +2,10 @@ import type { Clock } from '../../clock.ts'
 import type { Lease, Leases } from '../ports.ts'
 import type { RedisConnection, Reply } from './connection.ts'
 import type { Keys } from './keys.ts'
-import { ACQUIRE, RELEASE } from './scripts.ts'
+import { ACQUIRE, CLAIM, RELEASE } from './scripts.ts'
+
+/** The most names of one script: others wait for it. */
+const MOST_CLAIMED = 1000
 
 /** Leases in Redis, for all nodes. */
 export function redisLeases(connection: RedisConnection, keys: Keys, clock: Clock): Leases {
@@ -23,6 +26,17 @@ export function redisLeases(connection: RedisConnection, keys: Keys, clock: Cloc
         if (lease.held) release(name, owner, lease.token).catch(() => {})
       }
       return leaseOf(await connection.run(ACQUIRE, [keys.lease(name), keys.fence(name)], args, late))
+    },
+
+    async claim(group, names, owner, ttl) {
+      const mine: boolean[] = []
+      for (let from = 0; from < names.length; from += MOST_CLAIMED) {
+        const some = names.slice(from, from + MOST_CLAIMED)
+        const args = [owner, String(Math.ceil(ttl)), ...some]
+        const reply = await connection.run(CLAIM, [keys.claims(group), keys.claimed(group)], args)
+        for (const one of Array.isArray(reply) ? reply : []) mine.push(one === 1)
+      }
+      return mine
     },
 
     release,

@@ -68,6 +68,11 @@ export function withStandby(shared: Backend, own: Backend): Backend {
           // One process: whoever else asks here waits in the same flight.
           () => own.leases.acquire(name, owner, ttl, known),
         ),
+      claim: (group, names, owner, ttl) =>
+        orOwn(
+          async () => shared.leases.claim(group, names, owner, ttl),
+          () => own.leases.claim(group, names, owner, ttl),
+        ),
       async release(name, owner, token) {
         await own.leases.release(name, owner, token)
         // What can't be given back ends by itself.
