@@ -5,18 +5,22 @@ import type { App } from './app.ts'
 import { scopedBackend } from './backend/scoped.ts'
 import { createMemory, type Memory } from './cache/memory.ts'
 import type { Handler } from './call.ts'
+import { Entry } from './entry.ts'
 import { ConfigError } from './errors.ts'
 import { createHub, type Hub } from './hub/hub.ts'
 import { type PipelineParts, proxyPath, readPath } from './pipeline.ts'
 import type { Route } from './route/router.ts'
 import type { FeedPlan } from './topic/feed.ts'
-import { LiveFeed } from './topic/live-feed.ts'
+import { type Dropped, LiveFeed } from './topic/live-feed.ts'
 import { LiveLog } from './topic/live-log.ts'
 import { LiveProxy } from './topic/live-proxy.ts'
 import { type PeerLimits, Peers } from './transport/peers.ts'
 import type { PushListener } from './upstream/push.ts'
 import { createPushLink } from './upstream/push-link.ts'
 import type { Upstreams } from './upstreams.ts'
+
+/** Where nodes tell each other what was dropped. */
+const DROPS = 'drops'
 
 export interface SiteParts {
   readonly app: App
@@ -61,6 +65,7 @@ export function createSite(parts: SiteParts): SiteAtWork {
   const hub = createHub({ clock, emit, level: () => level.now, heartbeat })
   level.onChange(() => hub.tellLevel())
   const memory = createMemory(parts.memory)
+  let stopHearing = () => {}
 
   const { random } = Math
   const pushOf = ({ name: feed, push: plan }: FeedPlan) =>
@@ -68,6 +73,7 @@ export function createSite(parts: SiteParts): SiteAtWork {
       ? undefined
       : (listener: PushListener) => createPushLink({ feed, plan, listener, clock, emit, random })
   const { bus, leases } = backend
+  const dropped = (feed: string, what: Dropped) => bus.announce(DROPS, JSON.stringify({ feed, what }))
   const shared = { hub, bus, leases, node: parts.pipeline.node, clock, emit, stretch }
   const declared = app.use.filter((part) => part.kind === 'feed')
   const feeds = new Map<string, LiveFeed>()
@@ -75,7 +81,10 @@ export function createSite(parts: SiteParts): SiteAtWork {
     if (runner !== undefined)
       throw new ConfigError(plan.where, 'gateway', 'one gateway for each declaration', 'a second one')
     const path = readPath(plan, upstreams.of(plan), memory, { ...parts.pipeline, backend })
-    feeds.set(plan.path, new LiveFeed({ ...shared, plan, path, push: pushOf(plan) }))
+    feeds.set(
+      plan.path,
+      new LiveFeed({ ...shared, plan, path, push: pushOf(plan), dropped: (what) => dropped(plan.path, what) }),
+    )
   }
   const logged = app.use.filter((part) => part.kind === 'log')
   const logs = new Map<string, LiveLog>()
@@ -101,14 +110,33 @@ export function createSite(parts: SiteParts): SiteAtWork {
     hub,
     memory,
     start() {
+      stopHearing = bus.attend(DROPS, (word) => {
+        if (word === '') {
+          forgetAll(memory, [...feeds.values()])
+          return
+        }
+        const { feed, what }: { readonly feed: string; readonly what: Dropped } = JSON.parse(word)
+        feeds.get(feed)?.drops(what)
+      })
       for (const feed of declared) feed.runner = feeds.get(feed.path)
       for (const log of logged) log.runner = logs.get(log.path)
       for (const feed of feeds.values()) feed.warm()
     },
     async stop() {
+      stopHearing()
       for (const part of [...declared, ...logged]) part.runner = undefined
       for (const log of logs.values()) log.stop()
       await Promise.all([...feeds.values()].map((feed) => feed.stop()))
     },
+  }
+}
+
+/**
+ * What was dropped while this node was cut off it did not hear of: all that it has is to be confirmed, by the shared tier or the
+ * upstream. What is watched is asked for in a moment anyway.
+ */
+function forgetAll({ entries }: Memory, feeds: readonly LiveFeed[]): void {
+  for (const entry of entries.values()) {
+    if (entry instanceof Entry && !feeds.some((feed) => feed.watches(entry.topic))) entry.expire()
   }
 }

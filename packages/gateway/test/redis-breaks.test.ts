@@ -99,3 +99,15 @@ test('a log that was flushed begins a larger epoch, and one whose events alone w
   expect(await logs.read('trades', 0, 10)).toMatchObject({ epoch: second.epoch, events: [], oldest: 2, newest: 1 })
   expect(await logs.append('trades', Buffer.from('3'), BOUNDS)).toEqual({ epoch: second.epoch, sequence: 2 })
 })
+
+test('who attends is told when words may have been missed', async () => {
+  await using nodes = await opened()
+  const words: string[] = []
+  nodes.other.bus.attend('drops', (word) => words.push(word))
+  await expect.poll(() => words).toEqual([''])
+  nodes.one.bus.announce('drops', 'heard')
+  await expect.poll(() => words).toEqual(['', 'heard'])
+  await nodes.breaks()
+  nodes.one.bus.announce('drops', 'perhaps')
+  await expect.poll(() => words.slice(2).includes('')).toBe(true)
+})

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { compareVersions, parseVersion } from '@weir/protocol'
 import { expect, test } from 'vitest'
+import { z } from 'zod'
 import { EventStream } from '../../../scripts/event-stream.ts'
-import { createGateway, type WeirEvent } from '../src/index.ts'
+import { createGateway, defineApp, feed, http, type WeirEvent } from '../src/index.ts'
 import { type CountingUpstream, countingUpstream, json } from './counting-upstream.ts'
 import { type RedisServer, redisServer } from './redis-server.ts'
 import { testApp } from './served.ts'
@@ -118,6 +119,54 @@ test('while Redis is away each node goes on by itself; no version goes back, and
   await expect.poll(async () => new Set(await all()).size, { timeout: 15_000 }).toBe(1)
   await Promise.all(streams.map((stream) => stream[Symbol.asyncDispose]()))
 }, 60_000)
+
+test('what one node drops no node serves any more, by key and by tag', async () => {
+  await using redis = await redisServer()
+  await using upstream = await countingUpstream()
+  let step = 1
+  upstream.answer = (_path, response) => json(response, { step })
+  const prefix = randomUUID()
+  const nodes = await Promise.all(
+    [0, 1].map(async () => {
+      const page = feed('/pages/:id', {
+        name: 'page',
+        key: { id: z.string() },
+        value: z.object({ step: z.number() }),
+        from: http({ name: 'pages', url: upstream.url, past: 'none' }),
+        load: { one: ({ id }, call) => call.get(`/pages/${id}`) as Promise<{ step: number }> },
+        fresh: '1h',
+        tags: () => ['all'],
+      })
+      const gateway = createGateway({ apps: [defineApp({ name: 'pages', use: [page] })], redis: redis.url, prefix })
+      const [url = ''] = await gateway.listen({ port: 0 })
+      const read = async (id: string) => (await (await fetch(`${url}/pages/${id}`)).json()).step
+      return { gateway, page, read }
+    }),
+  )
+  const [one, other] = nodes
+  const both = async (id: string) => Promise.all(nodes.map(({ read }) => read(id)))
+  // Both attend when a drop of one is heard by the other.
+  await expect
+    .poll(async () => {
+      step += 1
+      await one?.page.drop({ id: 'probe' })
+      const seen = await both('probe')
+      return seen.every((value) => value === step)
+    })
+    .toBe(true)
+  expect([await both('a'), await both('b')]).toEqual([
+    [step, step],
+    [step, step],
+  ])
+  const before = step
+  step += 1
+  await other?.page.drop({ id: 'a' })
+  await expect.poll(() => both('a')).toEqual([step, step])
+  expect(await both('b')).toEqual([before, before])
+  await one?.page.dropTagged('all')
+  await expect.poll(() => both('b')).toEqual([step, step])
+  await Promise.all(nodes.map(({ gateway }) => gateway.close(500)))
+})
 
 test.each(['127.0.0.1:6379', 'http://127.0.0.1', 'postgres://u:hidden@127.0.0.1'])('%s is no Redis', (redis) => {
   const made = () => createGateway({ apps: [], redis })

@@ -140,6 +140,10 @@ export interface Bus {
   publish(channel: string, message: Stored): void
   /** Returns how to stop listening. */
   subscribe(channel: string, listener: (message: Stored) => void): () => void
+  /** Says a word to all nodes, this one too. It is not kept for those who can't hear it now. */
+  announce(channel: string, word: string): void
+  /** Hears words. An empty one says that some may have been missed. Returns how to stop. */
+  attend(channel: string, listener: (word: string) => void): () => void
 }
 
 /** Bounded histories of events in order. */

@@ -20,6 +20,8 @@ export function scopedBackend(backend: Backend, scope: string): Backend {
     bus: {
       publish: (channel, message) => bus.publish(named(channel), message),
       subscribe: (channel, listener) => bus.subscribe(named(channel), listener),
+      announce: (channel, word) => bus.announce(named(channel), word),
+      attend: (channel, listener) => bus.attend(named(channel), listener),
     },
     logs: {
       append: (log, event, bounds) => logs.append(named(log), event, bounds),

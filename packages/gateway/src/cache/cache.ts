@@ -44,6 +44,8 @@ export interface Cache {
   left(entry: Entry): number
   /** What is kept of a topic is not served any more: who reads it next asks the upstream. */
   drop(topic: string): Promise<void>
+  /** The same on this node alone. */
+  forget(topic: string): void
   /** The topics of this feed that are kept under a tag. */
   tagged(tag: string): readonly string[]
 }
@@ -222,6 +224,12 @@ export function createCache(parts: CacheParts): Cache {
     }
   }
 
+  function forget(topic: string): void {
+    known(topic, 'peek')?.expire()
+    const flying = fetching.get(topic)
+    if (flying !== undefined) flying.dropped = true
+  }
+
   return {
     stage,
     fresh(topic) {
@@ -231,10 +239,9 @@ export function createCache(parts: CacheParts): Cache {
     kept: (topic) => known(topic, 'peek'),
     accept,
     left,
+    forget,
     async drop(topic) {
-      known(topic, 'peek')?.expire()
-      const flying = fetching.get(topic)
-      if (flying !== undefined) flying.dropped = true
+      forget(topic)
       await values.expire(topic)
     },
     tagged: (tag) => memory.tagged(named(tag)),

@@ -59,6 +59,7 @@ function open(given: Partial<FeedOptions<{ mint: z.ZodString }, z.ZodNumber, Htt
     bus: backend.bus,
     leases: backend.leases,
     node: 'n1',
+    dropped: (what) => live.drops(what),
     clock,
     emit,
     stretch: () => 1,

@@ -25,6 +25,7 @@ export interface ReadPath {
   /** Milliseconds for which an entry stays fresh. */
   left(entry: Entry): number
   drop(topic: string): Promise<void>
+  forget(topic: string): void
   /** Takes a value that came by itself. Undefined while another node asks for it. Throws when its schema refuses it. */
   put(topic: string, value: unknown): Promise<Stored | undefined>
   tagged(tag: string): readonly string[]
@@ -44,6 +45,8 @@ export interface LiveFeedParts {
   readonly node: string
   readonly clock: Clock
   readonly emit: Emit
+  /** Tells all nodes what was dropped. */
+  readonly dropped: (what: Dropped) => void
   /** How much longer intervals are at the level of now. */
   readonly stretch: () => number
   /** Has the values pushed, where the upstream does that. */
@@ -51,6 +54,9 @@ export interface LiveFeedParts {
   /** From 0 to 1, for the jitter of the poller. */
   readonly random?: () => number
 }
+
+/** Values that are not to be served any more: of one topic, or all that have a tag. */
+export type Dropped = { readonly topic: string } | { readonly tag: string }
 
 /** On whose behalf a value is read. */
 export interface Reader {
@@ -119,6 +125,11 @@ export class LiveFeed implements FeedRunner {
   /** How many topics are kept moving. */
   get watched(): number {
     return this.#watched.size
+  }
+
+  /** Whether it keeps a topic moving. */
+  watches(topic: string): boolean {
+    return this.#watched.has(topic)
   }
 
   /** What is served without asking: what is fresh, and what is kept moving, for its next value is on its way. */
@@ -192,19 +203,27 @@ export class LiveFeed implements FeedRunner {
   }
 
   async drop(parts: Readonly<Record<string, unknown>>, identity: Identity | undefined): Promise<void> {
-    await this.#drop(this.keyFrom(parts, identity).topic)
+    const { topic } = this.keyFrom(parts, identity)
+    await this.#parts.path.drop(topic)
+    this.#parts.dropped({ topic })
   }
 
   async dropTagged(tag: string): Promise<number> {
-    const topics = this.#parts.path.tagged(tag)
-    await Promise.all(topics.map((topic) => this.#drop(topic)))
+    const { path, dropped } = this.#parts
+    const topics = path.tagged(tag)
+    await Promise.all(topics.map((topic) => path.drop(topic)))
+    dropped({ tag })
     return topics.length
   }
 
-  async #drop(topic: string): Promise<void> {
-    await this.#parts.path.drop(topic)
-    const watched = this.#watched.get(topic)
-    if (watched !== undefined) void this.#poller.ask(watched)
+  /** What was dropped here or on another node: who watches it gets what the upstream has now. */
+  drops(what: Dropped): void {
+    const { path } = this.#parts
+    for (const topic of 'topic' in what ? [what.topic] : path.tagged(what.tag)) {
+      path.forget(topic)
+      const watched = this.#watched.get(topic)
+      if (watched !== undefined) void this.#poller.ask(watched)
+    }
   }
 
   /**

@@ -48,6 +48,7 @@ function open() {
     bus: backend.bus,
     leases: backend.leases,
     node: 'n1',
+    dropped: () => {},
     clock,
     emit,
     stretch: () => 1,

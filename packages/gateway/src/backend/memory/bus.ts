@@ -1,22 +1,28 @@
-import type { Stored } from '../../entry.ts'
 import type { Bus } from '../ports.ts'
 
 /** Listeners inside one process, called at once. */
 export function memoryBus(): Bus {
-  const channels = new Map<string, Set<(message: Stored) => void>>()
+  const [publish, subscribe] = channels<Parameters<Bus['publish']>[1]>()
+  const [announce, attend] = channels<string>()
+  return { publish, subscribe, announce, attend }
+}
 
-  return {
-    publish(channel, message) {
-      for (const listener of channels.get(channel) ?? []) listener(message)
-    },
+function channels<Message>() {
+  type Hear = (message: Message) => void
+  const all = new Map<string, Set<Hear>>()
 
-    subscribe(channel, listener) {
-      const listeners = channels.get(channel) ?? new Set()
-      channels.set(channel, listeners.add(listener))
-      return () => {
-        listeners.delete(listener)
-        if (listeners.size === 0 && channels.get(channel) === listeners) channels.delete(channel)
-      }
-    },
+  function tell(channel: string, message: Message): void {
+    for (const listener of all.get(channel) ?? []) listener(message)
   }
+
+  function listen(channel: string, listener: Hear): () => void {
+    const listeners = all.get(channel) ?? new Set()
+    all.set(channel, listeners.add(listener))
+    return () => {
+      listeners.delete(listener)
+      if (listeners.size === 0 && all.get(channel) === listeners) all.delete(channel)
+    }
+  }
+
+  return [tell, listen] as const
 }

@@ -27,5 +27,17 @@ export function redisBus({ connection, channels, values, keys, report }: RedisBu
       catchUp: async (topic) => values.read(topic),
       report,
     }),
+
+    announce(channel, word) {
+      connection.command(['SPUBLISH', keys.words(channel), word]).catch(report)
+    },
+
+    attend: hearing({
+      channels,
+      channelOf: keys.words,
+      read: (message) => message.toString(),
+      catchUp: async () => '',
+      report,
+    }),
   }
 }

@@ -8,6 +8,8 @@ export interface Keys {
   lease(name: string): string
   /** The channel on which publications of a topic are told, sharded. */
   channel(topic: string): string
+  /** The channel on which words are said to all nodes. */
+  words(channel: string): string
   /** Who sees to what in a group, and until when. */
   claims(group: string): string
   claimed(group: string): string
@@ -30,6 +32,7 @@ export function redisKeys(prefix: string): Keys {
     fence: (topic) => `${tag(topic)}:fence`,
     lease: (name) => `${tag(name)}:lease`,
     channel: (topic) => `${tag(topic)}:news`,
+    words: (channel) => `${tag(`words:${channel}`)}:words`,
     claims: (group) => `${tag(`claims:${group}`)}:owners`,
     claimed: (group) => `${tag(`claims:${group}`)}:until`,
     log: (name) => `${tag(`log:${name}`)}:log`,

@@ -85,6 +85,8 @@ export function withStandby(shared: Backend, own: Backend): Backend {
 
     bus: {
       publish: (channel, message) => shared.bus.publish(channel, message),
+      announce: (channel, word) => shared.bus.announce(channel, word),
+      attend: (channel, listener) => shared.bus.attend(channel, listener),
       subscribe(channel, listener) {
         const stops = [shared.bus.subscribe(channel, listener), own.bus.subscribe(channel, listener)]
         return () => {
