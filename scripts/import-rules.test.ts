@@ -56,6 +56,11 @@ const REFUSED: Readonly<Record<string, readonly Import[]>> = {
     [`${SRC}/pipeline.ts`, './gateway.ts'],
     [`${SRC}/app.ts`, './cli/main.ts'],
   ],
+  'the client brings nothing but the protocol': [
+    ['packages/client/src/probe.ts', '@weir/gateway'],
+    ['packages/client/src/probe.ts', 'react'],
+    ['packages/client/src/probe.ts', 'node:http'],
+  ],
   'the protocol depends on nothing': [
     ['packages/protocol/src/probe.ts', '@weir/gateway'],
     ['packages/protocol/src/probe.ts', 'node:fs'],

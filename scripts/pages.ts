@@ -20,9 +20,15 @@ export async function buildPages(apps: readonly string[]): Promise<void> {
   }
 }
 
+/** Builds the client for those who have no bundler: its sources need no build here. */
+export async function buildClient(): Promise<void> {
+  const client = join(ROOT, 'packages/client')
+  await build({ root: client, configFile: join(client, 'vite.config.ts'), logLevel: 'warn' })
+}
+
 function isBuilt(page: string): boolean {
   const built = statSync(join(page, 'dist/index.html'), { throwIfNoEntry: false })?.mtimeMs ?? 0
-  const sources = ['apps/*/*.ts', 'packages/{ui,protocol}/src/**/*', 'package-lock.json'].flatMap((pattern) =>
+  const sources = ['apps/*/*.ts', 'packages/{ui,client,protocol}/src/**/*', 'package-lock.json'].flatMap((pattern) =>
     globSync(pattern, { cwd: ROOT }),
   )
   const own = globSync('**/*', { cwd: page, exclude: isDist, withFileTypes: true }).filter((entry) => entry.isFile())

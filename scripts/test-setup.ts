@@ -1,4 +1,4 @@
-import { appFolders, buildPages } from './pages.ts'
+import { appFolders, buildClient, buildPages } from './pages.ts'
 
 /** Once before all tests: those that serve an app serve its page, and two files building one page would trip each other up. */
 export async function setup(): Promise<void> {
@@ -7,6 +7,7 @@ export async function setup(): Promise<void> {
   process.env.NODE_ENV = 'production'
   try {
     await buildPages(appFolders())
+    await buildClient()
   } finally {
     process.env.NODE_ENV = before
   }

@@ -6,7 +6,17 @@ const SCRIPT_BUDGET_KB = 120
 
 export default defineConfig({
   plugins: [react(), scriptBudget()],
-  build: { outDir: 'dist', assetsDir: 'assets', emptyOutDir: true },
+  build: {
+    outDir: 'dist',
+    assetsDir: 'assets',
+    emptyOutDir: true,
+    rolldownOptions: {
+      input: { index: 'index.html', 'service-worker': 'src/service-worker.ts' },
+      // A service worker is in charge of what lies below its address, and is found again by it.
+      output: { entryFileNames: ({ name }) => (name === 'service-worker' ? '[name].js' : 'assets/[name]-[hash].js') },
+    },
+  },
+  worker: { format: 'es' },
 })
 
 /** Fails the build when the page's script, gzipped, is over its budget: the size one notices is the size one keeps. */

@@ -1,6 +1,7 @@
 import { type Jupiter, startJupiter } from '@weir/simulators'
 import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { openRoad } from '../../../scripts/road.ts'
 import { launch, type Visit, visit } from './browser.ts'
 import { KEY, reaching, type Served, serve } from './served.ts'
 
@@ -364,6 +365,67 @@ describe('when something fails', () => {
     await page.locator(`tr[data-mint="${SOL}"][data-stale="false"]`).waitFor()
     await connection(page, 'live')
     await change(priceOf(page, SOL), last)
+  })
+
+  test('blocked transports give way to the next, down to polling, and the best is back when it may', async () => {
+    excused = UNREACHED
+    await using road = await openRoad(served.url)
+    const page = await open(`/?mints=${SOL}`, {}, Object.assign(Object.create(served), { url: road.url }))
+    const transport = page.locator('.pill-facts div', { hasText: 'Transport' }).locator('dd')
+    const moves = async (name: string) => {
+      await expect.poll(() => transport.textContent(), { timeout: 20_000 }).toBe(name)
+      await change(priceOf(page, SOL), await priceOf(page, SOL).textContent())
+      await connection(page, 'live')
+    }
+    await priceOf(page, SOL).waitFor({ state: 'attached' })
+    const loaded = await page.evaluate(() => performance.timeOrigin)
+    await moves('SSE')
+    road.block('sse')
+    await moves('WebSocket')
+    road.block('sse', 'ws')
+    await moves('Polling')
+    road.block()
+    await moves('SSE')
+    expect(await page.evaluate(() => performance.timeOrigin)).toBe(loaded)
+  })
+
+  test('ten tabs share one connection', async () => {
+    await using own = await serve(reaching(jupiter))
+    const context = await browser.newContext()
+    try {
+      const tabs = []
+      for (let count = 0; count < 10; count += 1) {
+        const tab = await context.newPage()
+        await tab.goto(`${own.url}/?mints=${SOL},${JUP}`)
+        await connection(tab, 'live')
+        tabs.push(tab)
+      }
+      for (const tab of tabs) await change(priceOf(tab, SOL), await priceOf(tab, SOL).textContent())
+      const health = async () => (await (await fetch(`${own.url}/api/health`)).json()).connections
+      await expect.poll(health).toBe(1)
+    } finally {
+      await context.close()
+    }
+  })
+
+  test('opened again while the server is away, it is there with its last prices and their age', async () => {
+    excused = /Failed to (load resource|fetch)|net::ERR/
+    const first = await serve(reaching(jupiter))
+    const page = await open(`/?mints=${SOL},${JUP}`, {}, first)
+    await connection(page, 'live')
+    await priceOf(page, SOL).waitFor({ state: 'attached' })
+    await page.evaluate(async () => {
+      await navigator.serviceWorker.ready
+    })
+    const last = await priceOf(page, SOL).textContent()
+    first.signal('SIGKILL')
+    await first.ended
+    await page.reload()
+    await row(page, SOL).waitFor()
+    expect(await row(page, SOL).getAttribute('data-stale')).toBe('true')
+    expect((await priceOf(page, SOL).textContent())?.slice(0, 2)).toBe(last?.slice(0, 2))
+    expect(await row(page, SOL).locator('.age').textContent()).toMatch(/now|ago/)
+    expect(await colorOf(row(page, SOL).locator('.price'))).toBe(await token(page, '--muted'))
   })
 
   test('a server that says goodbye is waited for as it asked', async () => {

@@ -1,53 +1,58 @@
+import type { Client, Entry } from '@weir/client'
 import { expect, test } from 'vitest'
 import { PriceStore } from '../page/src/price-store.ts'
 
+/** A store on a client that hears what the test says. */
 function open() {
-  const clock = { time: 1_000_000, now: () => clock.time, set() {}, refine() {} }
-  const store = new PriceStore(clock)
-  const say = (mint: string, usdPrice: number) => {
-    const value = { usdPrice, priceChange24h: null, liquidity: null, decimals: 6 }
-    const times = { changedAt: clock.time, checkedAt: clock.time }
-    store.apply({ type: 'snapshot', topic: `/prices/${mint}`, version: `5:${usdPrice}`, ...times, value })
+  const hearing = new Map<string, (entry: Entry) => void>()
+  const client: Pick<Client, 'subscribe' | 'now'> = {
+    now: () => 1_000_000,
+    subscribe(topic, hear) {
+      hearing.set(topic, hear as (entry: Entry) => void)
+      return () => hearing.delete(topic)
+    },
   }
-  return { clock, store, say }
+  const store = new PriceStore(client)
+  const say = (mint: string, usdPrice: number, stale = false) => {
+    const topic = `/prices/${mint}`
+    const value = { usdPrice, priceChange24h: null, liquidity: null, decimals: 6 }
+    const times = { changedAt: 1_000_000 + usdPrice, checkedAt: 1_000_000 }
+    hearing.get(topic)?.({ topic, version: `5:${usdPrice}`, ...times, stale, value })
+  }
+  return { store, say, hearing }
 }
 
-test('a price outlives the component that showed it by 5 s, and no longer', () => {
-  const { clock, store, say } = open()
+test('hears what is followed, whether anything shows it or not, and nothing else', () => {
+  const { store, say, hearing } = open()
   store.follow(['A', 'B'])
-  say('A', 1)
-  say('B', 2)
-  store.follow(['B'])
-  clock.time += 4_999
-  store.follow(['A', 'B'])
-  expect(store.entry('A').price?.usdPrice).toBe(1)
-
-  store.follow(['B'])
-  clock.time += 5_000
-  store.follow(['A', 'B'])
-  expect(store.entry('A').state).toBe('waiting')
-  expect(store.entry('B').price?.usdPrice).toBe(2)
-  say('A', 3)
-  expect(store.entry('A').price?.usdPrice).toBe(3)
-})
-
-test('what is followed is kept for ever, whether anything shows it or not', () => {
-  const { clock, store, say } = open()
-  store.follow(['A'])
   say('A', 1)
   store.subscribe('A', () => {})()
-  clock.time += 60_000
-  store.follow(['A'])
+  store.follow(['A', 'C'])
+  expect([...hearing.keys()]).toEqual(['/prices/A', '/prices/C'])
   expect(store.entry('A').price?.usdPrice).toBe(1)
+  expect(store.entry('B').state).toBe('waiting')
 })
 
 test('the chart of a token goes on where it was when the token comes back', () => {
-  const { clock, store, say } = open()
+  const { store, say } = open()
   store.follow(['A'])
   say('A', 1)
   store.follow([])
-  clock.time += 10_000
   store.follow(['A'])
   say('A', 2)
   expect(store.points('A').map(({ value }) => value)).toEqual([1, 2])
+})
+
+test('a price of an earlier visit is shown, and the chart begins with the first that is of now', () => {
+  const { store, say } = open()
+  store.follow(['A'])
+  say('A', 1, true)
+  expect(store.entry('A')).toMatchObject({ price: { usdPrice: 1 }, stale: true })
+  expect(store.points('A')).toEqual([])
+  say('A', 1)
+  say('A', 2)
+  expect(store.points('A')).toEqual([
+    { at: 1_000_000, value: 1 },
+    { at: 1_000_002, value: 2 },
+  ])
 })

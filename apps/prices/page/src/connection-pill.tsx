@@ -1,14 +1,16 @@
+import type { Status, Transport } from '@weir/client'
 import { type ConnectionStatus, formatAge, formatDuration, StatusPill } from '@weir/ui'
 import { useSyncExternalStore } from 'react'
 import { usePage } from './page-context.ts'
-import { useFeedStatus, useWatchlist } from './page-hooks.ts'
-import type { FeedStatus } from './price-feed.ts'
+import { useStatus, useWatchlist } from './page-hooks.ts'
 import { useStaleness } from './use-staleness.ts'
+
+const TRANSPORTS: Readonly<Record<Transport, string>> = { sse: 'SSE', ws: 'WebSocket', poll: 'Polling' }
 
 /** How the connection is doing, in a word. */
 export function ConnectionPill() {
-  const { clock, feed } = usePage()
-  const status = useFeedStatus()
+  const { clock } = usePage()
+  const status = useStatus()
   const { mints } = useWatchlist()
   const { stale, oldest } = useStaleness()
   const online = useOnline()
@@ -17,10 +19,10 @@ export function ConnectionPill() {
     if (word === 'stale') {
       return stale < mints.length ? `${stale} of ${mints.length}` : formatDuration(clock.now() - oldest)
     }
-    return status.lostAt === undefined ? undefined : formatDuration(feed.now() - status.lostAt)
+    return status.lostAt === undefined ? undefined : formatDuration(Date.now() - status.lostAt)
   })
   const facts: [string, string][] = [
-    ['Transport', 'SSE'],
+    ['Transport', status.transport === undefined ? 'none' : TRANSPORTS[status.transport]],
     ['Gateway level', status.level ?? 'not known'],
     ['Heartbeat', status.heartbeat === undefined ? 'not known' : `every ${formatDuration(status.heartbeat)}`],
     ['Tokens', String(mints.length)],
@@ -29,11 +31,11 @@ export function ConnectionPill() {
   return <StatusPill status={word} detail={detail} facts={facts} />
 }
 
-function connectionWord(status: FeedStatus, stale: number, online: boolean): ConnectionStatus {
-  if (status.phase === 'idle') return 'idle'
-  if (status.phase === 'live') return stale > 0 ? 'stale' : 'live'
+function connectionWord({ state }: Status, stale: number, online: boolean): ConnectionStatus {
+  if (state === 'live' || state === 'stale') return stale > 0 ? 'stale' : 'live'
+  if (state === 'idle') return 'idle'
   if (!online) return 'offline'
-  return status.phase === 'lost' ? 'reconnecting' : 'connecting'
+  return state === 'offline' ? 'reconnecting' : 'connecting'
 }
 
 function useOnline(): boolean {

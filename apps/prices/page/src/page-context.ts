@@ -1,15 +1,15 @@
+import type { Client } from '@weir/client'
+import type { Clock } from '@weir/ui'
 import { createContext, useContext } from 'react'
-import type { PriceFeed } from './price-feed.ts'
 import type { PriceStore } from './price-store.ts'
-import type { ServerClock } from './server-clock.ts'
 import type { TokenBook } from './token-book.ts'
 import type { WatchlistStore } from './watchlist-store.ts'
 
 /** The stores of one page. They live as long as it does; components subscribe to the parts they show. */
 export interface Page {
-  readonly clock: ServerClock
+  readonly client: Client
+  readonly clock: Clock
   readonly prices: PriceStore
-  readonly feed: PriceFeed
   readonly watchlist: WatchlistStore
   readonly tokens: TokenBook
 }

@@ -1,8 +1,8 @@
+import type { Status } from '@weir/client'
 import { useCallback, useEffect, useSyncExternalStore } from 'react'
 import type { Token } from './default-tokens.ts'
 import { usePage } from './page-context.ts'
 import type { PriceEntry } from './price-entry.ts'
-import type { FeedStatus } from './price-feed.ts'
 import type { Watchlist } from './watchlist-store.ts'
 
 /** One token's price; renders again when that one changes and at no other time. */
@@ -24,18 +24,18 @@ export function useWatchlist(): Watchlist {
   return useSyncExternalStore(watchlist.subscribe, watchlist.get)
 }
 
-export function useFeedStatus(): FeedStatus {
-  const { feed } = usePage()
-  return useSyncExternalStore(feed.subscribe, feed.status)
+export function useStatus(): Status {
+  const { client } = usePage()
+  return useSyncExternalStore(client.watchStatus, client.status)
 }
 
 const LONGEST_SILENCE = 30_000
 
 /** Whether a value has gone unconfirmed for longer than a live connection allows, whatever the server said of it. */
 export function useOverdue(entry: PriceEntry): boolean {
-  const { clock, feed } = usePage()
+  const { client, clock } = usePage()
   return useSyncExternalStore(clock.subscribe, () => {
-    const limit = Math.max(LONGEST_SILENCE, 3 * (feed.status().heartbeat ?? 0))
+    const limit = Math.max(LONGEST_SILENCE, 3 * (client.status().heartbeat ?? 0))
     return entry.state === 'priced' && clock.now() - entry.checkedAt > limit
   })
 }

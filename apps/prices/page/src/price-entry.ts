@@ -1,4 +1,5 @@
-import { compareVersions, type Problem, parseVersion, type ServerMessage } from '@weir/protocol'
+import type { Entry } from '@weir/client'
+import type { Problem } from '@weir/protocol'
 
 /** What the price feed says of a token. */
 export interface Price {
@@ -30,9 +31,6 @@ export interface PriceEntry {
   readonly problem: Problem | undefined
 }
 
-/** A message about one topic. */
-export type TopicMessage = Extract<ServerMessage, { topic: string }>
-
 export const NOTHING_YET: PriceEntry = {
   state: 'waiting',
   version: undefined,
@@ -45,48 +43,16 @@ export const NOTHING_YET: PriceEntry = {
   problem: undefined,
 }
 
-/** The entry after a message; the same object when the message says nothing new or something older. */
-export function nextEntry(entry: PriceEntry, message: TopicMessage): PriceEntry {
-  // These are said of logs alone.
-  if (message.type === 'event' || message.type === 'gap') return entry
-  if (message.type === 'error') return { ...entry, problem: message.problem }
-  if (message.type === 'heartbeat') {
-    // A topic that never had a value has heartbeats too, without a version.
-    if (message.version === undefined || message.checkedAt === undefined) return entry
-    if (compare(message.version, entry.version) !== 0) return entry
-    const checkedAt = Math.max(entry.checkedAt, message.checkedAt)
-    const problem = message.stale ? entry.problem : undefined
-    if (checkedAt === entry.checkedAt && message.stale === entry.stale && problem === entry.problem) return entry
-    return { ...entry, checkedAt, stale: message.stale, problem }
-  }
-  const order = compare(message.version, entry.version)
-  if (order === undefined || order < 0) return entry
-  if (order === 0) {
-    // Said again on joining: news only if the upstream has confirmed it since.
-    if (message.checkedAt <= entry.checkedAt) return entry
-    return { ...entry, checkedAt: message.checkedAt, stale: false, problem: undefined }
-  }
-  const fresh = {
-    version: message.version,
-    changedAt: message.changedAt,
-    checkedAt: message.checkedAt,
-    stale: false,
-    problem: undefined,
-  }
-  if (message.type === 'absent') return { ...entry, ...fresh, state: 'absent', reason: message.reason }
-  const price = readPrice(message.value)
-  if (price === undefined) return { ...entry, ...fresh, state: 'absent', reason: 'the server sent something else' }
-  const move = entry.price === undefined ? 0 : Math.sign(price.usdPrice - entry.price.usdPrice)
-  const direction = move > 0 ? 1 : move < 0 ? -1 : entry.direction
-  return { ...fresh, state: 'priced', price, direction, reason: undefined }
-}
-
-/** Above zero when `version` is newer than what is shown; undefined when it is no version. */
-function compare(version: string, shown: string | undefined): number | undefined {
-  const next = parseVersion(version)
-  if (next === undefined) return undefined
-  const current = shown === undefined ? undefined : parseVersion(shown)
-  return current === undefined ? 1 : compareVersions(next, current)
+/** The entry after news of the client, whose versions only rise. */
+export function nextEntry(before: PriceEntry, news: Entry): PriceEntry {
+  const { version, changedAt, checkedAt, stale, problem } = news
+  const now = { ...before, version, changedAt, checkedAt, stale, problem }
+  if (version === undefined || version === before.version) return now
+  const price = news.absent === undefined ? readPrice(news.value) : undefined
+  if (price === undefined) return { ...now, state: 'absent', reason: news.absent ?? 'the server sent something else' }
+  const move = before.price === undefined ? 0 : Math.sign(price.usdPrice - before.price.usdPrice)
+  const direction = move > 0 ? 1 : move < 0 ? -1 : before.direction
+  return { ...now, state: 'priced', price, direction, reason: undefined }
 }
 
 /** Checks that a value is a price; undefined when it is not. */

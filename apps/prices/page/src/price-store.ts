@@ -1,30 +1,27 @@
-import type { ServerMessage } from '@weir/protocol'
+import type { Client, Entry } from '@weir/client'
 import type { SeriesPoint } from '@weir/ui'
 import { NOTHING_YET, nextEntry, type PriceEntry } from './price-entry.ts'
 import { addPoint } from './price-history.ts'
-import type { ServerClock } from './server-clock.ts'
 
 const PREFIX = '/prices/'
 const NO_POINTS: readonly SeriesPoint[] = []
 // How often whatever depends on all prices at once (the order of rows, the count of stale ones) may be worked out anew.
 const OVERVIEW = 1_000
-// How long the price of a token that nobody follows any more is still shown when it comes back, as after an undo.
-const KEPT = 5_000
 
 /** Every price the page has heard of. A change is told to those who watch that token alone. */
 export class PriceStore {
-  readonly #clock: Pick<ServerClock, 'now' | 'set' | 'refine'>
+  readonly #client: Pick<Client, 'subscribe' | 'now'>
   readonly #entries = new Map<string, PriceEntry>()
-  /** Tokens that are no longer followed, and since when, by the server's clock. */
-  readonly #left = new Map<string, number>()
+  /** What ends the following of each. */
+  readonly #followed = new Map<string, () => void>()
   readonly #points = new Map<string, readonly SeriesPoint[]>()
   readonly #listeners = new Map<string, Set<() => void>>()
   readonly #overviewListeners = new Set<() => void>()
   #overview = 0
   #overviewTimer: ReturnType<typeof setTimeout> | undefined
 
-  constructor(clock: Pick<ServerClock, 'now' | 'set' | 'refine'>) {
-    this.#clock = clock
+  constructor(client: Pick<Client, 'subscribe' | 'now'>) {
+    this.#client = client
   }
 
   entry(mint: string): PriceEntry {
@@ -45,21 +42,22 @@ export class PriceStore {
     }
   }
 
-  /**
-   * From now on these tokens are kept up to date. What else is known stays as it is and grows old: it is shown again only
-   * to those who come back at once. Whatever is followed is kept, on screen or not.
-   */
+  /** From now on these tokens are kept up to date. One that comes back within some seconds has its price at once: the client keeps it. */
   follow(mints: readonly string[]): void {
-    const now = this.#clock.now()
-    for (const [mint, since] of this.#left) {
-      if (now - since < KEPT) continue
-      this.#left.delete(mint)
-      this.#entries.delete(mint)
+    const wanted = new Set(mints)
+    // The new ones first: the client never finds itself with nothing to hear.
+    for (const mint of wanted) {
+      if (this.#followed.has(mint)) continue
+      this.#followed.set(
+        mint,
+        this.#client.subscribe(PREFIX + mint, (entry) => this.#hear(mint, entry)),
+      )
     }
-    const followed = new Set(mints)
-    for (const mint of this.#entries.keys()) {
-      if (followed.has(mint)) this.#left.delete(mint)
-      else if (!this.#left.has(mint)) this.#left.set(mint, now)
+    for (const [mint, stop] of this.#followed) {
+      if (wanted.has(mint)) continue
+      this.#followed.delete(mint)
+      this.#entries.delete(mint)
+      stop()
     }
   }
 
@@ -71,20 +69,17 @@ export class PriceStore {
     return () => this.#overviewListeners.delete(changed)
   }
 
-  /** Takes in a message of the protocol. */
-  apply = (message: ServerMessage): void => {
-    if (message.type === 'hello') this.#clock.set(message.now)
-    if (message.type === 'heartbeat') this.#clock.refine(message.now)
-    if (!('topic' in message) || !message.topic.startsWith(PREFIX)) return
-    const mint = message.topic.slice(PREFIX.length)
+  #hear(mint: string, news: Entry): void {
     const before = this.entry(mint)
-    const after = nextEntry(before, message)
-    if (after === before) return
+    const after = nextEntry(before, news)
     this.#entries.set(mint, after)
-    if (after.state === 'priced' && after.price !== undefined && after.version !== before.version) {
-      // The first point is when it was first seen, not when it last changed: the chart begins with the page.
-      const at = before.price === undefined ? this.#clock.now() : after.changedAt
-      this.#points.set(mint, addPoint(this.points(mint), { at, value: after.price.usdPrice }))
+    const points = this.points(mint)
+    // What is shown from an earlier visit is no point: the chart begins with the page.
+    if (after.price !== undefined && after.state === 'priced' && !after.stale) {
+      // The first point is when it was first seen, not when it last changed.
+      const at = points.length === 0 ? this.#client.now() : after.changedAt
+      if (points.length === 0 || after.version !== before.version)
+        this.#points.set(mint, addPoint(points, { at, value: after.price.usdPrice }))
     }
     for (const changed of this.#listeners.get(mint) ?? []) changed()
     this.#overviewTimer ??= setTimeout(this.#tellOverview, this.#overview === 0 ? 0 : OVERVIEW)

@@ -1,7 +1,7 @@
 import { CopyButton, Note, ThemeSwitch } from '@weir/ui'
 import { ConnectionPill } from './connection-pill.tsx'
 import { type Page, PageContext } from './page-context.ts'
-import { useFeedStatus, useWatchlist } from './page-hooks.ts'
+import { useStatus, useWatchlist } from './page-hooks.ts'
 import { PageTitle } from './page-title.tsx'
 import { StatusLine } from './status-line.tsx'
 import { TokenDetail } from './token-detail.tsx'
@@ -20,10 +20,10 @@ export function PricesPage({ page }: { readonly page: Page }) {
 
 function Frame({ page }: { readonly page: Page }) {
   const { token, mints } = useWatchlist()
-  const { phase } = useFeedStatus()
+  const { state } = useStatus()
   const rows = useRowOrder()
   return (
-    <div className="page" data-connection={phase} data-detail={token !== undefined}>
+    <div className="page" data-connection={state} data-detail={token !== undefined}>
       <PageTitle mint={rows[0]} />
       <header className="top">
         <h1 className="top-name">

@@ -1,19 +1,19 @@
 import { formatDuration } from '@weir/ui'
 import { type ReactNode, useSyncExternalStore } from 'react'
 import { usePage } from './page-context.ts'
-import { useFeedStatus, useWatchlist } from './page-hooks.ts'
+import { useStatus, useWatchlist } from './page-hooks.ts'
 import { useStaleness } from './use-staleness.ts'
 
 /** One line, always there, that says what happened and what one can do about it. */
 export function StatusLine() {
   const { watchlist, tokens } = usePage()
   const { mints, malformed, edit } = useWatchlist()
-  const status = useFeedStatus()
+  const status = useStatus()
   const { stale } = useStaleness()
   const count = `${mints.length} ${mints.length === 1 ? 'token' : 'tokens'}`
   let tone = 'calm'
   let words: ReactNode = count
-  if (status.phase === 'lost') {
+  if (status.state === 'offline') {
     tone = 'lost'
     words = <LostWords />
   } else if (edit !== undefined) {
@@ -46,15 +46,15 @@ export function StatusLine() {
 }
 
 function LostWords() {
-  const { clock, feed } = usePage()
-  const { retryAt } = useFeedStatus()
+  const { clock, client } = usePage()
+  const { retryAt } = useStatus()
   const next = useSyncExternalStore(clock.subscribe, () =>
-    retryAt === undefined ? 'trying now' : `next try in ${formatDuration(retryAt - feed.now() + 999)}`,
+    retryAt === undefined ? 'trying now' : `next try in ${formatDuration(retryAt - Date.now() + 999)}`,
   )
   return (
     <>
       Connection lost. The last prices are shown; {next}.{' '}
-      <button type="button" className="link-button" onClick={() => feed.retryNow()}>
+      <button type="button" className="link-button" onClick={() => client.retry()}>
         Try now
       </button>
     </>

@@ -13,7 +13,7 @@ import {
 import { type ReactNode, useEffect, useRef } from 'react'
 import { shortMint } from './mint.ts'
 import { usePage } from './page-context.ts'
-import { useFeedStatus, useOverdue, usePriceEntry, useToken, useWatchlist } from './page-hooks.ts'
+import { useOverdue, usePriceEntry, useStatus, useToken, useWatchlist } from './page-hooks.ts'
 import { PriceChart } from './price-chart.tsx'
 import type { PriceEntry } from './price-entry.ts'
 
@@ -109,8 +109,7 @@ export function TokenDetail({ mint }: { readonly mint: string }) {
 
 /** Why the price is muted: shown where the panel covers the line and the pill that say it for the whole page. */
 function DetailState({ stale }: { readonly stale: boolean }) {
-  const { phase } = useFeedStatus()
-  const lost = phase === 'lost'
+  const lost = useStatus().state === 'offline'
   return (
     <p className="detail-state status-line" data-tone={lost ? 'lost' : 'stale'}>
       {lost

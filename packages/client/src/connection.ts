@@ -1,0 +1,209 @@
+import type { Hello, Level } from '@weir/protocol'
+import { type Heard, type Link, type LinkEars, type LinkParts, type OpenLink, partTopics } from './link.ts'
+import { openPoll } from './poll.ts'
+import { openSocket } from './socket.ts'
+import { openSse } from './sse.ts'
+
+/** How values come: server-sent events, WebSocket, or by asking again and again. */
+export type Transport = 'sse' | 'ws' | 'poll'
+
+/** How the connection is doing. Moments are by this machine's clock, in milliseconds since 1970. */
+export interface ConnectionState {
+  /** `idle`: nothing is wanted. `connecting`: nothing came yet. `lost`: it was there. */
+  readonly phase: 'idle' | 'connecting' | 'live' | 'lost'
+  readonly transport?: Transport | undefined
+  /** How hard the server is pressed. */
+  readonly level?: Level | undefined
+  /** The longest silence to expect, in milliseconds. */
+  readonly heartbeat?: number | undefined
+  readonly lostAt?: number | undefined
+  /** When the next try is due; undefined while one is under way. */
+  readonly retryAt?: number | undefined
+}
+
+export const IDLE: ConnectionState = { phase: 'idle' }
+
+/** What carries topics to a client, by whatever transport. */
+export interface Connection extends Link {
+  /** Tries at once what it was going to try later. */
+  retry(): void
+}
+
+export interface ConnectionEars {
+  heard(message: Heard): void
+  state(state: ConnectionState): void
+  since(topic: string): string | undefined
+}
+
+export interface ConnectionParts extends LinkParts {
+  /** The best first. */
+  readonly transports: readonly Transport[]
+}
+
+const OPEN: Readonly<Record<Transport, OpenLink>> = { sse: openSse, ws: openSocket, poll: openPoll }
+
+/** Topics that come and go together are told of together, in milliseconds. */
+const GATHER = 50
+/** A link that dies younger than this, in milliseconds, has not proved itself: the next transport is tried. */
+const SETTLED = 5000
+const SHORTEST_CAP = 1000
+const LONGEST_CAP = 15_000
+/** A better transport is tried again after about so long, in milliseconds; twice as long after each time in vain. */
+const FIRST_UPGRADE = 10_000
+const LAST_UPGRADE = 300_000
+
+/** Full jitter: anything from nothing up to a cap that doubles with each failure, in milliseconds. */
+export function backoff(failures: number, random: number): number {
+  return random * Math.min(LONGEST_CAP, SHORTEST_CAP * 2 ** failures)
+}
+
+/**
+ * Keeps topics live by the best transport that delivers. One that is refused, silent or short-lived is followed by the next at once; after the
+ * last there is a pause. While a lower one serves, the better ones are tried beside it, and take over once they deliver.
+ */
+export function createConnection(parts: ConnectionParts, ears: ConnectionEars): Connection {
+  const { ports, transports } = parts
+  let state = IDLE
+  let wanted: readonly string[] = []
+  /** The transport that serves, or is tried. */
+  let transport: Transport = 'sse'
+  let link: Link | undefined
+  /** A better one, tried beside it. */
+  let probe: Link | undefined
+  let failures = 0
+  /** Upgrades that were tried of late. */
+  let upgrades = 0
+  let stopGathering: (() => void) | undefined
+  let stopWaiting = () => {}
+  let stopUpgrade = () => {}
+
+  /** The best first: what takes several streams is better off on a WebSocket. */
+  function preferred(): readonly Transport[] {
+    return partTopics(wanted).length < 2
+      ? transports
+      : transports.toSorted((a, b) => Number(b === 'ws') - Number(a === 'ws'))
+  }
+
+  function enter(next: ConnectionState): void {
+    state = next
+    ears.state(state)
+  }
+
+  function open(name: Transport, lost: LinkEars['lost']): Link {
+    let hello: Hello | undefined
+    let since = 0
+    const opened = OPEN[name](parts, {
+      since: ears.since,
+      heard(message) {
+        if (message.type === 'hello' && !hello) {
+          hello = message
+          since = ports.now()
+          if (opened === link) serve()
+        }
+        if ('topic' in message && opened === probe) {
+          link?.close()
+          link = opened
+          probe = undefined
+          serve()
+        }
+        if ('level' in message && opened === link && message.level !== state.level)
+          enter({ ...state, level: message.level })
+        ears.heard(message)
+      },
+      lost(pause, fair) {
+        lost(pause, hello && (fair ?? ports.now() - since >= SETTLED))
+      },
+    })
+    function serve(): void {
+      transport = name
+      enter({ phase: 'live', transport, level: hello?.level, heartbeat: hello?.heartbeat })
+      planUpgrade()
+    }
+    opened.want(wanted)
+    return opened
+  }
+
+  function begin(name = preferred()[0] ?? 'sse'): void {
+    stopWaiting()
+    transport = name
+    enter({ phase: state.lostAt ? 'lost' : 'connecting', lostAt: state.lostAt })
+    link = open(name, lose)
+  }
+
+  function lose(pause = 0, proven = false): void {
+    drop()
+    const order = preferred()
+    const next = proven ? transport : order[order.indexOf(transport) + 1]
+    // The next transport is tried at once, unless the server wants to be left alone; a server, or a whole round, is not.
+    let wait = pause
+    if (proven) failures = upgrades = 0
+    if (proven || pause > 0 || !next) wait += backoff(failures, ports.random())
+    if (proven || !next) failures += 1
+    const now = ports.now()
+    enter({ phase: 'lost', lostAt: state.lostAt ?? now, retryAt: now + wait })
+    stopWaiting = ports.after(wait, () => begin(next))
+  }
+
+  function planUpgrade(): void {
+    stopUpgrade()
+    if (transport === preferred()[0]) return
+    const pause = Math.min(LAST_UPGRADE, FIRST_UPGRADE * 2 ** upgrades)
+    stopUpgrade = ports.after(pause * (0.5 + ports.random() / 2), () => upgrade(0))
+  }
+
+  /** Tries what is better than what serves, the best first. */
+  function upgrade(at: number): void {
+    stopUpgrade()
+    upgrades += 1
+    const name = preferred()[at]
+    probe = undefined
+    if (!name || name === transport) planUpgrade()
+    else {
+      const tried = open(name, (pause, proven) => (tried === link ? lose(pause, proven) : upgrade(at + 1)))
+      probe = tried
+    }
+  }
+
+  /** Lets go of all that is under way. */
+  function drop(): void {
+    stopWaiting()
+    stopUpgrade()
+    link?.close()
+    probe?.close()
+    link = probe = undefined
+  }
+
+  function gathered(): void {
+    stopGathering = undefined
+    if (wanted.length === 0) {
+      drop()
+      enter(IDLE)
+    } else if (state.phase === 'idle') begin()
+    else {
+      link?.want(wanted)
+      probe?.want(wanted)
+    }
+  }
+
+  return {
+    want(topics) {
+      wanted = topics
+      stopGathering ??= ports.after(state.phase === 'idle' ? 0 : GATHER, gathered)
+    },
+    again(topic) {
+      link?.again(topic)
+    },
+    get publish() {
+      return state.phase === 'live' ? link?.publish : undefined
+    },
+    retry() {
+      upgrades = 0
+      if (state.retryAt) begin(transport)
+      else if (state.phase === 'live' && !probe) upgrade(0)
+    },
+    close() {
+      stopGathering?.()
+      drop()
+    },
+  }
+}

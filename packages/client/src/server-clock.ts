@@ -1,0 +1,25 @@
+/** The server's time, guessed from what its messages say. */
+export interface ServerClock {
+  /** Milliseconds since 1970. */
+  now(): number
+  /** Takes in the server's time as a message said it. */
+  hear(serverNow: number): void
+}
+
+/** A guess may be so much worse than an earlier one, in milliseconds, and still be only a message that was long under way. */
+const SLOWEST = 1000
+
+/**
+ * Of several guesses the largest is the best, since messages are under way for some time. One that is far off says that this machine's clock
+ * was set, or that another server with another clock speaks.
+ */
+export function createServerClock(local: () => number): ServerClock {
+  let offset = 0
+  return {
+    now: () => local() + offset,
+    hear(serverNow) {
+      const guess = serverNow - local()
+      if (!offset || guess > offset || guess < offset - SLOWEST) offset = guess
+    },
+  }
+}

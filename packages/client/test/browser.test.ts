@@ -1,0 +1,210 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Browser, BrowserContext, Page } from 'playwright-core'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { launch } from '../../../apps/prices/test/browser.ts'
+import { openRoad } from '../../../scripts/road.ts'
+import type { Client, Entry } from '../src/index.ts'
+import { bundle } from './bundle.ts'
+import { isLeft, rising, serveWorld, type World } from './world.ts'
+
+/** What the pages of these tests keep where the test can read it. */
+interface Seen {
+  readonly client: Client
+  readonly heard: Entry[]
+}
+
+let browser: Browser
+let all: string
+let reactPage: string
+let files: Record<string, string>
+
+beforeAll(async () => {
+  const scripts = ['all.ts', 'worker.ts', 'service-worker.ts'].map(bundle)
+  const [page = '', worker = '', serviceWorker = ''] = await Promise.all(scripts)
+  all = page
+  reactPage = await bundle('react.ts')
+  files = { '/worker.js': worker, '/service-worker.js': serviceWorker, '/all.js': page }
+  browser = await launch()
+})
+
+afterAll(() => browser?.close())
+
+/** A page with a client that hears `/items/a`; `options` is the source of the client's options. */
+async function open(context: BrowserContext, url: string, options = '{}', script = all): Promise<Page> {
+  const page = await context.newPage()
+  await page.goto(`${url}/blank`)
+  await page.addScriptTag({ content: script })
+  await page.evaluate(`
+    window.heard = []
+    window.client = weir.createClient(${options})
+    client.subscribe('/items/a', (entry) => heard.push(entry))
+  `)
+  return page
+}
+
+const status = (page: Page) => page.evaluate(() => (window as unknown as Seen).client.status())
+const heard = (page: Page) => page.evaluate(() => (window as unknown as Seen).heard)
+const serving = (page: Page) => expect.poll(async () => (await status(page)).transport, { timeout: 15_000 })
+const versionsOf = async (page: Page) => (await heard(page)).flatMap(({ version }) => version ?? [])
+
+/** Waits until the page has heard more than so far. */
+async function moves(page: Page): Promise<void> {
+  const { length } = await heard(page)
+  await expect.poll(async () => (await heard(page)).length).toBeGreaterThan(length)
+}
+
+test('the script-tag build goes on by WebSocket and by long poll while others are blocked, and back up; versions only rise', async () => {
+  await using world = await serveWorld({ heartbeat: '500ms', files })
+  await using road = await openRoad(world.url)
+  const context = await browser.newContext()
+  const script = readFileSync(join(import.meta.dirname, '../dist/weir.global.js'), 'utf8')
+  const page = await open(context, road.url, '{ interval: 100, patience: 1000 }', script)
+  await serving(page).toBe('sse')
+  await moves(page)
+  road.block('sse')
+  await serving(page).toBe('ws')
+  await moves(page)
+  road.block('sse', 'ws')
+  await serving(page).toBe('poll')
+  await moves(page)
+  road.block()
+  // By itself: a better transport is tried again within ten seconds.
+  await serving(page).toBe('sse')
+  await moves(page)
+  const versions = await versionsOf(page)
+  expect(versions).toEqual(rising(versions))
+  await context.close()
+})
+
+test.each([
+  ['a SharedWorker', `{ share: weir.shareTabs({ worker: () => new SharedWorker('/worker.js') }) }`],
+  ['one of them', '{ share: weir.shareTabs() }'],
+  [
+    'one of them, since the SharedWorker can’t be had',
+    `{ share: weir.shareTabs({ worker: () => new SharedWorker('/none.js') }) }`,
+  ],
+])('ten tabs share one connection, which %s holds', async (_, options) => {
+  await using world = await serveWorld({ files })
+  const context = await browser.newContext()
+  const tabs: Page[] = []
+  for (let count = 0; count < 10; count += 1) tabs.push(await open(context, world.url, options))
+  for (const tab of tabs) await moves(tab)
+  await connections(world).toBe(1)
+  expect(await status(tabs[9] as Page)).toMatchObject({ state: 'live', transport: 'sse' })
+  // The tab that leads goes, and another takes over.
+  await tabs.shift()?.close()
+  for (const tab of tabs) await moves(tab)
+  await connections(world).toBe(1)
+  for (const tab of tabs) {
+    const versions = await versionsOf(tab)
+    expect(versions).toEqual(rising(versions))
+  }
+  // The last one gone, nothing is left.
+  for (const tab of tabs) await tab.close()
+  await connections(world).toBe(0)
+  await context.close()
+})
+
+const connections = (world: World) => expect.poll(() => world.gateway.metrics.summary.connections, { timeout: 15_000 })
+
+test('what only one tab wants ends with it, and each tab hears what it asked for', async () => {
+  await using world = await serveWorld({ files })
+  const context = await browser.newContext()
+  const options = '{ keep: 0, share: weir.shareTabs() }'
+  const first = await open(context, world.url, options)
+  const second = await open(context, world.url, options)
+  await second.evaluate(`client.subscribe('/items/b', (entry) => heard.push(entry))`)
+  await expect.poll(async () => new Set((await heard(second)).map(({ topic }) => topic)).size).toBe(2)
+  await second.close()
+  await isLeft(world, '/items/b', '/items/a')
+  expect(new Set((await heard(first)).map(({ topic }) => topic))).toEqual(new Set(['/items/a']))
+  await context.close()
+})
+
+test('a React component draws what is live, and one that comes back shows its value at once', async () => {
+  await using world = await serveWorld({ files })
+  const context = await browser.newContext()
+  const page = await context.newPage()
+  await page.goto(`${world.url}/blank`)
+  await page.addScriptTag({ content: reactPage })
+  await page.getByText('0 ').waitFor()
+  await expect.poll(() => page.locator('#one').textContent()).toMatch(/^0 \d+:\d+ live false true$/)
+  await expect.poll(() => page.locator('#many').textContent()).toBe('/items/still /items/b')
+  const toggle = page.getByRole('button')
+  await toggle.click()
+  expect(await page.locator('#one').count()).toBe(0)
+  // Drawn in the very step in which it comes back: nothing is waited for.
+  const shown = await page.evaluate(() => {
+    document.querySelector('button')?.click()
+    return new Promise((resolve) => queueMicrotask(() => resolve(document.querySelector('#one')?.textContent)))
+  })
+  expect(shown).toMatch(/^0 \d+:\d+ live false true$/)
+  await context.close()
+})
+
+test('a server that is started anew: no version goes back, and no reload', async () => {
+  const first = await serveWorld({ heartbeat: '500ms', files })
+  const context = await browser.newContext()
+  const page = await open(context, first.url)
+  const loaded = await page.evaluate(() => performance.timeOrigin)
+  await moves(page)
+  await first[Symbol.asyncDispose]()
+  await expect.poll(async () => (await status(page)).state).toBe('offline')
+  await using _second = await serveWorld({ heartbeat: '500ms', files, port: Number(new URL(first.url).port) })
+  await moves(page)
+  const versions = await versionsOf(page)
+  expect(versions).toEqual(rising(versions))
+  expect(new Set(versions.map((version) => version.split(':')[0])).size).toBe(2)
+  expect(await page.evaluate(() => performance.timeOrigin)).toBe(loaded)
+  await context.close()
+})
+
+test('opened offline, the page and its last values are there, with their age', async () => {
+  const first = await serveWorld({ files })
+  const context = await browser.newContext()
+  const page = await open(context, first.url, '{ memory: weir.keepValues() }')
+  await page.evaluate(`(async () => {
+    await navigator.serviceWorker.register('/service-worker.js')
+    await navigator.serviceWorker.ready
+    while (navigator.serviceWorker.controller === null) await new Promise((resolve) => setTimeout(resolve, 20))
+    await fetch('/items/still')
+  })()`)
+  await page.reload()
+  await page.addScriptTag({ url: '/all.js' })
+  await page.evaluate(
+    `window.heard = []; weir.createClient({ memory: weir.keepValues() }).subscribe('/items/a', (entry) => heard.push(entry))`,
+  )
+  await moves(page)
+  await expect
+    .poll(() => page.evaluate('caches.match("/items/still", { ignoreVary: true }).then((kept) => kept !== undefined)'))
+    .toBe(true)
+  const last = (await heard(page)).at(-1)
+  await page.evaluate(`dispatchEvent(new Event('pagehide'))`)
+  await first[Symbol.asyncDispose]()
+
+  await page.reload()
+  expect(await page.title()).toBe('blank')
+  await page.addScriptTag({ url: '/all.js' })
+  await page.evaluate(`
+    window.heard = []
+    window.client = weir.createClient({ memory: weir.keepValues() })
+    client.subscribe('/items/a', (entry) => heard.push(entry))
+  `)
+  const [kept] = await heard(page)
+  expect(kept).toMatchObject({ topic: '/items/a', value: { path: '/items/a' }, stale: true })
+  expect(rising([last?.version ?? '', kept?.version ?? ''])).toEqual([last?.version, kept?.version])
+  const old = await page.evaluate(() => {
+    const { client, heard } = window as unknown as Seen
+    return client.now() - (heard[0]?.checkedAt ?? 0)
+  })
+  expect(old).toBeGreaterThan(0)
+  expect(old).toBeLessThan(60_000)
+  const answer = await page.evaluate(async () => {
+    // Past the browser’s own cache, which may hold it for a moment yet.
+    const answer = await fetch('/items/still', { cache: 'no-store' })
+    return [answer.status, answer.headers.get('weir-stale'), Number(answer.headers.get('age')) >= 0]
+  })
+  expect(answer).toEqual([200, '?1', true])
+  await context.close()
+})

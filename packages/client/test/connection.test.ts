@@ -1,0 +1,354 @@
+import { CLOSE_CODES } from '@weir/protocol'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { ManualClock } from '../../gateway/test/manual-clock.ts'
+import { backoff } from '../src/connection.ts'
+import { createClient, type Entry, type Ports, type Transport } from '../src/index.ts'
+import { partTopics, topicQuery } from '../src/link.ts'
+import { AWAY } from '../src/socket.ts'
+import { listen } from './world.ts'
+
+/** What a client asked of the world, and the time at which it did. */
+interface Asked {
+  readonly at: number
+  readonly address: string
+  /** Answers, with server-sent events from here on. */
+  stream(): { say(type: string, fields: object): void; end(): void }
+  answer(json: object): void
+  refuse(status: number, headers?: Record<string, string>): void
+  /** The connection breaks. */
+  break(): void
+}
+
+/** A world whose time moves by hand, and whose servers say what the test says: here only waiting is tested. */
+function world(transports: readonly Transport[] = ['sse'], random = 0.5, socket?: typeof WebSocket) {
+  const time = new ManualClock()
+  const asked: Asked[] = []
+  const ports: Ports = {
+    fetch: (input, init) =>
+      new Promise<Response>((resolve, reject) => {
+        const stop = () => reject(new Error('aborted'))
+        init?.signal?.addEventListener('abort', stop)
+        asked.push({
+          at: time.monotonic(),
+          address: String(input),
+          stream() {
+            const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
+            const writer = writable.getWriter()
+            const text = new TextEncoder()
+            resolve(new Response(readable))
+            return {
+              say: (type, fields) =>
+                void writer.write(text.encode(`event: ${type}\ndata: ${JSON.stringify(fields)}\n\n`)).catch(() => {}),
+              end: () => void writer.close().catch(() => {}),
+            }
+          },
+          answer: (json) => resolve(Response.json(json)),
+          refuse: (status, headers = {}) => resolve(new Response('{}', { status, headers })),
+          break: () => reject(new Error('broken')),
+        })
+      }),
+    WebSocket: socket,
+    now: () => time.now(),
+    after: (delay, task) => time.after(delay, task).stop,
+    random: () => random,
+  }
+  const weir = createClient({ url: 'http://weir.test', transports, ports })
+  return {
+    time,
+    asked,
+    weir,
+    /** The request made last. */
+    get last() {
+      const last = asked.at(-1)
+      if (last === undefined) throw new Error('nothing was asked')
+      return last
+    },
+    /** Milliseconds between each request and the one before. */
+    pauses: () => asked.slice(1).map(({ at }, index) => at - (asked[index]?.at ?? 0)),
+  }
+}
+
+const HELLO = { now: Date.UTC(2026, 0, 1), heartbeat: 1000, level: 'normal' }
+const snapshot = (version: string, value: unknown, topic = '/a') => ({
+  topic,
+  version,
+  changedAt: 1,
+  checkedAt: 1,
+  value,
+})
+
+describe('the connection', () => {
+  test('opens nothing before something is heard, and closes when nothing is any more', async () => {
+    const { time, asked, weir } = world()
+    await time.advance(1000)
+    expect(asked).toEqual([])
+    expect(weir.status()).toEqual({ state: 'idle', stale: 0 })
+    const { stop } = listen(weir, '/a')
+    await time.advance(0)
+    expect(asked.map(({ address }) => address)).toEqual(['http://weir.test/weir/stream?topic=%2Fa'])
+    stop()
+    await time.advance(5100)
+    expect(weir.status().state).toBe('idle')
+  })
+
+  test.each([
+    undefined,
+    class {
+      constructor() {
+        throw new Error('forbidden by policy')
+      }
+    } as unknown as typeof WebSocket,
+  ])('a WebSocket that there is none of, or that may not be, is a blocked one', async (WebSocket) => {
+    const { time, asked, weir } = world(['ws', 'poll'], 0.5, WebSocket)
+    listen(weir, '/a')
+    await time.advance(0)
+    await time.advance(0)
+    expect(asked.map(({ address }) => address)).toEqual(['http://weir.test/weir/values?topic=%2Fa'])
+  })
+
+  test('pauses after failures are anywhere below a cap that doubles up to fifteen seconds', async () => {
+    expect([0, 1, 2, 3, 4, 50].map((failures) => backoff(failures, 1))).toEqual([1000, 2000, 4000, 8000, 15000, 15000])
+    expect(backoff(9, 0)).toBe(0)
+    const away = world()
+    listen(away.weir, '/a')
+    for (let tries = 0; tries < 6; tries += 1) {
+      await away.time.settle()
+      await away.time.advance(0)
+      away.last.break()
+      await away.time.settle()
+      await away.time.advance((away.weir.status().retryAt ?? 0) - away.time.now())
+    }
+    expect(away.pauses()).toEqual([500, 1000, 2000, 4000, 7500, 7500])
+  })
+
+  test('what the server wants to be waited for comes on top', async () => {
+    const { time, weir, asked } = world()
+    listen(weir, '/a')
+    await time.advance(0)
+    asked.at(-1)?.refuse(503, { 'retry-after': '7' })
+    await time.advance(7499)
+    expect(asked).toHaveLength(1)
+    await time.advance(1)
+    expect(asked).toHaveLength(2)
+    const stream = asked.at(-1)?.stream()
+    stream?.say('hello', HELLO)
+    stream?.say('goodbye', { retry: 3000 })
+    await time.settle()
+    expect(weir.status()).toMatchObject({ state: 'offline', retryAt: time.now() + 3500 })
+  })
+
+  test('is lost after two heartbeats of silence, and any word is life', async () => {
+    const { time, weir, asked } = world()
+    listen(weir, '/a')
+    await time.advance(0)
+    const stream = asked.at(-1)?.stream()
+    stream?.say('hello', HELLO)
+    await time.advance(1900)
+    stream?.say('level', { level: 'saver', now: HELLO.now })
+    await time.advance(1900)
+    expect(weir.status()).toMatchObject({ state: 'live', level: 'saver', transport: 'sse', heartbeat: 1000 })
+    await time.advance(100)
+    expect(weir.status().state).toBe('offline')
+  })
+
+  test('a value that is not confirmed for three heartbeats is stale and asked for anew, though the connection lives', async () => {
+    const { time, weir, asked } = world()
+    const item = listen(weir, '/a')
+    await time.advance(0)
+    const stream = asked.at(-1)?.stream()
+    stream?.say('hello', HELLO)
+    stream?.say('snapshot', snapshot('5:1', 1))
+    for (let beat = 0; beat < 30 && asked.length === 1; beat += 1) {
+      await time.advance(500)
+      // It is told of a version that never comes.
+      stream?.say('heartbeat', {
+        topic: '/a',
+        version: '5:2',
+        checkedAt: 2,
+        stale: false,
+        now: HELLO.now,
+        level: 'normal',
+      })
+    }
+    expect(asked).toHaveLength(2)
+    expect(item.last).toMatchObject({ value: 1, stale: true })
+    expect(weir.status()).toMatchObject({ state: 'stale', stale: 1 })
+    const anew = asked.at(-1)?.stream()
+    anew?.say('hello', HELLO)
+    anew?.say('snapshot', snapshot('5:2', 2))
+    await time.settle()
+    expect(item.last).toMatchObject({ value: 2, stale: false })
+    expect(weir.status().state).toBe('live')
+  })
+
+  test('a stream gives way to one with other topics only when that one speaks', async () => {
+    const { time, weir, asked } = world()
+    const a = listen(weir, '/a')
+    await time.advance(0)
+    const first = asked.at(-1)?.stream()
+    first?.say('hello', HELLO)
+    await time.settle()
+    const b = listen(weir, '/b')
+    await time.advance(50)
+    expect(asked.at(-1)?.address).toContain('topic=%2Fa&topic=%2Fb')
+    first?.say('snapshot', snapshot('1:1', 'still heard'))
+    await time.settle()
+    expect(a.last?.value).toBe('still heard')
+    const second = asked.at(-1)?.stream()
+    second?.say('hello', HELLO)
+    second?.say('snapshot', snapshot('1:2', 'new', '/b'))
+    await time.settle()
+    first?.say('snapshot', snapshot('1:3', 'too late'))
+    await time.settle()
+    expect([a.last?.value, b.last?.value]).toEqual(['still heard', 'new'])
+    expect(weir.status().state).toBe('live')
+  })
+
+  test('a better transport takes over once it delivers, and not when it only greets', async () => {
+    const { time, weir, asked } = world(['sse', 'poll'])
+    const item = listen(weir, '/a')
+    await time.advance(0)
+    asked.at(-1)?.break()
+    await time.settle()
+    await time.advance(0)
+    const { now, level } = HELLO
+    asked.at(-1)?.answer({ now, level, values: [{ ...snapshot('1:1', 'polled'), stale: false }] })
+    await time.settle()
+    expect(weir.status()).toMatchObject({ state: 'live', transport: 'poll' })
+    // Half of the pause is sure, half of the rest is chance: 7.5 s.
+    await time.advance(7500)
+    expect(asked.at(-1)?.address).toContain('/weir/stream')
+    const stream = asked.at(-1)?.stream()
+    stream?.say('hello', HELLO)
+    await time.settle()
+    expect(weir.status().transport).toBe('poll')
+    stream?.say('snapshot', snapshot('1:2', 'streamed'))
+    await time.settle()
+    expect(weir.status()).toMatchObject({ state: 'live', transport: 'sse' })
+    expect(item.heard.map(({ value }) => value)).toEqual(['polled', 'streamed'])
+  })
+
+  test('who comes back within five seconds has the value at once', async () => {
+    const { time, weir, asked } = world()
+    const first = listen(weir, '/a')
+    await time.advance(0)
+    const stream = asked.at(-1)?.stream()
+    stream?.say('hello', HELLO)
+    stream?.say('snapshot', snapshot('1:1', 'kept'))
+    await time.settle()
+    first.stop()
+    for (let waited = 0; waited < 4500; waited += 500) {
+      await time.advance(500)
+      stream?.say('heartbeat', {
+        topic: '/a',
+        version: '1:1',
+        checkedAt: 9,
+        stale: false,
+        now: HELLO.now,
+        level: 'normal',
+      })
+    }
+    await time.settle()
+    const second = listen(weir, '/a')
+    expect(second.heard).toMatchObject([{ value: 'kept', stale: false }])
+    expect(asked).toHaveLength(1)
+    second.stop()
+    await time.advance(5000)
+    expect(listen(weir, '/a').heard).toEqual([])
+  })
+
+  test('a listener that throws ends no connection', async () => {
+    const { time, weir, asked } = world()
+    weir.subscribe('/a', () => {
+      throw new Error('the listener’s own')
+    })
+    const other = listen(weir, '/a')
+    await time.advance(0)
+    const stream = asked.at(-1)?.stream()
+    stream?.say('hello', HELLO)
+    stream?.say('snapshot', snapshot('1:1', 1))
+    await time.settle().catch(() => {})
+    expect(other.heard).toHaveLength(1)
+    await expect(time.advance(0)).rejects.toThrow('the listener’s own')
+    expect(weir.status().state).toBe('live')
+  })
+
+  test('ages are counted by the server’s clock, whatever this machine’s says', async () => {
+    const { time, weir, asked } = world()
+    listen(weir, '/a')
+    await time.advance(0)
+    const now = time.now() + 3_600_000
+    const stream = asked.at(-1)?.stream()
+    stream?.say('hello', { ...HELLO, now })
+    await time.settle()
+    expect(weir.now()).toBe(now)
+    // A message that was long under way changes nothing; a clock that was set does.
+    stream?.say('level', { level: 'normal', now: now - 400 })
+    await time.settle()
+    expect(weir.now()).toBe(now)
+    time.jump(7_200_000)
+    stream?.say('level', { level: 'normal', now: now + 100 })
+    await time.settle()
+    expect(weir.now()).toBe(now + 100)
+  })
+})
+
+test('topics are parted into what an address and a connection hold, in their order', () => {
+  fc.assert(
+    fc.property(fc.uniqueArray(fc.string({ minLength: 1, maxLength: 60 }), { maxLength: 700 }), (names) => {
+      const topics = names.map((name) => `/${name.toWellFormed()}`)
+      const parts = partTopics(topics)
+      expect(parts.flat()).toEqual(topics)
+      for (const part of parts) {
+        expect(part.length).toBeLessThanOrEqual(500)
+        expect(topicQuery(part).length).toBeLessThanOrEqual(7000)
+      }
+    }),
+  )
+})
+
+test('who is closed stays away for as long as the protocol’s table says', () => {
+  for (const { code, retry, after } of Object.values(CLOSE_CODES)) expect(AWAY[code] ?? 0).toBe(retry ? after : 0)
+})
+
+test('in whatever order transports say it: versions only rise, and end at the newest', async () => {
+  const version = fc.tuple(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 6 })).map((pair) => pair.join(':'))
+  const said = fc.record({
+    type: fc.constantFrom('snapshot', 'absent', 'heartbeat', 'again'),
+    version,
+    checkedAt: fc.integer({ min: 0, max: 9 }),
+  })
+  await fc.assert(
+    fc.asyncProperty(fc.array(said, { maxLength: 30 }), async (messages) => {
+      const { time, weir, asked } = world()
+      const item = listen(weir, '/a')
+      await time.advance(0)
+      let stream = asked.at(-1)?.stream()
+      stream?.say('hello', HELLO)
+      const shown: string[] = []
+      for (const { type, version, checkedAt } of messages) {
+        if (type === 'again') {
+          // Another connection begins, and says its own.
+          stream?.say('goodbye', { retry: 1 })
+          await time.settle()
+          await time.advance(600)
+          stream = asked.at(-1)?.stream()
+          stream?.say('hello', HELLO)
+        } else if (type === 'heartbeat') {
+          stream?.say(type, { topic: '/a', version, checkedAt, stale: false, now: HELLO.now, level: 'normal' })
+        } else {
+          shown.push(version)
+          stream?.say(type, { ...snapshot(version, version), checkedAt, reason: 'none' })
+        }
+        await time.settle()
+      }
+      const order = (text = '0:0') => text.split(':').reduce((sum, part) => sum * 1000 + Number(part), 0)
+      const heard = item.heard.map(({ version }: Entry) => order(version))
+      expect(heard).toEqual(heard.toSorted((a, b) => a - b))
+      expect(order(item.last?.version)).toBe(Math.max(0, ...shown.map(order)))
+      weir.close()
+    }),
+    { numRuns: 60 },
+  )
+})

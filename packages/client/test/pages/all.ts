@@ -1,0 +1,3 @@
+export { createClient } from '../../src/index.ts'
+export { keepValues } from '../../src/offline.ts'
+export { shareTabs } from '../../src/tabs.ts'

@@ -1,0 +1,3 @@
+import { keepPage } from '../../src/service-worker.ts'
+
+keepPage()

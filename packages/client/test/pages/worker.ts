@@ -1,0 +1,3 @@
+import { leadTabs } from '../../src/tabs.ts'
+
+leadTabs()

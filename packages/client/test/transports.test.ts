@@ -1,0 +1,259 @@
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { describe, expect, test } from 'vitest'
+import { WebSocketServer } from 'ws'
+import { openRoad } from '../../../scripts/road.ts'
+import type { Transport } from '../src/index.ts'
+import { ProblemError } from '../src/index.ts'
+import { client, isLeft, listen, rising, serveWorld } from './world.ts'
+
+const ALL: readonly Transport[] = ['sse', 'ws', 'poll']
+const QUICK = { heartbeat: '200ms' } as const
+
+describe.each(ALL)('by %s alone', (transport) => {
+  test('a feed is heard as it changes, with versions that only rise', async () => {
+    await using world = await serveWorld()
+    using weir = client({ url: world.url, transports: [transport], interval: 50 })
+    const item = listen(weir, '/items/a')
+    await expect.poll(() => item.heard.length).toBeGreaterThan(5)
+    expect(weir.status()).toMatchObject({ state: 'live', transport, level: 'normal', stale: 0 })
+    expect(item.last).toMatchObject({ topic: '/items/a', value: { path: '/items/a' }, stale: false })
+    expect(item.versions()).toEqual(rising(item.versions()))
+    expect(weir.now() - (item.last?.checkedAt ?? 0)).toBeLessThan(2000)
+  })
+
+  test('many topics share it, and come and go', async () => {
+    await using world = await serveWorld()
+    using weir = client({ url: world.url, transports: [transport], interval: 50, keep: 0 })
+    const all = Array.from({ length: 300 }, (_, index) => listen(weir, `/items/still-${'x'.repeat(40)}-${index}`))
+    await expect.poll(() => all.every(({ last }) => last?.value !== undefined)).toBe(true)
+    for (const { stop } of all.slice(10)) stop()
+    const late = listen(weir, '/items/late')
+    await expect.poll(() => late.heard.length).toBeGreaterThan(3)
+    expect(all[0]?.last?.value).toMatchObject({ count: 0 })
+    if (transport !== 'poll') await expect.poll(() => world.gateway.metrics.summary.connections).toBe(1)
+    await isLeft(world, `/items/still-${'x'.repeat(40)}-299`, '/items/late')
+  })
+
+  test('what is absent, bad or unknown says so, and the others go on', async () => {
+    await using world = await serveWorld()
+    using weir = client({ url: world.url, transports: [transport], interval: 50 })
+    const none = listen(weir, '/items/none')
+    const bad = listen(weir, '/nowhere/at/all')
+    const item = listen(weir, '/items/a')
+    await expect.poll(() => none.last?.absent).toContain('no such item')
+    await expect.poll(() => weir.entry('/nowhere/at/all')?.problem?.code).toBe('not_found')
+    expect(bad.last?.problem?.status).toBe(404)
+    await expect.poll(() => item.heard.length).toBeGreaterThan(2)
+  })
+
+  test('a topic under another name than its one address is heard under the name asked for', async () => {
+    await using world = await serveWorld()
+    using weir = client({ url: world.url, transports: [transport], interval: 50 })
+    const book = listen(weir, '/books/x')
+    const deep = listen(weir, '/books/x?depth=20')
+    await expect.poll(() => book.last?.value).toEqual({ depth: 10 })
+    await expect.poll(() => deep.last?.value).toEqual({ depth: 20 })
+  })
+
+  test('an upstream that fails makes values stale, and the status too', async () => {
+    await using world = await serveWorld({ heartbeat: '100ms' })
+    using weir = client({ url: world.url, transports: [transport], interval: 50 })
+    const item = listen(weir, '/items/a')
+    // Of many a poll asks at an interval; of one it hears of it when a held request is over.
+    for (const name of ['b', 'c']) listen(weir, `/items/${name}`)
+    await expect.poll(() => item.heard.length).toBeGreaterThan(2)
+    world.well = false
+    await expect.poll(() => weir.status()).toMatchObject({ state: 'stale', stale: 3 })
+    expect(item.last).toMatchObject({ stale: true, value: { path: '/items/a' } })
+    world.well = true
+    await expect.poll(() => weir.status().state).toBe('live')
+  })
+
+  test('each event of a log comes once, in order, over cuts and to those who join late', async () => {
+    await using world = await serveWorld()
+    await using road = await openRoad(world.url)
+    using weir = client({ url: road.url, transports: [transport], interval: 50 })
+    await world.sell(1, 20)
+    const trades = listen(weir, '/trades/SOL')
+    await expect.poll(() => trades.heard.length).toBe(20)
+    road.leadTo(world.url)
+    await world.sell(21, 60)
+    await expect.poll(() => trades.heard.length).toBe(60)
+    await world.sell(61, 70)
+    await expect.poll(() => trades.heard.length).toBe(70)
+    expect(trades.heard.map(({ value }) => (value as { n: number }).n)).toEqual(
+      Array.from({ length: 70 }, (_, n) => n + 1),
+    )
+    const late = listen(weir, '/trades/SOL')
+    expect(late.heard).toEqual(trades.heard)
+    const after = weir.entry('/trades/SOL')?.version ?? ''
+    const since: unknown[] = []
+    weir.subscribe('/trades/SOL', (entry) => since.push(entry.value), { since: after })
+    await world.sell(71)
+    await expect.poll(() => since).toEqual([{ n: 71 }])
+  })
+
+  test('events that are kept no more are told as a gap', async () => {
+    await using world = await serveWorld({ events: 10 })
+    await using road = await openRoad(world.url)
+    using weir = client({ url: road.url, transports: [transport], interval: 50 })
+    const trades = listen(weir, '/trades/SOL')
+    // Beside another topic, a stream is not told where its reader was: the gap shows in the positions.
+    listen(weir, '/items/still')
+    await world.sell(1, 5)
+    await expect.poll(() => trades.heard.length).toBe(5)
+    road.block(...ALL)
+    await world.sell(6, 1200)
+    road.block()
+    await expect.poll(() => trades.last?.value).toEqual({ n: 1200 })
+    const gaps = trades.heard.flatMap(({ gap }) => gap ?? [])
+    expect(gaps).toHaveLength(1)
+    expect(gaps[0]?.from).toBe(trades.heard[4]?.version)
+    const before = Number(gaps[0]?.to.split(':')[1])
+    const rest = trades.heard.slice(6).map(({ value }) => (value as { n: number }).n)
+    expect(rest).toEqual(Array.from({ length: 1200 - before }, (_, index) => before + 1 + index))
+  })
+
+  test('a server that falls silent is given up after two heartbeats, and found again', async () => {
+    await using world = await serveWorld(QUICK)
+    await using road = await openRoad(world.url)
+    using weir = client({ url: road.url, transports: [transport], interval: 50, patience: 300 })
+    const item = listen(weir, '/items/a')
+    await expect.poll(() => item.heard.length).toBeGreaterThan(2)
+    // A poll may be silent for as long as a request is held twice: too long for a test.
+    if (transport === 'poll') road.block('poll')
+    else road.hush(transport)
+    await expect.poll(() => weir.status().state).toBe('offline')
+    const before = item.heard.length
+    road.block()
+    road.hush()
+    await expect.poll(() => weir.status().state).toBe('live')
+    await expect.poll(() => item.heard.length).toBeGreaterThan(before + 2)
+    expect(item.versions()).toEqual(rising(item.versions()))
+  })
+})
+
+test('one after another is blocked, and each time the next serves; unblocked, the best serves again', async () => {
+  await using world = await serveWorld(QUICK)
+  await using road = await openRoad(world.url)
+  using weir = client({ url: road.url, interval: 50, patience: 300 })
+  const item = listen(weir, '/items/a')
+  const serving = () => expect.poll(() => weir.status().transport)
+  await serving().toBe('sse')
+  road.block('sse')
+  await serving().toBe('ws')
+  road.block('sse', 'ws')
+  await serving().toBe('poll')
+  const polled = item.heard.length
+  await expect.poll(() => item.heard.length).toBeGreaterThan(polled + 2)
+  road.block()
+  weir.retry()
+  await serving().toBe('sse')
+  expect(item.versions()).toEqual(rising(item.versions()))
+})
+
+test('a transport that accepts and never speaks is passed over', async () => {
+  await using world = await serveWorld(QUICK)
+  await using road = await openRoad(world.url)
+  road.hush('sse', 'ws')
+  using weir = client({ url: road.url, interval: 50, patience: 200 })
+  listen(weir, '/items/a')
+  await expect.poll(() => weir.status().transport).toBe('poll')
+})
+
+test('more topics than an address holds go over one WebSocket', async () => {
+  await using world = await serveWorld()
+  using weir = client({ url: world.url, keep: 0 })
+  const few = listen(weir, '/items/a')
+  await expect.poll(() => weir.status().transport).toBe('sse')
+  const many = Array.from({ length: 400 }, (_, index) => listen(weir, `/items/still-${'x'.repeat(40)}-${index}`))
+  await expect.poll(() => many.every(({ last }) => last !== undefined)).toBe(true)
+  weir.retry()
+  await expect.poll(() => weir.status().transport).toBe('ws')
+  await expect.poll(() => world.gateway.metrics.summary.connections).toBe(1)
+  for (const { stop } of many) stop()
+  await expect.poll(() => few.heard.length).toBeGreaterThan(5)
+})
+
+test('a change comes as a patch on a WebSocket and is the whole value', async () => {
+  await using world = await serveWorld()
+  using weir = client({ url: world.url, transports: ['ws'] })
+  const big = listen(weir, '/items/big')
+  await expect.poll(() => big.heard.length).toBeGreaterThan(4)
+  expect(big.last?.value).toMatchObject({ path: '/items/big', count: expect.any(Number) })
+  expect(big.heard.map(({ value }) => (value as { rows: unknown[] }).rows.length)).toEqual(big.heard.map(() => 200))
+})
+
+test('a WebSocket that lives and lost messages on its way is given up for another', async () => {
+  const server = new WebSocketServer({ port: 0, host: '127.0.0.1' })
+  let connections = 0
+  server.on('connection', (socket) => {
+    connections += 1
+    const say = (message: object) => socket.send(JSON.stringify({ now: 1, level: 'normal', ...message }))
+    say({ type: 'hello', heartbeat: 60_000 })
+    // The first heartbeat is right; the second tells of a message that never came.
+    say({ type: 'heartbeat', seq: 1 })
+    if (connections === 1) say({ type: 'heartbeat', seq: 3 })
+  })
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  {
+    using weir = client({ url: `http://127.0.0.1:${port}`, transports: ['ws'] })
+    listen(weir, '/items/a')
+    await expect.poll(() => connections).toBe(2)
+    await expect.poll(() => weir.status().state).toBe('live')
+  }
+  server.close()
+})
+
+test.each(ALL)('publish puts an event into a log, on the connection or beside it: %s', async (transport) => {
+  await using world = await serveWorld()
+  await using road = await openRoad(world.url)
+  using weir = client({ url: road.url, transports: [transport], interval: 50 })
+  // Before there is a connection it is a request of its own.
+  expect(await weir.publish('/trades/SOL', { n: 1 })).toMatch(/:1$/)
+  const trades = listen(weir, '/trades/SOL')
+  await expect.poll(() => trades.heard.length).toBe(1)
+  const second = await weir.publish('/trades/SOL', { n: 2 })
+  await expect.poll(() => trades.last).toMatchObject({ value: { n: 2 }, version: second })
+  await expect(weir.publish('/trades/CLOSED', { n: 3 })).rejects.toBeInstanceOf(ProblemError)
+  await expect(weir.publish('/trades/SOL', { n: 'three' })).rejects.toMatchObject({ problem: { status: 400 } })
+  road.block(...ALL)
+  road.leadTo('http://127.0.0.1:9')
+  await expect(weir.publish('/trades/SOL', { n: 4 })).rejects.toThrow()
+})
+
+test('get asks once, gives what is live without asking, and throws what the server refuses', async () => {
+  await using world = await serveWorld()
+  await using road = await openRoad(world.url)
+  using weir = client({ url: road.url })
+  const asked = await weir.get('/items/still')
+  expect(asked).toMatchObject({ topic: '/items/still', version: expect.stringMatching(/^\d+:\d+$/), stale: false })
+  expect(asked.value).toMatchObject({ count: 0 })
+  await expect(weir.get('/nowhere')).rejects.toBeInstanceOf(ProblemError)
+  await expect(weir.get('/items/none')).rejects.toMatchObject({ problem: { code: 'absent' } })
+  await world.sell(1, 3)
+  expect((await weir.get('/trades/SOL')).value).toMatchObject({ events: [{}, {}, {}] })
+  const item = listen(weir, '/items/still')
+  await expect.poll(() => item.last?.value).toMatchObject({ count: 0 })
+  expect(await weir.get('/items/still')).toBe(item.last)
+  await road[Symbol.asyncDispose]()
+  await expect.poll(() => weir.status().state).toBe('offline')
+  expect(await weir.get('/items/still')).toMatchObject({ value: { count: 0 }, stale: true })
+})
+
+test('a server that is started anew under its client: no version goes back', async () => {
+  const first = await serveWorld(QUICK)
+  const port = Number(new URL(first.url).port)
+  using weir = client({ url: first.url, interval: 50 })
+  const item = listen(weir, '/items/a')
+  await expect.poll(() => item.heard.length).toBeGreaterThan(3)
+  await first[Symbol.asyncDispose]()
+  await expect.poll(() => weir.status().state).toBe('offline')
+  const before = item.heard.length
+  await using _second = await serveWorld({ ...QUICK, port })
+  await expect.poll(() => item.heard.length).toBeGreaterThan(before + 3)
+  expect(item.versions()).toEqual(rising(item.versions()))
+  expect(new Set(item.versions().map((version) => version.split(':')[0])).size).toBe(2)
+})
