@@ -474,6 +474,11 @@ export const GATEWAY_OPTIONS = {
     help: 'The most memory that kept values take; histories of logs may take as much again.',
   },
   connections: { kind: 'integer', default: 100_000, min: 1, help: 'The most live connections of this process.' },
+  eventDeflate: {
+    kind: 'boolean',
+    default: true,
+    help: 'Whether streams of large events (SSE) are compressed, for clients that can read that.',
+  },
   socketTopics: { kind: 'integer', default: 500, min: 1, help: 'The most topics of one WebSocket.' },
   socketMessage: {
     kind: 'bytes',

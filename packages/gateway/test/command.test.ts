@@ -8,6 +8,7 @@ import { describe, expect, test, vi } from 'vitest'
 import { EventStream } from '../../../scripts/event-stream.ts'
 import { type Running, weir } from '../../../scripts/running.ts'
 import { type CountingUpstream, countingUpstream, json } from './counting-upstream.ts'
+import { freePort } from './free-port.ts'
 
 const LEFT = 'packages/gateway/test/fixtures/left.ts'
 const RIGHT = 'packages/gateway/test/fixtures/right.ts'
@@ -32,11 +33,6 @@ async function takePort(): Promise<{ readonly port: number } & AsyncDisposable> 
       await once(server, 'close')
     },
   }
-}
-
-async function freePort(): Promise<number> {
-  await using taken = await takePort()
-  return taken.port
 }
 
 /** When each call arrives from now on, milliseconds by the monotonic clock. */

@@ -42,7 +42,7 @@ function open() {
   const path = readPath(plan, requests, createMemory(1_000_000), parts)
   const hub = createHub({ clock, emit, level: () => 'normal', heartbeat: 10_000 })
   const live = new LiveFeed({ plan, path, hub, bus: backend.bus, clock, emit, stretch: () => 1, random: () => 0.5 })
-  const serving = { hub, clock, heartbeat: 10_000, level: () => 'normal' as const, hold: () => {} }
+  const serving = { hub, clock, heartbeat: 10_000, level: () => 'normal' as const, deflate: false, hold: () => {} }
   const ask = (query: string, signal = new AbortController().signal) =>
     Promise.resolve(poll(serving, live, call(`/prices/SOL?as=poll${query}`, { signal }), { mint: 'SOL' })).catch(
       (thrown): Answer => problemAnswer(thrown),
