@@ -23,6 +23,9 @@ export const NEEDED: readonly Program[] = [
     variable: 'CHROMIUM_PATH',
   },
   { name: 'Redis', commands: ['redis-server'], apt: 'redis-server' },
+  { name: 'curl', commands: ['curl'], apt: 'curl' },
+  // Debian puts it where only root's PATH leads.
+  { name: 'nginx', commands: ['nginx'], apt: 'nginx', variable: 'NGINX_PATH' },
 ]
 
 export type Environment = Readonly<Record<string, string | undefined>>

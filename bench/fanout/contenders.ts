@@ -1,9 +1,8 @@
-import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { freePort } from '../../packages/gateway/test/free-port.ts'
 import { clientFrame } from '../../packages/gateway/test/raw-socket.ts'
 import { type Running, run, runProgram, weir } from '../../scripts/running.ts'
 import { messageOf } from './message.ts'
@@ -172,15 +171,6 @@ export function readStat(
 
 /** Of the clock that /proc counts in; 100 on every Linux that Node runs on. */
 const TICKS = 100
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 async function listening(port: number): Promise<void> {
   for (;;) {

@@ -157,7 +157,8 @@ function feedRoute({ admission, live }: AddressParts, feed: LiveFeed): Route {
       const readKey = feed.keyOf(parameters, call.query, call.identity)
       const known = lastVersion(call)
       admission.hold()
-      return sse(live, (listener) => feed.watch(listener, readKey, known))
+      const usual = feed.usual(readKey.topic)
+      return sse(live, call.header('accept-encoding'), usual, (listener) => feed.watch(listener, readKey, known))
     },
   }
 }
@@ -177,7 +178,8 @@ function logRoute({ admission, live }: AddressParts, log: LiveLog): Route {
       const readKey = log.keyOf(parameters, call.query, call.identity, LOG_PARAMETERS.sse)
       const since = sinceOf(call)
       admission.hold()
-      return sse(live, (listener) => log.watch(listener, readKey, since))
+      const usual = log.usual(readKey.topic)
+      return sse(live, call.header('accept-encoding'), usual, (listener) => log.watch(listener, readKey, since))
     },
   }
 }
@@ -220,7 +222,7 @@ function topicRoutes(
         const known = lastVersion(call)
         admission.hold()
         // One version can't be that of many topics.
-        return sseOf(live, stream, topics, topics.length === 1 ? known : undefined)
+        return sseOf(live, call.header('accept-encoding'), stream, topics, topics.length === 1 ? known : undefined)
       },
     },
     {
@@ -308,10 +310,11 @@ function streamRoute(parts: AddressParts, stream: Stream): Route {
     handle(call) {
       formOf(call, ['sse'])
       lastVersion(call)
+      const accepted = call.header('accept-encoding')
       const chosen = choose === undefined ? null : new URLSearchParams(call.query).get(choose.query)
       if (choose === undefined || chosen === null) {
         parts.admission.hold()
-        return sse(parts.live, (listener) => feed.watchAll(listener, always))
+        return sse(parts.live, accepted, feed.usual(), (listener) => feed.watchAll(listener, always))
       }
       const values = chosen.split(',').filter((value) => value !== '')
       if (values.length === 0) throw new WeirError('bad_key', `${choose.query}: expected at least one key, got none`)
@@ -324,7 +327,7 @@ function streamRoute(parts: AddressParts, stream: Stream): Route {
         })),
       )
       parts.admission.hold()
-      return sseOf(parts.live, path, topics, undefined)
+      return sseOf(parts.live, accepted, path, topics, undefined)
     },
   }
 }

@@ -75,6 +75,8 @@ export interface Connection {
   /** Between these, writes leave together, where the runtime can. */
   cork(): void
   uncork(): void
+  /** False: something that was written may be waiting. */
+  readonly flows?: boolean
   /** Bytes that wait for the peer. */
   readonly waiting: number
   /** Ends it: what is written leaves first. */

@@ -1,7 +1,7 @@
-import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
+import { brotliCompressSync, constants, deflateRawSync, gzipSync } from 'node:zlib'
 
 /** Below this many bytes a packet carries the plain text just as well. */
-const WORTH_IT = 1024
+export const WORTH_IT = 1024
 
 /** Beyond this many bytes strong compression would hold up the event loop. */
 const LARGE = 65_536
@@ -30,18 +30,44 @@ export const COMPRESSIONS: readonly Compression[] = [
 ]
 
 /**
- * The best compression that the client accepts, for a body of this size; undefined when none pays.
+ * Bytes as blocks of DEFLATE (RFC 1951) that look at nothing before them and end at a byte, with `00 00 ff ff`: they can stand
+ * anywhere in a stream of such.
+ */
+export function deflateBlocks(bytes: Uint8Array): Buffer {
+  return deflateRawSync(bytes, { level: bytes.length > LARGE ? 1 : 6, finishFlush: constants.Z_SYNC_FLUSH })
+}
+
+/**
+ * The compression that the client likes best, for a body of this size; undefined when none pays.
  *
- * @param accepted `Accept-Encoding` (RFC 9110, 12.5.3); a name with `q=0` is refused
+ * @param accepted `Accept-Encoding` (RFC 9110, 12.5.3)
  */
 export function chooseCompression(accepted: string | undefined, size: number): Compression | undefined {
   if (accepted === undefined || size < WORTH_IT) return undefined
-  const refused = new Set<string>()
-  const names = new Set<string>()
-  for (const part of accepted.split(',')) {
-    const [name = '', ...parameters] = part.split(';').map((text) => text.trim().toLowerCase())
-    if (parameters.some((parameter) => /^q=0(\.0*)?$/.test(parameter))) refused.add(name)
-    else names.add(name)
+  let best: Compression | undefined
+  for (const one of COMPRESSIONS) {
+    if (!accepts(accepted, one.name)) continue
+    if (best === undefined || weightOf(accepted, one.name) > weightOf(accepted, best.name)) best = one
   }
-  return COMPRESSIONS.find(({ name }) => !refused.has(name) && (names.has(name) || names.has('*')))
+  return best
+}
+
+/** Whether a client takes an encoding, and likes it no less than none at all. */
+export function accepts(accepted: string | undefined, name: Compression['name']): boolean {
+  if (accepted === undefined) return false
+  const weight = weightOf(accepted, name)
+  return weight > 0 && weight >= weightOf(accepted, 'identity')
+}
+
+/** From 0 to 1. What is not named weighs as much as `*`, but for what is no encoding at all: that goes last, as long as it may. */
+function weightOf(accepted: string, name: string): number {
+  let any = 0
+  for (const part of accepted.toLowerCase().split(',')) {
+    const [coding = '', ...parameters] = part.split(';').map((text) => text.trim())
+    if (coding !== name && coding !== '*') continue
+    const [, weight = '1'] = /^q=([\d.]+)$/.exec(parameters.find((parameter) => parameter.startsWith('q=')) ?? '') ?? []
+    if (coding === name) return Number(weight)
+    any = Number(weight)
+  }
+  return name === 'identity' ? 0 : any
 }

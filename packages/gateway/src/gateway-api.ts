@@ -23,6 +23,8 @@ export interface GatewayOptions {
   readonly prefix?: string
   /** The most live connections of this process. 100,000 by default. */
   readonly connections?: number
+  /** Whether streams of large events are compressed, for clients that can read that. They are by default. */
+  readonly eventDeflate?: boolean
   /** The most topics of one WebSocket. 500 by default. */
   readonly socketTopics?: number
   /** The largest message that a client may send on a WebSocket. `'16kb'` by default. */

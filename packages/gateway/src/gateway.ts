@@ -81,6 +81,7 @@ export function createGateway(options: GatewayOptions): Gateway {
         operations: owned,
         heartbeat,
         sockets,
+        deflate: read.eventDeflate,
         memory: memory / apps.length,
       }),
     )

@@ -541,6 +541,11 @@ export const GATEWAY_OPTIONS = {
   },
   prefix: { kind: 'text', default: 'weir', help: 'What all keys in Redis begin with: nodes with the same share.' },
   connections: { kind: 'integer', default: 100_000, min: 1, help: 'The most live connections of this process.' },
+  eventDeflate: {
+    kind: 'boolean',
+    default: true,
+    help: 'Whether streams of large events (SSE) are compressed, for clients that can read that.',
+  },
   socketTopics: { kind: 'integer', default: 500, min: 1, help: 'The most topics of one WebSocket.' },
   socketMessage: {
     kind: 'bytes',

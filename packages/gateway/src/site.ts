@@ -33,6 +33,8 @@ export interface SiteParts {
   /** Milliseconds. */
   readonly heartbeat: number
   readonly sockets: PeerLimits
+  /** Whether streams of large events may be compressed. */
+  readonly deflate: boolean
   /** Bytes of kept values. */
   readonly memory: number
 }
@@ -99,7 +101,7 @@ export function createSite(parts: SiteParts): SiteAtWork {
     const path = proxyPath(part.plan, upstreams.of(part.plan), memory, parts.pipeline)
     proxies.set(part.path, new LiveProxy({ plan: part.plan, path, clock, emit }))
   }
-  const live = { hub, clock, heartbeat, level: () => level.now }
+  const live = { hub, clock, heartbeat, level: () => level.now, deflate: parts.deflate }
   const peers = new Peers(clock, heartbeat, parts.sockets)
   const { operations } = parts
   const handle = createAddresses({ app, clock, emit, admission, live, peers, feeds, logs, proxies, operations })

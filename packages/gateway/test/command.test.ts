@@ -9,6 +9,7 @@ import { EventStream } from '../../../scripts/event-stream.ts'
 import { type Running, weir } from '../../../scripts/running.ts'
 import { GATEWAY_OPTIONS } from '../src/options.ts'
 import { type CountingUpstream, countingUpstream, json } from './counting-upstream.ts'
+import { freePort } from './free-port.ts'
 
 /** Options of `createGateway()` that have no flag. */
 const INNER = ['apps', 'clock', 'observe']
@@ -36,11 +37,6 @@ async function takePort(): Promise<{ readonly port: number } & AsyncDisposable> 
       await once(server, 'close')
     },
   }
-}
-
-async function freePort(): Promise<number> {
-  await using taken = await takePort()
-  return taken.port
 }
 
 /** When each call arrives from now on, milliseconds by the monotonic clock. */

@@ -1,11 +1,11 @@
 import { formatVersion, type Level, type ServerMessage } from '@weir/protocol'
 import type { Connection, ConnectionOwner } from '../src/call.ts'
 import { Entry } from '../src/entry.ts'
-import type { Wire } from '../src/hub/hub.ts'
+import type { Step, Wire } from '../src/hub/hub.ts'
 
 /** What the recorder understood of a message. */
 export interface Heard {
-  readonly type: ServerMessage['type']
+  readonly type: ServerMessage['type'] | 'patch'
   readonly topic?: string
   readonly version?: string
   readonly value?: unknown
@@ -31,6 +31,13 @@ export function jsonWire(): Wire & { readonly encoded: number } {
       return Buffer.from(JSON.stringify(subject instanceof Entry ? messageOf(subject) : subject))
     },
   }
+}
+
+/** The same, which says an entry to who has the one before it as a `patch` that names both. `taken`: who takes such. */
+export function stepWire(taken: (connection: Connection, topic: string) => boolean = () => true): Wire {
+  const encode = ({ from, to }: Step) =>
+    Buffer.from(JSON.stringify({ ...messageOf(to), type: 'patch', from: formatVersion(from.version) }))
+  return { ...jsonWire(), steps: { name: 'json-step', encode, taken } }
 }
 
 function messageOf({ topic, version, absent, value }: Entry): Heard {

@@ -2,7 +2,7 @@ import type { Level } from '@weir/protocol'
 import { describe, expect, test } from 'vitest'
 import { stored } from '../../test/content.ts'
 import { ManualClock } from '../../test/manual-clock.ts'
-import { jsonWire, Recorder } from '../../test/recorder.ts'
+import { jsonWire, Recorder, stepWire } from '../../test/recorder.ts'
 import { Entry } from '../entry.ts'
 import type { WeirEvent } from '../events.ts'
 import { type Channel, createHub } from './hub.ts'
@@ -50,6 +50,32 @@ describe('a version', () => {
     expect(wire.encoded).toBe(1)
     expect(new Set(peers.map(({ buffers }) => buffers[0])).size).toBe(1)
     expect(peers.every(({ buffers }) => buffers.length === 1)).toBe(true)
+  })
+
+  test('is said as a step to those who keep up, made once, and whole to those who do not', async () => {
+    const { clock, hub, channel, publish } = open()
+    const [whole, late, ...others] = Array.from({ length: 4 }, () => new Recorder()) as [Recorder, Recorder]
+    const wire = stepWire((connection) => connection !== whole)
+    const sol = channel()
+    for (const one of [whole, late, ...others]) hub.join(hub.listen(one, wire), sol, undefined)
+    publish(sol, 1)
+    await clock.settle()
+    late.slow = true
+    for (const sequence of [2, 3]) {
+      publish(sol, sequence)
+      await clock.settle()
+    }
+    late.drain()
+    await clock.settle()
+    publish(sol, 4)
+    await clock.settle()
+    for (const one of others) expect(said(one)).toEqual(['snapshot 1', 'patch 2', 'patch 3', 'patch 4'])
+    expect(said(late)).toEqual(['snapshot 1', 'patch 2', 'snapshot 3', 'patch 4'])
+    expect(said(whole)).toEqual(['snapshot 1', 'snapshot 2', 'snapshot 3', 'snapshot 4'])
+    expect(new Set([late, ...others].map(({ buffers }) => buffers.at(-1))).size).toBe(1)
+    expect(late.heard.at(-1)?.from).toBe('1:3')
+    // The past is not kept for it.
+    expect(sol).toMatchObject({ told: sol.latest, step: undefined })
   })
 
   test('of one tick: only the last is said', async () => {

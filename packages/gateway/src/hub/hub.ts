@@ -16,8 +16,21 @@ export type Notice = Exclude<ServerMessage, { type: 'snapshot' | 'absent' }>
 
 /** One way to put what the hub says on the wire. */
 export interface Wire extends Encoding<Entry | Notice> {
-  /** What this one connection gets, where that depends on what it was sent before. */
-  fit?(connection: Connection, news: Encoded<Entry | Notice>): Uint8Array
+  /** What news are in bytes, for a wire that keeps them itself; others have them kept with the news. */
+  said?(news: Encoded<Entry | Notice>): Buffer
+  /** How an entry is said to those who have the one before it, where that may be shorter. */
+  readonly steps?: Steps
+}
+
+/** An entry, and the one that those who keep up have. */
+export interface Step {
+  readonly from: Entry
+  readonly to: Entry
+}
+
+export interface Steps extends Encoding<Step> {
+  /** Whether a connection takes steps of a topic. */
+  taken(connection: Connection, topic: string): boolean
 }
 
 export interface HubParts {
@@ -35,6 +48,10 @@ export interface Channel {
   readonly parent: Channel | undefined
   readonly listeners: Set<Listener>
   latest: Entry | undefined
+  /** The latest entry as of the last flush: what all have who keep up. */
+  told: Entry | undefined
+  /** From that to the latest, while there is a flush. */
+  step: Encoded<Step> | undefined
   /** What a log has to tell, event by event; a feed's channel has none. */
   tail: Tail | undefined
   /** Why there never was an entry, as it was said last. Of no meaning once there is one. */
@@ -161,6 +178,12 @@ const MOST_STUCK = 10
 const CLOSED_AT_ONCE = 100
 const CLOSING_EVERY = 50
 
+/**
+ * So many listeners are looked at before the first of them is written to. What is known of each lies somewhere else in memory: a
+ * processor fetches that of many at once, but behind a system call of one after the other.
+ */
+const AHEAD = 16
+
 const NOTHING = Buffer.alloc(0)
 /** Those who are cut off come back after so many milliseconds, and up to so many more. */
 const BACK_FROM = 500
@@ -180,6 +203,8 @@ export class Listener implements ConnectionOwner {
   several = false
   /** While the peer lags: the topics that changed. Their latest entries follow when it has caught up. */
   behind: Set<Channel> | undefined
+  /** Channels of which it may not have what was told last, so that it is told a whole entry next. */
+  apart: Set<Channel> | undefined
   /** Where it stands in the logs among its channels. */
   places: Map<Pending, Place> | undefined
   readonly #hub: ListenerHub
@@ -231,7 +256,10 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
       listener.behind = undefined
       lagging.delete(listener)
       emit({ type: 'hub.caughtUp' })
-      for (const channel of behind) queue(listener, channel)
+      for (const channel of behind) {
+        setApart(listener, channel)
+        queue(listener, channel)
+      }
       // It may have changed meanwhile; said once too often does no harm.
       if (levelTold !== undefined) queue(listener, levelTold)
       listener.mixed = true
@@ -298,6 +326,10 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     const now = dirty
     dirty = []
     for (const listener of now) messages += write(listener)
+    for (const channel of changed) {
+      channel.told = channel.latest
+      channel.step = undefined
+    }
     connections += now.length
     if (messages === 0) return
     wroteAt = clock.monotonic()
@@ -318,7 +350,15 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     let wire: Wire | undefined
     let bytes: Buffer = NOTHING
     let told = 0
+    const ahead: Listener[] = []
 
+    const write = (listener: Listener, bytes: Buffer) => {
+      if (!listener.connection.write(bytes)) lags(listener)
+    }
+    const writeAll = () => {
+      for (const listener of ahead) write(listener, bytes)
+      ahead.length = 0
+    }
     const say = (listener: Listener, only: boolean) => {
       if (listener.behind !== undefined) {
         listener.behind.add(channel)
@@ -329,21 +369,48 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
         return
       }
       told += 1
-      if (listener.wire.fit !== undefined) {
-        if (!listener.connection.write(bytesOf(listener, latest.encoded))) lags(listener)
+      if (listener.apart !== undefined || listener.connection.flows === false) {
+        write(listener, bytesOf(listener, channel))
         return
       }
       if (listener.wire !== wire) {
+        writeAll()
         wire = listener.wire
-        bytes = latest.encoded.as(wire)
+        bytes = bytesOf(listener, channel)
       }
-      if (!listener.connection.write(bytes)) lags(listener)
+      if (ahead.push(listener) === AHEAD) writeAll()
     }
 
     for (const listener of listeners) say(listener, alone || !listener.several)
     if (parent !== undefined)
       for (const listener of parent.listeners) if (!listeners.has(listener)) say(listener, alone)
+    writeAll()
     return told
+  }
+
+  /** The latest entry of a channel as this listener is told it: who hears it as a part of its feed only, always whole. */
+  function bytesOf(listener: Listener, channel: Channel): Buffer {
+    const { wire, apart, connection } = listener
+    const { steps } = wire
+    const { latest } = channel
+    if (latest === undefined) return NOTHING
+    if (steps === undefined) return said(latest.encoded, wire)
+    if (channel.told !== undefined && !apart?.has(channel) && channel.listeners.has(listener)) {
+      channel.step ??= new Encoded<Step>({ from: channel.told, to: latest })
+      return channel.step.as(steps)
+    }
+    if (steps.taken(connection, channel.topic)) together(listener, channel)
+    return said(latest.encoded, wire)
+  }
+
+  function setApart(listener: Listener, channel: Channel): void {
+    if (listener.wire.steps === undefined) return
+    listener.apart ??= new Set()
+    listener.apart.add(channel)
+  }
+
+  function together(listener: Listener, channel: Channel): void {
+    if (listener.apart?.delete(channel) && listener.apart.size === 0) listener.apart = undefined
   }
 
   /** There is more in a log. Who lags hears it later, as long as it is kept. */
@@ -361,7 +428,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
   }
 
   function write(listener: Listener): number {
-    const { connection, pending, places } = listener
+    const { connection, wire, pending, places } = listener
     const several = pending.length > 1 || places !== undefined
     if (several) connection.cork()
     let flowing = true
@@ -371,7 +438,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
       const place = places?.get(item)
       // What does not flow waits in the tail, and not here.
       for (let next = place?.message; next !== undefined && flowing; next = place?.message) {
-        flowing = connection.write(bytesOf(listener, next))
+        flowing = connection.write(said(next, wire))
         place?.pass()
         messages += 1
       }
@@ -381,7 +448,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
         beats = true
         continue
       }
-      flowing = connection.write(bytesOf(listener, news))
+      flowing = connection.write(news instanceof Encoded ? said(news, wire) : bytesOf(listener, news))
       messages += 1
     }
     // Last, so that no heartbeat names a version that its listener has yet to hear.
@@ -389,7 +456,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
       for (const item of pending) {
         const pulse = pulseOf(item)
         if (pulse === undefined || places?.get(pulse.channel)?.message !== undefined) continue
-        flowing = connection.write(bytesOf(listener, words(pulse)))
+        flowing = connection.write(said(words(pulse), wire))
         messages += 1
       }
     }
@@ -508,6 +575,8 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
         listeners: new Set(),
         latest: undefined,
         tail: undefined,
+        told: undefined,
+        step: undefined,
         failure: undefined,
         stale: false,
         marked: false,
@@ -536,6 +605,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     join(listener, channel, known) {
       if (!listeners.has(listener) || channel.listeners.has(listener)) return
       enter(listener, channel)
+      setApart(listener, channel)
       show(listener, channel, known)
     },
 
@@ -558,6 +628,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
       listener.channels.splice(listener.channels.indexOf(channel), 1)
       heard -= 1
       listener.behind?.delete(channel)
+      together(listener, channel)
       listener.places?.delete(channel)
       const { pending } = listener
       const others = pending.filter((item) => item !== channel && !('channel' in item && item.channel === channel))
@@ -623,21 +694,22 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
   }
 }
 
-/** The news as it goes to this listener. */
-function bytesOf({ wire, connection }: Listener, news: Encoded<Entry | Notice>): Uint8Array {
-  return wire.fit?.(connection, news) ?? news.as(wire)
+/** What there is to say: of a channel, its latest entry. */
+function said(news: Encoded<Entry | Notice>, wire: Wire): Buffer {
+  return wire.said?.(news) ?? news.as(wire)
 }
 
-function newsOf(item: Pending, pending: readonly Pending[]): Encoded<Entry | Notice> | undefined {
+function newsOf(item: Pending, pending: readonly Pending[]): Channel | Encoded<Entry | Notice> | undefined {
   if (item instanceof Encoded) return item
   if (item instanceof Pulse) return undefined
   if (!(item instanceof Resumed)) {
     // It changed, and then a listener came that had it already.
     const had = pending.some((other) => other instanceof Resumed && other.channel === item && holds(other))
-    return had ? undefined : item.latest?.encoded
+    return had || item.latest === undefined ? undefined : item
   }
   // It changed in the tick in which the listener came: said here, unless it is also told as all are.
-  return holds(item) || pending.includes(item.channel) ? undefined : item.channel.latest?.encoded
+  const { channel } = item
+  return holds(item) || channel.latest === undefined || pending.includes(channel) ? undefined : channel
 }
 
 function pulseOf(item: Pending): Pulse | undefined {

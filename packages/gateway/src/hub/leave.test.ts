@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { stored } from '../../test/content.ts'
 import { ManualClock } from '../../test/manual-clock.ts'
-import { jsonWire, Recorder } from '../../test/recorder.ts'
+import { jsonWire, Recorder, stepWire } from '../../test/recorder.ts'
 import { Entry } from '../entry.ts'
 import { type Channel, createHub, type Wire } from './hub.ts'
 
@@ -63,20 +63,20 @@ test('who lags and left does not hear of it on waking', async () => {
   expect(said()).toEqual(['snapshot /a 1', 'snapshot /b 2'])
 })
 
-test('a wire may fit news to each connection', async () => {
-  const plain = jsonWire()
-  const fitted: unknown[] = []
-  const wire: Wire = {
-    ...plain,
-    fit(connection, news) {
-      fitted.push(connection)
-      return news.as(plain)
-    },
-  }
-  const { clock, hub, publish, recorder, listener, said } = open(wire)
-  hub.join(listener, hub.channel('/a'), undefined)
-  publish(hub.channel('/a'), 1)
+test('who leaves and joins again is told a whole entry, and steps from there', async () => {
+  const { clock, hub, publish, recorder, listener, said } = open(stepWire())
+  const a = hub.channel('/a')
+  hub.join(listener, a, undefined)
+  publish(a, 1)
   await clock.settle()
-  expect(fitted).toEqual([recorder])
-  expect(said()).toEqual(['snapshot /a 1'])
+  hub.leave(listener, a)
+  publish(a, 2)
+  await clock.settle()
+  hub.join(listener, a, undefined)
+  publish(a, 3)
+  await clock.settle()
+  publish(a, 4)
+  await clock.settle()
+  expect(said()).toEqual(['snapshot /a 1', 'snapshot /a 3', 'patch /a 4'])
+  expect(recorder.heard.at(-1)?.from).toBe('1:3')
 })

@@ -1,11 +1,11 @@
-import { compareVersions, parseVersion, type Version } from '@weir/protocol'
+import { compareVersions, formatVersion, parseVersion, type Version } from '@weir/protocol'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { stored } from '../../test/content.ts'
 import { ManualClock } from '../../test/manual-clock.ts'
-import { jsonWire, Recorder } from '../../test/recorder.ts'
+import { Recorder, stepWire } from '../../test/recorder.ts'
 import { Entry } from '../entry.ts'
-import { createHub } from './hub.ts'
+import { createHub, type Listener } from './hub.ts'
 
 const PEERS = 3
 const TOPICS = ['/prices/SOL', '/prices/JUP']
@@ -25,18 +25,30 @@ const action = fc.oneof(
   { weight: 4, arbitrary: fc.record({ do: fc.constant('pass' as const), time: fc.constantFrom(0, 0, 200, 6000) }) },
 )
 
-test('whatever happens, versions only rise for every peer, and in the end each has the latest', async () => {
+interface Peer {
+  readonly recorder: Recorder
+  readonly listener: Listener
+  /** What it had before it came. */
+  readonly known: Map<string, Version>
+}
+
+test('whatever happens, versions only rise for every peer, steps are from what it has, and in the end each has the latest', async () => {
+  let steps = 0
   await fc.assert(
     fc.asyncProperty(fc.array(action, { maxLength: 60, size: 'max' }), async (actions) => {
       const clock = new ManualClock()
       const hub = createHub({ clock, emit: () => {}, level: () => 'normal', heartbeat: 10_000 })
-      const wire = jsonWire()
+      // The first takes no steps, the second those of one topic, the third all.
+      const wire = stepWire((connection, topic) => {
+        const index = peers.findIndex(({ recorder }) => recorder === connection)
+        return index === 2 || (index === 1 && topic === TOPICS[0])
+      })
       const all = hub.channel('/prices/:mint')
       const channels = TOPICS.map((topic) => hub.channel(topic, all))
       const sequences = TOPICS.map(() => 0)
-      const peers = Array.from({ length: PEERS }, () => {
+      const peers: Peer[] = Array.from({ length: PEERS }, () => {
         const recorder = new Recorder()
-        return { recorder, listener: hub.listen(recorder, wire), known: new Map<string, Version>() }
+        return { recorder, listener: hub.listen(recorder, wire), known: new Map() }
       })
       const publish = (index: number, sequence: number) => {
         const channel = channels[index]
@@ -47,13 +59,18 @@ test('whatever happens, versions only rise for every peer, and in the end each h
 
       /** Everything heard so far, and that whoever keeps up has the latest. */
       const verify = () => {
-        for (const { recorder, listener, known } of peers) {
+        for (const [index, { recorder, listener, known }] of peers.entries()) {
           const last = new Map(known)
-          for (const { type, topic = '', version: text } of recorder.heard) {
+          for (const { type, topic = '', version: text, from } of recorder.heard) {
             const version = text === undefined ? undefined : parseVersion(text)
             if (version === undefined) continue
             const before = last.get(topic)
             const order = before === undefined ? 1 : compareVersions(version, before)
+            if (type === 'patch') {
+              steps += 1
+              expect(from).toBe(before === undefined ? 'of nothing' : formatVersion(before))
+              expect(index === 2 || (index === 1 && topic === TOPICS[0])).toBe(true)
+            }
             if (type === 'heartbeat') expect(order).toBe(0)
             else expect(order).toBeGreaterThan(0)
             last.set(topic, version)
@@ -103,4 +120,5 @@ test('whatever happens, versions only rise for every peer, and in the end each h
     }),
     { numRuns: 400 },
   )
+  expect(steps).toBeGreaterThan(0)
 })

@@ -14,7 +14,7 @@ import {
 import { WeirError } from '../errors.ts'
 import { noSocket, problemAnswer } from '../transport/problem.ts'
 import { bare } from './bare.ts'
-import { isLive, Outflow } from './outflow.ts'
+import { Outflow, outflowOf } from './outflow.ts'
 import { createUpgrade, type SocketLimits, type Upgrade } from './socket.ts'
 
 /** Connections that may wait to be accepted: a herd of thousands arrives at once, and the system's 511 would turn most away. */
@@ -368,7 +368,7 @@ function hasBody({ headers }: IncomingMessage): boolean {
 function refuse(error: Error & { code?: string; rawPacket?: Buffer }, stream: unknown): void {
   const socket = stream as Socket
   // In the midst of a live answer another one would be taken for a part of it.
-  if (error.code === 'ECONNRESET' || !socket.writable || isLive(socket)) {
+  if (error.code === 'ECONNRESET' || !socket.writable || outflowOf(socket) !== undefined) {
     socket.destroy()
     return
   }

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { WebSocketServer } from 'ws'
-import { handshake } from '../../test/raw-socket.ts'
+import { clientFrame, handshake, OPCODE } from '../../test/raw-socket.ts'
 import { SocketConnection } from './node.ts'
 import type { Outflow } from './outflow.ts'
 import { SocketMessages } from './socket.ts'
@@ -193,4 +193,19 @@ describe.each([
       for (const one of opened) closeSync(one)
     }
   })
+})
+
+test('after a close frame no frame follows, whoever closed', async () => {
+  for (const whoCloses of ['we', 'the client']) {
+    await using peer = await pair(MESSAGES, true)
+    const { connection, client, heard } = peer
+    client.resume()
+    if (whoCloses === 'we') connection.close()
+    else client.write(clientFrame(Buffer.from([0x03, 0xe8]), { opcode: OPCODE.close }))
+    await expect.poll(() => heard().length).toBe(4)
+    expect(connection.write(Buffer.from('too late'))).toBe(true)
+    client.end(clientFrame(Buffer.from([0x03, 0xe9]), { opcode: OPCODE.close }))
+    await expect.poll(() => client.closed).toBe(true)
+    expect(heard()).toEqual(Buffer.from([0x88, 2, 0x03, whoCloses === 'we' ? 0xe9 : 0xe8]))
+  }
 })

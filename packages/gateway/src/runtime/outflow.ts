@@ -15,6 +15,7 @@ export abstract class Outflow implements Connection {
   #streaming = true
   /** Whether the owner was told so, and not yet that it is over. */
   #lags = false
+  #shut = false
 
   /** `direct`: whether bytes may go to the kernel past the socket's stream. */
   constructor(socket: Socket, direct: boolean) {
@@ -32,7 +33,7 @@ export abstract class Outflow implements Connection {
    * each client and message. What it does not take goes that way, and so does all that follows until it is through.
    */
   write(bytes: Uint8Array): boolean {
-    if (this.#streaming && !this.#through()) return this.#queue(bytes)
+    if (this.#streaming && !this.#through()) return this.#shut || this.#queue(bytes)
     let taken = 0
     try {
       taken = writeSync(this.#descriptor, bytes)
@@ -77,14 +78,19 @@ export abstract class Outflow implements Connection {
     this.socket.uncork()
   }
 
+  get flows(): boolean {
+    return !this.#streaming
+  }
+
   get waiting(): number {
     return this.socket.writableLength
   }
 
   abstract close(): void
 
-  /** From now on the descriptor may be another's. */
+  /** From now on nothing is written: the peer was told that it is over, or the descriptor may be another's. */
   shut(): void {
+    this.#shut = true
     this.#descriptor = -1
     this.#streaming = true
   }
@@ -99,9 +105,9 @@ const OUTFLOW = Symbol('outflow')
 
 type OwnedSocket = Socket & { [OUTFLOW]?: Outflow }
 
-/** Whether a live connection is on this socket. */
-export function isLive(socket: Socket): boolean {
-  return (socket as OwnedSocket)[OUTFLOW] !== undefined
+/** The live connection that is on this socket. */
+export function outflowOf(socket: Socket): Outflow | undefined {
+  return (socket as OwnedSocket)[OUTFLOW]
 }
 
 /**

@@ -61,15 +61,11 @@ export class SocketMessages extends Outflow implements MessageSocket {
     this.#peer = Object.assign(peer, { [MESSAGES]: this })
     this.deflates = peer.extensions !== ''
     bare(socket)
+    peer.close = close
     peer.on('message', onMessage)
     peer.on('ping', onPing)
     peer.on('pong', onPong)
     peer.on('error', onError)
-  }
-
-  override write(frame: Uint8Array): boolean {
-    // After a close frame, the one thing that ws writes, nothing may follow (RFC 6455, 5.5.1).
-    return this.#peer.readyState !== WebSocket.OPEN || super.write(frame)
   }
 
   end(code: number, reason: string): void {
@@ -107,6 +103,12 @@ function onPing(this: WebSocket, data: Buffer): void {
 
 function onPong(this: WebSocket): void {
   readerOf(this)?.pong()
+}
+
+/** However it came to it: a close frame is the one thing that ws writes, and nothing may follow it (RFC 6455, 5.5.1). */
+function close(this: WebSocket, code?: number, reason?: string | Buffer): void {
+  WebSocket.prototype.close.call(this, code, reason)
+  ;(this as OwnedPeer)[MESSAGES].shut()
 }
 
 function onError(this: WebSocket): void {

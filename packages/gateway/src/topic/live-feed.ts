@@ -144,6 +144,16 @@ export class LiveFeed implements FeedRunner {
     return entry
   }
 
+  /**
+   * Bytes of a value, of this topic or of any, as far as can be said now: a feed's values are alike. Of one that nobody knows,
+   * infinitely many.
+   */
+  usual(topic?: string): number {
+    const kept = topic === undefined ? undefined : this.#parts.path.kept(topic)
+    const entry = kept ?? this.#watched.values().next().value?.channel.latest
+    return entry === undefined ? Number.POSITIVE_INFINITY : (entry.content.json?.byteLength ?? 0)
+  }
+
   left(entry: Entry): number {
     return this.#parts.path.left(entry)
   }

@@ -151,6 +151,11 @@ export class LiveLog implements LogRunner {
     return logs.read(topic, newest - 1, 1)
   }
 
+  /** Bytes of an event, as far as can be said now. Of a log that nobody heard yet, none: most are of small events. */
+  usual(topic: string): number {
+    return this.#watched.get(topic)?.tail.usual ?? 0
+  }
+
   /** From now on the listener hears this topic: what is kept after the position `known`, or all that is, and what comes. */
   watch(listener: Listener, { topic }: ReadKey, known: Version | undefined): void {
     const watched = this.#watched.get(topic) ?? this.#begin(topic)

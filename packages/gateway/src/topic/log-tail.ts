@@ -37,6 +37,11 @@ export class LogTail implements Tail {
     this.#clock = clock
   }
 
+  /** Bytes of an event that is kept, on average; 0 when none is. */
+  get usual(): number {
+    return this.#kept.length === 0 ? 0 : this.#bytes / this.#kept.length - MESSAGE
+  }
+
   at(count: number): Encoded<Entry | Notice> | undefined {
     return this.#kept[count - this.first]?.message
   }

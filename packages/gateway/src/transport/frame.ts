@@ -1,4 +1,4 @@
-import { constants, deflateRawSync } from 'node:zlib'
+import { deflateBlocks, WORTH_IT } from '../compress.ts'
 
 /** Opcodes, with the bit of a frame that is a whole message (RFC 6455, 5.2). */
 const TEXT = 0x81
@@ -6,12 +6,6 @@ const PING = 0x89
 const PONG = 0x8a
 /** The bit of a compressed message (RFC 7692, 6). */
 const DEFLATED = 0x40
-
-/** Below this many bytes a packet carries the plain text just as well. */
-const WORTH_IT = 1024
-
-/** Beyond this many bytes strong compression would hold up the event loop. */
-const LARGE = 65_536
 
 /** What asks a peer whether it is there. */
 export const PING_FRAME: Buffer = frame(PING, new Uint8Array())
@@ -33,10 +27,8 @@ export function textFrame(text: string): Buffer {
 export function deflatedFrame(text: string): Buffer {
   const bytes = Buffer.from(text)
   if (bytes.length < WORTH_IT) return frame(TEXT, bytes)
-  const level = bytes.length > LARGE ? 1 : 6
-  const deflated = deflateRawSync(bytes, { level, finishFlush: constants.Z_SYNC_FLUSH })
-  // A flush ends with the four bytes 00 00 ff ff, which are left out and put back by the peer (RFC 7692, 7.2.1).
-  const message = deflated.subarray(0, -4)
+  // The four bytes at their end are left out and put back by the peer (RFC 7692, 7.2.1).
+  const message = deflateBlocks(bytes).subarray(0, -4)
   return message.length < bytes.length ? frame(TEXT | DEFLATED, message) : frame(TEXT, bytes)
 }
 

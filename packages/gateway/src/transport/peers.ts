@@ -114,6 +114,10 @@ export abstract class Peer implements Connection, ConnectionOwner, MessageReader
     this.socket.uncork()
   }
 
+  get flows(): boolean {
+    return this.socket.flows !== false
+  }
+
   get waiting(): number {
     return this.socket.waiting
   }

@@ -54,7 +54,7 @@ function open() {
     stretch: () => 1,
     random: () => 0.5,
   })
-  const serving = { hub, clock, heartbeat: 10_000, level: () => 'normal' as const, hold: () => {} }
+  const serving = { hub, clock, heartbeat: 10_000, level: () => 'normal' as const, deflate: false, hold: () => {} }
   const ask = (query: string, signal = new AbortController().signal) =>
     Promise.resolve(poll(serving, live, call(`/prices/SOL?as=poll${query}`, { signal }), { mint: 'SOL' })).catch(
       (thrown): Answer => problemAnswer(thrown),

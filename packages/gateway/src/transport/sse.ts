@@ -1,18 +1,20 @@
 import type { Failure, Level, Version } from '@weir/protocol'
 import type { AnswerHeaders, Call, LiveAnswer } from '../call.ts'
 import type { Clock } from '../clock.ts'
+import { accepts, WORTH_IT } from '../compress.ts'
 import { Entry } from '../entry.ts'
 import type { Hub, Listener, Notice, Wire } from '../hub/hub.ts'
 import { LoggedEvent } from '../topic/logged-event.ts'
 import { readVersion } from '../topic/version.ts'
 import { entryFields } from './entry-fields.ts'
+import { GZIP_HEAD, gzipPiece } from './gzip.ts'
 import type { Topic } from './topics.ts'
 
 /** Messages as server-sent events: `event` is the type, `id` the version, `data` the rest. */
-const SSE: Wire = {
-  name: 'sse',
-  encode: (subject) => Buffer.from(subject instanceof Entry ? entryEvent(subject) : noticeEvent(subject)),
-}
+const PLAIN: Wire = { name: 'sse', encode: (subject) => Buffer.from(eventOf(subject)) }
+
+/** The same, each compressed once for all connections. */
+const GZIPPED: Wire = { name: 'sse-gzip', encode: (subject) => gzipPiece(eventOf(subject)) }
 
 /** A herd that lost its server together comes back spread over this many milliseconds. */
 const RETRY_FROM = 1000
@@ -23,8 +25,9 @@ const HEADERS: AnswerHeaders = {
   'cache-control': 'no-store, no-transform',
   // nginx would hold events back until its buffer is full.
   'x-accel-buffering': 'no',
-  vary: 'accept',
+  vary: 'accept, accept-encoding',
 }
+const GZIPPED_HEADERS: AnswerHeaders = { ...HEADERS, 'content-encoding': 'gzip' }
 
 export interface SseParts {
   readonly hub: Hub
@@ -32,6 +35,8 @@ export interface SseParts {
   /** Milliseconds; told to clients. */
   readonly heartbeat: number
   readonly level: () => Level
+  /** Whether streams of large events are compressed, for clients that take that. */
+  readonly deflate: boolean
 }
 
 /** The version that a returning client has. @throws WeirError `bad_version` */
@@ -39,25 +44,48 @@ export function lastVersion(call: Call): Version | undefined {
   return readVersion('last-event-id', call.header('last-event-id'))
 }
 
-/** Opens a stream of events. `join` says which topics the listener hears, `failed` which can't be had. */
+/**
+ * Opens a stream of events. `join` says which topics the listener hears, `failed` which can't be had.
+ *
+ * A stream is compressed as a whole or not at all, and that is said in its head. Small events would only grow by it, and every
+ * client would unpack them: so it is when the client takes it and the usual event is large.
+ *
+ * @param accepted the client's `Accept-Encoding`
+ * @param usual bytes of the events to come, as far as can be said; of a value that nobody knows yet, infinitely many: when it
+ *   turns out to be small, an event has five bytes more than it needs, and the other way round most of a large one could have been saved
+ */
 export function sse(
-  { hub, clock, heartbeat, level }: SseParts,
+  { hub, clock, heartbeat, level, deflate }: SseParts,
+  accepted: string | undefined,
+  usual: number,
   join: (listener: Listener) => void,
   failed: readonly Failure[] = [],
 ): LiveAnswer {
+  const gzipped = deflate && usual >= WORTH_IT && accepts(accepted, 'gzip')
   const hello = () => noticeEvent({ type: 'hello', now: clock.now(), heartbeat, level: level() })
-  return eventStream(hub, SSE, () => `${hello()}${failed.map(noticeEvent).join('')}`, join)
+  const first = () => `${hello()}${failed.map(noticeEvent).join('')}`
+  return gzipped ? eventStream(hub, GZIPPED, first, join, true) : eventStream(hub, PLAIN, first, join)
 }
 
-/** The same in other words than ours: those of `wire`, after what is said `first`. */
-export function eventStream(hub: Hub, wire: Wire, first: () => string, join: (listener: Listener) => void): LiveAnswer {
+/**
+ * The same in other words than ours: those of `wire`, after what is said `first`. `gzipped`: whether the wire's words are pieces of
+ * a gzip file.
+ */
+export function eventStream(
+  hub: Hub,
+  wire: Wire,
+  first: () => string,
+  join: (listener: Listener) => void,
+  gzipped = false,
+): LiveAnswer {
   return {
     kind: 'live',
-    headers: HEADERS,
+    headers: gzipped ? GZIPPED_HEADERS : HEADERS,
     open(connection) {
       const retry = Math.round(RETRY_FROM + Math.random() * RETRY_SPREAD)
       const listener = hub.listen(connection, wire)
-      connection.write(Buffer.from(`retry: ${retry}\n\n${first()}`))
+      const text = `retry: ${retry}\n\n${first()}`
+      connection.write(gzipped ? Buffer.concat([GZIP_HEAD, gzipPiece(text)]) : Buffer.from(text))
       join(listener)
     },
   }
@@ -66,18 +94,25 @@ export function eventStream(hub: Hub, wire: Wire, first: () => string, join: (li
 /** Opens a stream of several topics. Those that can't be had are told as errors, and the others go on. */
 export function sseOf(
   parts: SseParts,
+  accepted: string | undefined,
   path: string,
   topics: readonly (Topic | Failure)[],
   known: Version | undefined,
 ): LiveAnswer {
   const { hub } = parts
   const failed = topics.filter((topic) => 'problem' in topic)
+  let usual = 0
+  for (const topic of topics) if (!('problem' in topic)) usual = Math.max(usual, topic.of.usual(topic.readKey.topic))
   function join(listener: Listener): void {
     for (const topic of topics) if (!('problem' in topic)) topic.of.watch(listener, topic.readKey, known)
     // Of nothing it would be silent for ever, and count as lost: it hears that its own address is there.
     if (failed.length === topics.length) hub.join(listener, hub.channel(path), undefined)
   }
-  return sse(parts, join, failed)
+  return sse(parts, accepted, usual, join, failed)
+}
+
+function eventOf(subject: Entry | Notice): string {
+  return subject instanceof Entry ? entryEvent(subject) : noticeEvent(subject)
 }
 
 function entryEvent(entry: Entry): string {

@@ -1,9 +1,9 @@
-import type { ClientMessage, Patch, Publish, RequestId, SocketMessage, Version } from '@weir/protocol'
-import type { Call, Connection, Identity, MessageSocket, SocketAnswer, Soon } from '../call.ts'
-import { addressOf, type Encoded, type Encoding, Entry } from '../entry.ts'
+import type { ClientMessage, Publish, RequestId, SocketMessage, Version } from '@weir/protocol'
+import type { Call, Identity, MessageSocket, SocketAnswer, Soon } from '../call.ts'
+import { addressOf, type Encoding, Entry } from '../entry.ts'
 import { asWeirError, problemOf, show, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
-import type { Listener, Notice, Wire } from '../hub/hub.ts'
+import type { Listener, Wire } from '../hub/hub.ts'
 import { isRecord } from '../options.ts'
 import type { ReadKey } from '../topic/key.ts'
 import type { LiveFeed } from '../topic/live-feed.ts'
@@ -30,7 +30,7 @@ export function websocket(parts: WebSocketParts, { identity, remote }: Call): So
 }
 
 /** Everything that is said on a WebSocket, as a frame. */
-interface Frames extends Encoding<Entry | SocketMessage>, Pick<Wire, 'fit'> {}
+interface Frames extends Encoding<Entry | SocketMessage>, Pick<Wire, 'steps'> {}
 
 const PLAIN = framesBy('ws', textFrame)
 const DEFLATED = framesBy('ws-deflate', deflatedFrame)
@@ -39,8 +39,15 @@ function framesBy(name: string, frame: (text: string) => Buffer): Frames {
   const frames: Frames = {
     name,
     encode: (subject) => frame(messageOf(subject)),
-    fit: (connection: Connection, news: Encoded<Entry | Notice>) =>
-      connection instanceof Client ? connection.fit(news, frames) : news.as(frames),
+    steps: {
+      name: `${name}-step`,
+      // As a patch, when that is smaller.
+      encode({ from, to }) {
+        const [whole, patch] = [to.encoded.as(frames), patchOf(from, to)?.as(frames)]
+        return patch !== undefined && patch.length < whole.length ? patch : whole
+      },
+      taken: (connection, topic) => connection instanceof Client && connection.takesPatches(topic),
+    },
   }
   return frames
 }
@@ -67,8 +74,6 @@ function answering(id: RequestId | undefined): string {
 interface Subscription {
   readonly topic: Topic
   readonly patches: boolean
-  /** What it was sent last, as long as it keeps up: a patch is made against it. */
-  last: Entry | undefined
 }
 
 const LONGEST_ID = 64
@@ -92,24 +97,8 @@ class Client extends Peer {
     this.#say({ type: 'hello', now: clock.now(), heartbeat, level: level() })
   }
 
-  /** The news as this client gets it: as a patch on what it was sent last, when that is smaller. */
-  fit(news: Encoded<Entry | Notice>, frames: Frames): Uint8Array {
-    const whole = news.as(frames)
-    const entry = news.subject
-    const subscription = entry instanceof Entry ? this.#subscriptions.get(entry.topic) : undefined
-    if (!(entry instanceof Entry) || subscription === undefined || !subscription.patches) return whole
-    const { last } = subscription
-    // Who lags would keep old values alive, each a different one: it is sent whole ones when it has caught up.
-    subscription.last = this.lagging ? undefined : entry
-    const patch: Encoded<Patch> | undefined = last === undefined || last === entry ? undefined : patchOf(last, entry)
-    const small = patch?.as(frames)
-    return small !== undefined && small.length < whole.length ? small : whole
-  }
-
-  override write(frame: Uint8Array): boolean {
-    const flowing = super.write(frame)
-    if (!flowing) for (const subscription of this.#subscriptions.values()) subscription.last = undefined
-    return flowing
+  takesPatches(topic: string): boolean {
+    return this.#subscriptions.get(topic)?.patches === true
   }
 
   override closed(): void {
@@ -174,7 +163,7 @@ class Client extends Peer {
     this.#unsubscribe(readKey.topic)
     if (this.#subscriptions.size >= topics)
       throw new WeirError('too_many_topics', `expected at most ${topics} topics on one connection, got one more`)
-    this.#subscriptions.set(readKey.topic, { topic: found, patches, last: undefined })
+    this.#subscriptions.set(readKey.topic, { topic: found, patches })
     of.watch(this.#listener, readKey, since)
     return addressOf(readKey.topic)
   }

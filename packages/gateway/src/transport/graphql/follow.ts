@@ -43,7 +43,7 @@ export class Follow {
     this.events = {
       name: 'graphql-sse',
       encode: () => Buffer.from(COMMENT),
-      fit: (_, news) => this.#event(news),
+      said: (news) => this.#event(news),
     }
   }
 

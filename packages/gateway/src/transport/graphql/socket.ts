@@ -38,7 +38,7 @@ const LONGEST_REASON = 123
 const NOTHING = Buffer.alloc(0)
 
 /** The socket itself hears nothing of the hub; it is there to be counted and closed. */
-const SILENT: Wire = { name: 'graphql-socket', encode: () => NOTHING, fit: () => NOTHING }
+const SILENT: Wire = { name: 'graphql-socket', encode: () => NOTHING }
 
 /**
  * Opens WebSockets that speak `graphql-transport-ws` (the protocol of graphql-ws): what clients say is checked by graphql-ws, what
@@ -220,7 +220,7 @@ class Operation implements Connection, Wire {
     return NOTHING
   }
 
-  fit(_: Connection, news: Encoded<News>): Buffer {
+  said(news: Encoded<News>): Buffer {
     const result = this.follow?.result(news) ?? ''
     return result === '' ? NOTHING : nextFrame(this.id, result)
   }
