@@ -1,4 +1,5 @@
-import { connect } from 'node:net'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Running, run, weir } from '../../../scripts/running.ts'
 import { Crowd, type CrowdReport } from './crowd.ts'
@@ -9,6 +10,8 @@ const HEARTBEAT = 2000
 const CLIENTS = 2000
 /** Each takes 3 MB of the kernel's buffers before it is behind. */
 const SLEEPERS = 200
+/** More than the 511 that a server of Node's lets wait, and no more than the 4,096 that Weir asks for. */
+const NEWCOMERS = 4000
 
 /** The most resident memory of a gateway with all of them, in bytes, rubbish included; bench/memory.ts is exact. */
 const MOST_RESIDENT = 200 * 1024 ** 2
@@ -151,6 +154,30 @@ describe('a crowd of clients', { timeout: 60_000 }, () => {
     expect(report.events / SLEEPERS).toBeLessThan(newest(report) - 5)
   })
 })
+
+test('thousands who come while the process is held up are let in at once: none is turned away to try again', async () => {
+  using newcomers = new DisposableStack()
+  const arrivals: Promise<Socket>[] = []
+  gateway.signal('SIGSTOP')
+  try {
+    for (let count = 0; count < NEWCOMERS; count++) {
+      const socket = newcomers.adopt(connect({ port: portOf(prices), host: '127.0.0.1' }), (socket) => socket.destroy())
+      arrivals.push(once(socket, 'connect', { signal: AbortSignal.timeout(20_000) }).then(() => socket))
+    }
+    // Whom the system has no room for hears nothing, and tries again a second later, and two, and four: in vain while it is held up.
+    await Promise.all(arrivals)
+  } finally {
+    gateway.signal('SIGCONT')
+  }
+  await Promise.all(
+    arrivals.map(async (arrival) => {
+      const socket = await arrival
+      socket.write(`GET ${PATH} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`)
+      const [answer] = await once(socket, 'data')
+      expect(String(answer)).toMatch(/^HTTP\/1\.1 200 /)
+    }),
+  )
+}, 60_000)
 
 function sequences({ heard }: CrowdReport): readonly number[] {
   return Object.keys(heard['/blobs/a'] ?? {}).map((version) => Number(version.split(':')[1]))
