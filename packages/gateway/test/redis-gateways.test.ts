@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { compareVersions, parseVersion } from '@weir/protocol'
+import { createClient } from 'redis'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { EventStream } from '../../../scripts/event-stream.ts'
@@ -10,18 +11,20 @@ import { testApp } from './served.ts'
 
 const NODES = 4
 
-/** Gateways that share one Redis, each with its own sockets and memory. */
+/** A gateway with sockets and memory of its own. */
+async function node(upstream: CountingUpstream, redis: string, prefix: string, observe?: (event: WeirEvent) => void) {
+  const apps = [testApp(upstream, { every: '100ms', fresh: '90ms' })]
+  const gateway = createGateway({ apps, redis, prefix, ...(observe && { observe }) })
+  const [url = ''] = await gateway.listen({ port: 0 })
+  return { gateway, url, get: (path: string) => fetch(`${url}${path}`) }
+}
+
+/** Gateways that share one Redis. */
 async function nodes(redis: RedisServer, upstream: CountingUpstream, count = NODES) {
   const prefix = randomUUID()
   const events: WeirEvent[] = []
-  const all = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const apps = [testApp(upstream, { every: '100ms', fresh: '90ms' })]
-      const gateway = createGateway({ apps, redis: redis.url, prefix, observe: (event) => void events.push(event) })
-      const [url = ''] = await gateway.listen({ port: 0 })
-      return { gateway, url, get: (path: string) => fetch(`${url}${path}`) }
-    }),
-  )
+  const observe = (event: WeirEvent) => void events.push(event)
+  const all = await Promise.all(Array.from({ length: count }, () => node(upstream, redis.url, prefix, observe)))
   return {
     all,
     events,
@@ -29,6 +32,12 @@ async function nodes(redis: RedisServer, upstream: CountingUpstream, count = NOD
       await Promise.all(all.map(({ gateway }) => gateway.close(500)))
     },
   }
+}
+
+async function connected(url: string) {
+  const client = createClient({ url })
+  await client.connect()
+  return Object.assign(client, { [Symbol.asyncDispose]: async () => client.destroy() })
 }
 
 const versionOf = (text: unknown) => {
@@ -118,6 +127,35 @@ test('while Redis is away each node goes on by itself; no version goes back, and
   await redis.start()
   await expect.poll(async () => new Set(await all()).size, { timeout: 15_000 }).toBe(1)
   await Promise.all(streams.map((stream) => stream[Symbol.asyncDispose]()))
+}, 60_000)
+
+test('a node alone that was cut off from Redis comes back with a larger epoch, and all go on in one', async () => {
+  await using redis = await redisServer()
+  await using admin = await connected(redis.url)
+  await admin.sendCommand(['ACL', 'SETUSER', 'far', 'on', 'nopass', '~*', '&*', '+@all'])
+  await using upstream = await countingUpstream()
+  let step = 0
+  upstream.answer = (_path, response) => json(response, { step })
+  const prefix = randomUUID()
+  const near = await node(upstream, redis.url, prefix)
+  const far = await node(upstream, redis.url.replace('//', '//far:any@'), prefix)
+  const streams = await Promise.all([near, far].map(async ({ get }) => new EventStream(await get('/items/a?as=sse'))))
+  const next = async () => {
+    step += 1
+    const now = step
+    const told = streams.map((stream) =>
+      stream.until('snapshot', ({ data }) => (data.value as { step: number }).step === now),
+    )
+    return (await Promise.all(told)).map(({ id }) => versionOf(id).epoch)
+  }
+  const [epoch] = await next()
+  await admin.sendCommand(['ACL', 'SETUSER', 'far', 'off'])
+  await admin.sendCommand(['CLIENT', 'KILL', 'USER', 'far'])
+  await expect.poll(next, { timeout: 15_000 }).toEqual([epoch, expect.toSatisfy((far) => far > (epoch ?? 0))])
+  await admin.sendCommand(['ACL', 'SETUSER', 'far', 'on'])
+  await expect.poll(async () => new Set(await next()).size, { timeout: 15_000 }).toBe(1)
+  await Promise.all(streams.map((stream) => stream[Symbol.asyncDispose]()))
+  await Promise.all([near, far].map(({ gateway }) => gateway.close(500)))
 }, 60_000)
 
 test('what one node drops no node serves any more, by key and by tag', async () => {

@@ -28,7 +28,7 @@ function open() {
     clock,
     emit: (event: WeirEvent) => void events.push(event),
     keep: 60_000,
-    known: () => undefined,
+    known: (topic: string) => values.read(topic) as Stored | undefined,
   }
   const below = (ask: Ask) => {
     const { promise, resolve, reject } = Promise.withResolvers<Content>()
@@ -373,7 +373,7 @@ describe('10,000 who wait for one key are one call', () => {
 describe('flights of two nodes', () => {
   test('while one asks, the other is given what is kept', async () => {
     const { clock, fly, asked, parts, below } = open()
-    const other = flight({ ...parts, node: 'n2' })(below)
+    const other = flight({ ...parts, node: 'n2', known: () => undefined })(below)
     const first = fly(ask())
     await clock.settle()
     asked[0]?.answer(1)
@@ -382,6 +382,31 @@ describe('flights of two nodes', () => {
     await clock.settle()
     expect(text(await other(ask()))).toBe('1')
     expect(asked).toHaveLength(2)
+  })
+
+  test('whoever comes just after the answer, and knew nothing of it, is given it; the lease is free again', async () => {
+    const { clock, fly, asked, leases, parts, below } = open()
+    const first = fly(ask())
+    await clock.settle()
+    asked[0]?.answer(1)
+    await first
+    const other = flight({ ...parts, node: 'n2', known: () => undefined })(below)
+    expect(text(await other(ask()))).toBe('1')
+    expect(asked).toHaveLength(1)
+    expect((await leases.acquire('/prices/SOL', 'n3', 1, 0)).held).toBe(true)
+  })
+
+  test('what was dropped is asked for anew, also by who knew nothing of it', async () => {
+    const { clock, fly, asked, values, parts, below } = open()
+    const first = fly(ask())
+    await clock.settle()
+    asked[0]?.answer(1)
+    await first
+    await values.expire('/prices/SOL')
+    const other = flight({ ...parts, node: 'n2', known: () => undefined })(below)(ask())
+    await clock.settle()
+    asked[1]?.answer(2)
+    expect(text(await other)).toBe('2')
   })
 
   test('while one asks for what nobody has, the others wait for its answer', async () => {

@@ -39,9 +39,14 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
       const before = parts.known(ask.topic)
       const left = () => Math.max(1, ask.deadline - clock.monotonic())
       let lease = await leases.acquire(ask.topic, node, left(), 0)
-      while (!lease.held) {
+      for (;;) {
+        // Also with the lease in hand: whoever had it before may have published since this node looked.
         const stored = await values.read(ask.topic)
-        if (stored !== undefined && isNews(stored, before)) return stored
+        if (stored !== undefined && isNews(stored, before)) {
+          if (lease.held) await leases.release(ask.topic, node, lease.token)
+          return stored
+        }
+        if (lease.held) break
         signal.throwIfAborted()
         if (clock.monotonic() >= ask.deadline)
           throw new WeirError('over_budget', `${feed}: another node is asking for ${addressOf(ask.topic)}`, {
@@ -103,10 +108,11 @@ function publish(
   })
 }
 
-/** Whether somebody asked after this node knew what it knows. */
+/** Whether somebody asked after this node knew what it knows. What comes in an older version, or was dropped, is of no use here. */
 function isNews(stored: Stored, before: Known): boolean {
-  if (before === undefined) return true
-  return stored.checkedAt > before.checkedAt || compareVersions(stored.version, before.version) > 0
+  if (before === undefined) return stored.checkedAt > 0
+  const order = compareVersions(stored.version, before.version)
+  return order > 0 || (order === 0 && stored.checkedAt > before.checkedAt)
 }
 
 /** Waits until there is news, for at most so many milliseconds. */

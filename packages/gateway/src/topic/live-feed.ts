@@ -319,6 +319,8 @@ export class LiveFeed implements FeedRunner {
     hub.publish(channel, entry)
     if (before !== channel.latest?.version) emit({ type: 'topic.changed', feed: this.plan.name, topic: readKey.topic })
     this.#judge(watched.channel)
+    // While it was cut off this node began an epoch that is larger than that of the others. What it publishes ends theirs.
+    if (stored.version.epoch < entry.version.epoch) this.#changed(readKey.topic)
   }
 
   /** Asks for a watched value. What came arrives by the bus, here as on every other node. */
