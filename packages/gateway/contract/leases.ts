@@ -44,6 +44,25 @@ export function leasesContract(name: string, open: Open): void {
     )
 
     test(
+      'the holder goes on holding it, and nobody else prolongs it',
+      run(async ({ backend: { leases }, late, advance }) => {
+        const token = await held(leases, 'a')
+        await advance(TTL / 2)
+        await leases.renew(NAME, 'a', token, 2 * TTL)
+        await advance(TTL + late + 1)
+        expect((await leases.acquire(NAME, 'b', TTL, 0)).held).toBe(false)
+        await leases.renew(NAME, 'b', token, BRIEF * 10)
+        await leases.renew(NAME, 'a', token - 1, BRIEF * 10)
+        await advance(TTL + late + 1)
+        const next = await held(leases, 'b')
+        await leases.renew(NAME, 'a', token, BRIEF * 10)
+        await leases.release(NAME, 'b', next)
+        await leases.renew(NAME, 'b', next, BRIEF * 10)
+        await held(leases, 'c')
+      }),
+    )
+
+    test(
       'every token is larger than all before it: taken again, after release, after its time, by another',
       run(async ({ backend: { leases }, advance }) => {
         const first = await held(leases, 'a')

@@ -50,11 +50,16 @@ export class ManualClock implements Clock {
     await this.settle()
     for (let next = this.#timers[0]; next !== undefined && next.at <= until; next = this.#timers[0]) {
       this.#timers.shift()
-      this.#move(next.at)
+      this.#move(Math.max(next.at, this.#monotonic))
       next.task()
       await this.settle()
     }
     this.#move(until)
+  }
+
+  /** So many milliseconds pass in which the process stands still: timers that became due run with the next advance. */
+  stall(milliseconds: number): void {
+    this.#move(this.#monotonic + milliseconds)
   }
 
   /** Does all that can be done without time passing. */

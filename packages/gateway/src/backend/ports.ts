@@ -42,6 +42,8 @@ export interface Publication {
 export interface Leases {
   /** Takes the lease, or says for how many milliseconds another holds it. `known`: the largest token seen before. */
   acquire(name: string, owner: string, ttl: number, known: number): Promise<Lease>
+  /** Holds it for `ttl` milliseconds from now, unless another has it by now or it was given back. */
+  renew(name: string, owner: string, token: number, ttl: number): Promise<void>
   /** Gives it back; does nothing unless owner and token are the holder's. */
   release(name: string, owner: string, token: number): Promise<void>
   /**

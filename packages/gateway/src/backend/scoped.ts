@@ -14,6 +14,7 @@ export function scopedBackend(backend: Backend, scope: string): Backend {
     },
     leases: {
       acquire: (name, owner, ttl, known) => leases.acquire(named(name), owner, ttl, known),
+      renew: (name, owner, token, ttl) => leases.renew(named(name), owner, token, ttl),
       release: (name, owner, token) => leases.release(named(name), owner, token),
       claim: (group, names, owner, ttl) => leases.claim(named(group), names, owner, ttl),
     },

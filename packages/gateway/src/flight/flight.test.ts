@@ -480,10 +480,24 @@ describe('flights of two nodes', () => {
     expect(clock.timers).toBeLessThan(timers)
   })
 
+  test('a lease lasts as long as its call, and not much longer than its holder', async () => {
+    const { clock, fly, leases } = open()
+    const slow = fly(ask({ deadline: clock.monotonic() + 10_000 }))
+    await clock.advance(9000)
+    const refused = await leases.acquire('/prices/SOL', 'n2', 1, 0)
+    expect(refused).toMatchObject({ held: false })
+    expect(refused.held ? Number.NaN : refused.for).toBeLessThanOrEqual(1500)
+    clock.stall(1501)
+    expect(await leases.acquire('/prices/SOL', 'n2', 1, 0)).toMatchObject({ held: true })
+    slow.catch(() => {})
+  })
+
   test('one that slept through its lease is handed the value of the other', async () => {
     const { clock, fly, asked, parts, below } = open()
-    const sleeper = fly(ask({ deadline: clock.monotonic() + 1000 }))
-    await clock.advance(1001)
+    const sleeper = fly(ask())
+    await clock.settle()
+    // Its process stands still for so long: no timer of it runs.
+    clock.stall(1501)
     const taker = flight({ ...parts, node: 'n2' })(below)(ask())
     await clock.settle()
     asked[1]?.answer('new')

@@ -1,7 +1,7 @@
 import { compareVersions } from '@weir/protocol'
 import type { Bus, Leases, Values } from '../backend/ports.ts'
 import type { Ask, Stage, Urgency } from '../call.ts'
-import type { Clock } from '../clock.ts'
+import type { Clock, Timer } from '../clock.ts'
 import { addressOf, type Content, hashOf, type Stored } from '../entry.ts'
 import { WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
@@ -24,6 +24,12 @@ export interface FlightParts {
 
 type Known = Pick<Stored, 'version' | 'checkedAt'> | undefined
 
+/**
+ * How long a lease is held, in milliseconds. Who has it renews it for as long as its call takes; when it dies, others wait no
+ * longer than this.
+ */
+const HELD = 1500
+
 /** How long the answer of another node is waited for until the lease is asked for again, in milliseconds. */
 const AGAIN = 200
 
@@ -38,7 +44,7 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
     async function fly(ask: Ask, signal: AbortSignal, urgency: Urgency): Promise<Stored> {
       const before = parts.known(ask.topic)
       const left = () => Math.max(1, ask.deadline - clock.monotonic())
-      let lease = await leases.acquire(ask.topic, node, left(), 0)
+      let lease = await leases.acquire(ask.topic, node, HELD, 0)
       for (;;) {
         // Also with the lease in hand: whoever had it before may have published since this node looked.
         const stored = await values.read(ask.topic)
@@ -53,8 +59,9 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
             retryAfter: lease.for,
           })
         await publication(parts, ask.topic, before, Math.min(lease.for, left(), AGAIN))
-        lease = await leases.acquire(ask.topic, node, left(), 0)
+        lease = await leases.acquire(ask.topic, node, HELD, 0)
       }
+      const renewed = renewing(parts, ask.topic, lease.token)
       try {
         const content = await next({ ...ask, signal, urgency })
         const stored = (await publish(parts, ask.topic, lease.token, content)) ?? (await values.read(ask.topic))
@@ -65,6 +72,7 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
           )
         return stored
       } finally {
+        renewed.stop()
         await leases.release(ask.topic, node, lease.token)
       }
     }
@@ -73,9 +81,6 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
   }
 }
 
-/** How long a content that came by itself may take to be published, in milliseconds. */
-const PUBLISHING = 5000
-
 /**
  * Publishes a content that came by itself; what this node is fetching at this moment is fenced off, for it was said before.
  * Undefined, and nothing is changed, while another node is fetching it.
@@ -83,7 +88,7 @@ const PUBLISHING = 5000
 export function arrival(parts: FlightParts): (topic: string, content: Content) => Promise<Stored | undefined> {
   const { node, leases } = parts
   return async (topic, content) => {
-    const lease = await leases.acquire(topic, node, PUBLISHING, 0)
+    const lease = await leases.acquire(topic, node, HELD, 0)
     if (!lease.held) return undefined
     try {
       return await publish(parts, topic, lease.token, content)
@@ -106,6 +111,18 @@ function publish(
     content,
     keep,
   })
+}
+
+/** Holds a lease until it is stopped. */
+function renewing({ leases, node, clock, emit, feed }: FlightParts, topic: string, token: number): Timer {
+  function plan(): Timer {
+    return clock.after(HELD / 3, () => {
+      timer = plan()
+      leases.renew(topic, node, token, HELD).catch((error) => emit({ type: 'failed', where: `${feed}: lease`, error }))
+    })
+  }
+  let timer = plan()
+  return { stop: () => timer.stop() }
 }
 
 /** Whether somebody asked after this node knew what it knows. What comes in an older version, or was dropped, is of no use here. */

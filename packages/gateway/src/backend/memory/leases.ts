@@ -52,6 +52,11 @@ export function memoryLeases(clock: Clock): Leases & Fences {
       return mine
     },
 
+    async renew(name, owner, token, ttl) {
+      const held = leases.get(name)
+      if (held?.owner === owner && held.token === token) held.until = clock.monotonic() + ttl
+    },
+
     async release(name, owner, token) {
       const held = leases.get(name)
       if (held?.owner === owner && held.token === token) leases.delete(name)

@@ -2,7 +2,7 @@ import type { Clock } from '../../clock.ts'
 import type { Lease, Leases } from '../ports.ts'
 import type { RedisConnection, Reply } from './connection.ts'
 import type { Keys } from './keys.ts'
-import { ACQUIRE, CLAIM, RELEASE } from './scripts.ts'
+import { ACQUIRE, CLAIM, RELEASE, RENEW } from './scripts.ts'
 
 /** The most names of one script: others wait for it. */
 const MOST_CLAIMED = 1000
@@ -26,6 +26,10 @@ export function redisLeases(connection: RedisConnection, keys: Keys, clock: Cloc
         if (lease.held) release(name, owner, lease.token).catch(() => {})
       }
       return leaseOf(await connection.run(ACQUIRE, [keys.lease(name), keys.fence(name)], args, late))
+    },
+
+    async renew(name, owner, token, ttl) {
+      await connection.run(RENEW, [keys.lease(name)], [owner, String(token), String(Math.max(1, Math.ceil(ttl)))])
     },
 
     async claim(group, names, owner, ttl) {

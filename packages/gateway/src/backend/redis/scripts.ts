@@ -22,6 +22,13 @@ redis.call('PEXPIRE', KEYS[2], math.max(86400000, tonumber(ARGV[2]) * 2))
 return { 1, text }
 `)
 
+/** Holds a lease for longer. KEYS: lease. ARGV: owner, token, ttl in ms. Gives 1 when it was the holder's, else 0. */
+export const RENEW = script(`
+local held = redis.call('HMGET', KEYS[1], 'owner', 'token')
+if held[1] ~= ARGV[1] or held[2] ~= ARGV[2] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[3])
+`)
+
 /**
  * Gives a lease back. KEYS: lease. ARGV: owner, token, channel. Gives 1 when it was the holder's, else 0 and changes
  * nothing. Those who listen are told, so that they need not ask again and again.

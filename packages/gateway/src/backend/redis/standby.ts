@@ -73,6 +73,13 @@ export function withStandby(shared: Backend, own: Backend): Backend {
           async () => shared.leases.claim(group, names, owner, ttl),
           () => own.leases.claim(group, names, owner, ttl),
         ),
+      async renew(name, owner, token, ttl) {
+        await own.leases.renew(name, owner, token, ttl)
+        await orOwn(
+          () => shared.leases.renew(name, owner, token, ttl),
+          () => undefined,
+        )
+      },
       async release(name, owner, token) {
         await own.leases.release(name, owner, token)
         // What can't be given back ends by itself.
