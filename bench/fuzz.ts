@@ -30,10 +30,10 @@ async function attack(inputs: number, seed: number): Promise<void> {
       for (const [ending, count] of Object.entries(endings)) sum[ending] = (sum[ending] ?? 0) + count
       const state = await stateOf(server)
       process.stdout.write(
-        `${tenth + 1} of ${TENTHS}: hung ${hung.length}, unanswered ${unanswered.length}, failures ${state.failures}, ` +
-          `connections ${state.connections}, heap ${state.heap} MB, resident ${state.resident} MB\n`,
+        `${tenth + 1} of ${TENTHS}: hung ${hung.length}, unanswered ${unanswered.length}, failures ${state.failures.length}, ` +
+          `connections ${state.connections}, heap ${state.heap} MB, external ${state.external} MB, resident ${state.resident} MB\n`,
       )
-      for (const bytes of [...hung, ...unanswered].slice(0, 3)) process.stdout.write(`  ${bytes}\n`)
+      for (const what of [...hung, ...unanswered, ...state.failures].slice(0, 3)) process.stdout.write(`  ${what}\n`)
     }
     const endings = Object.entries(sum).sort(([, a], [, b]) => b - a)
     process.stdout.write(`\nEndings: ${endings.map(([ending, count]) => `${ending} ${count}`).join(', ')}\n`)
@@ -44,9 +44,10 @@ async function attack(inputs: number, seed: number): Promise<void> {
 }
 
 interface State {
-  readonly failures: number
+  readonly failures: readonly string[]
   readonly connections: number
   readonly heap: string
+  readonly external: string
   readonly resident: string
 }
 
@@ -58,11 +59,11 @@ async function stateOf(server: ChildProcess): Promise<State> {
 }
 
 async function serve(): Promise<void> {
-  let failures = 0
+  const failures: string[] = []
   const gateway = createGateway({
     apps: [still],
-    observe({ type }) {
-      if (type === 'failed') failures += 1
+    observe(event) {
+      if (event.type === 'failed') failures.push(`${event.where}: ${event.error}`)
     },
   })
   const [url] = await gateway.listen({ port: 0 })
@@ -70,9 +71,9 @@ async function serve(): Promise<void> {
     // What was just closed is let go of in a moment.
     await new Promise((resolve) => setTimeout(resolve, 2000))
     globalThis.gc?.()
-    const { heapUsed, rss } = process.memoryUsage()
-    const [heap, resident] = [heapUsed, rss].map((bytes) => (bytes / 1024 ** 2).toFixed(1))
-    process.send?.({ failures, connections: gateway.metrics.summary.connections, heap, resident })
+    const { heapUsed, external: outside, rss } = process.memoryUsage()
+    const [heap, external, resident] = [heapUsed, outside, rss].map((bytes) => (bytes / 1024 ** 2).toFixed(1))
+    process.send?.({ failures, connections: gateway.metrics.summary.connections, heap, external, resident })
   })
   process.once('disconnect', () => process.exit())
   process.send?.(Number(new URL(url ?? '').port))

@@ -1,4 +1,5 @@
 import { brotliCompressSync, constants, deflateRawSync, gzipSync } from 'node:zlib'
+import { ownCopy } from './own-buffer.ts'
 
 /** Below this many bytes a packet carries the plain text just as well. */
 export const WORTH_IT = 1024
@@ -18,14 +19,16 @@ export const COMPRESSIONS: readonly Compression[] = [
     name: 'br',
     compress(bytes) {
       const quality = bytes.length > LARGE ? 1 : 5
-      return brotliCompressSync(bytes, {
-        params: { [constants.BROTLI_PARAM_QUALITY]: quality, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length },
-      })
+      const params = {
+        [constants.BROTLI_PARAM_QUALITY]: quality,
+        [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length,
+      }
+      return ownCopy(brotliCompressSync(bytes, { params }))
     },
   },
   {
     name: 'gzip',
-    compress: (bytes) => gzipSync(bytes, { level: bytes.length > LARGE ? 1 : 6 }),
+    compress: (bytes) => ownCopy(gzipSync(bytes, { level: bytes.length > LARGE ? 1 : 6 })),
   },
 ]
 
@@ -34,7 +37,8 @@ export const COMPRESSIONS: readonly Compression[] = [
  * anywhere in a stream of such.
  */
 export function deflateBlocks(bytes: Uint8Array): Buffer {
-  return deflateRawSync(bytes, { level: bytes.length > LARGE ? 1 : 6, finishFlush: constants.Z_SYNC_FLUSH })
+  const level = bytes.length > LARGE ? 1 : 6
+  return ownCopy(deflateRawSync(bytes, { level, finishFlush: constants.Z_SYNC_FLUSH }))
 }
 
 /**

@@ -1,6 +1,8 @@
+import { once } from 'node:events'
+import { connect as connectTcp } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { type App, ConfigError, createGateway, defineApp, type LogOptions, log } from '../src/index.ts'
+import { type App, ConfigError, createGateway, defineApp, type LogOptions, log, type WeirEvent } from '../src/index.ts'
 import { RUNTIMES, type Served } from './served.ts'
 import { connect } from './web-socket.ts'
 
@@ -168,6 +170,28 @@ describe('on a WebSocket', () => {
     await peer.hears('event', ({ topic }) => topic === '/rooms/c')
     expect(peer.heard.filter(({ type }) => type === 'event')).toHaveLength(1)
   })
+})
+
+test('a client that leaves before its event is whole is no failure', async () => {
+  const events: WeirEvent[] = []
+  const { app, said } = chat({ mayPublish: true })
+  const gateway = createGateway({ apps: [app], observe: (event) => void events.push(event) })
+  const [url = ''] = await gateway.listen({ port: 0 })
+  try {
+    const socket = connectTcp(Number(new URL(url).port), '127.0.0.1')
+    socket.write(
+      'POST /rooms/a HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\nexpect: 100-continue\r\n\r\n',
+    )
+    // Its body is awaited.
+    await once(socket, 'data')
+    socket.write('{"text":')
+    socket.destroy()
+    await expect.poll(() => events.filter(({ type }) => type === 'route.answered')).toMatchObject([{ status: 499 }])
+    expect(events.filter(({ type }) => type === 'failed')).toEqual([])
+    expect((await said.read({ room: 'a' })).events).toEqual([])
+  } finally {
+    await gateway.close(1000)
+  }
 })
 
 test('is declared with true, false or a function', () => {

@@ -8,6 +8,7 @@ import type { Emit } from '../events.ts'
 import { flight } from '../flight/flight.ts'
 import { stringifyJson } from '../json.ts'
 import { type Bytes, CACHE_OPTIONS, type Duration, readOptions } from '../options.ts'
+import { ownBuffer } from '../own-buffer.ts'
 import { untilDeadline } from './deadline.ts'
 
 /** What `createCache()` takes. */
@@ -74,7 +75,7 @@ export function createCache<Value>(options: CacheOptions<Value>): Cache<Value> {
       const json = stringifyJson(await loaded.catch((thrown) => Promise.reject(named(name, thrown))))
       if (json === undefined)
         throw new WeirError('upstream_invalid', `${name}: expected a JSON value for "${topic}", got none`)
-      return { json: Buffer.from(json), reason: undefined, absentFor: undefined }
+      return { json: ownBuffer(json), reason: undefined, absentFor: undefined }
     }),
   )
 

@@ -9,6 +9,7 @@ import type { Emit } from '../events.ts'
 import { createHub as createStage } from '../hub/hub.ts'
 import { stringifyJson } from '../json.ts'
 import { type Bytes, type Duration, HUB_OPTIONS, readOptions } from '../options.ts'
+import { ownBuffer } from '../own-buffer.ts'
 import { sendLive } from '../runtime/node.ts'
 import { respondLive } from '../runtime/web.ts'
 import { sse } from '../transport/sse.ts'
@@ -61,7 +62,7 @@ export function createHub(options: HubOptions = {}): Hub {
     async publish(topic, value) {
       const json = stringifyJson(value)
       if (json === undefined) throw new WeirError('bad_request', `${topic}: expected a JSON value, got ${typeof value}`)
-      const content = { json: Buffer.from(json), reason: undefined, absentFor: undefined }
+      const content = { json: ownBuffer(json), reason: undefined, absentFor: undefined }
       const publication = { token: TOKEN, knownEpoch: 0, hash: hashOf(content), content, keep: Number.MAX_SAFE_INTEGER }
       const stored = await values.publish(topic, publication)
       if (stored === undefined) throw new WeirError('internal', `${topic}: could not be stored`)

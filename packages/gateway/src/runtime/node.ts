@@ -330,10 +330,18 @@ class NodeCall implements Call {
   async body(limit: number): Promise<Uint8Array> {
     const chunks: Buffer[] = []
     let bytes = 0
-    for await (const chunk of this.#request) {
-      bytes += chunk.length
-      if (bytes > limit) throw new WeirError('body_too_large', `expected a body of at most ${limit} bytes, got more`)
-      chunks.push(chunk)
+    try {
+      for await (const chunk of this.#request) {
+        bytes += chunk.length
+        if (bytes > limit) throw new WeirError('body_too_large', `expected a body of at most ${limit} bytes, got more`)
+        chunks.push(chunk)
+      }
+    } catch (error) {
+      if (error instanceof WeirError || !this.#request.socket.destroyed) throw error
+      // It left before it had said all: that is no fault of anybody's.
+      const { signal } = this
+      this.#controller?.abort()
+      throw signal.reason
     }
     return Buffer.concat(chunks)
   }

@@ -6,6 +6,7 @@ import { show, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Channel, Hub, Listener } from '../hub/hub.ts'
 import { parseJson, stringifyJson } from '../json.ts'
+import { ownBuffer } from '../own-buffer.ts'
 import type { ReadKey } from './key.ts'
 import type { LogPlan, LogRange, LogReading, LogRunner } from './log.ts'
 import { gapAfter } from './log-gap.ts'
@@ -180,7 +181,7 @@ export class LiveLog implements LogRunner {
   #jsonOf(event: unknown): Soon<Buffer> {
     const written = (result: Awaited<ReturnType<LogPlan['event']['~standard']['validate']>>) => {
       const json = result.issues === undefined ? stringifyJson(result.value) : undefined
-      if (json !== undefined) return Buffer.from(json)
+      if (json !== undefined) return ownBuffer(json)
       const [issue] = result.issues ?? []
       const path = issue?.path?.map((part) => String(typeof part === 'object' ? part.key : part)).join('.')
       const expected = issue?.message ?? 'expected something that can be written as JSON'

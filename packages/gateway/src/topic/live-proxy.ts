@@ -12,6 +12,7 @@ import { type Fields, travels } from '../http-cache/fields.ts'
 import type { Exchanged } from '../http-cache/policy.ts'
 import { Received } from '../http-cache/received.ts'
 import { replaced, Variants } from '../http-cache/variants.ts'
+import { ownCopy } from '../own-buffer.ts'
 import type { ProxyPlan } from './proxy.ts'
 
 /** Where answers are kept, in the bound of memory that they share with all else of the site. */
@@ -334,7 +335,7 @@ export class LiveProxy {
       return { ...outcome, received: confirmed, forAll: confirmed.policy.storable, kept: stays }
     }
 
-    const received = new Received(exchanged, own(answer.body), now, fresh)
+    const received = new Received(exchanged, ownCopy(answer.body), now, fresh)
     const streamed = answer.stream !== undefined
     const failedInTruth = !streamed && failed?.(answer) === true
     const fails = failedInTruth || FAILURES.includes(answer.status)
@@ -492,14 +493,6 @@ export class LiveProxy {
 
 /** Keys shorter than this would be found in headers by chance. */
 const SHORTEST_SECRET = 6
-
-/** A body in memory of its own: what a socket hands over is a part of a larger buffer, which would be kept with it. */
-function own(body: Buffer): Buffer {
-  if (body.buffer.byteLength === body.length) return body
-  const copy = Buffer.allocUnsafeSlow(body.length)
-  body.copy(copy)
-  return copy
-}
 
 /** This proxy in `Via` (RFC 9110, 7.6.3). */
 const VIA = '1.1 weir'

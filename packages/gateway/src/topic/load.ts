@@ -5,6 +5,7 @@ import { addressOf, type Content } from '../entry.ts'
 import { asWeirError, WeirError } from '../errors.ts'
 import { stringifyJson } from '../json.ts'
 import { isRecord } from '../options.ts'
+import { ownBuffer } from '../own-buffer.ts'
 import { type Absent, absent, type FeedPlan, isAbsent } from './feed.ts'
 
 /** How long beyond the deadline of those who wait a loader is waited for: the stages below it come first, with better words. */
@@ -113,7 +114,7 @@ export async function contentOf(plan: FeedPlan, result: unknown): Promise<Conten
   const json = stringifyJson(checked.value)
   if (json === undefined)
     return new WeirError('upstream_invalid', `${plan.where}: expected a JSON value, got ${typeof checked.value}`)
-  return { json: Buffer.from(json), reason: undefined, absentFor: undefined }
+  return { json: ownBuffer(json), reason: undefined, absentFor: undefined }
 }
 
 function invalid(plan: FeedPlan, issue: StandardSchemaV1.Issue | undefined): WeirError {

@@ -4,6 +4,7 @@ import type { Clock } from '../clock.ts'
 import { accepts, WORTH_IT } from '../compress.ts'
 import { Entry } from '../entry.ts'
 import type { Hub, Listener, Notice, Wire } from '../hub/hub.ts'
+import { ownBuffer } from '../own-buffer.ts'
 import { LoggedEvent } from '../topic/logged-event.ts'
 import { readVersion } from '../topic/version.ts'
 import { entryFields } from './entry-fields.ts'
@@ -11,7 +12,7 @@ import { GZIP_HEAD, gzipPiece } from './gzip.ts'
 import type { Topic } from './topics.ts'
 
 /** Messages as server-sent events: `event` is the type, `id` the version, `data` the rest. */
-const PLAIN: Wire = { name: 'sse', encode: (subject) => Buffer.from(eventOf(subject)) }
+const PLAIN: Wire = { name: 'sse', encode: (subject) => ownBuffer(eventOf(subject)) }
 
 /** The same, each compressed once for all connections. */
 const GZIPPED: Wire = { name: 'sse-gzip', encode: (subject) => gzipPiece(eventOf(subject)) }

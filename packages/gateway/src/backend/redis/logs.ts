@@ -1,3 +1,4 @@
+import { ownCopy } from '../../own-buffer.ts'
 import type { LogHistory, LogLine, Logs } from '../ports.ts'
 import type { Channels } from './channels.ts'
 import type { RedisConnection, Reply } from './connection.ts'
@@ -78,7 +79,7 @@ function lineIn(message: Buffer): LogLine | undefined {
     start = end + 1
   }
   const [epoch = 0, offset = 0, at = 0] = fields
-  return { epoch, offset, at, event: message.subarray(start) }
+  return { epoch, offset, at, event: ownCopy(message.subarray(start)) }
 }
 
 function list(reply: Reply | undefined): readonly Reply[] {
@@ -90,5 +91,5 @@ function number(reply: Reply | undefined): number {
 }
 
 function bytes(reply: Reply | undefined): Buffer {
-  return Buffer.isBuffer(reply) ? reply : Buffer.alloc(0)
+  return Buffer.isBuffer(reply) ? ownCopy(reply) : Buffer.alloc(0)
 }
