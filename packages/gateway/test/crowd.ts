@@ -18,6 +18,8 @@ type Doing =
       readonly perSecond?: number
       /** Whoever loses the connection comes back as the protocol says: after a random pause, with the version it has. */
       readonly returning?: true
+      /** Ports of other servers of the same: whoever comes back goes to any of them, or to the one it knows. */
+      readonly others?: readonly number[]
     }
   | { readonly kind: 'pause'; readonly count: number }
   | { readonly kind: 'resume' | 'leave' | 'report' }
