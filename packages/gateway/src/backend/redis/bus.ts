@@ -17,7 +17,7 @@ export interface RedisBusParts {
 export function redisBus({ connection, channels, values, keys, report }: RedisBusParts): Bus {
   return {
     publish(topic, stored) {
-      connection.command(['SPUBLISH', keys.channel(topic), storedOut(stored)]).catch(report)
+      connection.command(keys.channel(topic), ['SPUBLISH', keys.channel(topic), storedOut(stored)]).catch(report)
     },
 
     subscribe: hearing({
@@ -29,7 +29,7 @@ export function redisBus({ connection, channels, values, keys, report }: RedisBu
     }),
 
     announce(channel, word) {
-      connection.command(['SPUBLISH', keys.words(channel), word]).catch(report)
+      connection.command(keys.words(channel), ['SPUBLISH', keys.words(channel), word]).catch(report)
     },
 
     attend: hearing({

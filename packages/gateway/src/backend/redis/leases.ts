@@ -1,8 +1,9 @@
 import type { Clock } from '../../clock.ts'
 import type { Lease, Leases } from '../ports.ts'
-import type { RedisConnection, Reply } from './connection.ts'
+import type { RedisConnection } from './connection.ts'
 import type { Keys } from './keys.ts'
 import { ACQUIRE, CLAIM, RELEASE } from './scripts.ts'
+import type { Reply } from './server.ts'
 
 /** The most names of one script: others wait for it. */
 const MOST_CLAIMED = 1000

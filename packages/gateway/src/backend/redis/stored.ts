@@ -1,5 +1,5 @@
 import type { Stored } from '../../entry.ts'
-import type { Reply } from './connection.ts'
+import type { Reply } from './server.ts'
 
 /** The fields of a value's hash, in the order in which scripts give them. */
 export const FIELDS = ['epoch', 'sequence', 'hash', 'changedAt', 'checkedAt', 'body', 'reason', 'absentFor'] as const

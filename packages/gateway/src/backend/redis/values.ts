@@ -8,7 +8,7 @@ import { FIELDS, storedOf } from './stored.ts'
 export function redisValues(connection: RedisConnection, keys: Keys): Values {
   return {
     async read(topic) {
-      return storedOf(await connection.command(['HMGET', keys.value(topic), ...FIELDS]))
+      return storedOf(await connection.command(keys.value(topic), ['HMGET', keys.value(topic), ...FIELDS]))
     },
 
     async publish(topic, { token, knownEpoch, hash, content, keep }) {
