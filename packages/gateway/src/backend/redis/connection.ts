@@ -130,7 +130,10 @@ export function connectRedis({ address, ca, clock, deadline, report }: Connectio
         (error) => {
           if (over) return
           fail(error)
-          if (isReadOnly(error)) {
+          // It is well: what is asked for is on its way from one server to another.
+          if (says(error, 'TRYAGAIN')) server.breaker.answered()
+          // Who was the master is a replica now, and its address may lead to another: that shows only to a new connection.
+          if (says(error, 'READONLY')) {
             server.renew()
             shards.renewed(server.address)
           }
@@ -149,7 +152,7 @@ export function connectRedis({ address, ca, clock, deadline, report }: Connectio
           return await server.send(['EVALSHA', sha, ...rest], signal, asking)
         } catch (error) {
           // A restarted or flushed server does not know it any more; EVAL teaches it.
-          if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
+          if (!says(error, 'NOSCRIPT')) throw error
           return server.send(['EVAL', source, ...rest], signal, asking)
         }
       }
@@ -166,7 +169,6 @@ export function connectRedis({ address, ca, clock, deadline, report }: Connectio
   }
 }
 
-/** Who was the master is a replica now, and its address may lead to another by now: that shows only to a new connection. */
-function isReadOnly(error: unknown): boolean {
-  return error instanceof Error && error.message.startsWith('READONLY')
+function says(error: unknown, code: string): boolean {
+  return error instanceof Error && error.message.startsWith(code)
 }

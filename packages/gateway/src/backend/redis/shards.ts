@@ -6,7 +6,7 @@ import { SLOTS, slotOf } from './slot.ts'
 export interface Shards {
   /** The server of a key or channel. */
   of(key: string): string
-  /** Whether anything is at this server. */
+  /** Whether this server is one of them, as far as is known. */
   has(server: string): boolean
   /** A server said that another has this slot. */
   moved(to: Moved): void
@@ -118,7 +118,7 @@ export function createShards({ seeds, clock, ask }: ShardsParts): Shards {
 
   return {
     of: (key) => slots?.[slotOf(key)] ?? home,
-    has: (server) => (slots === undefined ? server === home : slots.includes(server)),
+    has: (server) => server === home || members.includes(server) || slots?.includes(server) === true,
     moved({ slot, server }) {
       const known: (string | undefined)[] = slots?.slice() ?? Array.from({ length: SLOTS })
       const before = known[slot]
