@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { createAdmission } from './admission/admission.ts'
 import { createLevel } from './admission/level.ts'
 import { memoryBackend } from './backend/memory/backend.ts'
-import { redisBackend } from './backend/redis/backend.ts'
+import { redisAddress } from './backend/redis/address.ts'
+import { type RedisOptions, redisBackend } from './backend/redis/backend.ts'
 import { withStandby } from './backend/redis/standby.ts'
 import { systemClock } from './clock.ts'
 import { ConfigError } from './errors.ts'
@@ -44,7 +46,10 @@ export function createGateway(options: GatewayOptions): Gateway {
   const backend =
     read.redis === undefined
       ? own
-      : withStandby(redisBackend({ url: redisUrl(read.redis), prefix: read.prefix, node, clock, report }), own)
+      : withStandby(
+          redisBackend({ ...redisEntry(read.redis, read.redisCa), prefix: read.prefix, node, clock, report }),
+          own,
+        )
   const pipeline: PipelineParts = {
     backend,
     clock,
@@ -116,8 +121,15 @@ export function createGateway(options: GatewayOptions): Gateway {
 }
 
 /** @throws ConfigError that does not tell the password */
-function redisUrl(given: string): string {
-  if (URL.canParse(given) && /^rediss?:$/.test(new URL(given).protocol)) return given
-  const shown = given.replace(/\/\/.*@/, '//…@')
-  throw new ConfigError('gateway', 'redis', 'an address such as redis://127.0.0.1:6379', shown)
+function redisEntry(url: string, caFile: string | undefined): Pick<RedisOptions, 'url' | 'ca'> {
+  if (redisAddress(url) === undefined) {
+    const shown = url.replace(/\/\/.*@/s, '//…@')
+    throw new ConfigError('gateway', 'redis', 'an address such as redis://127.0.0.1:6379', shown)
+  }
+  if (caFile === undefined) return { url }
+  try {
+    return { url, ca: readFileSync(caFile, 'utf8') }
+  } catch {
+    throw new ConfigError('gateway', 'redisCa', 'a file that can be read', caFile)
+  }
 }

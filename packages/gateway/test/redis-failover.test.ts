@@ -7,6 +7,8 @@ import { slotOf } from '../src/backend/redis/slot.ts'
 import { hashOf, type Stored } from '../src/entry.ts'
 import { content } from './content.ts'
 import { order, redisCluster } from './redis-cluster.ts'
+import { redisServer } from './redis-server.ts'
+import { relay } from './relay.ts'
 
 const DEADLINE = 250
 
@@ -69,6 +71,17 @@ test('a master dies: what it had fails by its deadline, the rest goes on, and it
   await order(cluster.masters[0] ?? never(), 'WAIT', '1', '1000')
 
   await cluster.masters[0]?.kill()
+  // Who comes now has what the others have.
+  const newcomer = open('newcomer')
+  await expect
+    .poll(() =>
+      Promise.resolve(newcomer.values.read(second)).then(
+        (read) => String(read?.json),
+        () => '',
+      ),
+    )
+    .toBe('"before"')
+  await newcomer.close()
   const began = performance.now()
   let longest = 0
   let last = 'before'
@@ -146,6 +159,60 @@ test('a slot that moves is followed: while it moves, and by those who listen', a
   await publish(backend, topic, 4)
   await expect.poll(() => heard.at(-1)).toBe('4')
 }, 30_000)
+
+test('an address that leads to the replica when that is promoted: all ports recover, and nothing is told to who was the master', async () => {
+  await using master = await redisServer()
+  await using replica = await redisServer(['--replicaof', '127.0.0.1', String(master.port)])
+  await expect.poll(() => order(replica, 'INFO', 'replication')).toContain('master_link_status:up')
+  await using road = await relay(master.url)
+  const open = (node: string) =>
+    redisBackend({ url: road.url, prefix: 'weir', node, deadline: DEADLINE, report: () => {} })
+  const [one, other] = [open('one'), open('other')]
+  await using _ = { [Symbol.asyncDispose]: async () => void (await Promise.all([one.close(), other.close()])) }
+  const topic = '/prices/SOL'
+  const heard: string[] = []
+  other.bus.subscribe(topic, ({ json }) => heard.push(String(json)))
+  await expect.poll(() => publish(one, topic, 'before').then(() => heard.at(-1))).toBe('"before"')
+  const before = await one.values.read(topic)
+  const limits = [{ limit: 3, window: 300, by: 'account' as const }]
+  const meter = one.meters.open('upstream', { limits, keys: 1, past: 'none', timeout: 200 })
+  const want = { priority: 'interactive', cost: 1 } as const
+  expect((await meter.take([want])).granted).toHaveLength(1)
+  await order(master, 'WAIT', '1', '1000')
+
+  // The other way round: the connections stay, to one who may not write any more.
+  await order(replica, 'REPLICAOF', 'NO', 'ONE')
+  await order(master, 'REPLICAOF', '127.0.0.1', String(replica.port))
+  await expect(publish(one, topic, 'refused')).rejects.toThrow(/READONLY/)
+  road.to = replica.url
+  for (const [node, sequence] of [
+    [one, 2],
+    [other, 3],
+  ] as const) {
+    const recovered = () =>
+      publish(node, topic, sequence).then(
+        (stored) => stored?.version,
+        () => undefined,
+      )
+    await expect.poll(recovered, { timeout: 8000 }).toEqual({ epoch: before?.version.epoch, sequence })
+  }
+  // Also when the two do not know each other, so that a word reaches only those who listen to the new one.
+  await order(master, 'REPLICAOF', 'NO', 'ONE')
+  await expect
+    .poll(() => publish(one, topic, Math.random()).then((stored) => heard.at(-1) === stored?.json?.toString()), {
+      timeout: 8000,
+    })
+    .toBe(true)
+  await expect.poll(async () => (await meter.take([want])).granted.length, { timeout: 8000, interval: 20 }).toBe(1)
+  await expect
+    .poll(() =>
+      one.logs.append('log', Buffer.from('1'), { events: 10, age: 60_000 }).then(
+        () => true,
+        () => false,
+      ),
+    )
+    .toBe(true)
+}, 40_000)
 
 function never(): never {
   throw new Error('expected a server')

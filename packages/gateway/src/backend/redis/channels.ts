@@ -40,7 +40,8 @@ export function connectChannels({ shards, entryOf, clock, report }: ChannelsPart
 
   shards.onChange((renewed) => {
     if (closed) return
-    for (const [server, ear] of ears) {
+    // Of a copy: one that is begun anew is another.
+    for (const [server, ear] of [...ears]) {
       const moved = [...ear.channels].filter((channel) => shards.of(channel) !== server)
       if (server === renewed || (moved.length > 0 && !ear.client.isReady)) {
         // Where it comes back to it would join what it had before, and be refused as a whole when one of those is not there.

@@ -133,10 +133,7 @@ export function connectRedis({ address, ca, clock, deadline, report }: Connectio
           // It is well: what is asked for is on its way from one server to another.
           if (says(error, 'TRYAGAIN')) server.breaker.answered()
           // Who was the master is a replica now, and its address may lead to another: that shows only to a new connection.
-          if (says(error, 'READONLY')) {
-            server.renew()
-            shards.renewed(server.address)
-          }
+          if (says(error, 'READONLY') && server.renew()) shards.renewed(server.address)
         },
       )
     })

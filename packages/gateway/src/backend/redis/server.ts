@@ -23,8 +23,8 @@ export interface Server {
   readonly breaker: Breaker
   /** `asking`: about a key that is moving here. */
   send(command: Command, signal: AbortSignal, asking: boolean): Promise<Reply>
-  /** Begins a connection anew: who answers at its address may be another now. */
-  renew(): void
+  /** Begins a connection anew: who answers at its address may be another now. False when it has just done so. */
+  renew(): boolean
   close(): void
 }
 
@@ -110,10 +110,11 @@ export function openServer({ address, entry, clock, report }: ServerParts): Serv
     },
 
     renew() {
-      if (clock.monotonic() - renewedAt < RENEWED) return
+      if (clock.monotonic() - renewedAt < RENEWED) return false
       renewedAt = clock.monotonic()
       close()
       link = connect()
+      return true
     },
 
     close,
