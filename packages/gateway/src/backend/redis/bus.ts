@@ -17,7 +17,10 @@ export interface RedisBusParts {
 export function redisBus({ connection, channels, values, keys, report }: RedisBusParts): Bus {
   return {
     publish(topic, stored) {
-      connection.command(keys.channel(topic), ['SPUBLISH', keys.channel(topic), storedOut(stored)]).catch(report)
+      const channel = keys.channel(topic)
+      storedOut(stored)
+        .then((message) => connection.command(channel, ['SPUBLISH', channel, message]))
+        .catch(report)
     },
 
     subscribe: hearing({
