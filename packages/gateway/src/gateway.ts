@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import metadata from '../package.json' with { type: 'json' }
 import { createAdmission } from './admission/admission.ts'
 import { createLevel } from './admission/level.ts'
 import { memoryBackend } from './backend/memory/backend.ts'
+import { createNodes } from './backend/nodes.ts'
 import { redisAddress } from './backend/redis/address.ts'
 import { type RedisOptions, redisBackend } from './backend/redis/backend.ts'
 import { withStandby } from './backend/redis/standby.ts'
@@ -74,6 +76,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     heartbeat,
     kept: () => sum(({ memory }) => memory.entries.size),
     upstreams: upstreams.health,
+    nodes: () => nodes.all(),
   })
   for (const app of apps) {
     sites.push(
@@ -93,6 +96,15 @@ export function createGateway(options: GatewayOptions): Gateway {
   }
   // Only now, when nothing can fail any more: a refused gateway must not keep the declarations.
   for (const site of sites) site.start()
+  const nodes = createNodes({
+    node,
+    version: metadata.version,
+    bus: backend === own ? undefined : backend.bus,
+    clock,
+    emit,
+    level: () => level.now,
+    connections: () => sum(({ hub }) => hub.connections),
+  })
 
   const servers: Listening[] = []
   return {
@@ -110,6 +122,7 @@ export function createGateway(options: GatewayOptions): Gateway {
 
     async close(within = 5000) {
       admission.drain()
+      nodes.close()
       const retry = () => Math.round(500 + Math.random() * 2000)
       const left = Promise.all(sites.map(({ hub }) => hub.close(retry, within)))
       await Promise.all([left, ...servers.map((server) => server.close(within))])

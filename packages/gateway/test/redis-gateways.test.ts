@@ -89,6 +89,36 @@ test('four nodes that watch one value ask as often as one; when the one that ask
   await Promise.all(streams.map((stream) => stream[Symbol.asyncDispose]()))
 })
 
+test('each node knows who is alive, and with which load; who drains is gone at once, and who is killed soon', async () => {
+  await using redis = await redisServer()
+  await using upstream = await countingUpstream()
+  await using site = await nodes(redis, upstream, 3)
+  const [first, second, third] = site.all
+  const seen = async () => {
+    const health = await (await first?.get('/api/health'))?.json()
+    return health.nodes.map(({ connections }: { connections: number }) => connections)
+  }
+  const stream = new EventStream((await third?.get('/items/a?as=sse')) ?? new Response())
+  await stream.until('snapshot')
+  // By when they came, each as it said of itself last.
+  await expect.poll(async () => (await seen()).toSorted(), { timeout: 8000 }).toEqual([0, 0, 1])
+  const health = await (await second?.get('/api/health'))?.json()
+  expect(health.nodes).toHaveLength(3)
+  expect(health.nodes[0]).toEqual({
+    node: expect.any(String),
+    version: '0.1.0',
+    since: expect.any(Number),
+    level: 'normal',
+    connections: expect.any(Number),
+    delay: expect.any(Number),
+  })
+  expect(await (await first?.get('/metrics'))?.text()).toContain('weir_nodes 3')
+  await second?.gateway.close(0)
+  await expect.poll(async () => (await seen()).length, { timeout: 1000 }).toBe(2)
+  expect(await (await first?.get('/metrics'))?.text()).toContain('weir_nodes 2')
+  await stream[Symbol.asyncDispose]()
+})
+
 test('while Redis is away each node goes on by itself; no version goes back, and all agree again', async () => {
   await using redis = await redisServer()
   await using upstream = await countingUpstream()

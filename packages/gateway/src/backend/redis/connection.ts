@@ -44,6 +44,7 @@ const MOST_REDIRECTIONS = 5
  */
 export function connectRedis({ address, ca, clock, deadline, report }: ConnectionParts): RedisConnection {
   const servers = new Map<string, Server>()
+  const asked = new Set<Promise<Reply>>()
   let closed = false
   const shards = createShards({
     seeds: address.seeds,
@@ -72,6 +73,12 @@ export function connectRedis({ address, ca, clock, deadline, report }: Connectio
 
   /** Settled by the deadline whatever happens; what comes later only `late` hears of. */
   function ask(first: string, attempt: Attempt, late?: (reply: Reply) => void): Promise<Reply> {
+    const one = begin(first, attempt, late).finally(() => asked.delete(one))
+    asked.add(one)
+    return one
+  }
+
+  function begin(first: string, attempt: Attempt, late?: (reply: Reply) => void): Promise<Reply> {
     if (closed) {
       return Promise.reject(new WeirError('backend_unavailable', 'Redis: expected an open connection, it was closed'))
     }
@@ -161,6 +168,8 @@ export function connectRedis({ address, ca, clock, deadline, report }: Connectio
     async close() {
       closed = true
       shards.close()
+      // What was said last is heard, and what was given back is given back.
+      await Promise.allSettled(asked)
       for (const server of servers.values()) server.close()
     },
   }

@@ -18,7 +18,9 @@ test('what takes longer to be read is told in its turn', async () => {
   const errors: unknown[] = []
   const report = (error: unknown) => void errors.push(error)
   const heard: string[] = []
-  hearing({ channels, channelOf: String, read, catchUp: async () => undefined, report })('a', (text) => heard.push(text))
+  hearing({ channels, channelOf: String, read, catchUp: async () => undefined, report })('a', (text) =>
+    heard.push(text),
+  )
   for (const text of ['1', 'second', '3', 'fourth', '5']) listener?.hear(Buffer.from(text))
   expect(heard).toEqual(['1'])
   waiting[1]?.()
