@@ -11,12 +11,12 @@ import { testApp } from './served.ts'
 const NODES = 4
 
 /** Gateways that share one Redis, each with its own sockets and memory. */
-async function nodes(redis: RedisServer, upstream: CountingUpstream, count = NODES) {
+async function nodes(redis: RedisServer, upstream: CountingUpstream, count = NODES, every: `${number}ms` = '100ms') {
   const prefix = randomUUID()
   const events: WeirEvent[] = []
   const all = await Promise.all(
     Array.from({ length: count }, async () => {
-      const apps = [testApp(upstream, { every: '100ms', fresh: '90ms' })]
+      const apps = [testApp(upstream, { every, fresh: '90ms' })]
       const gateway = createGateway({ apps, redis: redis.url, prefix, observe: (event) => void events.push(event) })
       const [url = ''] = await gateway.listen({ port: 0 })
       return { gateway, url, get: (path: string) => fetch(`${url}${path}`) }
@@ -86,6 +86,35 @@ test('four nodes that watch one value ask as often as one; when the one that ask
     step = index + 1
     await seen(streams[NODES - 1], step)
   }
+  await Promise.all(streams.map((stream) => stream[Symbol.asyncDispose]()))
+})
+
+test('a node that drains leaves all that it asks for to another, which asks within one interval, also amid a call', async () => {
+  await using redis = await redisServer()
+  await using upstream = await countingUpstream()
+  let step = 0
+  let hangs = false
+  upstream.answer = (_path, response) => void (hangs || json(response, { step }))
+  await using site = await nodes(redis, upstream, 2, '2000ms')
+  const [going, staying] = site.all
+  const streams: EventStream[] = []
+  for (const node of [going, staying]) {
+    const stream = new EventStream((await node?.get('/items/a?as=sse')) ?? new Response())
+    await stream.until('snapshot')
+    streams.push(stream)
+    // From its first round on the first of them asks for both.
+    await expect.poll(() => upstream.calls, { timeout: 3000 }).toBe(2)
+  }
+  hangs = true
+  const before = upstream.calls
+  await expect.poll(() => upstream.calls, { timeout: 3000, interval: 5 }).toBe(before + 1)
+  hangs = false
+  step = 1
+  const began = performance.now()
+  await going?.gateway.close(100)
+  await streams[1]?.until('snapshot', ({ data }) => (data.value as { step: number }).step === 1)
+  // An interval and its jitter; the claim would have lasted for 4.4 s, and the lease of the call for longer.
+  expect(performance.now() - began).toBeLessThan(2100 + 500)
   await Promise.all(streams.map((stream) => stream[Symbol.asyncDispose]()))
 })
 

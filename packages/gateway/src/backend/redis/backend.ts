@@ -41,15 +41,16 @@ export function redisBackend(options: RedisOptions): Backend {
   const entryOf = (server: string) => ({ url: address.urlOf(server), ca })
   const channels = connectChannels({ shards, entryOf, clock, report })
   const values = redisValues(connection, keys)
+  const leases = redisLeases(connection, keys, clock)
   const meters = redisMeters({ connection, keys, node, clock, report })
   return {
     values,
-    leases: redisLeases(connection, keys, clock),
+    leases,
     meters,
     bus: redisBus({ connection, channels, values, keys, report }),
     logs: redisLogs({ connection, channels, keys, report }),
     async close() {
-      await meters.close()
+      await Promise.all([leases.leave(), meters.close()])
       await channels.close()
       await connection.close()
     },
