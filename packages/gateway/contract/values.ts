@@ -103,6 +103,26 @@ export function valuesContract(name: string, open: Open): void {
     )
 
     test(
+      'a large value comes back whole, and is heard in its order among small ones',
+      run(async ({ backend, advance }) => {
+        const large = (size: number) =>
+          content(Array.from({ length: size }, (_, index) => ({ index, price: 1 / index })))
+        const heard: (number | undefined)[] = []
+        const stop = backend.bus.subscribe(TOPIC, ({ json }) => heard.push(json?.byteLength))
+        await advance(200)
+        const sent: (number | undefined)[] = []
+        for (const value of [content(1), large(20_000), content(2), large(200), content(3)]) {
+          expect((await publishAs(backend, 'a', value))?.json).toEqual(value.json)
+          expect((await backend.values.read(TOPIC))?.json).toEqual(value.json)
+          sent.push(value.json?.byteLength)
+        }
+        await advance(100)
+        stop()
+        expect(heard).toEqual(sent)
+      }),
+    )
+
+    test(
       'a late token is refused while another holds the lease, and changes nothing',
       run(async ({ backend, advance }) => {
         const late = await token(backend, 'sleeper', 100)

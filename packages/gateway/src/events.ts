@@ -71,6 +71,8 @@ export type WeirEvent =
       readonly took: number
     }
   | { readonly type: 'graphql.executed'; readonly name: string; readonly topic: string }
+  /** Nodes that share, this one among them. */
+  | { readonly type: 'nodes.counted'; readonly alive: number }
   | { readonly type: 'failed'; readonly where: string; readonly error: unknown }
 
 /** Hands an event to whoever observes. It never throws and never waits. */

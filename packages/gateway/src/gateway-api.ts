@@ -17,8 +17,13 @@ export interface GatewayOptions {
   readonly heartbeat?: Duration
   /** The most memory that kept values take. `'256mb'` by default. */
   readonly memory?: Bytes
-  /** `redis://…` or `rediss://…`: what nodes share. Without it this process shares with nobody. */
+  /**
+   * `redis://user:password@host:port/db`, or `rediss://…` for TLS: what nodes share, one server or a Redis Cluster, of which some
+   * servers may be named with commas between them. Without it this process shares with nobody.
+   */
   readonly redis?: string
+  /** A file with the certificates (PEM) of the authorities that the certificate of `rediss://…` may come from. */
+  readonly redisCa?: string
   /** What all keys in Redis begin with: nodes with the same share. `'weir'` by default. */
   readonly prefix?: string
   /** The most live connections of this process. 100,000 by default. */

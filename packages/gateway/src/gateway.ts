@@ -1,8 +1,12 @@
 import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import metadata from '../package.json' with { type: 'json' }
 import { createAdmission } from './admission/admission.ts'
 import { createLevel } from './admission/level.ts'
 import { memoryBackend } from './backend/memory/backend.ts'
-import { redisBackend } from './backend/redis/backend.ts'
+import { createNodes } from './backend/nodes.ts'
+import { redisAddress } from './backend/redis/address.ts'
+import { type RedisOptions, redisBackend } from './backend/redis/backend.ts'
 import { withStandby } from './backend/redis/standby.ts'
 import { systemClock } from './clock.ts'
 import { ConfigError } from './errors.ts'
@@ -44,7 +48,10 @@ export function createGateway(options: GatewayOptions): Gateway {
   const backend =
     read.redis === undefined
       ? own
-      : withStandby(redisBackend({ url: redisUrl(read.redis), prefix: read.prefix, node, clock, report }), own)
+      : withStandby(
+          redisBackend({ ...redisEntry(read.redis, read.redisCa), prefix: read.prefix, node, clock, report }),
+          own,
+        )
   const pipeline: PipelineParts = {
     backend,
     clock,
@@ -69,6 +76,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     heartbeat,
     kept: () => sum(({ memory }) => memory.entries.size),
     upstreams: upstreams.health,
+    nodes: () => nodes.all(),
   })
   for (const app of apps) {
     sites.push(
@@ -88,6 +96,15 @@ export function createGateway(options: GatewayOptions): Gateway {
   }
   // Only now, when nothing can fail any more: a refused gateway must not keep the declarations.
   for (const site of sites) site.start()
+  const nodes = createNodes({
+    node,
+    version: metadata.version,
+    bus: backend === own ? undefined : backend.bus,
+    clock,
+    emit,
+    level: () => level.now,
+    connections: () => sum(({ hub }) => hub.connections),
+  })
 
   const servers: Listening[] = []
   return {
@@ -105,6 +122,7 @@ export function createGateway(options: GatewayOptions): Gateway {
 
     async close(within = 5000) {
       admission.drain()
+      nodes.close()
       const retry = () => Math.round(500 + Math.random() * 2000)
       const left = Promise.all(sites.map(({ hub }) => hub.close(retry, within)))
       await Promise.all([left, ...servers.map((server) => server.close(within))])
@@ -116,8 +134,15 @@ export function createGateway(options: GatewayOptions): Gateway {
 }
 
 /** @throws ConfigError that does not tell the password */
-function redisUrl(given: string): string {
-  if (URL.canParse(given) && /^rediss?:$/.test(new URL(given).protocol)) return given
-  const shown = given.replace(/\/\/.*@/, '//…@')
-  throw new ConfigError('gateway', 'redis', 'an address such as redis://127.0.0.1:6379', shown)
+function redisEntry(url: string, caFile: string | undefined): Pick<RedisOptions, 'url' | 'ca'> {
+  if (redisAddress(url) === undefined) {
+    const shown = url.replace(/\/\/.*@/s, '//…@')
+    throw new ConfigError('gateway', 'redis', 'an address such as redis://127.0.0.1:6379', shown)
+  }
+  if (caFile === undefined) return { url }
+  try {
+    return { url, ca: readFileSync(caFile, 'utf8') }
+  } catch {
+    throw new ConfigError('gateway', 'redisCa', 'a file that can be read', caFile)
+  }
 }

@@ -537,7 +537,12 @@ export const GATEWAY_OPTIONS = {
   redis: {
     kind: 'text',
     optional: true,
-    help: '`redis://…` or `rediss://…`: what nodes share. Without it this process shares with nobody. The command takes it from `REDIS_URL` too.',
+    help: '`redis://user:password@host:port/db`, or `rediss://…` for TLS: what nodes share, one server or a Redis Cluster, of which some servers may be named with commas between them. Without it this process shares with nobody. The command takes it from `REDIS_URL` too.',
+  },
+  redisCa: {
+    kind: 'text',
+    optional: true,
+    help: 'A file with the certificates (PEM) of the authorities that the certificate of `rediss://…` may come from; by default those that Node knows.',
   },
   prefix: { kind: 'text', default: 'weir', help: 'What all keys in Redis begin with: nodes with the same share.' },
   connections: { kind: 'integer', default: 100_000, min: 1, help: 'The most live connections of this process.' },

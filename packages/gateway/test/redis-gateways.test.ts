@@ -11,20 +11,30 @@ import { testApp } from './served.ts'
 
 const NODES = 4
 
+interface NodeOptions {
+  readonly every?: `${number}ms`
+  readonly observe?: (event: WeirEvent) => void
+}
+
 /** A gateway with sockets and memory of its own. */
-async function node(upstream: CountingUpstream, redis: string, prefix: string, observe?: (event: WeirEvent) => void) {
-  const apps = [testApp(upstream, { every: '100ms', fresh: '90ms' })]
-  const gateway = createGateway({ apps, redis, prefix, ...(observe && { observe }) })
+async function node(
+  upstream: CountingUpstream,
+  redis: string,
+  prefix: string,
+  { every = '100ms', observe = () => {} }: NodeOptions = {},
+) {
+  const gateway = createGateway({ apps: [testApp(upstream, { every, fresh: '90ms' })], redis, prefix, observe })
   const [url = ''] = await gateway.listen({ port: 0 })
   return { gateway, url, get: (path: string) => fetch(`${url}${path}`) }
 }
 
 /** Gateways that share one Redis. */
-async function nodes(redis: RedisServer, upstream: CountingUpstream, count = NODES) {
+async function nodes(redis: RedisServer, upstream: CountingUpstream, count = NODES, every: `${number}ms` = '100ms') {
   const prefix = randomUUID()
   const events: WeirEvent[] = []
   const observe = (event: WeirEvent) => void events.push(event)
-  const all = await Promise.all(Array.from({ length: count }, () => node(upstream, redis.url, prefix, observe)))
+  const one = () => node(upstream, redis.url, prefix, { every, observe })
+  const all = await Promise.all(Array.from({ length: count }, one))
   return {
     all,
     events,
@@ -96,6 +106,65 @@ test('four nodes that watch one value ask as often as one; when the one that ask
     await seen(streams[NODES - 1], step)
   }
   await Promise.all(streams.map((stream) => stream[Symbol.asyncDispose]()))
+})
+
+test('a node that drains leaves all that it asks for to another, which asks within one interval, also amid a call', async () => {
+  await using redis = await redisServer()
+  await using upstream = await countingUpstream()
+  let step = 0
+  let hangs = false
+  upstream.answer = (_path, response) => void (hangs || json(response, { step }))
+  await using site = await nodes(redis, upstream, 2, '2000ms')
+  const [going, staying] = site.all
+  const streams: EventStream[] = []
+  for (const node of [going, staying]) {
+    const stream = new EventStream((await node?.get('/items/a?as=sse')) ?? new Response())
+    await stream.until('snapshot')
+    streams.push(stream)
+    // From its first round on the first of them asks for both.
+    await expect.poll(() => upstream.calls, { timeout: 3000 }).toBe(2)
+  }
+  hangs = true
+  const before = upstream.calls
+  await expect.poll(() => upstream.calls, { timeout: 3000, interval: 5 }).toBe(before + 1)
+  hangs = false
+  step = 1
+  const began = performance.now()
+  await going?.gateway.close(100)
+  await streams[1]?.until('snapshot', ({ data }) => (data.value as { step: number }).step === 1)
+  // An interval and its jitter; the claim would have lasted for 4.4 s, and the lease of the call for longer.
+  expect(performance.now() - began).toBeLessThan(2100 + 500)
+  await Promise.all(streams.map((stream) => stream[Symbol.asyncDispose]()))
+})
+
+test('each node knows who is alive, and with which load; who drains is gone at once, and who is killed soon', async () => {
+  await using redis = await redisServer()
+  await using upstream = await countingUpstream()
+  await using site = await nodes(redis, upstream, 3)
+  const [first, second, third] = site.all
+  const seen = async () => {
+    const health = await (await first?.get('/api/health'))?.json()
+    return health.nodes.map(({ connections }: { connections: number }) => connections)
+  }
+  const stream = new EventStream((await third?.get('/items/a?as=sse')) ?? new Response())
+  await stream.until('snapshot')
+  // By when they came, each as it said of itself last.
+  await expect.poll(async () => (await seen()).toSorted(), { timeout: 8000 }).toEqual([0, 0, 1])
+  const health = await (await second?.get('/api/health'))?.json()
+  expect(health.nodes).toHaveLength(3)
+  expect(health.nodes[0]).toEqual({
+    node: expect.any(String),
+    version: '0.1.0',
+    since: expect.any(Number),
+    level: 'normal',
+    connections: expect.any(Number),
+    delay: expect.any(Number),
+  })
+  expect(await (await first?.get('/metrics'))?.text()).toContain('weir_nodes 3')
+  await second?.gateway.close(0)
+  await expect.poll(async () => (await seen()).length, { timeout: 1000 }).toBe(2)
+  expect(await (await first?.get('/metrics'))?.text()).toContain('weir_nodes 2')
+  await stream[Symbol.asyncDispose]()
 })
 
 test('while Redis is away each node goes on by itself; no version goes back, and all agree again', async () => {

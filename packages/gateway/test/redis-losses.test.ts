@@ -8,8 +8,8 @@ import type { Grant, Meter, MeterLimit } from '../src/backend/ports.ts'
 import { redisBackend } from '../src/backend/redis/backend.ts'
 import { redisKeys } from '../src/backend/redis/keys.ts'
 import { type Clock, systemClock, type Timer } from '../src/clock.ts'
-import { oneWay } from './one-way.ts'
 import { redisServer } from './redis-server.ts'
+import { relay } from './relay.ts'
 
 /** The longest that a call takes, and for how long after a process died its last calls arrive. Milliseconds. */
 const TIMEOUT = 300
@@ -108,7 +108,7 @@ class Life implements Clock {
 
 /** A node that always wants more than it may have, until it is over. */
 async function node(url: string, prefix: string, { limits, keys, travels }: Scenario, seen: Seen[], over: AbortSignal) {
-  const road = await oneWay(url)
+  const road = await relay(url)
   const life = new Life()
   const parts = redisBackend({
     ...{ url: road.url, prefix, node: randomUUID(), clock: life, deadline: 1000, report: () => {} },

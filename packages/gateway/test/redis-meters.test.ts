@@ -7,8 +7,8 @@ import { redisBackend } from '../src/backend/redis/backend.ts'
 import { redisKeys } from '../src/backend/redis/keys.ts'
 import { type Clock, systemClock } from '../src/clock.ts'
 import type { Priority } from '../src/events.ts'
-import { oneWay } from './one-way.ts'
 import { redisServer } from './redis-server.ts'
+import { relay } from './relay.ts'
 
 const PLAN: MeterPlan = {
   ...{ limits: [{ limit: 8, window: 400, by: 'account' }], keys: 1, past: 'none', timeout: 300 },
@@ -276,7 +276,7 @@ test('a node that is cut off stops spending its share before the others take it'
 
 test('one whose questions arrive and who hears no answer wastes nothing, and takes no more than its share', async () => {
   await using all = await cluster()
-  await using road = await oneWay(all.server.url)
+  await using road = await relay(all.server.url)
   const [a, deaf] = [all.node(), all.node(PLAN, systemClock, road.url)]
   await join(a, deaf)
   road.answers = false

@@ -1,16 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createConnection } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from 'redis'
 import { freePort } from './free-port.ts'
 
 /** A real redis-server of a test's own, that keeps nothing on disk. */
 export interface RedisServer extends AsyncDisposable {
   readonly url: string
+  readonly port: number
   /** Forgets everything it keeps. */
   flush(): Promise<void>
   /** Scripts it has run since it was started. */
@@ -23,32 +22,33 @@ export interface RedisServer extends AsyncDisposable {
   start(): Promise<void>
 }
 
-export async function redisServer(): Promise<RedisServer> {
+/** `flags`: what the server is started with besides. */
+export async function redisServer(flags: readonly string[] = []): Promise<RedisServer> {
   const port = await freePort()
   const url = `redis://127.0.0.1:${port}`
   const directory = await mkdtemp(join(tmpdir(), 'weir-redis-'))
   let server: ChildProcess | undefined
 
   async function start(): Promise<void> {
-    const flags = [
-      '--port',
-      String(port),
-      '--bind',
-      '127.0.0.1',
-      '--save',
-      '',
-      '--appendonly',
-      'no',
-      '--dir',
-      directory,
-    ]
-    const child = spawn('redis-server', flags, { stdio: 'ignore' })
+    const child = spawn(
+      'redis-server',
+      ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', directory, ...flags],
+      { stdio: ['ignore', 'pipe', 'ignore'] },
+    )
     server = child
-    await Promise.race([once(child, 'spawn'), once(child, 'error').then(([error]) => Promise.reject(error))])
-    for (let tries = 0; !(await answers(port)); tries++) {
-      if (tries > 500) throw new Error('expected redis-server to listen within 10 s')
-      await sleep(20)
-    }
+    let ready = () => {}
+    const listens = new Promise<void>((resolve) => {
+      ready = resolve
+    })
+    let said = ''
+    child.stdout.on('data', (data) => {
+      said += data
+      if (said.includes('Ready to accept connections')) ready()
+    })
+    const ends = Promise.race([once(child, 'exit'), once(child, 'error')])
+    const failed = ends.then(() => Promise.reject(new Error(`expected redis-server to listen, it said: ${said}`)))
+    failed.catch(() => {})
+    await Promise.race([listens, failed])
   }
 
   async function kill(): Promise<void> {
@@ -73,6 +73,7 @@ export async function redisServer(): Promise<RedisServer> {
   await start()
   return {
     url,
+    port,
     async flush() {
       await ask('FLUSHALL')
     },
@@ -86,17 +87,4 @@ export async function redisServer(): Promise<RedisServer> {
       await rm(directory, { recursive: true, force: true })
     },
   }
-}
-
-function answers(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = createConnection(port, '127.0.0.1')
-    const end = (ok: boolean) => {
-      socket.destroy()
-      resolve(ok)
-    }
-    socket.once('connect', () => socket.write('PING\r\n'))
-    socket.once('data', (data) => end(data.toString().startsWith('+PONG')))
-    socket.once('error', () => end(false))
-  })
 }

@@ -156,6 +156,8 @@ export function createMetrics(): Metrics {
     labelNames: ['code'],
     registers,
   })
+  const nodes = new Gauge({ name: 'weir_nodes', help: 'Nodes that share, this one among them.', registers })
+  nodes.set(1)
   const faults = new Counter({ name: 'weir_faults_total', help: 'Failures inside the gateway.', registers })
 
   const sums = {
@@ -244,6 +246,9 @@ export function createMetrics(): Metrics {
         break
       case 'admission.refused':
         admissions.inc({ code: event.code })
+        break
+      case 'nodes.counted':
+        nodes.set(event.alive)
         break
       case 'failed':
         faults.inc()

@@ -15,6 +15,8 @@ export interface OperationsParts {
   /** Entries in memory. */
   readonly kept: () => number
   readonly upstreams: () => readonly UpstreamHealth[]
+  /** Who is alive, and with which load. */
+  readonly nodes: () => readonly object[]
 }
 
 /** The addresses that the gateway owns on every site. */
@@ -70,7 +72,7 @@ function readiness({ draining, silence, heartbeat }: OperationsParts): 'healthy'
 }
 
 function health(parts: OperationsParts, started: number): Readonly<Record<string, unknown>> {
-  const { metrics, clock, level, kept, upstreams, silence } = parts
+  const { metrics, clock, level, kept, upstreams, nodes, silence } = parts
   const ready = readiness(parts)
   const { summary } = metrics
   const all = upstreams()
@@ -89,6 +91,7 @@ function health(parts: OperationsParts, started: number): Readonly<Record<string
     responseTime: summary.responseTime,
     memory: { rss, heapUsed, heapTotal },
     upstreams: all,
+    nodes: nodes(),
   }
 }
 

@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from '../../clock.ts'
 import type { Backend } from '../ports.ts'
+import { redisAddress } from './address.ts'
 import { redisBus } from './bus.ts'
 import { connectChannels } from './channels.ts'
 import { connectRedis } from './connection.ts'
@@ -10,8 +11,10 @@ import { redisMeters } from './meters.ts'
 import { redisValues } from './values.ts'
 
 export interface RedisOptions {
-  /** `redis://host:port`, or `rediss://…`. */
+  /** `redis://user:password@host:port/db`, `rediss://…` for TLS; one server, or some of a cluster's with commas between them. */
   readonly url: string
+  /** PEM text of the authorities that certificates may come from; those that Node knows unless given. */
+  readonly ca?: string | undefined
   /** What all keys begin with; nodes that share have the same. */
   readonly prefix: string
   /** This node: a name that no other process has, nor had before. */
@@ -23,22 +26,31 @@ export interface RedisOptions {
   readonly report: (error: unknown) => void
 }
 
-/** All five ports on Redis: the backend of many machines. */
+/**
+ * All five ports on Redis: the backend of many machines.
+ *
+ * @throws TypeError when the address is none
+ */
 export function redisBackend(options: RedisOptions): Backend {
-  const { url, prefix, node, clock = systemClock, deadline = 250, report } = options
-  const connection = connectRedis({ url, clock, deadline, report })
+  const { url, ca, prefix, node, clock = systemClock, deadline = 250, report } = options
+  const address = redisAddress(url)
+  if (address === undefined) throw new TypeError('expected an address such as redis://127.0.0.1:6379')
+  const connection = connectRedis({ address, ca, clock, deadline, report })
   const keys = redisKeys(prefix)
-  const channels = connectChannels({ url, report })
+  const { shards } = connection
+  const entryOf = (server: string) => ({ url: address.urlOf(server), ca })
+  const channels = connectChannels({ shards, entryOf, clock, report })
   const values = redisValues(connection, keys)
+  const leases = redisLeases(connection, keys, clock)
   const meters = redisMeters({ connection, keys, node, clock, report })
   return {
     values,
-    leases: redisLeases(connection, keys, clock),
+    leases,
     meters,
     bus: redisBus({ connection, channels, values, keys, report }),
     logs: redisLogs({ connection, channels, keys, report }),
     async close() {
-      await meters.close()
+      await Promise.all([leases.leave(), meters.close()])
       await channels.close()
       await connection.close()
     },

@@ -17,7 +17,10 @@ export interface RedisBusParts {
 export function redisBus({ connection, channels, values, keys, report }: RedisBusParts): Bus {
   return {
     publish(topic, stored) {
-      connection.command(['SPUBLISH', keys.channel(topic), storedOut(stored)]).catch(report)
+      const channel = keys.channel(topic)
+      storedOut(stored)
+        .then((message) => connection.command(channel, ['SPUBLISH', channel, message]))
+        .catch(report)
     },
 
     subscribe: hearing({
@@ -29,7 +32,7 @@ export function redisBus({ connection, channels, values, keys, report }: RedisBu
     }),
 
     announce(channel, word) {
-      connection.command(['SPUBLISH', keys.words(channel), word]).catch(report)
+      connection.command(keys.words(channel), ['SPUBLISH', keys.words(channel), word]).catch(report)
     },
 
     attend: hearing({

@@ -1,14 +1,13 @@
-import { createClient, RESP_TYPES } from 'redis'
 import type { Clock } from '../../clock.ts'
 import { WeirError } from '../../errors.ts'
+import type { RedisAddress } from './address.ts'
 import type { Script } from './script.ts'
-
-/** What Redis answers, with texts as bytes. */
-export type Reply = Buffer | number | null | readonly Reply[]
+import { type Command, openServer, type Reply, type Server } from './server.ts'
+import { createShards, redirection, type Shards } from './shards.ts'
 
 export interface ConnectionParts {
-  /** `redis://host:port`, `rediss://…`, with user and password where there are some. */
-  readonly url: string
+  readonly address: RedisAddress
+  readonly ca: string | undefined
   readonly clock: Clock
   /** Milliseconds in which every command is answered or has failed. */
   readonly deadline: number
@@ -16,160 +15,169 @@ export interface ConnectionParts {
   readonly report: (error: unknown) => void
 }
 
-/** Redis, as far as it can be trusted: everything asked of it is answered or has failed by its deadline. */
+/** Redis, one server or a cluster, as far as it can be trusted: everything asked of it is answered or has failed by its deadline. */
 export interface RedisConnection {
   /**
-   * Runs a script. `late` gets an answer that comes after the deadline, for undoing what it did.
+   * Runs a script where its keys are, which have one hash tag. `late` gets an answer that comes after the deadline, for undoing what it did.
    *
    * @throws WeirError `backend_unavailable`
    */
   run(
     script: Script,
-    keys: readonly string[],
+    keys: readonly [string, ...string[]],
     args: readonly (string | Buffer)[],
     late?: (reply: Reply) => void,
   ): Promise<Reply>
-  /** Any other command. */
-  command(args: readonly (string | Buffer)[]): Promise<Reply>
+  /** Any other command, sent where this key or channel is. */
+  command(key: string, command: Command): Promise<Reply>
+  /** Which server has what. */
+  readonly shards: Shards
   close(): Promise<void>
 }
 
-/** After so many failures in a row nothing is asked for a while, but one probe at its end. Milliseconds. */
-const FAILURES = 5
-const REST = 500
+/** A key is looked for at so many other servers: while slots move one knows better than another. */
+const MOST_REDIRECTIONS = 5
 
-/** A connection on which nothing came for so long is given up: a black hole tells nobody that it is one. */
-export const SILENCE = 3000
-
-/** Of answers that never come, so many are waited for: what is beyond would be memory that nothing bounds. */
-const MOST_WAITING = 10_000
-
-/** node-redis for the wire; deadlines, the breaker and what is safe to repeat are ours. */
-export function connectRedis({ url, clock, deadline, report }: ConnectionParts): RedisConnection {
-  const client = createClient({
-    url,
-    RESP: 2,
-    disableOfflineQueue: true,
-    commandsQueueMaxLength: MOST_WAITING,
-    pingInterval: SILENCE / 3,
-    // Its own timeout is not kept when the server stops (1.6 s were seen for 50 ms): ours is.
-    commandOptions: { timeout: 0 },
-    socket: {
-      connectTimeout: 1000,
-      socketTimeout: SILENCE,
-      // Full jitter, so that all nodes do not come back in one moment.
-      reconnectStrategy: (retries) => Math.random() * Math.min(1000, 25 * 2 ** Math.min(retries, 10)),
-    },
-  })
-  reportOnce(client, report)
-  const typeMapping = { [RESP_TYPES.BLOB_STRING]: Buffer, [RESP_TYPES.SIMPLE_STRING]: Buffer }
-
-  let failures = 0
-  let restUntil = 0
-  let probing = false
+/**
+ * Each server has a connection and a breaker of its own, so that one that is dead costs only what it had. node-redis's own client for
+ * clusters is not used (ARCHITECTURE.md, Decisions).
+ */
+export function connectRedis({ address, ca, clock, deadline, report }: ConnectionParts): RedisConnection {
+  const servers = new Map<string, Server>()
+  const asked = new Set<Promise<Reply>>()
   let closed = false
-  const connected = new Promise<void>((resolve) => client.once('ready', resolve))
-  client.connect().catch(report)
-
-  /** Whether to ask at all. */
-  function refusal(): WeirError | undefined {
-    if (closed) return new WeirError('backend_unavailable', 'Redis: expected an open connection, it was closed')
-    if (failures < FAILURES) return undefined
-    const now = clock.monotonic()
-    if (now >= restUntil && !probing) {
-      probing = true
-      return undefined
+  const shards = createShards({
+    seeds: address.seeds,
+    clock,
+    ask: (server) => ask(server, (at, signal) => at.send(['CLUSTER', 'SLOTS'], signal, false)),
+  })
+  shards.onChange(() => {
+    for (const [name, server] of servers) {
+      if (shards.has(name)) continue
+      servers.delete(name)
+      server.close()
     }
-    const retryAfter = Math.max(1, restUntil - now)
-    return new WeirError('backend_unavailable', `Redis: ${failures} commands failed in a row`, { retryAfter })
+  })
+  serverAt(address.seeds[0])
+
+  function serverAt(name: string): Server {
+    const known = servers.get(name)
+    if (known !== undefined) return known
+    const entry = { url: address.urlOf(name), ca }
+    const server = openServer({ address: name, entry, clock, report })
+    servers.set(name, server)
+    return server
   }
 
-  function failed(cause: unknown): WeirError {
-    failures += 1
-    if (failures >= FAILURES) restUntil = clock.monotonic() + REST
-    const words = cause instanceof Error ? cause.message || cause.name : String(cause)
-    return new WeirError('backend_unavailable', `Redis: ${words}`, { cause, retryAfter: REST })
+  type Attempt = (server: Server, signal: AbortSignal, asking: boolean) => Promise<Reply>
+
+  /** Settled by the deadline whatever happens; what comes later only `late` hears of. */
+  function ask(first: string, attempt: Attempt, late?: (reply: Reply) => void): Promise<Reply> {
+    const one = begin(first, attempt, late).finally(() => asked.delete(one))
+    asked.add(one)
+    return one
   }
 
-  /** Settled by the deadline whatever happens to the work; what comes later only `late` hears of. */
-  function within(work: (signal: AbortSignal) => Promise<Reply>, late?: (reply: Reply) => void): Promise<Reply> {
-    const refused = refusal()
-    if (refused !== undefined) return Promise.reject(refused)
+  function begin(first: string, attempt: Attempt, late?: (reply: Reply) => void): Promise<Reply> {
+    if (closed) {
+      return Promise.reject(new WeirError('backend_unavailable', 'Redis: expected an open connection, it was closed'))
+    }
+    const { breaker } = serverAt(first)
+    const refused = breaker.refusal()
+    if (refused !== undefined) {
+      shards.doubt(first)
+      return Promise.reject(refused)
+    }
     return new Promise((resolve, reject) => {
       const controller = new AbortController()
+      let server = serverAt(first)
       let over = false
       const end = () => {
         over = true
-        probing = false
+        breaker.over()
         timer.stop()
       }
-      const timer = clock.after(deadline, () => {
+      const fail = (cause: unknown) => {
         end()
-        reject(failed(new Error(`no answer in ${deadline} ms`)))
+        reject(server.breaker.failed(cause))
+        shards.doubt(server.address)
+      }
+      const expire = () => {
+        if (over) return
+        fail(new Error(`no answer in ${deadline} ms`))
         // Takes out what was not sent yet; what was sent Redis may still do, so every script bears that.
         controller.abort()
-      })
-      work(controller.signal).then(
+      }
+      // A process that was busy for so long has its answers waiting: they are read first.
+      const timer = clock.after(deadline, () => clock.soon(expire))
+      async function follow(): Promise<Reply> {
+        let asking = false
+        for (let turn = 0; ; turn++) {
+          try {
+            return await attempt(server, controller.signal, asking)
+          } catch (error) {
+            const to = redirection(error, server.address)
+            if (to === undefined || turn === MOST_REDIRECTIONS || over) throw error
+            server.breaker.answered()
+            asking = to.asking
+            if (!asking) shards.moved(to)
+            server = serverAt(to.server)
+          }
+        }
+      }
+      follow().then(
         (reply) => {
           if (over) {
-            // It lives: what was done too late can be undone at once, and the next command may try.
-            failures = Math.min(failures, FAILURES - 1)
+            // What was done too late can be undone at once.
+            server.breaker.answeredLate()
             late?.(reply)
             return
           }
           end()
-          failures = 0
+          server.breaker.answered()
           resolve(reply)
         },
         (error) => {
           if (over) return
-          end()
-          reject(failed(error))
+          fail(error)
+          // It is well: what is asked for is on its way from one server to another.
+          if (says(error, 'TRYAGAIN')) server.breaker.answered()
+          // Who was the master is a replica now, and its address may lead to another: that shows only to a new connection.
+          if (says(error, 'READONLY') && server.renew()) shards.renewed(server.address)
         },
       )
     })
   }
 
-  async function send(args: readonly (string | Buffer)[], abortSignal: AbortSignal): Promise<Reply> {
-    if (!client.isReady) await connected
-    if (abortSignal.aborted) throw abortSignal.reason
-    return client.sendCommand<Reply>([...args], { typeMapping, abortSignal, timeout: 0 })
-  }
-
   return {
-    run: ({ source, sha }, keys, args, late) =>
-      within(async (signal) => {
-        const rest = [String(keys.length), ...keys, ...args]
+    shards,
+
+    run({ source, sha }, keys, args, late) {
+      const rest = [String(keys.length), ...keys, ...args]
+      const attempt: Attempt = async (server, signal, asking) => {
         try {
-          return await send(['EVALSHA', sha, ...rest], signal)
+          return await server.send(['EVALSHA', sha, ...rest], signal, asking)
         } catch (error) {
           // A restarted or flushed server does not know it any more; EVAL teaches it.
-          if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
-          return send(['EVAL', source, ...rest], signal)
+          if (!says(error, 'NOSCRIPT')) throw error
+          return server.send(['EVAL', source, ...rest], signal, asking)
         }
-      }, late),
+      }
+      return ask(shards.of(keys[0]), attempt, late)
+    },
 
-    command: (args) => within((signal) => send(args, signal)),
+    command: (key, command) => ask(shards.of(key), (server, signal, asking) => server.send(command, signal, asking)),
 
     async close() {
       closed = true
-      if (client.isOpen) client.destroy()
+      shards.close()
+      // What was said last is heard, and what was given back is given back.
+      await Promise.allSettled(asked)
+      for (const server of servers.values()) server.close()
     },
   }
 }
 
-/** Tells the first error of a connection that is lost, and not each attempt to have it back. */
-export function reportOnce(client: Emitter, report: (error: unknown) => void): void {
-  let told = false
-  client.on('error', (error) => {
-    if (!told) report(error)
-    told = true
-  })
-  client.on('ready', () => {
-    told = false
-  })
-}
-
-interface Emitter {
-  on(event: 'error' | 'ready', listener: (error: unknown) => void): unknown
+function says(error: unknown, code: string): boolean {
+  return error instanceof Error && error.message.startsWith(code)
 }

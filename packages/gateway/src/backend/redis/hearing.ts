@@ -1,10 +1,11 @@
+import type { Soon } from '../../call.ts'
 import type { Channels } from './channels.ts'
 
 export interface HearingParts<Message> {
   readonly channels: Channels
   readonly channelOf: (name: string) => string
   /** Undefined for what is no such message. */
-  readonly read: (message: Buffer) => Message | undefined
+  readonly read: (message: Buffer) => Soon<Message | undefined>
   /** What a listener that may have missed something is told. */
   readonly catchUp: (name: string) => Promise<Message | undefined>
   readonly report: (error: unknown) => void
@@ -38,8 +39,27 @@ export function hearing<Message>({ channels, channelOf, read, catchUp, report }:
       // What was heard meanwhile is newer, and shows what was missed before it.
       if (heard === before) tell(message)
     }
+    /** What is still being read: what came after it waits for it. */
+    let reading: Promise<void> | undefined
+    function hear(bytes: Buffer): void {
+      const message = read(bytes)
+      if (reading === undefined && !(message instanceof Promise)) {
+        tell(message)
+        return
+      }
+      const before = reading
+      const one = (async () => {
+        await before
+        tell(await message)
+      })()
+        .catch(report)
+        .finally(() => {
+          if (reading === one) reading = undefined
+        })
+      reading = one
+    }
     const stop = channels.listen(channelOf(name), {
-      hear: (message) => tell(read(message)),
+      hear,
       joined: () => void catchUpNow().catch(report),
     })
     const one = { listeners, stop }

@@ -1,18 +1,28 @@
 import type { Clock } from '../../clock.ts'
 import type { Lease, Leases } from '../ports.ts'
-import type { RedisConnection, Reply } from './connection.ts'
+import type { RedisConnection } from './connection.ts'
 import type { Keys } from './keys.ts'
 import { ACQUIRE, CLAIM, RELEASE, RENEW } from './scripts.ts'
+import type { Reply } from './server.ts'
 
 /** The most names of one script: others wait for it. */
 const MOST_CLAIMED = 1000
 
+export interface RedisLeases extends Leases {
+  /** Gives back what is held still: a call that a closing node breaks off holds up no other. */
+  leave(): Promise<void>
+}
+
 /** Leases in Redis, for all nodes. */
-export function redisLeases(connection: RedisConnection, keys: Keys, clock: Clock): Leases {
+export function redisLeases(connection: RedisConnection, keys: Keys, clock: Clock): RedisLeases {
   // Only has to grow while this process uses its owner's name; wall time keeps it growing over a restart too.
   let request = clock.now() * 1000
 
+  /** What this process holds. */
+  const held = new Map<string, { readonly name: string; readonly owner: string; readonly token: number }>()
+
   async function release(name: string, owner: string, token: number): Promise<void> {
+    held.delete(`${token} ${name}`)
     await connection.run(RELEASE, [keys.lease(name)], [owner, String(token), keys.channel(name)])
   }
 
@@ -25,7 +35,9 @@ export function redisLeases(connection: RedisConnection, keys: Keys, clock: Cloc
         const lease = leaseOf(reply)
         if (lease.held) release(name, owner, lease.token).catch(() => {})
       }
-      return leaseOf(await connection.run(ACQUIRE, [keys.lease(name), keys.fence(name)], args, late))
+      const lease = leaseOf(await connection.run(ACQUIRE, [keys.lease(name), keys.fence(name)], args, late))
+      if (lease.held) held.set(`${lease.token} ${name}`, { name, owner, token: lease.token })
+      return lease
     },
 
     async renew(name, owner, token, ttl) {
@@ -44,6 +56,11 @@ export function redisLeases(connection: RedisConnection, keys: Keys, clock: Cloc
     },
 
     release,
+
+    async leave() {
+      const all = [...held.values()].map(({ name, owner, token }) => release(name, owner, token))
+      await Promise.allSettled(all)
+    },
   }
 }
 

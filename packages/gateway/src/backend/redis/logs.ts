@@ -1,10 +1,11 @@
 import { ownCopy } from '../../own-buffer.ts'
 import type { LogHistory, LogLine, Logs } from '../ports.ts'
 import type { Channels } from './channels.ts'
-import type { RedisConnection, Reply } from './connection.ts'
+import type { RedisConnection } from './connection.ts'
 import { hearing } from './hearing.ts'
 import type { Keys } from './keys.ts'
 import { APPEND, HISTORY } from './scripts.ts'
+import type { Reply } from './server.ts'
 
 export interface RedisLogsParts {
   readonly connection: RedisConnection

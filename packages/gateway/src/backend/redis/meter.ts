@@ -290,7 +290,7 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
 
   /** Back again: what was spent alone goes into the shared windows before anything else is taken from them. */
   async function rejoin(from: Alone): Promise<void> {
-    await connection.command(['PING'])
+    await connection.command(keys.meter(upstream), ['PING'])
     rejoining = true
     try {
       await exchange([], from.spent())

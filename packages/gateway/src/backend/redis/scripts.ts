@@ -44,7 +44,7 @@ return 1
 /**
  * Takes a content as the latest of its topic. KEYS: value, fence. ARGV: token, known epoch, hash, body, reason as JSON,
  * how long absence is believed, keep in ms, channel; what is not there is ''. Gives false when the token is below the
- * fence, else the value as it is now: epoch, sequence, hash, changedAt, checkedAt, body, reason, absentFor.
+ * fence, else what is known of the value now: epoch, sequence, changedAt, checkedAt.
  *
  * The fence remembers the last epoch too, longer than the value lives: when the past is lost the next epoch is larger, also
  * when the server's clock went back. Run twice it is the second time the same hash, so the same version.
@@ -74,7 +74,7 @@ redis.call('HSET', KEYS[2], 'token', ARGV[1], 'epoch', value[1])
 redis.call('PEXPIRE', KEYS[2], math.max(86400000, tonumber(ARGV[7]) * 2))
 redis.call('SPUBLISH', ARGV[8], table.concat({ value[1], value[2], value[3], value[4], value[5], value[8], value[7] }, '\\n')
   .. '\\n' .. value[6])
-return value
+return { value[1], value[2], value[4], value[5] }
 `)
 
 /** What is kept counts as never confirmed. KEYS: value. Gives 1 when there was something, else 0. */

@@ -1,29 +1,35 @@
+import type { Soon } from '../../call.ts'
 import type { Stored } from '../../entry.ts'
-import type { Reply } from './connection.ts'
+import { packed, unpacked } from './packed.ts'
+import type { Reply } from './server.ts'
 
 /** The fields of a value's hash, in the order in which scripts give them. */
 export const FIELDS = ['epoch', 'sequence', 'hash', 'changedAt', 'checkedAt', 'body', 'reason', 'absentFor'] as const
 
-/** A value out of its fields; undefined when it is not there. */
-export function storedOf(reply: Reply): Stored | undefined {
+/** A value out of its fields; undefined when it is not there, or can't be read. */
+export function storedOf(reply: Reply): Soon<Stored | undefined> {
   if (!Array.isArray(reply)) return undefined
   const [epoch, sequence, hash, changedAt, checkedAt, body, reason, absentFor] = reply
   if (!Buffer.isBuffer(epoch)) return undefined
   const text = (field: Reply | undefined) => (Buffer.isBuffer(field) ? field.toString() : '')
-  return {
+  const stored = (json: Buffer | undefined): Stored => ({
     version: { epoch: Number(text(epoch)), sequence: Number(text(sequence)) },
     hash: text(hash),
     changedAt: Number(text(changedAt)),
     checkedAt: Number(text(checkedAt)),
-    // No JSON text is empty, so an empty body is an absent value.
-    json: Buffer.isBuffer(body) && body.length > 0 ? body : undefined,
+    json,
     reason: text(reason) === '' ? undefined : String(JSON.parse(text(reason))),
     absentFor: text(absentFor) === '' ? undefined : Number(text(absentFor)),
-  }
+  })
+  // No JSON text is empty, so an empty body is an absent value.
+  if (!Buffer.isBuffer(body) || body.byteLength === 0) return stored(undefined)
+  const known = (json: Buffer | undefined) => (json === undefined ? undefined : stored(json))
+  const json = unpacked(body)
+  return json instanceof Promise ? json.then(known) : known(json)
 }
 
 /** A value out of the message on its topic's channel: its fields a line each, the body last. */
-export function storedIn(message: Buffer): Stored | undefined {
+export function storedIn(message: Buffer): Soon<Stored | undefined> {
   const fields: Buffer[] = []
   let start = 0
   for (let i = 0; i < 7; i++) {
@@ -41,7 +47,15 @@ function bytes(field: Buffer | undefined): Buffer {
 }
 
 /** The same the other way. */
-export function storedOut({ version, hash, changedAt, checkedAt, json, reason, absentFor }: Stored): Buffer {
+export async function storedOut({
+  version,
+  hash,
+  changedAt,
+  checkedAt,
+  json,
+  reason,
+  absentFor,
+}: Stored): Promise<Buffer> {
   const { epoch, sequence } = version
   const lines = [
     epoch,
@@ -52,5 +66,8 @@ export function storedOut({ version, hash, changedAt, checkedAt, json, reason, a
     absentFor ?? '',
     reason === undefined ? '' : JSON.stringify(reason),
   ]
-  return Buffer.concat([Buffer.from(`${lines.join('\n')}\n`), json ?? bytes(undefined)])
+  return Buffer.concat([
+    Buffer.from(`${lines.join('\n')}\n`),
+    json === undefined ? bytes(undefined) : await packed(json),
+  ])
 }

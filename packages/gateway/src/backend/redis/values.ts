@@ -1,6 +1,7 @@
 import type { Values } from '../ports.ts'
 import type { RedisConnection } from './connection.ts'
 import type { Keys } from './keys.ts'
+import { packed } from './packed.ts'
 import { EXPIRE, PUBLISH } from './scripts.ts'
 import { FIELDS, storedOf } from './stored.ts'
 
@@ -8,11 +9,12 @@ import { FIELDS, storedOf } from './stored.ts'
 export function redisValues(connection: RedisConnection, keys: Keys): Values {
   return {
     async read(topic) {
-      return storedOf(await connection.command(['HMGET', keys.value(topic), ...FIELDS]))
+      return storedOf(await connection.command(keys.value(topic), ['HMGET', keys.value(topic), ...FIELDS]))
     },
 
     async publish(topic, { token, knownEpoch, hash, content, keep }) {
       const { json, reason, absentFor } = content
+      const body = json === undefined ? '' : packed(json)
       const reply = await connection.run(
         PUBLISH,
         [keys.value(topic), keys.fence(topic)],
@@ -20,14 +22,16 @@ export function redisValues(connection: RedisConnection, keys: Keys): Values {
           String(token),
           String(knownEpoch),
           hash,
-          json ?? '',
+          body instanceof Promise ? await body : body,
           reason === undefined ? '' : JSON.stringify(reason),
           absentFor === undefined ? '' : String(absentFor),
           String(Math.max(1, Math.ceil(keep))),
           keys.channel(topic),
         ],
       )
-      return storedOf(reply)
+      if (!Array.isArray(reply)) return undefined
+      const [epoch = 0, sequence = 0, changedAt = 0, checkedAt = 0] = reply.map((field) => Number(String(field)))
+      return { ...content, hash, version: { epoch, sequence }, changedAt, checkedAt }
     },
 
     async expire(topic) {

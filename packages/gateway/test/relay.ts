@@ -1,16 +1,22 @@
+import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { connect, createServer, type Socket } from 'node:net'
 
-/** A road to a server on which what comes back can be lost: requests arrive, answers do not. */
-export interface OneWay extends AsyncDisposable {
+/** A road to a server, that can be made worse. */
+export interface Relay extends AsyncDisposable {
   readonly url: string
+  /** Whether answers come back: requests arrive all the same. */
   answers: boolean
+  /** By how many milliseconds answers are late. */
+  delay: number
+  /** Where the road leads for those who come from now on, as an address that follows the master does. */
+  to: string
 }
 
-export async function oneWay(to: string): Promise<OneWay> {
-  const { hostname, port } = new URL(to)
+export async function relay(to: string): Promise<Relay> {
   const sockets = new Set<Socket>()
   const server = createServer((near) => {
+    const { hostname, port } = new URL(road.to)
     const far = connect(Number(port), hostname)
     for (const socket of [near, far]) {
       sockets.add(socket)
@@ -23,13 +29,18 @@ export async function oneWay(to: string): Promise<OneWay> {
     }
     near.on('data', (data) => far.write(data))
     far.on('data', (data) => {
-      if (road.answers) near.write(data)
+      if (!road.answers) return
+      if (road.delay === 0) near.write(data)
+      else setTimeout(() => near.write(data), road.delay)
     })
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const road: OneWay = {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const road: Relay = {
     url: `redis://127.0.0.1:${(server.address() as AddressInfo).port}`,
     answers: true,
+    delay: 0,
+    to,
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy()
       await new Promise((resolve) => server.close(resolve))

@@ -1,0 +1,46 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll } from 'vitest'
+import { redisBackend } from '../src/backend/redis/backend.ts'
+import { busContract } from './bus.ts'
+import { leasesContract } from './leases.ts'
+import { logsContract } from './logs.ts'
+import { metersContract } from './meters.ts'
+import type { Open } from './opened.ts'
+import { valuesContract } from './values.ts'
+
+interface Started extends AsyncDisposable {
+  readonly url: string
+}
+
+/** All five ports, on a Redis that is started for them. */
+export function redisContract(name: string, start: () => Promise<Started>): void {
+  let redis: Started | undefined
+
+  beforeAll(async () => {
+    redis = await start()
+  }, 30_000)
+
+  afterAll(() => redis?.[Symbol.asyncDispose]())
+
+  const open: Open = async () => ({
+    // The deadline is not what is tested here, and the machine may be busy.
+    backend: redisBackend({
+      url: redis?.url ?? '',
+      prefix: randomUUID(),
+      node: 'node',
+      deadline: 5000,
+      report: () => {},
+    }),
+    late: 300,
+    advance: async (milliseconds) => {
+      await sleep(milliseconds + 1)
+    },
+  })
+
+  valuesContract(name, open)
+  leasesContract(name, open)
+  metersContract(name, open)
+  busContract(name, open)
+  logsContract(name, open)
+}

@@ -1,0 +1,122 @@
+import { createClient, RESP_TYPES } from 'redis'
+import type { Clock } from '../../clock.ts'
+import { type Breaker, createBreaker } from './breaker.ts'
+
+/** What Redis answers, with texts as bytes. */
+export type Reply = Buffer | number | null | readonly Reply[]
+
+/** What is sent to Redis, the command first. */
+export type Command = readonly (string | Buffer)[]
+
+/** How a server is entered. */
+export interface Entry {
+  /** Its whole address, with the password. */
+  readonly url: string
+  /** PEM texts of the authorities that its certificate may come from; those that Node knows unless given. */
+  readonly ca: string | undefined
+}
+
+/** One server of Redis, over one connection that comes back by itself. Nothing waits for it, but for its first connection. */
+export interface Server {
+  /** `host:port` */
+  readonly address: string
+  readonly breaker: Breaker
+  /** `asking`: about a key that is moving here. */
+  send(command: Command, signal: AbortSignal, asking: boolean): Promise<Reply>
+  /** Begins a connection anew: who answers at its address may be another now. False when it has just done so. */
+  renew(): boolean
+  close(): void
+}
+
+export interface ServerParts {
+  readonly address: string
+  readonly entry: Entry
+  readonly clock: Clock
+  readonly report: (error: unknown) => void
+}
+
+/** A connection on which nothing came for so long is given up: a black hole tells nobody that it is one. Milliseconds. */
+export const SILENCE = 3000
+
+/** Of answers that never come, so many are waited for: what is beyond would be memory that nothing bounds. */
+const MOST_WAITING = 10_000
+
+/** A server is entered anew at most so often, in milliseconds. */
+const RENEWED = 1000
+
+const TEXTS_AS_BYTES = { [RESP_TYPES.BLOB_STRING]: Buffer, [RESP_TYPES.SIMPLE_STRING]: Buffer }
+
+/** node-redis for the wire; deadlines, the breaker and what is safe to repeat are ours. */
+export function redisClient({ url, ca }: Entry, report: (error: unknown) => void) {
+  const client = createClient({
+    url,
+    RESP: 2,
+    disableOfflineQueue: true,
+    commandsQueueMaxLength: MOST_WAITING,
+    pingInterval: SILENCE / 3,
+    // Its own timeout is not kept when the server stops (1.6 s were seen for 50 ms): ours is.
+    commandOptions: { timeout: 0 },
+    socket: {
+      connectTimeout: 1000,
+      socketTimeout: SILENCE,
+      // Full jitter, so that all nodes do not come back in one moment.
+      reconnectStrategy: (retries) => Math.random() * Math.min(1000, 25 * 2 ** Math.min(retries, 10)),
+      ...(url.startsWith('rediss:') ? { tls: true as const, ...(ca === undefined ? {} : { ca }) } : {}),
+    },
+  })
+  // The first error of a connection that is lost is told, and not each attempt to have it back.
+  let told = false
+  client.on('error', (error) => {
+    if (!told) report(error)
+    told = true
+  })
+  client.on('ready', () => {
+    told = false
+  })
+  return client
+}
+
+export function openServer({ address, entry, clock, report }: ServerParts): Server {
+  let link = connect()
+  let renewedAt = clock.monotonic()
+
+  function connect() {
+    const client = redisClient(entry, report)
+    const connected = new Promise<void>((resolve) => client.once('ready', resolve))
+    client.connect().catch(report)
+    return { client, connected }
+  }
+
+  function close(): void {
+    if (link.client.isOpen) link.client.destroy()
+  }
+
+  return {
+    address,
+    breaker: createBreaker(clock),
+
+    async send(command, abortSignal, asking) {
+      const { client, connected } = link
+      if (!client.isReady) await connected
+      if (abortSignal.aborted) throw abortSignal.reason
+      const options = { typeMapping: TEXTS_AS_BYTES, abortSignal, timeout: 0 }
+      if (!asking) return client.sendCommand<Reply>([...command], options)
+      // One after the other on one connection, so the first is about the second.
+      const [, reply] = await Promise.all([
+        client.sendCommand(['ASKING'], options),
+        client.sendCommand<Reply>([...command], options),
+      ])
+      return reply
+    },
+
+    renew() {
+      if (clock.monotonic() - renewedAt < RENEWED) return false
+      renewedAt = clock.monotonic()
+      close()
+      link = connect()
+      return true
+    },
+
+    close,
+  }
+}
