@@ -28,7 +28,7 @@ type Known = Pick<Stored, 'version' | 'checkedAt'> | undefined
  * How long a lease is held, in milliseconds. Who has it renews it for as long as its call takes; when it dies, others wait no
  * longer than this.
  */
-const HELD = 1500
+const HELD = 2500
 
 /** How long the answer of another node is waited for until the lease is asked for again, in milliseconds. */
 const AGAIN = 200
@@ -116,7 +116,7 @@ function publish(
 /** Holds a lease until it is stopped. */
 function renewing({ leases, node, clock, emit, feed }: FlightParts, topic: string, token: number): Timer {
   function plan(): Timer {
-    return clock.after(HELD / 3, () => {
+    return clock.after(HELD / 5, () => {
       timer = plan()
       leases.renew(topic, node, token, HELD).catch((error) => emit({ type: 'failed', where: `${feed}: lease`, error }))
     })

@@ -35,6 +35,12 @@ export interface RedisConnection {
   close(): Promise<void>
 }
 
+/**
+ * A deadline that is noticed so much too late, in milliseconds, was passed by this process: it may not even have sent the command. It
+ * begins anew.
+ */
+const BUSY = 50
+
 /** A key is looked for at so many other servers: while slots move one knows better than another. */
 const MOST_REDIRECTIONS = 5
 
@@ -104,12 +110,19 @@ export function connectRedis({ address, ca, clock, deadline, report }: Connectio
       }
       const expire = () => {
         if (over) return
+        const now = clock.monotonic()
+        if (now - due > BUSY) {
+          due = now + deadline
+          timer = clock.after(deadline, () => clock.soon(expire))
+          return
+        }
         fail(new Error(`no answer in ${deadline} ms`))
         // Takes out what was not sent yet; what was sent Redis may still do, so every script bears that.
         controller.abort()
       }
-      // A process that was busy for so long has its answers waiting: they are read first.
-      const timer = clock.after(deadline, () => clock.soon(expire))
+      let due = clock.monotonic() + deadline
+      // Answers that came while this process did something else are read first.
+      let timer = clock.after(deadline, () => clock.soon(expire))
       async function follow(): Promise<Reply> {
         let asking = false
         for (let turn = 0; ; turn++) {
