@@ -9,21 +9,25 @@ export class Nodes implements AsyncDisposable {
   readonly upstream: Upstream
   readonly redis: RedisServer
   readonly sites: Site[] = []
+  readonly #url: string
   readonly #prefix = randomUUID()
 
-  private constructor(upstream: Upstream, redis: RedisServer) {
+  private constructor(upstream: Upstream, redis: RedisServer, url: string) {
     this.upstream = upstream
     this.redis = redis
+    this.#url = url
   }
 
-  static async start(count: number): Promise<Nodes> {
-    const nodes = new Nodes(await Upstream.start(), await redisServer())
+  /** `road`: from Redis's address to the one that the nodes are given. */
+  static async start(count: number, road = async (url: string) => url): Promise<Nodes> {
+    const redis = await redisServer()
+    const nodes = new Nodes(await Upstream.start(), redis, await road(redis.url))
     for (let index = 0; index < count; index++) nodes.sites.push(await nodes.#site())
     return nodes
   }
 
   #site(...args: readonly string[]): Promise<Site> {
-    return Site.start(this.upstream, '--redis', this.redis.url, '--prefix', this.#prefix, ...args)
+    return Site.start(this.upstream, '--redis', this.#url, '--prefix', this.#prefix, ...args)
   }
 
   get ports(): readonly number[] {
