@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
+import { content } from '../../test/content.ts'
 import { ManualClock } from '../../test/manual-clock.ts'
 import { jsonWire, Recorder } from '../../test/recorder.ts'
 import { memoryBackend } from '../backend/memory/backend.ts'
@@ -415,6 +416,31 @@ describe('a value that can not be confirmed', () => {
     await clock.advance(60_000)
     expect(values(recorder).filter((value) => value !== 'heartbeat')).toContain('stale')
     expect(events.filter(({ type }) => type === 'topic.stale')).toMatchObject([{ stale: true }])
+  })
+
+  test('is called stale as soon, when another node has asked for it for long', async () => {
+    const { clock, upstream, watch, backend } = open()
+    upstream.prices = { SOL: 1 }
+    const recorder = watch('SOL')
+    await clock.advance(500)
+    const topic = '/prices/SOL'
+    for (let round = 0; round < 30; round++) {
+      await backend.leases.claim('/prices/:mint', [topic], 'n2', 2200)
+      const lease = await backend.leases.acquire(topic, 'n2', 1000, 0)
+      if (!lease.held) throw new Error('expected the lease')
+      await backend.values.publish(topic, {
+        token: lease.token,
+        knownEpoch: 0,
+        hash: String(round),
+        content: content(round),
+        keep: 60_000,
+      })
+      await backend.leases.release(topic, 'n2', lease.token)
+      await clock.advance(1000)
+    }
+    upstream.hangs = true
+    await clock.advance(4000)
+    expect(values(recorder).slice(-2)).toEqual([29, 'stale'])
   })
 
   test('is not called stale for one missed round', async () => {

@@ -313,8 +313,12 @@ export class LiveFeed implements FeedRunner {
 
   #arrived(watched: Watched, stored: Stored): void {
     const { readKey, channel } = watched
-    const { path, hub, emit } = this.#parts
+    const { path, hub, clock, emit } = this.#parts
     const before = channel.latest?.version
+    // Another node may have asked, and how long that leaves it alone counts here too.
+    const now = clock.monotonic()
+    if (watched.ended !== Number.NEGATIVE_INFINITY) watched.gap = now - watched.ended
+    watched.ended = now
     const entry = path.accept(readKey.topic, readKey.key, stored)
     hub.publish(channel, entry)
     if (before !== channel.latest?.version) emit({ type: 'topic.changed', feed: this.plan.name, topic: readKey.topic })

@@ -8,11 +8,11 @@ export interface Polled {
   asked: number
   /** Whether the answer is still awaited. */
   asking: boolean
-  /** When the last asking ended, with or without an answer. */
+  /** When the last asking ended, here or on another node, with or without an answer. */
   ended: number
   /** How long its last answer took. */
   took: number
-  /** For how long it was left alone before it was asked for last. */
+  /** For how long it was left alone before its last answer was asked for. */
   gap: number
   /** How often an answer brings a change, from 0 to 1, of late. */
   changes: number
@@ -173,7 +173,7 @@ export function createPoller<Watched extends Polled>(parts: PollerParts<Watched>
 
   async function one(watched: Watched): Promise<'failed' | 'same' | 'changed'> {
     const now = clock.monotonic()
-    if (watched.ended !== Number.NEGATIVE_INFINITY) watched.gap = now - watched.ended
+    const { ended } = watched
     watched.asked = now
     watched.asking = true
     try {
@@ -181,6 +181,7 @@ export function createPoller<Watched extends Polled>(parts: PollerParts<Watched>
       if (came === 'failed') return came
       // That it failed slowly is no reason to expect the next answer later.
       watched.took = clock.monotonic() - now
+      if (ended !== Number.NEGATIVE_INFINITY) watched.gap = now - ended
       watched.changes += ((came === 'changed' ? 1 : 0) - watched.changes) * RECENT
       return came
     } catch (error) {
