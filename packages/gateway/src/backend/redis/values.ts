@@ -12,7 +12,7 @@ export function redisValues(connection: RedisConnection, keys: Keys): Values {
     },
 
     async publish(topic, { token, knownEpoch, hash, content, keep }) {
-      const { json, reason, absentFor } = content
+      const { json, reason, absentFor, stamp } = content
       const reply = await connection.run(
         PUBLISH,
         [keys.value(topic), keys.fence(topic)],
@@ -25,6 +25,9 @@ export function redisValues(connection: RedisConnection, keys: Keys): Values {
           absentFor === undefined ? '' : String(absentFor),
           String(Math.max(1, Math.ceil(keep))),
           keys.channel(topic),
+          ...(stamp === undefined
+            ? []
+            : [stamp.version.epoch, stamp.version.sequence, stamp.changedAt, stamp.checkedAt].map(String)),
         ],
       )
       return storedOf(reply)
