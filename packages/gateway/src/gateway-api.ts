@@ -19,6 +19,11 @@ export interface GatewayOptions {
   readonly memory?: Bytes
   /** `redis://…` or `rediss://…`: what nodes share. Without it this process shares with nobody. */
   readonly redis?: string
+  /**
+   * Where another gateway serves the same apps, one address for each in their order. Feeds and logs follow it, proxies go through it, and no
+   * other upstream is asked: this is a region of it. Feeds and logs that are not public are refused.
+   */
+  readonly origin?: string | readonly string[]
   /** What all keys in Redis begin with: nodes with the same share. `'weir'` by default. */
   readonly prefix?: string
   /** The most live connections of this process. 100,000 by default. */

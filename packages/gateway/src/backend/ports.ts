@@ -160,9 +160,10 @@ export interface Logs {
   /**
    * Tells of each event that is added on any node, in order. One that got lost on its way shows as a hole before the next.
    *
+   * @param missed called when events are missing and it may be long until the next shows it, where that is known
    * @returns how to stop listening
    */
-  subscribe(log: string, listener: (line: LogLine) => void): () => void
+  subscribe(log: string, listener: (line: LogLine) => void, missed?: () => void): () => void
 }
 
 export interface LogBounds {
