@@ -4,11 +4,14 @@ import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { EventStream } from '../../../scripts/event-stream.ts'
 import { openRoad } from '../../../scripts/road.ts'
+import { systemClock } from '../src/clock.ts'
 import {
   type App,
   absent,
+  type Clock,
   ConfigError,
   createGateway,
+  type Duration,
   defineApp,
   feed,
   http,
@@ -58,18 +61,24 @@ function regionApp(from: Upstream<OriginCall>) {
 
 interface Given {
   readonly origin?: string
-  readonly port?: number
+  /** Of the origin longer than values take to grow stale: that it is silent must not count as that. */
+  readonly heartbeat?: Duration
+  readonly clock?: Clock
 }
 
-async function serve<Made extends { readonly app: App }>(made: Made, { origin, port = 0 }: Given = {}) {
+async function serve<Made extends { readonly app: App }>(
+  made: Made,
+  { origin, heartbeat = '100ms', clock }: Given = {},
+) {
   const seen: WeirEvent[] = []
   const gateway = createGateway({
     apps: [made.app],
-    heartbeat: '100ms',
+    heartbeat,
+    ...(clock === undefined ? {} : { clock }),
     observe: (event) => void seen.push(event),
     ...(origin === undefined ? {} : { origin }),
   })
-  const [url = ''] = await gateway.listen({ port })
+  const [url = ''] = await gateway.listen({ port: 0 })
   return {
     ...made,
     gateway,
@@ -93,10 +102,10 @@ async function numbers() {
 }
 
 /** The origin behind a road that can be cut, and a region that follows it over that. */
-async function opened() {
+async function opened(given: Given = {}) {
   const stack = new AsyncDisposableStack()
   const upstream = stack.use(await numbers())
-  const origin = stack.use(await serve(originApp(upstream)))
+  const origin = stack.use(await serve(originApp(upstream), { heartbeat: '1s', ...given }))
   const relay = stack.use(await openRelay(origin.url))
   const region = stack.use(await serve(regionApp(weir({ url: relay.url, silence: '200ms', timeout: '300ms' }))))
   return { upstream, origin, relay, region, [Symbol.asyncDispose]: () => stack.disposeAsync() }
@@ -200,6 +209,20 @@ describe('a region', () => {
     await stream.until('snapshot')
     await stream.until('heartbeat', ({ data }) => data.stale === false)
     for (let count = 0; count < 10; count++) expect((await stream.until('heartbeat')).data.stale).toBe(false)
+  })
+
+  test('counts ages right when the clock of its origin is an hour off', async () => {
+    for (const off of [-3_600_000, 3_600_000]) {
+      await using all = await opened({ clock: { ...systemClock, now: () => systemClock.now() + off } })
+      const { region } = all
+      const asked = await region.get('/items/b')
+      expect(Number(asked.headers.get('age'))).toBe(0)
+      await using stream = await region.follow('/items/a')
+      const { data } = await sees(stream, 1)
+      expect(Math.abs(Date.now() - Number(data.checkedAt))).toBeLessThan(1000)
+      const beat = await stream.until('heartbeat')
+      expect(Math.abs(Number(beat.data.now) - Number(beat.data.checkedAt))).toBeLessThan(1500)
+    }
   })
 
   test('goes on when its origin has begun anew, in the larger epoch', async () => {
