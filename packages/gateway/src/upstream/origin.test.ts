@@ -15,6 +15,7 @@ type Said = Readonly<Record<string, unknown>>
 async function opened() {
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1' })
   await once(server, 'listening')
+  const said: Said[] = []
   const subscribed: Said[] = []
   let peer: WebSocket | undefined
   let connections = 0
@@ -26,9 +27,10 @@ async function opened() {
     say({ type: 'hello', now: Date.now(), heartbeat: 1000, level: 'normal' })
     socket.on('message', (text) => {
       const message: Said = JSON.parse(String(text))
+      said.push(message)
       if (message.type !== 'subscribe') return
       subscribed.push(message)
-      say({ type: 'subscribed', id: message.id, topic: name })
+      say({ type: 'subscribed', id: message.id, topic: message.topic === TOPIC ? name : message.topic })
       if (message.since === undefined) say({ type: 'snapshot', ...VALUE })
     })
   })
@@ -51,6 +53,7 @@ async function opened() {
     origin,
     news,
     events,
+    said,
     subscribed,
     say,
     get connections() {
@@ -125,12 +128,15 @@ describe('an origin that is followed', () => {
 
   test('ends no topic that is followed again by now', async () => {
     await using all = await opened()
+    all.origin.follow('/first', () => {})
+    await expect.poll(() => all.origin.hears('/first')).toBe(true)
+    // All before the first of them is accepted.
     all.follow()
-    await expect.poll(() => all.news.length).toBe(1)
-    all.origin.follow('/other', () => {})
     all.origin.leave(TOPIC)
     all.follow()
-    await expect.poll(() => all.subscribed.filter(({ topic }) => topic === TOPIC)).toHaveLength(2)
-    await expect.poll(() => all.origin.hears(TOPIC)).toBe(true)
+    await expect.poll(() => values(all.news)).toHaveLength(2)
+    all.origin.follow('/last', () => {})
+    await expect.poll(() => all.said.at(-1)?.topic).toBe('/last')
+    expect(all.said.filter(({ topic }) => topic === TOPIC).map(({ type }) => type)).toEqual(['subscribe', 'subscribe'])
   })
 })
