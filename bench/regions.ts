@@ -56,6 +56,8 @@ async function fromOutside(): Promise<void> {
 }
 
 async function fromInside(): Promise<void> {
+  // Each program that runs is ended with this one.
+  process.setMaxListeners(50)
   await using stack = new AsyncDisposableStack()
   const upstream = stack.use(await Upstream.start())
   const origin = stack.use(await Site.start(upstream, '--host', '0.0.0.0'))

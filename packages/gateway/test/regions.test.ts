@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { compareVersions, parseVersion } from '@weir/protocol'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -25,6 +26,7 @@ import {
 } from '../src/index.ts'
 import type { OriginCall } from '../src/upstream/told.ts'
 import { type CountingUpstream, countingUpstream, json } from './counting-upstream.ts'
+import { redisServer } from './redis-server.ts'
 import { openRelay } from './relay.ts'
 
 const KEY = { id: z.string() }
@@ -70,19 +72,17 @@ interface Given {
   /** Of the origin longer than values take to grow stale: that it is silent must not count as that. */
   readonly heartbeat?: Duration
   readonly clock?: Clock
+  readonly redis?: string
+  readonly prefix?: string
 }
 
-async function serve<Made extends { readonly app: App }>(
-  made: Made,
-  { origin, heartbeat = '100ms', clock }: Given = {},
-) {
+async function serve<Made extends { readonly app: App }>(made: Made, { heartbeat = '100ms', ...given }: Given = {}) {
   const seen: WeirEvent[] = []
   const gateway = createGateway({
     apps: [made.app],
     heartbeat,
-    ...(clock === undefined ? {} : { clock }),
+    ...given,
     observe: (event) => void seen.push(event),
-    ...(origin === undefined ? {} : { origin }),
   })
   const [url = ''] = await gateway.listen({ port: 0 })
   return {
@@ -195,6 +195,22 @@ describe('a region', () => {
     const second = await sees(stream, 2)
     expect(compareVersions(version(second.id), version(first.id))).toBeGreaterThan(0)
     await expect.poll(async () => (await region.get('/items/a')).headers.get('weir-stale')).toBeNull()
+  })
+
+  test('that is cut off says so soon, however long it was told before', async () => {
+    await using upstream = await numbers()
+    await using origin = await serve(originApp(upstream))
+    await using relay = await openRelay(origin.url)
+    await using region = await serve(regionApp(weir({ url: relay.url, silence: '200ms' })))
+    await using stream = await region.follow('/items/a')
+    await sees(stream, 1)
+    // All that time it is not asked for: it was not left alone for want of calls.
+    for (let count = 0; count < 15; count++) await stream.until('heartbeat')
+    relay.cut()
+    const cut = performance.now()
+    await stream.until('heartbeat', ({ data }) => data.stale === true)
+    // Before the first call over the road that is cut has run into its timeout, which is 5 s.
+    expect(performance.now() - cut).toBeLessThan(3000)
   })
 
   test('counts ages from when the upstream confirmed a value to its origin', async () => {
@@ -335,6 +351,27 @@ describe('a region', () => {
     origin.gateway.level.set('maintenance', 'test')
     expect((await stream.until('level')).data.level).toBe('strained')
     expect((await region.get('/items/a')).status).toBe(200)
+  })
+
+  test('of several nodes over one Redis has the same versions on all, whoever asked', async () => {
+    await using redis = await redisServer()
+    await using upstream = await numbers()
+    await using origin = await serve(originApp(upstream))
+    const prefix = randomUUID()
+    const node = () => serve(regionApp(weir({ url: origin.url })), { redis: redis.url, prefix })
+    await using one = await node()
+    await using two = await node()
+    const said = (await one.get('/items/b')).headers.get('weir-version')
+    expect((await two.get('/items/b')).headers.get('weir-version')).toBe(said)
+    await using a = await one.follow('/items/a')
+    await using b = await two.follow('/items/a')
+    for (const n of [1, 2, 3]) {
+      upstream.state.value = n
+      expect((await sees(a, n)).id).toBe((await sees(b, n)).id)
+    }
+    expect((await origin.get('/items/a')).headers.get('weir-version')).toBe(
+      (await two.get('/items/a')).headers.get('weir-version'),
+    )
   })
 
   test('with more topics than one connection takes opens another', async () => {

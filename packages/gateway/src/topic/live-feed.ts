@@ -167,7 +167,9 @@ export class LiveFeed implements FeedRunner {
     // For as long as an origin said nothing else it was not stale there, however long ago it told of when it was checked.
     const held =
       said === undefined || entry.confirmedAt === Number.NEGATIVE_INFINITY ? 0 : Math.max(0, said.at - entry.since)
-    return -this.left(entry) - held > 2 * Math.max(this.#every(), took, gap)
+    // What an origin tells is left alone for that reason, and never for want of calls.
+    const missed = this.plan.upstream.origin === undefined ? gap : 0
+    return -this.left(entry) - held > 2 * Math.max(this.#every(), took, missed)
   }
 
   /** The key of an address, as this caller has it. @throws WeirError `bad_key`, `unidentified` */
