@@ -13,6 +13,8 @@ type Said = Readonly<Record<string, unknown>>
 
 /** An origin that says what it is told to. Who subscribes is accepted, and told the same value. */
 async function opened() {
+  const clock = { ...systemClock, now: () => Date.now() + jumped }
+  let jumped = 0
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1' })
   await once(server, 'listening')
   const said: Said[] = []
@@ -44,7 +46,7 @@ async function opened() {
       silence: 5000,
       topics: 10,
     },
-    clock: systemClock,
+    clock,
     emit: (event) => void events.push(event),
     random: () => 0,
     level: () => {},
@@ -60,6 +62,9 @@ async function opened() {
       return connections
     },
     follow: () => origin.follow(TOPIC, (one) => void news.push(one)),
+    jump(milliseconds: number) {
+      jumped += milliseconds
+    },
     callIt(other: string) {
       name = other
     },
@@ -106,6 +111,19 @@ describe('an origin that is followed', () => {
     all.say({ type: 'heartbeat', topic: TOPIC, version: '5:1', checkedAt: 9, stale: false, now: 1, level: 'normal' })
     await expect.poll(() => all.news.length).toBe(2)
     expect(all.connections).toBe(1)
+  })
+
+  test('counts ages right at once when our clock is set', async () => {
+    await using all = await opened()
+    all.follow()
+    await expect.poll(() => all.news.length).toBe(1)
+    all.jump(3_600_000)
+    const said = Date.now() - 5000
+    all.say({ ...VALUE, type: 'snapshot', version: '5:2', changedAt: said, checkedAt: said })
+    await expect.poll(() => all.news.length).toBe(2)
+    const [, last] = all.news
+    const checkedAt = last?.type === 'told' ? last.told.content.stamp?.checkedAt : undefined
+    expect(Math.abs(Number(checkedAt) - (said + 3_600_000))).toBeLessThan(1000)
   })
 
   test('that goes is left alone for as long as it asked', async () => {

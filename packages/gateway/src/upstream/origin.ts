@@ -146,13 +146,18 @@ function openLine({ name, plan, clock, emit, random, level }: OriginParts): Line
   const asked = new Map<unknown, string>()
   /** Messages of this connection so far. */
   let count = 0
-  /** Milliseconds by which our clock is ahead of the origin's, at most: messages are under way for some time. */
-  let ahead: number | undefined
+  /** What our monotonic clock shows when the origin's is at 0: the least guess, since messages are under way for some time. */
+  let zero: number | undefined
 
   function hearClock(now: unknown): void {
     if (typeof now !== 'number') return
-    const guess = clock.now() - now
-    if (ahead === undefined || guess < ahead || guess > ahead + SLOWEST) ahead = guess
+    const guess = clock.monotonic() - now
+    if (zero === undefined || guess < zero || guess > zero + SLOWEST) zero = guess
+  }
+
+  /** Milliseconds by which our wall clock is ahead of the origin's, also when it was set just now. */
+  function ahead(): number {
+    return clock.now() - clock.monotonic() + (zero ?? 0)
   }
 
   function read(given: unknown): PushNews<string, never> | undefined {
@@ -194,13 +199,13 @@ function openLine({ name, plan, clock, emit, random, level }: OriginParts): Line
       }
       const value = type === 'patch' ? applyPatch(one.held?.value, message.patch) : message.value
       const said = type === 'absent' ? message : { ...message, value }
-      const told = toldOf(said, ahead ?? 0)
+      const told = toldOf(said, ahead())
       one.held = { version: String(version), value }
       one.ears({ type: 'told', told })
     } else if (type === 'heartbeat' && typeof version === 'string') {
       one.stale = message.stale === true
       if (typeof message.checkedAt === 'number')
-        one.ears({ type: 'confirmed', version, checkedAt: here(message.checkedAt, ahead ?? 0) })
+        one.ears({ type: 'confirmed', version, checkedAt: here(message.checkedAt, ahead()) })
     } else if (type === 'error') one.ears({ type: 'failed', problem: message.problem as Problem })
     else if (type === 'event') {
       one.held = { version: String(message.position), value: undefined }
@@ -217,7 +222,7 @@ function openLine({ name, plan, clock, emit, random, level }: OriginParts): Line
     headers: plan.headers,
     greet() {
       count = 0
-      ahead = undefined
+      zero = undefined
       asked.clear()
       return []
     },
