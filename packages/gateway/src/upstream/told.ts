@@ -4,6 +4,7 @@ import type { Content } from '../entry.ts'
 import { ERRORS, type ErrorCode, show, WeirError } from '../errors.ts'
 import { stringifyJson } from '../json.ts'
 import { isRecord } from '../options.ts'
+import { ownBuffer } from '../own-buffer.ts'
 
 /** What an origin says of a key: a content with the origin's version. No value of an upstream can be taken for one. */
 export class Told {
@@ -45,7 +46,7 @@ export function toldOf(said: Said, ahead: number): Told {
       stamp,
     })
   }
-  const json = Buffer.from(stringifyJson(said.value) ?? 'null')
+  const json = ownBuffer(stringifyJson(said.value) ?? 'null')
   return new Told({ json, reason: undefined, absentFor: undefined, stamp })
 }
 

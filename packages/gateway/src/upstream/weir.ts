@@ -5,6 +5,7 @@ import type { Clock } from '../clock.ts'
 import { ConfigError, show, WeirError } from '../errors.ts'
 import { stringifyJson } from '../json.ts'
 import { type Duration, isRecord, readOptions, WEIR_OPTIONS } from '../options.ts'
+import { ownBuffer } from '../own-buffer.ts'
 import { http } from './http.ts'
 import { errorOf, type OriginCall, toldOf } from './told.ts'
 import type { Upstream } from './upstream.ts'
@@ -120,6 +121,6 @@ export function lineOf(said: unknown): LogLine {
     epoch: place.epoch,
     offset: place.sequence,
     at,
-    event: Buffer.from(stringifyJson(event) ?? 'null'),
+    event: ownBuffer(stringifyJson(event) ?? 'null'),
   }
 }
