@@ -13,8 +13,8 @@ export interface Relay extends AsyncDisposable {
   drop(to?: string): void
 }
 
-/** @param delay milliseconds that each way takes */
-export async function openRelay(to: string, delay = 0): Promise<Relay> {
+/** @param delays milliseconds that each way takes, of one connection after the other */
+export async function openRelay(to: string, ...delays: readonly number[]): Promise<Relay> {
   let { hostname, port } = new URL(to)
   let open = true
   let made = 0
@@ -27,28 +27,29 @@ export async function openRelay(to: string, delay = 0): Promise<Relay> {
     else held.push(act)
   }
   /** Each way keeps its order: timers of one length fire as they were set. */
-  function later(act: () => void): void {
+  function later(delay: number, act: () => void): void {
     if (delay === 0) pass(act)
     else setTimeout(() => pass(act), delay)
   }
-  function join(from: Socket, into: Socket): void {
-    from.on('data', (bytes) => later(() => into.destroyed || into.write(bytes)))
-    from.on('end', () => later(() => into.end()))
+  function join(from: Socket, into: Socket, delay: number): void {
+    from.on('data', (bytes) => later(delay, () => into.destroyed || into.write(bytes)))
+    from.on('end', () => later(delay, () => into.end()))
     from.on('error', () => {})
     from.on('close', () => {
       sockets.delete(from)
-      later(() => into.destroy())
+      later(delay, () => into.destroy())
     })
   }
 
   const server = createServer((near) => {
+    const delay = delays[made % delays.length] ?? 0
     made += 1
     sockets.add(near)
     const far = connect({ port: Number(port), host: hostname, noDelay: true })
     near.setNoDelay(true)
     sockets.add(far)
-    join(near, far)
-    join(far, near)
+    join(near, far, delay)
+    join(far, near, delay)
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const own = (server.address() as AddressInfo).port
