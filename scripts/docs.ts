@@ -12,6 +12,7 @@ const SECTIONS: readonly (readonly [title: string, table: tables.OptionTable])[]
   ['`graphql` of an app', tables.GRAPHQL_OPTIONS],
   ['`http()`', tables.HTTP_OPTIONS],
   ['`http()`: each of `limits`', tables.LIMIT_OPTIONS],
+  ['`weir()`', tables.WEIR_OPTIONS],
   ['`anyOf()`', tables.ANY_OF_OPTIONS],
   ['`feed()`', tables.FEED_OPTIONS],
   ['`feed()`: `load` of many', tables.LOAD_OPTIONS],

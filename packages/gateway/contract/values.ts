@@ -266,6 +266,41 @@ export function valuesContract(name: string, open: Open): void {
     )
 
     test(
+      'what comes with a version keeps it and its moments, whoever holds the lease',
+      run(async ({ backend }) => {
+        await token(backend, 'somebody', 10_000)
+        const taken = await publish(backend, 0, stamped('a', 7))
+        expect(taken).toMatchObject({ version: { epoch: 5000, sequence: 7 }, changedAt: 1007, checkedAt: 2007 })
+        expect(taken).not.toHaveProperty('stamp')
+        expect(await backend.values.read(TOPIC)).toEqual(taken)
+      }),
+    )
+
+    test(
+      'of what comes with a version the larger is kept, in whatever order they come',
+      run(async ({ backend }) => {
+        await publish(backend, 0, stamped('b', 8))
+        const before = await backend.values.read(TOPIC)
+        expect(await publish(backend, 0, stamped('a', 7))).toEqual(before)
+        expect(await backend.values.read(TOPIC)).toEqual(before)
+        expect((await publish(backend, 0, stamped('d', 1, 6000)))?.version).toEqual({ epoch: 6000, sequence: 1 })
+        expect((await publish(backend, 0, stamped('c', 99)))?.version).toEqual({ epoch: 6000, sequence: 1 })
+      }),
+    )
+
+    test(
+      'the same version again moves when it was checked, and never back',
+      run(async ({ backend }) => {
+        const first = await publish(backend, 0, stamped('a', 7))
+        const { stamp, ...content } = stamped('a', 7)
+        const again = (checkedAt: number) =>
+          publish(backend, 0, { ...content, ...(stamp && { stamp: { ...stamp, changedAt: 1, checkedAt } }) })
+        expect(await again(9000)).toEqual({ ...first, checkedAt: 9000 })
+        expect(await again(8000)).toEqual({ ...first, checkedAt: 9000 })
+      }),
+    )
+
+    test(
       'topics do not meet',
       run(async ({ backend }) => {
         await publishAs(backend, 'a', content(1))
@@ -285,6 +320,12 @@ async function token(backend: Ports, owner: string, ttl: number): Promise<number
 
 function publish(backend: Ports, token: number, content: Content, given: Partial<Publication> = {}) {
   return backend.values.publish(TOPIC, { token, knownEpoch: 0, hash: hashOf(content), content, keep: KEEP, ...given })
+}
+
+/** A content that comes with a version. */
+function stamped(value: unknown, sequence: number, epoch = 5000): Content {
+  const stamp = { version: { epoch, sequence }, changedAt: 1000 + sequence, checkedAt: 2000 + sequence }
+  return { ...content(value), stamp }
 }
 
 /** Takes the lease, publishes, and gives it back, as a flight does. */

@@ -10,10 +10,15 @@ export interface Content {
   readonly reason: string | undefined
   /** How long absence is believed before asking again, in milliseconds; `Infinity` where no value will ever come. */
   readonly absentFor: number | undefined
+  /** Set where it comes with a version, as from another gateway: it is not given one here. */
+  readonly stamp?: Stamp
 }
 
+/** The version of a content, and its moments. */
+export type Stamp = Pick<Stored, 'version' | 'changedAt' | 'checkedAt'>
+
 /** What the shared tier keeps of a topic. */
-export interface Stored extends Content {
+export interface Stored extends Omit<Content, 'stamp'> {
   readonly version: Version
   /** A hash of the content: the same content has the same hash, on every node. */
   readonly hash: string

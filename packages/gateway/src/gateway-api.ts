@@ -24,6 +24,11 @@ export interface GatewayOptions {
   readonly redis?: string
   /** A file with the certificates (PEM) of the authorities that the certificate of `rediss://…` may come from. */
   readonly redisCa?: string
+  /**
+   * Where another gateway serves the same apps, one address for each in their order. Feeds and logs follow it, proxies go through it, and no
+   * other upstream is asked: this is a region of it. Feeds and logs that are not public are refused.
+   */
+  readonly origin?: string | readonly string[]
   /** What all keys in Redis begin with: nodes with the same share. `'weir'` by default. */
   readonly prefix?: string
   /** The most live connections of this process. 100,000 by default. */

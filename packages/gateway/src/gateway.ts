@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import metadata from '../package.json' with { type: 'json' }
 import { createAdmission } from './admission/admission.ts'
 import { createLevel } from './admission/level.ts'
+import type { App } from './app.ts'
 import { memoryBackend } from './backend/memory/backend.ts'
 import { createNodes } from './backend/nodes.ts'
 import { redisAddress } from './backend/redis/address.ts'
@@ -16,6 +17,7 @@ import { createMetrics } from './observe/metrics.ts'
 import { operations } from './observe/operations.ts'
 import { GATEWAY_OPTIONS, readOptions } from './options.ts'
 import type { PipelineParts } from './pipeline.ts'
+import { regional } from './region.ts'
 import { type Listening, listen } from './runtime/node.ts'
 import { toFetch } from './runtime/web.ts'
 import { createSite, type SiteAtWork } from './site.ts'
@@ -30,7 +32,8 @@ export function createGateway(options: GatewayOptions): Gateway {
   const read = readOptions('gateway', GATEWAY_OPTIONS, options)
   const { heartbeat, memory, connections: most } = read
   const sockets = { topics: read.socketTopics, rate: read.socketRate, burst: read.socketBurst }
-  const { apps, clock = systemClock, observe } = options
+  const { clock = systemClock, observe } = options
+  const apps = read.origin === undefined ? options.apps : regions(options.apps, read.origin)
   const twice = apps.find(({ name }, index) => apps.findIndex((app) => app.name === name) !== index)
   if (twice !== undefined) throw new ConfigError('gateway', 'apps', 'apps with different names', twice.name)
   const metrics = createMetrics()
@@ -131,6 +134,15 @@ export function createGateway(options: GatewayOptions): Gateway {
       await backend.close()
     },
   }
+}
+
+/** @throws ConfigError unless there is one origin for each */
+function regions(apps: readonly App[], origins: readonly string[]): readonly App[] {
+  const bad = origins.find((url) => !/^https?:$/.test(URL.parse(url)?.protocol ?? ''))
+  if (bad !== undefined) throw new ConfigError('gateway', 'origin', 'addresses such as https://prices.example', bad)
+  if (origins.length !== apps.length)
+    throw new ConfigError('gateway', 'origin', `one address for each of ${apps.length} apps`, origins)
+  return apps.map((app, index) => regional(app, origins[index] ?? ''))
 }
 
 /** @throws ConfigError that does not tell the password */

@@ -141,6 +141,30 @@ export const HTTP_OPTIONS = {
   headers: { kind: 'any', optional: true, help: 'Headers sent with every call.' },
 } as const satisfies OptionTable
 
+/** What `weir()` takes. */
+export const WEIR_OPTIONS = {
+  name: {
+    kind: 'text',
+    default: 'origin',
+    help: 'The origin in metrics and errors. Two origins need two names.',
+  },
+  url: { kind: 'url', help: 'Where the origin serves the same app.' },
+  headers: { kind: 'any', optional: true, help: 'Headers sent with every call and handshake.' },
+  silence: {
+    kind: 'duration',
+    default: '5s',
+    min: 10,
+    help: 'A connection that is silent for longer is given up; after half of it, it is pinged.',
+  },
+  topics: {
+    kind: 'integer',
+    default: 500,
+    min: 1,
+    help: "The most topics of one connection, as the origin's `socketTopics`. Beyond that another is opened.",
+  },
+  timeout: { kind: 'duration', default: '5s', min: 1, help: 'The longest that a call may take.' },
+} as const satisfies OptionTable
+
 /** What `anyOf()` takes beside the upstreams. */
 export const ANY_OF_OPTIONS = {
   choose: {
@@ -165,7 +189,8 @@ export const FEED_OPTIONS = {
   from: { kind: 'any', help: 'The upstream.' },
   load: {
     kind: 'any',
-    help: 'How to get values: `{ one }` for one key a call, or `{ many, batch, within }` for several.',
+    optional: true,
+    help: 'How to get values: `{ one }` for one key a call, or `{ many, batch, within }` for several. Of an origin, `weir(…)`, it is known.',
   },
   scope: {
     kind: 'text',
@@ -314,6 +339,11 @@ export const LOG_OPTIONS = {
   name: { kind: 'text', help: 'The log in metrics and in GraphQL.' },
   key: FEED_OPTIONS.key,
   event: { kind: 'any', help: 'The schema of an event.' },
+  from: {
+    kind: 'any',
+    optional: true,
+    help: 'An origin, `weir(…)`, whose log of the same address it follows; then events are published there.',
+  },
   scope: {
     ...FEED_OPTIONS.scope,
     help: "Who shares its events: `public`, `tenant` or `user`; the app's `identify` says who calls.",
@@ -543,6 +573,11 @@ export const GATEWAY_OPTIONS = {
     kind: 'text',
     optional: true,
     help: 'A file with the certificates (PEM) of the authorities that the certificate of `rediss://…` may come from; by default those that Node knows.',
+  },
+  origin: {
+    kind: 'texts',
+    optional: true,
+    help: 'Where another gateway serves the same apps, one address for each in their order: feeds and logs follow it, proxies go through it, and no other upstream is asked. The command takes it from `WEIR_ORIGIN` too.',
   },
   prefix: { kind: 'text', default: 'weir', help: 'What all keys in Redis begin with: nodes with the same share.' },
   connections: { kind: 'integer', default: 100_000, min: 1, help: 'The most live connections of this process.' },

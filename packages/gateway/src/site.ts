@@ -2,6 +2,7 @@ import { createAddresses } from './addresses.ts'
 import type { Admission } from './admission/admission.ts'
 import type { LevelState } from './admission/level.ts'
 import type { App } from './app.ts'
+import type { Logs } from './backend/ports.ts'
 import { scopedBackend } from './backend/scoped.ts'
 import { createMemory, type Memory } from './cache/memory.ts'
 import type { Handler } from './call.ts'
@@ -14,9 +15,14 @@ import type { FeedPlan } from './topic/feed.ts'
 import { type Dropped, LiveFeed } from './topic/live-feed.ts'
 import { LiveLog } from './topic/live-log.ts'
 import { LiveProxy } from './topic/live-proxy.ts'
+import type { LogPlan } from './topic/log.ts'
 import { type PeerLimits, Peers } from './transport/peers.ts'
+import { createOrigin, type Origin } from './upstream/origin.ts'
+import { originLogs } from './upstream/origin-logs.ts'
 import type { PushListener } from './upstream/push.ts'
 import { createPushLink } from './upstream/push-link.ts'
+import type { OriginPlan } from './upstream/upstream.ts'
+import { originCall } from './upstream/weir.ts'
 import type { Upstreams } from './upstreams.ts'
 
 /** Where nodes tell each other what was dropped. */
@@ -70,10 +76,23 @@ export function createSite(parts: SiteParts): SiteAtWork {
   let stopHearing = () => {}
 
   const { random } = Math
-  const pushOf = ({ name: feed, push: plan }: FeedPlan) =>
-    plan === undefined
-      ? undefined
-      : (listener: PushListener) => createPushLink({ feed, plan, listener, clock, emit, random })
+  const origins = new Map<string, Origin>()
+  function originOf(name: string, plan: OriginPlan): Origin {
+    const origin =
+      origins.get(name) ?? createOrigin({ name, plan, clock, emit, random, level: (now) => level.follow(name, now) })
+    origins.set(name, origin)
+    return origin
+  }
+  function pushOf({ name: feed, push: plan, upstream: { name, origin } }: FeedPlan) {
+    if (origin !== undefined) return (listener: PushListener) => originOf(name, origin).feed(listener)
+    if (plan === undefined) return undefined
+    return (listener: PushListener) => createPushLink({ feed, plan, listener, clock, emit, random })
+  }
+  function logsOf({ where, upstream, history: bounds }: LogPlan): Logs {
+    if (upstream?.origin === undefined) return backend.logs
+    const call = originCall({ upstream, send: upstreams.of({ upstream, where }).send, clock })
+    return originLogs({ origin: originOf(upstream.name, upstream.origin), call, bounds, clock })
+  }
   const { bus, leases } = backend
   const dropped = (feed: string, what: Dropped) => bus.announce(DROPS, JSON.stringify({ feed, what }))
   const shared = { hub, bus, leases, node: parts.pipeline.node, clock, emit, stretch }
@@ -93,7 +112,7 @@ export function createSite(parts: SiteParts): SiteAtWork {
   for (const { plan, runner } of logged) {
     if (runner !== undefined)
       throw new ConfigError(plan.where, 'gateway', 'one gateway for each declaration', 'a second one')
-    logs.set(plan.path, new LiveLog({ plan, logs: backend.logs, hub, clock, emit }))
+    logs.set(plan.path, new LiveLog({ plan, logs: logsOf(plan), hub, clock, emit }))
   }
   const proxies = new Map<string, LiveProxy>()
   for (const part of app.use) {
@@ -129,6 +148,7 @@ export function createSite(parts: SiteParts): SiteAtWork {
       for (const part of [...declared, ...logged]) part.runner = undefined
       for (const log of logs.values()) log.stop()
       await Promise.all([...feeds.values()].map((feed) => feed.stop()))
+      for (const origin of origins.values()) origin.stop()
     },
   }
 }

@@ -42,7 +42,11 @@ export function openUpstreams(apps: readonly App[], parts: PipelineParts): Upstr
     return path
   }
 
-  for (const part of apps.flatMap(({ use }) => use)) if (part.kind === 'feed' || part.kind === 'proxy') of(part.plan)
+  for (const part of apps.flatMap(({ use }) => use)) {
+    if (part.kind === 'feed' || part.kind === 'proxy') of(part.plan)
+    else if (part.kind === 'log' && part.plan.upstream !== undefined)
+      of({ upstream: part.plan.upstream, where: part.plan.where })
+  }
   const all = [...providers.values()]
   return {
     of,

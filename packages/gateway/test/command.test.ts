@@ -101,6 +101,22 @@ describe('weir start', () => {
     expect(mostIn(1000, arrivals)).toBe(5)
   })
 
+  test('takes its origins from --origin or WEIR_ORIGIN, one for each app, and asks no other upstream', async () => {
+    await using upstream = await countingUpstream()
+    await using origin = weir(['start', LEFT, RIGHT, '--port', '0'], { UPSTREAM_URL: upstream.url })
+    const origins = `${await addressOf(origin, 'left')},${await addressOf(origin, 'right')}`
+    await using byOption = weir(['start', LEFT, RIGHT, '--port', '0', '--origin', origins], NO_UPSTREAM)
+    await using byVariable = weir(['start', LEFT, RIGHT, '--port', '0'], { ...NO_UPSTREAM, WEIR_ORIGIN: origins })
+    for (const region of [byOption, byVariable]) {
+      for (const app of ['left', 'right']) {
+        const there = await fetch(`${await addressOf(origin, app)}/values/a`)
+        const here = await fetch(`${await addressOf(region, app)}/values/a`)
+        expect(await here.json()).toEqual({ path: `/${app}/a` })
+        expect(here.headers.get('weir-version')).toBe(there.headers.get('weir-version'))
+      }
+    }
+  })
+
   test('takes its port from PORT, and --port before it', async () => {
     const port = await freePort()
     await using byVariable = weir(['start', LEFT], { ...NO_UPSTREAM, PORT: String(port) })

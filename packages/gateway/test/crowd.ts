@@ -1,4 +1,4 @@
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 
@@ -52,8 +52,10 @@ export class Crowd implements AsyncDisposable {
   readonly #child: ChildProcess
   #last = 0
 
-  constructor() {
-    this.#child = fork(join(import.meta.dirname, 'fixtures/crowd.ts'), { execArgv: [] })
+  /** @param through a command that runs another, such as `ip netns exec NAME`: the crowd is run by it */
+  constructor(through: readonly string[] = []) {
+    const [program = '', ...args] = [...through, process.execPath, join(import.meta.dirname, 'fixtures/crowd.ts')]
+    this.#child = spawn(program, args, { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] })
     // A channel to many listeners: every order listens for its own answer.
     this.#child.setMaxListeners(50)
   }

@@ -29,6 +29,7 @@ const VALUES = [
   'push',
   'socket',
   'stream',
+  'weir',
 ]
 const TYPES = [
   'Absent',
@@ -78,6 +79,7 @@ const TYPES = [
   'LogRange',
   'LogReading',
   'MayPublish',
+  'OriginCall',
   'Part',
   'Priority',
   'ProxyOptions',
@@ -98,6 +100,7 @@ const TYPES = [
   'Timer',
   'Upstream',
   'WeirEvent',
+  'WeirOptions',
 ]
 
 test('the package exports these names and no others', () => {

@@ -51,6 +51,10 @@ export interface Absent {
   readonly changedAt: number
   readonly checkedAt: number
   readonly reason: string
+  /** For how many milliseconds that is believed before the upstream is asked again, where it is known. */
+  readonly for?: number
+  /** True: none will ever come. */
+  readonly never?: true
   /** Set where it answers a `get`. */
   readonly id?: RequestId
 }

@@ -21,6 +21,9 @@ export interface Values {
    * Takes a content as the latest: the same version with a new `checkedAt` when it is unchanged, the next sequence
    * when it changed, a new epoch when the past is lost. Those who listen on the bus are told.
    * Answers undefined, and changes nothing, when `token` is below the topic's fence.
+   *
+   * A content with a stamp comes with its version: it is taken when that is larger than what is kept, moves `checkedAt` when it is
+   * the same, and changes nothing when it is smaller. Answers what is kept then. Versions decide, so the fence is not asked.
    */
   publish(topic: string, publication: Publication): Promise<Stored | undefined>
   /** What is kept of a topic counts as never confirmed, so that nobody takes it for fresh; its version goes on. */
@@ -157,9 +160,10 @@ export interface Logs {
   /**
    * Tells of each event that is added on any node, in order. One that got lost on its way shows as a hole before the next.
    *
+   * @param missed called when events are missing and it may be long until the next shows it, where that is known
    * @returns how to stop listening
    */
-  subscribe(log: string, listener: (line: LogLine) => void): () => void
+  subscribe(log: string, listener: (line: LogLine) => void, missed?: () => void): () => void
 }
 
 export interface LogBounds {

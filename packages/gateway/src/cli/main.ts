@@ -111,7 +111,11 @@ function where(values: Readonly<Record<string, unknown>>): Pick<CommandLine, 'po
 }
 
 function optionsOf(typed: Readonly<Record<string, unknown>>): CommandLine['options'] {
-  const values = { redis: process.env.REDIS_URL || undefined, ...typed }
+  const values = {
+    redis: process.env.REDIS_URL || undefined,
+    origin: process.env.WEIR_ORIGIN || undefined,
+    ...typed,
+  }
   return Object.fromEntries(
     Object.entries(values).flatMap(([name, given]) => {
       const kind = TYPED.find(([typed]) => typed === name)?.[1].kind

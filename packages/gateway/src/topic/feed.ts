@@ -14,11 +14,15 @@ import {
   readOptions,
 } from '../options.ts'
 import { isPush, type Push, type PushPlan } from '../upstream/push.ts'
+import type { OriginCall } from '../upstream/told.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { isSchema, type KeyOf, type KeyReader, type KeySchemas, keyReader, type PathParameter } from './key.ts'
 import { type Scope, scopeOf } from './scope.ts'
 
 const ABSENT = Symbol('absent')
+
+/** What one call to an origin takes: percent-encoded, its address stays well below the 32 KB that are read. */
+const FROM_ORIGIN = { batch: 200, within: 10, bytes: 8192 } as const
 
 /** The upstream has no value for a key. Made by `absent()` or `never()`; no value of an upstream can be taken for one. */
 export interface Absent {
@@ -91,7 +95,8 @@ export interface FeedOptions<Schemas extends KeySchemas, Value extends StandardS
   /** The schema of the value. */
   readonly value: Value
   readonly from: Upstream<Client>
-  readonly load:
+  /** How to get values; not of an origin, `weir(…)`, which has them at the same address. */
+  readonly load?:
     | LoadOne<KeyOf<Schemas>, Value, Client>
     | LoadMatched<KeyOf<Schemas>, Value, Client>
     | LoadMany<KeyOf<Schemas>, Value, Client>
@@ -126,6 +131,9 @@ export interface FeedOptions<Schemas extends KeySchemas, Value extends StandardS
   readonly live?: LiveOptions | Push<KeyOf<Schemas>, Result<Value>>
 }
 
+/** How to load is known of an origin, `weir(…)`, and must be said of any other upstream. */
+type Loaded<Client> = [Client] extends [OriginCall] ? unknown : { readonly load: unknown }
+
 export interface LiveOptions {
   /** How often a watched value is asked for. `'1s'` by default. */
   readonly every?: Duration
@@ -155,7 +163,7 @@ export interface FeedPlan {
   readonly keys: KeyReader
   readonly value: StandardSchemaV1
   readonly upstream: Upstream
-  readonly load: (keys: readonly unknown[], client: unknown) => Promise<readonly unknown[]>
+  readonly load: (keys: readonly unknown[], client: unknown, topics: readonly string[]) => Promise<readonly unknown[]>
   readonly batch: number
   readonly within: number
   /** The most text of keys in one call. */
@@ -215,13 +223,21 @@ export function feed<
   Schemas extends KeySchemas & Record<PathParameter<Path>, StandardSchemaV1>,
   Value extends StandardSchemaV1,
   Client,
->(path: Path, options: FeedOptions<Schemas, Value, Client>): Feed<KeyOf<Schemas>, StandardSchemaV1.InferOutput<Value>> {
+>(
+  path: Path,
+  options: FeedOptions<Schemas, Value, Client> & Loaded<Client>,
+): Feed<KeyOf<Schemas>, StandardSchemaV1.InferOutput<Value>> {
   const where = `feed ${JSON.stringify(path)}`
   const read = readOptions(where, FEED_OPTIONS, options)
   if (!isSchema(read.value)) throw new ConfigError(where, 'value', 'a schema (zod, valibot, arktype, …)', read.value)
   if (!isRecord(read.from) || read.from.kind !== 'upstream')
     throw new ConfigError(where, 'from', 'an upstream such as http(…)', read.from)
-  const live = liveOf(where, read)
+  const { origin } = options.from
+  const scope = scopeFor(where, read)
+  for (const name of ['load', 'live'] as const) {
+    if (origin !== undefined && (name === 'load' ? read.load !== undefined : isPush(read.live)))
+      throw new ConfigError(where, name, 'nothing that an origin does by itself', read[name])
+  }
   const plan: FeedPlan = {
     path,
     name: read.name,
@@ -229,15 +245,15 @@ export function feed<
     keys: keyReader(where, path, read.key),
     value: read.value,
     upstream: options.from,
-    ...loadOf(where, read.load),
-    scope: scopeFor(where, read),
+    ...(origin === undefined ? loadOf(where, read.load) : loadFrom(where, scope)),
+    scope,
     freshness: freshnessOf(where, read),
     mustRevalidate: read.mustRevalidate,
     essential: read.essential,
     warm: warmOf(where, read.warm),
     cdn: read.cdn,
     deadline: read.deadline,
-    ...live,
+    ...liveOf(where, read),
   }
   function ran<Given>(run: (runner: FeedRunner) => Promise<Given>): Promise<Given> {
     if (declared.runner !== undefined) return run(declared.runner)
@@ -271,6 +287,20 @@ function liveOf(
   if (scope !== 'public') throw new ConfigError(where, 'scope', '"public" for a feed with live: push(…)', scope)
   const { every, linger, slowest } = live.plan
   return { every, linger, slowest, push: live.plan }
+}
+
+/**
+ * How values of an origin are had: of many topics at once, under the versions they have there.
+ *
+ * @throws ConfigError when they are not everybody's: a region is one caller of its origin, and who calls the region is not known there
+ */
+export function loadFrom(
+  where: string,
+  scope: Scope,
+): Pick<FeedPlan, 'load' | 'batch' | 'within' | 'bytes' | 'keyOf' | 'missing'> {
+  if (scope !== 'public') throw new ConfigError(where, 'scope', '"public" for what comes from an origin', scope)
+  const load: FeedPlan['load'] = (_keys, client, topics) => (client as OriginCall).values(topics)
+  return { load, ...FROM_ORIGIN, keyOf: undefined, missing: 0 }
 }
 
 function scopeFor(where: string, { scope, warm }: OptionsOf<typeof FEED_OPTIONS>): Scope {

@@ -1,4 +1,4 @@
-import type { Version } from '@weir/protocol'
+import type { Problem, Version } from '@weir/protocol'
 import type { Bus, Leases } from '../backend/ports.ts'
 import type { Ask, Identity, Soon } from '../call.ts'
 import type { Clock, Timer } from '../clock.ts'
@@ -7,6 +7,7 @@ import { asWeirError, problemOf, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Channel, Hub, Listener } from '../hub/hub.ts'
 import type { PushListener, PushSource } from '../upstream/push.ts'
+import { Told } from '../upstream/told.ts'
 import type { FeedPlan, FeedRunner, Reading } from './feed.ts'
 import type { ReadKey } from './key.ts'
 import { createPoller, type Polled, type Poller, polled } from './poller.ts'
@@ -161,7 +162,14 @@ export class LiveFeed implements FeedRunner {
   /** Whether an entry is older than the feed allows. One missed round is noise; it is stale when two were missed. */
   stale(entry: Entry): boolean {
     const { took = 0, gap = 0 } = this.#watched.get(entry.topic) ?? {}
-    return -this.left(entry) > 2 * Math.max(this.#every(), took, gap)
+    const said = this.#push?.said?.(entry.topic, entry.versionText)
+    if (said?.stale === true) return true
+    // For as long as an origin said nothing else it was not stale there, however long ago it told of when it was checked.
+    const held =
+      said === undefined || entry.confirmedAt === Number.NEGATIVE_INFINITY ? 0 : Math.max(0, said.at - entry.since)
+    // What an origin tells is left alone for that reason, and never for want of calls.
+    const missed = this.plan.upstream.origin === undefined ? gap : 0
+    return -this.left(entry) - held > 2 * Math.max(this.#every(), took, missed)
   }
 
   /** The key of an address, as this caller has it. @throws WeirError `bad_key`, `unidentified` */
@@ -304,8 +312,9 @@ export class LiveFeed implements FeedRunner {
       hub.publish(channel, kept)
       this.#judge(channel)
     }
-    if (path.fresh(readKey.topic) === undefined) void this.#poller.ask(watched)
     this.#push?.follow(readKey.topic, readKey.key)
+    if (this.#push?.tells(readKey.topic)) watched.asked = seen
+    else if (path.fresh(readKey.topic) === undefined) void this.#poller.ask(watched)
     this.#poller.wake()
     this.#watchdog ??= clock.after(this.#every(), () => this.#watch())
     return watched
@@ -354,11 +363,7 @@ export class LiveFeed implements FeedRunner {
       const error = asWeirError(thrown)
       // Whatever comes by itself: what it is now is not known.
       watched.outdated = this.#push !== undefined
-      // Those who have a value see it grow stale; only those who have none need to hear why.
-      if (watched.channel.latest === undefined && watched.failure !== error.code) {
-        watched.failure = error.code
-        hub.notice(watched.channel, { type: 'error', topic: addressOf(topic), problem: problemOf(error) })
-      }
+      this.#tellFailure(watched, problemOf(error))
       return 'failed'
     }
   }
@@ -401,9 +406,11 @@ export class LiveFeed implements FeedRunner {
     const { latest } = watched.channel
     const { path, clock } = this.#parts
     if (path.resting()) return false
-    if (latest === undefined || watched.outdated) return true
+    if (watched.outdated) return true
+    const heard = this.#push?.hears(watched.readKey.topic) === true
+    if (latest === undefined) return !(heard && this.#push?.tells(watched.readKey.topic))
     // It comes by itself; asked for only in case something was lost.
-    if (this.#push?.hears(latest.topic)) return clock.monotonic() - watched.asked >= (this.plan.push?.confirm ?? 0)
+    if (heard) return clock.monotonic() - watched.asked >= (this.#push?.confirm ?? 0)
     return latest.absent ? path.left(latest) <= 0 : clock.monotonic() - latest.confirmedAt >= this.#every() / 2
   }
 
@@ -431,6 +438,8 @@ export class LiveFeed implements FeedRunner {
   /** What is pushed when it changes still is what it was, as of the moment the upstream was last heard. */
   #confirm({ channel: { latest } }: Watched): void {
     if (latest === undefined || latest.absent || !this.#push?.hears(latest.topic)) return
+    // Who tells how old it is is believed in that.
+    if (this.#push.tells(latest.topic)) return
     const { clock } = this.#parts
     const { heardAt } = this.#push
     // Dropped, or from before the connection: only an answer confirms it.
@@ -448,11 +457,35 @@ export class LiveFeed implements FeedRunner {
       changed: (topic) => this.#changed(topic),
       came: (topic, value) => {
         const watched = this.#watched.get(topic)
-        if (watched === undefined || this.#isOlder(watched, value)) return
+        if (watched === undefined) return
+        watched.failure = undefined
+        if (!(value instanceof Told) && this.#isOlder(watched, value)) return
         watched.pushed = { value }
         this.#takePushed(watched)
       },
+      confirmed: (topic, version, checkedAt) => {
+        const watched = this.#watched.get(topic)
+        const latest = watched?.channel.latest
+        if (watched === undefined || latest === undefined) return
+        if (latest.versionText === version) {
+          const { clock } = this.#parts
+          const age = Math.max(0, clock.now() - checkedAt)
+          latest.confirm({ checkedAt, absentFor: latest.content.absentFor }, clock.monotonic() - age)
+        } else if (!watched.taking && watched.pushed === undefined) this.#changed(topic)
+        this.#judge(watched.channel)
+      },
+      failed: (topic, problem) => {
+        const watched = this.#watched.get(topic)
+        if (watched !== undefined) this.#tellFailure(watched, problem)
+      },
     }
+  }
+
+  /** Those who have a value see it grow stale; only those who have none need to hear why. */
+  #tellFailure(watched: Watched, problem: Problem): void {
+    if (watched.channel.latest !== undefined || watched.failure === problem.code) return
+    watched.failure = problem.code
+    this.#parts.hub.notice(watched.channel, { type: 'error', topic: addressOf(watched.readKey.topic), problem })
   }
 
   /** Asks for it; what is being asked for now may have been answered before. */

@@ -34,7 +34,7 @@ interface Watched {
   /** Who comes while the tail is filled, and what they know. */
   readonly waiting: Map<Listener, Version | undefined>
   /** While the tail is filled: events that came meanwhile. */
-  filling: { readonly came: LogLine[] } | undefined
+  filling: { readonly came: LogLine[]; missed: boolean } | undefined
   /** Nobody listened when it was looked at last. */
   idle: boolean
   readonly unsubscribe: () => void
@@ -204,7 +204,11 @@ export class LiveLog implements LogRunner {
     const tail = new LogTail(topic, this.plan.history, clock)
     channel.tail = tail
     // Before it is read: what comes meanwhile is either in what is read, or heard.
-    const unsubscribe = logs.subscribe(topic, (line) => this.#heard(watched, line))
+    const unsubscribe = logs.subscribe(
+      topic,
+      (line) => this.#heard(watched, line),
+      () => this.#missed(watched),
+    )
     const watched: Watched = { topic, channel, tail, waiting: new Map(), filling: undefined, idle: false, unsubscribe }
     this.#watched.set(topic, watched)
     this.#fill(watched)
@@ -218,9 +222,14 @@ export class LiveLog implements LogRunner {
     else this.#fill(watched, line)
   }
 
+  #missed(watched: Watched): void {
+    if (watched.filling === undefined) this.#fill(watched)
+    else watched.filling.missed = true
+  }
+
   /** Reads what the tail has not heard: all of it at first, later what lies before an event that came. */
   #fill(watched: Watched, ...came: LogLine[]): void {
-    watched.filling = { came }
+    watched.filling = { came, missed: false }
     this.#filled(watched).catch((error) => {
       this.#parts.emit({ type: 'failed', where: `history of ${watched.topic}`, error })
       for (const listener of [...watched.channel.listeners, ...watched.waiting.keys()]) this.#parts.hub.cut(listener)
@@ -231,10 +240,12 @@ export class LiveLog implements LogRunner {
   async #filled(watched: Watched): Promise<void> {
     const { logs, hub } = this.#parts
     for (;;) {
+      const filling = watched.filling ?? { came: [], missed: false }
+      filling.missed = false
       const history = await logs.read(watched.topic, 0, this.plan.history.events)
       watched.tail.fill(history)
-      const came = watched.filling?.came ?? []
-      if (came.every((line) => watched.tail.add(line))) break
+      const { came } = filling
+      if (came.every((line) => watched.tail.add(line)) && !filling.missed) break
       // Some of what came lies behind a hole: it is in what is read now.
       came.length = 0
     }

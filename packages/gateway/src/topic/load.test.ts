@@ -223,7 +223,7 @@ describe('a loader that never ends', () => {
       ...plan,
       load: (keys: readonly unknown[], call: unknown) => {
         signals.push((call as { signal: AbortSignal }).signal)
-        return plan.load(keys, call)
+        return plan.load(keys, call, [])
       },
     }
     const outcomes: unknown[] = []

@@ -6,6 +6,7 @@ import { asWeirError, WeirError } from '../errors.ts'
 import { stringifyJson } from '../json.ts'
 import { isRecord } from '../options.ts'
 import { ownBuffer } from '../own-buffer.ts'
+import { Told } from '../upstream/told.ts'
 import { type Absent, absent, type FeedPlan, isAbsent } from './feed.ts'
 
 /** How long beyond the deadline of those who wait a loader is waited for: the stages below it come first, with better words. */
@@ -30,6 +31,7 @@ export function loader(
     const client = plan.upstream.client({
       signal,
       caller: first.identity ?? {},
+      now: () => clock.now(),
       send: (request) =>
         send({
           cost: 1,
@@ -42,7 +44,6 @@ export function loader(
           apiKey: undefined,
         }),
     })
-    const keys = asks.map((ask) => ask.key)
     // A loader may wait for more than `call`, and one that never ends would hold its keys for ever.
     const { promise: late, reject } = Promise.withResolvers<never>()
     const timer = clock.after(deadline + GRACE - clock.monotonic(), () => {
@@ -53,7 +54,7 @@ export function loader(
       controller.abort(error)
       reject(error)
     })
-    const answered = await Promise.race([load(plan, keys, client), late]).finally(() => timer.stop())
+    const answered = await Promise.race([load(plan, asks, client), late]).finally(() => timer.stop())
     const results = plan.keyOf === undefined ? answered : matched(plan, asks, answered)
     if (!Array.isArray(results) || results.length !== asks.length) {
       const got = Array.isArray(results) ? `${results.length} results` : typeof results
@@ -95,9 +96,13 @@ function urgencyOf(asks: readonly Ask[]): Urgency {
   return urgency
 }
 
-async function load(plan: FeedPlan, keys: readonly unknown[], client: unknown): Promise<unknown> {
+async function load(plan: FeedPlan, asks: readonly Ask[], client: unknown): Promise<unknown> {
   try {
-    return await plan.load(keys, client)
+    return await plan.load(
+      asks.map(({ key }) => key),
+      client,
+      asks.map(({ topic }) => addressOf(topic)),
+    )
   } catch (thrown) {
     throw failure(plan, thrown)
   }
@@ -106,6 +111,8 @@ async function load(plan: FeedPlan, keys: readonly unknown[], client: unknown): 
 /** What an upstream says of a key as a content, or why it can't be understood. */
 export async function contentOf(plan: FeedPlan, result: unknown): Promise<Content | Error> {
   if (result instanceof Error) return failure(plan, result)
+  // The origin has checked it, and made of it what its schema makes: that must not be done twice.
+  if (result instanceof Told) return result.content
   if (isAbsent(result)) {
     return { json: undefined, reason: result.reason, absentFor: result.for }
   }

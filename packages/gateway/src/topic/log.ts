@@ -2,7 +2,9 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { LogBounds } from '../backend/ports.ts'
 import type { Identity, Soon } from '../call.ts'
 import { ConfigError, WeirError } from '../errors.ts'
-import { type Duration, HISTORY_OPTIONS, LOG_OPTIONS, readOptions } from '../options.ts'
+import { type Duration, HISTORY_OPTIONS, isRecord, LOG_OPTIONS, readOptions } from '../options.ts'
+import type { OriginCall } from '../upstream/told.ts'
+import type { Upstream } from '../upstream/upstream.ts'
 import { isSchema, type KeyOf, type KeyReader, type KeySchemas, keyReader, type PathParameter } from './key.ts'
 import { type Scope, scopeOf } from './scope.ts'
 
@@ -14,6 +16,8 @@ export interface LogOptions<Schemas extends KeySchemas, Event extends StandardSc
   readonly key: Schemas
   /** The schema of an event. */
   readonly event: Event
+  /** Another gateway, `weir(…)`, whose log of the same address it follows. Then events are published there, and not here. */
+  readonly from?: Upstream<OriginCall>
   /** Who shares its events: everybody (`public`, the default), those of one `tenant`, or one `user` alone. */
   readonly scope?: Scope
   /** What of the past is kept of each key. */
@@ -66,6 +70,8 @@ export interface LogPlan {
   readonly where: string
   readonly keys: KeyReader
   readonly event: StandardSchemaV1
+  /** The origin that it follows. */
+  readonly upstream: Upstream<OriginCall> | undefined
   readonly scope: Scope
   /** Age in milliseconds. */
   readonly history: LogBounds
@@ -134,6 +140,8 @@ export function log<
   const where = `log ${JSON.stringify(path)}`
   const read = readOptions(where, LOG_OPTIONS, options)
   if (!isSchema(read.event)) throw new ConfigError(where, 'event', 'a schema (zod, valibot, arktype, …)', read.event)
+  const scope = scopeOf(where, read.scope)
+  if (options.from !== undefined) followable(where, scope, options.from)
   const reserved = Object.values(LOG_PARAMETERS).flat()
   const plan: LogPlan = {
     path,
@@ -141,7 +149,8 @@ export function log<
     where,
     keys: keyReader(where, path, read.key, reserved),
     event: read.event,
-    scope: scopeOf(where, read.scope),
+    upstream: options.from,
+    scope,
     history: readOptions(`${where}: history`, HISTORY_OPTIONS, read.history ?? {}),
     mayPublish: publishersOf(where, read.mayPublish),
   }
@@ -168,6 +177,13 @@ export function log<
     },
   }
   return declared
+}
+
+/** @throws ConfigError when a log can't be followed there */
+export function followable(where: string, scope: Scope, from: Upstream<OriginCall>): void {
+  if (!isRecord(from) || from.origin === undefined)
+    throw new ConfigError(where, 'from', 'an origin such as weir(…)', from)
+  if (scope !== 'public') throw new ConfigError(where, 'scope', '"public" for what comes from an origin', scope)
 }
 
 function publishersOf(where: string, given: unknown): MayPublish<Parts> | undefined {

@@ -4,7 +4,11 @@ import type { Entry } from '../entry.ts'
 export function entryFields({ address, versionText, changedAt, checkedAt, content }: Entry): string {
   const head = `"topic":${JSON.stringify(address)},"version":"${versionText}","changedAt":${changedAt},"checkedAt":${checkedAt}`
   // The value goes in as the text it is: it was encoded when it came, and JSON text has no line breaks.
-  return content.json === undefined
-    ? `${head},"reason":${JSON.stringify(content.reason)}`
-    : `${head},"value":${content.json.toString()}`
+  return content.json === undefined ? `${head},${absenceFields(content)}` : `${head},"value":${content.json.toString()}`
+}
+
+/** Why there is no value, and for how long that is to be believed, as JSON text without braces. */
+export function absenceFields({ reason, absentFor }: Pick<Entry['content'], 'reason' | 'absentFor'>): string {
+  const until = absentFor === undefined ? '' : Number.isFinite(absentFor) ? `,"for":${absentFor}` : ',"never":true'
+  return `"reason":${JSON.stringify(reason)}${until}`
 }

@@ -1,4 +1,4 @@
-import { makePatch, type Patch, type Version } from '@weir/protocol'
+import { applyPatch, makePatch, type Patch, type Version } from '@weir/protocol'
 import { Encoded, type Entry } from '../entry.ts'
 
 /** Bytes of a value below which a patch would not be smaller, and above which comparing would hold up the event loop. */
@@ -28,7 +28,9 @@ export function patchOf(from: Entry, to: Entry): Encoded<Patch> | undefined {
 function make(from: Entry, to: Entry): Encoded<Patch> | undefined {
   if (!comparable(from) || !comparable(to)) return undefined
   const patch = makePatch(from.value, to.value)
-  if (patch === undefined) return undefined
+  // Whoever patches gets the same text, and with it the same ETag: members that are new would come last.
+  if (patch === undefined || JSON.stringify(applyPatch(from.value, patch)) !== to.content.json?.toString())
+    return undefined
   const { address: topic, versionText: version, changedAt, checkedAt } = to
   return new Encoded<Patch>({ type: 'patch', topic, from: from.versionText, version, changedAt, checkedAt, patch })
 }

@@ -5,6 +5,7 @@ import { asWeirError, problemOf } from '../errors.ts'
 import { LiveFeed } from '../topic/live-feed.ts'
 import { LiveLog } from '../topic/live-log.ts'
 import { LoggedEvent } from '../topic/logged-event.ts'
+import { absenceFields } from './entry-fields.ts'
 import { jsonAnswer } from './json-answer.ts'
 import { type Newest, newest } from './log.ts'
 import type { SnapshotParts } from './snapshot.ts'
@@ -67,7 +68,5 @@ function valueText(
 ): (string | Buffer)[] {
   const times = `"changedAt":${changedAt},"checkedAt":${checkedAt},"stale":${stale}`
   const head = `{"topic":${JSON.stringify(address)},"version":"${versionText}",${times}`
-  return content.json === undefined
-    ? [`${head},"reason":${JSON.stringify(content.reason)}}`]
-    : [`${head},"value":`, content.json, '}']
+  return content.json === undefined ? [`${head},${absenceFields(content)}}`] : [`${head},"value":`, content.json, '}']
 }

@@ -82,6 +82,7 @@ describe('a call to an HTTP upstream', () => {
     const call: HttpCall = http({ ...PLAIN, ...options }).client({
       signal: new AbortController().signal,
       caller: {},
+      now: () => 0,
       send: async (request) => {
         sent.push(request)
         return { status, headers: type === '' ? {} : { 'content-type': type }, body: Buffer.from(body) }

@@ -4,11 +4,11 @@ import { show } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { parseJson, stringifyJson } from '../json.ts'
 import { isRecord } from '../options.ts'
-import type { PushListener, PushPlan, PushSource, PushToken } from './push.ts'
+import type { PushLinkPlan, PushListener, PushSource, PushToken } from './push.ts'
 
 export interface PushLinkParts {
   readonly feed: string
-  readonly plan: PushPlan
+  readonly plan: PushLinkPlan
   readonly listener: PushListener
   readonly clock: Clock
   readonly emit: Emit
@@ -49,6 +49,8 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
   let retry: Timer | undefined
   let watch: Timer | undefined
   let failures = 0
+  /** Why the connection of now is given up, and after how long at least there may be another. */
+  let over: { readonly why: string; readonly after: number } | undefined
   let ids = 0
   let heardAt = Number.NEGATIVE_INFINITY
   let stopped = false
@@ -85,6 +87,8 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
     if (one !== socket) return
     emit({ type: 'push.connected', feed })
     heard()
+    // As much at once as a connection takes, beside what it takes in a second.
+    allowed = Math.max(allowed, plan.burst - plan.rate)
     outbox = plan.greet().map((message) => () => message)
     for (const one of wanted.values()) ask(one)
     watch = clock.after(plan.silence / 2, look)
@@ -118,7 +122,7 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
   function flush(): void {
     if (socket?.readyState !== WebSocket.OPEN) return
     const now = clock.monotonic()
-    allowed = Math.min(plan.rate, allowed + ((now - counted) * plan.rate) / 1000)
+    allowed = Math.min(plan.burst, allowed + ((now - counted) * plan.rate) / 1000)
     counted = now
     while (outbox.length > 0 && allowed >= 1) {
       const text = said(outbox.shift())
@@ -170,6 +174,9 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
         if (one.token !== undefined) byToken.set(one.token, one)
         live(one)
       } else end(one)
+    } else if (typeof news.over === 'string') {
+      over = { why: news.over, after: typeof news.after === 'number' ? news.after : 0 }
+      socket?.terminate()
     } else if (typeof news.refused === 'number') {
       refuse(byId.get(news.refused), String(news.reason))
     } else {
@@ -213,10 +220,11 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
     socket = undefined
     reset()
     if (stopped || wanted.size === 0) return
-    emit({ type: 'push.lost', feed, why })
+    emit({ type: 'push.lost', feed, why: over?.why ?? why })
     // Full jitter: whoever lost the same upstream does not come back in step.
-    const pause = random() * Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** failures)
+    const pause = (over?.after ?? 0) + random() * Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** failures)
     failures += 1
+    over = undefined
     retry = clock.after(pause, () => {
       retry = undefined
       wake()
@@ -268,6 +276,11 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
       else if (one.state === 'sent' || one.state === 'live') end(one)
     },
 
+    confirm: plan.confirm,
+    tells(topic) {
+      const state = wanted.get(topic)?.state
+      return plan.tells && socket?.readyState === WebSocket.OPEN && state !== undefined && state !== 'refused'
+    },
     hears: (topic) => wanted.get(topic)?.state === 'live' && clock.monotonic() - heardAt < plan.silence,
 
     get heardAt() {

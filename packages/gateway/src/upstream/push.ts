@@ -1,3 +1,4 @@
+import type { Problem } from '@weir/protocol'
 import { ConfigError } from '../errors.ts'
 import { type Duration, PUSH_OPTIONS, readOptions } from '../options.ts'
 
@@ -10,13 +11,15 @@ export type PushToken = string | number
  * - `key` alone: it is another now, and is to be asked for;
  * - `token` in place of `key`: the same, of the subscription that was accepted with this token;
  * - `accepted`: the subscription with this id is made, and messages of it may carry this `token`;
- * - `refused`: it is not, and why.
+ * - `refused`: it is not, and why;
+ * - `over`: the connection is to be given up, why, and after how many milliseconds at least to come back.
  */
 export type PushNews<Key, Value> =
   | { readonly key: Key; readonly value?: Value }
   | { readonly token: PushToken; readonly value?: Value }
   | { readonly accepted: number; readonly token?: PushToken }
   | { readonly refused: number; readonly reason: string }
+  | { readonly over: string; readonly after?: number }
 
 /** What `push()` takes. Messages are JSON, one in each text. */
 export interface PushOptions<Key, Value> {
@@ -49,9 +52,8 @@ export interface PushOptions<Key, Value> {
   readonly slowest?: Duration
 }
 
-/** A push as it was declared. Times in milliseconds. */
-export interface PushPlan {
-  readonly where: string
+/** What a connection to an upstream that pushes needs to know. Times in milliseconds. */
+export interface PushLinkPlan {
   readonly url: () => string | Promise<string>
   readonly headers: Readonly<Record<string, string>>
   readonly greet: () => readonly unknown[]
@@ -59,10 +61,18 @@ export interface PushPlan {
   readonly unsubscribe: ((key: unknown, id: number, token: PushToken | undefined) => unknown) | undefined
   readonly read: (message: unknown) => unknown
   readonly acknowledges: boolean
+  /** Whether it says also what a value is when a subscription begins, and how old it is; else only what changes. */
+  readonly tells: boolean
   readonly confirm: number
   readonly silence: number
   readonly most: number
   readonly rate: number
+  /** Messages that a new connection takes at once. */
+  readonly burst: number
+}
+
+/** A push as it was declared. Times in milliseconds. */
+export interface PushPlan extends PushLinkPlan {
   readonly every: number
   readonly linger: number
   readonly slowest: number
@@ -85,6 +95,12 @@ export interface PushSource {
   hears(topic: string): boolean
   /** When the upstream was heard last, on the monotonic clock. */
   readonly heardAt: number
+  /** How often what is heard is asked for all the same, in milliseconds. */
+  readonly confirm: number
+  /** Whether what a topic is now, and how old, is said or about to be: nobody needs to ask. */
+  tells(topic: string): boolean
+  /** What it says of a version: whether that can be confirmed, and until when, on the monotonic clock, this held. */
+  said?(topic: string, version: string): { readonly stale: boolean; readonly at: number } | undefined
   stop(): void
 }
 
@@ -96,6 +112,10 @@ export interface PushListener {
   came(topic: string, value: unknown): void
   /** It is another now. */
   changed(topic: string): void
+  /** This version still is so, as of this moment of the wall clock. */
+  confirmed(topic: string, version: string, checkedAt: number): void
+  /** It can't be had. */
+  failed(topic: string, problem: Problem): void
   /** The topic of a key of a message. Throws when that is none. */
   topicOf(key: unknown): string
 }
@@ -119,7 +139,8 @@ export function push<Key, Value>(options: PushOptions<Key, Value>): Push<Key, Va
     throw new ConfigError(where, 'url', 'a ws: or wss: address, or a function that answers one', url)
   const plan: PushPlan = {
     ...read,
-    where,
+    tells: false,
+    burst: read.rate,
     url: typeof url === 'function' ? url : () => url,
     headers: options.headers ?? {},
     greet,

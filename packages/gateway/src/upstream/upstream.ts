@@ -16,6 +16,8 @@ export interface Upstream<Client = unknown> {
   readonly lag?: (answer: UpstreamAnswer) => number
   /** The status that an answer should have had, where it hides its errors in answers of 200. */
   readonly statusOf?: StatusOf
+  /** How it is followed, where it is another gateway. */
+  readonly origin?: OriginPlan
   /** Puts the API key that the budget chose where the upstream wants it. */
   authorize(request: UpstreamRequest): UpstreamRequest
 }
@@ -43,6 +45,15 @@ export interface UpstreamSettings {
   readonly maxAnswer: number
 }
 
+/** How an origin is followed. Times in milliseconds. */
+export interface OriginPlan {
+  /** Its WebSocket. */
+  readonly url: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly silence: number
+  readonly topics: number
+}
+
 /** How often and where a call is tried. */
 export interface UpstreamPolicy {
   /** How often it may be tried again, beside going on to another provider. */
@@ -64,4 +75,6 @@ export interface CallContext {
   readonly signal: AbortSignal
   /** Whose value is loaded; empty for public ones. */
   readonly caller: Identity
+  /** The wall clock, milliseconds since 1970. */
+  now(): number
 }

@@ -10,6 +10,8 @@ feed('/books/:venue/:pair', {
   load: { one: async () => 1 },
 })
 
+feed('/prices/:mint', { ...common, key: { mint: z.string() } }) // refused: 'load' is missing
+
 feed('/prices/:mint', {
   ...common,
   key: { mint: z.string() },

@@ -1,3 +1,4 @@
+import { compareVersions } from '@weir/protocol'
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../../clock.ts'
 import type { Stored } from '../../entry.ts'
@@ -23,13 +24,20 @@ export function memoryValues(clock: Clock, bus: Bus, fences: Fences, bytes: numb
   return {
     read: (topic) => stored.get(topic),
 
-    async publish(topic, { token, knownEpoch, hash, content, keep }: Publication) {
+    async publish(topic, { token, knownEpoch, hash, content: { stamp, ...content }, keep }: Publication) {
       // Only the holder may write: once a later one has given the lease back, nothing else tells that it was there.
-      if (token !== fences.of(topic)) return undefined
+      if (stamp === undefined && token !== fences.of(topic)) return undefined
       const now = clock.now()
       const before = stored.get(topic)
       let next: Stored
-      if (before === undefined || before.version.epoch < knownEpoch) {
+      if (stamp !== undefined) {
+        const order = before === undefined ? 1 : compareVersions(stamp.version, before.version)
+        if (before !== undefined && order < 0) return before
+        next =
+          before !== undefined && order === 0
+            ? { ...before, absentFor: content.absentFor, checkedAt: Math.max(before.checkedAt, stamp.checkedAt) }
+            : { ...content, hash, ...stamp }
+      } else if (before === undefined || before.version.epoch < knownEpoch) {
         const version = { epoch: Math.max(now, knownEpoch + 1, lost + 1), sequence: 1 }
         next = { ...content, hash, version, changedAt: now, checkedAt: now }
       } else if (before.hash === hash) {

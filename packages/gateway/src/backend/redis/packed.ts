@@ -1,6 +1,7 @@
 import { promisify } from 'node:util'
 import { constants, zstdCompress, zstdCompressSync, zstdDecompress, zstdDecompressSync } from 'node:zlib'
 import type { Soon } from '../../call.ts'
+import { ownCopy } from '../../own-buffer.ts'
 
 /**
  * Values of so many bytes are compressed: 4 KB of JSON become 1 KB in 40 µs and are back in 22; of less there is little to save, and the
@@ -30,10 +31,10 @@ export function packed(json: Buffer): Soon<Buffer> {
 
 /** The JSON text again; undefined for what a later version may have written in a way that this one does not know. */
 export function unpacked(body: Buffer): Soon<Buffer | undefined> {
-  if (!body.subarray(0, ZSTD.byteLength).equals(ZSTD)) return JSON_BEGINS.has(body[0] ?? 0) ? body : undefined
-  if (body.byteLength >= LONG) return decompress(body).catch(() => undefined)
+  if (!body.subarray(0, ZSTD.byteLength).equals(ZSTD)) return JSON_BEGINS.has(body[0] ?? 0) ? ownCopy(body) : undefined
+  if (body.byteLength >= LONG) return decompress(body).then(ownCopy, () => undefined)
   try {
-    return zstdDecompressSync(body)
+    return ownCopy(zstdDecompressSync(body))
   } catch {
     return undefined
   }

@@ -48,29 +48,44 @@ return 1
  *
  * The fence remembers the last epoch too, longer than the value lives: when the past is lost the next epoch is larger, also
  * when the server's clock went back. Run twice it is the second time the same hash, so the same version.
+ *
+ * A content that comes with its version has four more ARGV: epoch, sequence, changedAt, checkedAt. It goes by these alone; one that is
+ * older than what is kept changes nothing and gives what is kept.
  */
 export const PUBLISH = script(`
 local known = tonumber(ARGV[2])
 local fence = redis.call('HMGET', KEYS[2], 'token', 'epoch')
 local token = tonumber(ARGV[1])
-if token < tonumber(fence[1] or '0') then return false end
+local stamp = ARGV[9] and { tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12]) }
+if not stamp and token < tonumber(fence[1] or '0') then return false end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local was = redis.call('HMGET', KEYS[1], 'epoch', 'sequence', 'hash', 'changedAt', 'checkedAt')
 local epoch, sequence, changed = tonumber(was[1] or '0'), tonumber(was[2] or '0'), tonumber(was[4] or '0')
-if not was[1] or epoch < known then
+local checked
+if stamp then
+  if epoch > stamp[1] or (epoch == stamp[1] and sequence > stamp[2]) then
+    return redis.call('HMGET', KEYS[1], 'epoch', 'sequence', 'hash', 'changedAt', 'checkedAt', 'body', 'reason', 'absentFor')
+  end
+  checked = stamp[4]
+  if epoch == stamp[1] and sequence == stamp[2] then checked = math.max(checked, tonumber(was[5]))
+  else epoch, sequence, changed = stamp[1], stamp[2], stamp[3] end
+elseif not was[1] or epoch < known then
   epoch, sequence, changed = math.max(now, known + 1, tonumber(fence[2] or '0') + 1), 1, now
 elseif was[3] ~= ARGV[3] then
   sequence, changed = sequence + 1, now
 end
-local checked = math.max(now, tonumber(was[5] or '0'))
-if changed == now then changed = checked end
+if not stamp then
+  checked = math.max(now, tonumber(was[5] or '0'))
+  if changed == now then changed = checked end
+end
 local number = function(value) return string.format('%.0f', value) end
 local value = { number(epoch), number(sequence), ARGV[3], number(changed), number(checked), ARGV[4], ARGV[5], ARGV[6] }
 redis.call('HSET', KEYS[1], 'epoch', value[1], 'sequence', value[2], 'hash', value[3], 'changedAt', value[4],
   'checkedAt', value[5], 'body', value[6], 'reason', value[7], 'absentFor', value[8])
 redis.call('PEXPIRE', KEYS[1], ARGV[7])
-redis.call('HSET', KEYS[2], 'token', ARGV[1], 'epoch', value[1])
+if not stamp then redis.call('HSET', KEYS[2], 'token', ARGV[1]) end
+redis.call('HSET', KEYS[2], 'epoch', value[1])
 redis.call('PEXPIRE', KEYS[2], math.max(86400000, tonumber(ARGV[7]) * 2))
 redis.call('SPUBLISH', ARGV[8], table.concat({ value[1], value[2], value[3], value[4], value[5], value[8], value[7] }, '\\n')
   .. '\\n' .. value[6])

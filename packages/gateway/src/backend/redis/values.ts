@@ -13,7 +13,8 @@ export function redisValues(connection: RedisConnection, keys: Keys): Values {
     },
 
     async publish(topic, { token, knownEpoch, hash, content, keep }) {
-      const { json, reason, absentFor } = content
+      const { stamp, ...rest } = content
+      const { json, reason, absentFor } = rest
       const body = json === undefined ? '' : packed(json)
       const reply = await connection.run(
         PUBLISH,
@@ -27,11 +28,16 @@ export function redisValues(connection: RedisConnection, keys: Keys): Values {
           absentFor === undefined ? '' : String(absentFor),
           String(Math.max(1, Math.ceil(keep))),
           keys.channel(topic),
+          ...(stamp === undefined
+            ? []
+            : [stamp.version.epoch, stamp.version.sequence, stamp.changedAt, stamp.checkedAt].map(String)),
         ],
       )
       if (!Array.isArray(reply)) return undefined
+      // Not taken: what is kept is newer.
+      if (reply.length > 4) return storedOf(reply)
       const [epoch = 0, sequence = 0, changedAt = 0, checkedAt = 0] = reply.map((field) => Number(String(field)))
-      return { ...content, hash, version: { epoch, sequence }, changedAt, checkedAt }
+      return { ...rest, hash, version: { epoch, sequence }, changedAt, checkedAt }
     },
 
     async expire(topic) {

@@ -1,0 +1,66 @@
+import { parseVersion } from '@weir/protocol'
+import type { LogHistory } from '../backend/ports.ts'
+import type { Content } from '../entry.ts'
+import { ERRORS, type ErrorCode, show, WeirError } from '../errors.ts'
+import { stringifyJson } from '../json.ts'
+import { isRecord } from '../options.ts'
+import { ownBuffer } from '../own-buffer.ts'
+
+/** What an origin says of a key: a content with the origin's version. No value of an upstream can be taken for one. */
+export class Told {
+  readonly content: Content
+
+  constructor(content: Content) {
+    this.content = content
+  }
+}
+
+/** What is asked of an origin over HTTP. */
+export interface OriginCall {
+  /** What it has for topics: for each, in their order, a value, that there is none, or why it can't be had. */
+  values(topics: readonly string[]): Promise<readonly (Told | WeirError)[]>
+  /** Events of a log after a position, or from the oldest that is kept. `most`: 1 to 1,000. */
+  history(topic: string, after: string | undefined, most: number): Promise<LogHistory>
+}
+
+/** What an origin may say of a topic beside its version: `snapshot` and `absent`, and what `/weir/values` answers. */
+type Said = Readonly<Record<string, unknown>>
+
+/**
+ * @param ahead milliseconds by which our clock is ahead of the origin's: ages are what they are there, and clients count them by our clock
+ * @throws WeirError `upstream_invalid`
+ */
+export function toldOf(said: Said, ahead: number): Told {
+  const { version: text, changedAt, checkedAt } = said
+  const version = parseVersion(String(text))
+  if (version === undefined || typeof changedAt !== 'number' || typeof checkedAt !== 'number')
+    throw new WeirError('upstream_invalid', `origin: expected a version and its moments, got ${show(said)}`)
+  const stamp = { version, changedAt: here(changedAt, ahead), checkedAt: here(checkedAt, ahead) }
+  if (!Object.hasOwn(said, 'value')) {
+    const absentFor = said.never === true ? Number.POSITIVE_INFINITY : said.for
+    const reason = String(said.reason)
+    return new Told({
+      json: undefined,
+      reason,
+      absentFor: typeof absentFor === 'number' ? absentFor : undefined,
+      stamp,
+    })
+  }
+  const json = ownBuffer(stringifyJson(said.value) ?? 'null')
+  return new Told({ json, reason: undefined, absentFor: undefined, stamp })
+}
+
+/** A moment of the origin's clock on ours. What was dropped was never confirmed, by any clock. */
+export function here(moment: number, ahead: number): number {
+  return moment === 0 ? 0 : Math.round(moment + ahead)
+}
+
+/** The error that an origin says, as if it had happened here. */
+export function errorOf(problem: unknown): WeirError {
+  const { code, detail, retryAfter } = isRecord(problem) ? problem : {}
+  const known = typeof code === 'string' && Object.hasOwn(ERRORS, code) ? (code as ErrorCode) : 'upstream_failed'
+  // How the origin failed inside is not how we do.
+  return new WeirError(known === 'internal' ? 'upstream_failed' : known, String(detail ?? show(problem)), {
+    ...(typeof retryAfter === 'number' ? { retryAfter: retryAfter * 1000 } : {}),
+  })
+}
