@@ -1,3 +1,4 @@
+import { compareVersions } from '@weir/protocol'
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../../clock.ts'
 import type { Stored } from '../../entry.ts'
@@ -23,13 +24,14 @@ export function memoryValues(clock: Clock, bus: Bus, fences: Fences, bytes: numb
   return {
     read: (topic) => stored.get(topic),
 
-    async publish(topic, { token, knownEpoch, hash, content, keep }: Publication) {
+    async publish(topic, { token, knownEpoch, knownSequence = 0, hash, content, keep }: Publication) {
       // Only the holder may write: once a later one has given the lease back, nothing else tells that it was there.
       if (token !== fences.of(topic)) return undefined
       const now = clock.now()
       const before = stored.get(topic)
       let next: Stored
-      if (before === undefined || before.version.epoch < knownEpoch) {
+      const known = { epoch: knownEpoch, sequence: knownSequence }
+      if (before === undefined || compareVersions(before.version, known) < 0) {
         const version = { epoch: Math.max(now, knownEpoch + 1, lost + 1), sequence: 1 }
         next = { ...content, hash, version, changedAt: now, checkedAt: now }
       } else if (before.hash === hash) {

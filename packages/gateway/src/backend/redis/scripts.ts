@@ -42,7 +42,7 @@ return 1
 `)
 
 /**
- * Takes a content as the latest of its topic. KEYS: value, fence. ARGV: token, known epoch, hash, body, reason as JSON,
+ * Takes a content as the latest of its topic. KEYS: value, fence. ARGV: token, known epoch and sequence, hash, body, reason as JSON,
  * how long absence is believed, keep in ms, channel; what is not there is ''. Gives false when the token is below the
  * fence, else what is known of the value now: epoch, sequence, changedAt, checkedAt.
  *
@@ -50,7 +50,7 @@ return 1
  * when the server's clock went back. Run twice it is the second time the same hash, so the same version.
  */
 export const PUBLISH = script(`
-local known = tonumber(ARGV[2])
+local known, knownSequence = tonumber(ARGV[2]), tonumber(ARGV[3])
 local fence = redis.call('HMGET', KEYS[2], 'token', 'epoch')
 local token = tonumber(ARGV[1])
 if token < tonumber(fence[1] or '0') then return false end
@@ -58,21 +58,21 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local was = redis.call('HMGET', KEYS[1], 'epoch', 'sequence', 'hash', 'changedAt', 'checkedAt')
 local epoch, sequence, changed = tonumber(was[1] or '0'), tonumber(was[2] or '0'), tonumber(was[4] or '0')
-if not was[1] or epoch < known then
+if not was[1] or epoch < known or epoch == known and sequence < knownSequence then
   epoch, sequence, changed = math.max(now, known + 1, tonumber(fence[2] or '0') + 1), 1, now
-elseif was[3] ~= ARGV[3] then
+elseif was[3] ~= ARGV[4] then
   sequence, changed = sequence + 1, now
 end
 local checked = math.max(now, tonumber(was[5] or '0'))
 if changed == now then changed = checked end
 local number = function(value) return string.format('%.0f', value) end
-local value = { number(epoch), number(sequence), ARGV[3], number(changed), number(checked), ARGV[4], ARGV[5], ARGV[6] }
+local value = { number(epoch), number(sequence), ARGV[4], number(changed), number(checked), ARGV[5], ARGV[6], ARGV[7] }
 redis.call('HSET', KEYS[1], 'epoch', value[1], 'sequence', value[2], 'hash', value[3], 'changedAt', value[4],
   'checkedAt', value[5], 'body', value[6], 'reason', value[7], 'absentFor', value[8])
-redis.call('PEXPIRE', KEYS[1], ARGV[7])
+redis.call('PEXPIRE', KEYS[1], ARGV[8])
 redis.call('HSET', KEYS[2], 'token', ARGV[1], 'epoch', value[1])
-redis.call('PEXPIRE', KEYS[2], math.max(86400000, tonumber(ARGV[7]) * 2))
-redis.call('SPUBLISH', ARGV[8], table.concat({ value[1], value[2], value[3], value[4], value[5], value[8], value[7] }, '\\n')
+redis.call('PEXPIRE', KEYS[2], math.max(86400000, tonumber(ARGV[8]) * 2))
+redis.call('SPUBLISH', ARGV[9], table.concat({ value[1], value[2], value[3], value[4], value[5], value[8], value[7] }, '\\n')
   .. '\\n' .. value[6])
 return { value[1], value[2], value[4], value[5] }
 `)
