@@ -3,7 +3,7 @@ import { script } from './script.ts'
 
 /**
  * All that is asked of an upstream's windows, in one script: what is over, what was never started, what is wanted. KEYS:
- * meter, nodes. ARGV: the ask as JSON (`Ask` below). Gives the answer as JSON (`Told` below).
+ * meter, nodes. ARGV: the ask as JSON (`Ask` below), the channel on which is told who came. Gives the answer as JSON (`Told` below).
  *
  * A window is a sorted set of places, `id:units` by the moment at which each comes free; the sum and the number of its
  * places are fields of the meter, so that the work does not grow with the cost of calls, and a set that was evicted shows.
@@ -177,6 +177,7 @@ local function enter(name, node)
   node.at, node.since, node.knows = now, get('roster'), 0
   nodes[name] = node
   nodesTouched[name] = true
+  redis.call('SPUBLISH', ARGV[2], name)
 end
 -- A node goes. Its last calls count for a while, and nobody could tell of them.
 local function depart(name)
