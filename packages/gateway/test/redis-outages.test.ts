@@ -3,9 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { compareVersions, parseVersion, type Version } from '@weir/protocol'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
+import { redisKeys } from '../src/backend/redis/keys.ts'
+import { slotOf } from '../src/backend/redis/slot.ts'
 import { createGateway, defineApp, feed, http } from '../src/index.ts'
 import { countingUpstream, json } from './counting-upstream.ts'
-import { order } from './redis-cluster.ts'
+import { order, redisCluster } from './redis-cluster.ts'
 import { type RedisServer, redisServer } from './redis-server.ts'
 import { type Relay, relay } from './relay.ts'
 import { mostWithin } from './slow-road.ts'
@@ -18,9 +20,7 @@ const EVERY = 100
 const AT_ONCE = 1000
 
 /** Two gateways over one Redis, readers who never rest, and an upstream that says when each call came. */
-async function opened() {
-  const redis = await redisServer()
-  const road = await relay(redis.url)
+async function opened(redis: string) {
   const upstream = await countingUpstream()
   const arrivals: number[] = []
   upstream.answer = (_path, response) => {
@@ -41,7 +41,7 @@ async function opened() {
         load: { one: ({ id }, call) => call.get(`/items/${id}`) as Promise<{ at: number }> },
         ...{ fresh: '90ms', stale: '1m', deadline: '500ms', live: { every: `${EVERY}ms`, linger: '1m' } },
       })
-      const gateway = createGateway({ apps: [defineApp({ name: 'test', use: [item] })], redis: road.url, prefix })
+      const gateway = createGateway({ apps: [defineApp({ name: 'test', use: [item] })], redis, prefix })
       const [url = ''] = await gateway.listen({ port: 0 })
       return { gateway, url }
     }),
@@ -111,8 +111,7 @@ async function opened() {
 
   await agree()
   return {
-    redis,
-    road,
+    prefix,
     agree,
     /** Ends the work; all must have been well. */
     async end() {
@@ -125,10 +124,9 @@ async function opened() {
     async [Symbol.asyncDispose]() {
       over = true
       listening.abort()
-      redis.thaw()
       await Promise.allSettled(work)
       await Promise.all(nodes.map(({ gateway }) => gateway.close(200)))
-      for (const part of [road, upstream, redis]) await part[Symbol.asyncDispose]()
+      await upstream[Symbol.asyncDispose]()
     },
   }
 }
@@ -185,12 +183,23 @@ const OUTAGES: readonly Outage[] = [
 test.each(OUTAGES)(
   'Redis $name: values come from memory and say how old they are, no version goes back, the budget holds, and all is well again by itself',
   async ({ begin, lasts, end }) => {
-    await using site = await opened()
-    await begin(site.redis, site.road)
+    await using redis = await redisServer()
+    await using road = await relay(redis.url)
+    await using site = await opened(road.url)
+    await begin(redis, road)
     await sleep(lasts)
-    await end?.(site.redis, site.road)
+    await end?.(redis, road)
     await site.agree()
     await site.end()
   },
   40_000,
 )
+
+test('the master of a cluster that has the budget dies: the same, and its replica takes over', async () => {
+  await using cluster = await redisCluster({ replicas: true })
+  await using site = await opened(cluster.url)
+  const slot = slotOf(redisKeys(site.prefix).meter('source'))
+  await cluster.masters[Math.floor((slot * cluster.masters.length) / 16_384)]?.kill()
+  await site.agree()
+  await site.end()
+}, 60_000)
