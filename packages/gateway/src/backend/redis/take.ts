@@ -63,7 +63,7 @@ local function lose(unknown)
     if string.find(field, '^closed') then
       -- Of what was left of a rest, no more and no less is left when the clock went back.
       set(field, math.min(meta[field], meta[field] + time - (meta.last or time)))
-    elseif field ~= 'last' and not string.find(field, '^spent') then set(field, nil) end
+    elseif field ~= 'last' and field ~= 'server' and not string.find(field, '^spent') then set(field, nil) end
   end
   -- Windows that the meter knows nothing of any more, after it was evicted alone.
   for i, l in ipairs(ask.limits) do
@@ -88,17 +88,22 @@ local function lose(unknown)
   end
 end
 
+-- Which server this is: another may not have heard the last that the one before it was told. Who may not ask does without.
+local info = redis.pcall('INFO', 'server')
+local id = type(info) == 'string' and string.match(info, 'run_id:(%x+)')
+local server = id and tonumber(string.sub(id, 1, 12), 16) or meta.server
+
 local jumped = false
 if not meta.last or #records == 0 then
   -- Also when only the nodes are lost: who they are is part of the past.
   lose(ask.unknown)
-elseif ask.jumped or time < meta.last - ask.slack or (me and me.seq and me.seq < ask.heard) then
-  -- Also when this server does not know what it answered before: a replica that missed it has taken over.
+elseif ask.jumped or time < meta.last - ask.slack or server ~= meta.server or (me and me.seq and me.seq < ask.heard) then
   jumped = true
   lose(true)
 end
 local now = math.max(time, meta.last)
 set('last', now)
+if server ~= meta.server then set('server', server) end
 
 -- Windows, read when they are met.
 local windows = {}
