@@ -23,20 +23,20 @@ export function redisContract(name: string, start: () => Promise<Started>): void
 
   afterAll(() => redis?.[Symbol.asyncDispose]())
 
-  const open: Open = async () => ({
+  const open: Open = async () => {
+    const given = { url: redis?.url ?? '', prefix: randomUUID(), node: 'node', report: () => {} }
     // The deadline is not what is tested here, and the machine may be busy.
-    backend: redisBackend({
-      url: redis?.url ?? '',
-      prefix: randomUUID(),
-      node: 'node',
-      deadline: 5000,
-      report: () => {},
-    }),
-    late: 300,
-    advance: async (milliseconds) => {
-      await sleep(milliseconds + 1)
-    },
-  })
+    const backend = redisBackend({ ...given, deadline: 5000 })
+    // Every server is connected to: a grant that is told after that time is not used.
+    await Promise.all(Array.from({ length: 30 }, (_, index) => backend.values.read(`${index}`)))
+    return {
+      backend,
+      late: 300,
+      advance: async (milliseconds) => {
+        await sleep(milliseconds + 1)
+      },
+    }
+  }
 
   valuesContract(name, open)
   leasesContract(name, open)

@@ -221,6 +221,24 @@ export function valuesContract(name: string, open: Open): void {
     )
 
     test(
+      'a node that saw a larger sequence than is kept begins an epoch: what was written last is lost',
+      run(async ({ backend }) => {
+        const { epoch = 0 } = (await publishAs(backend, 'a', content(1)))?.version ?? {}
+        const seen = { knownEpoch: epoch, knownSequence: 3 }
+        const changed = await publishAs(backend, 'a', content(2), seen)
+        expect(changed?.version).toEqual({ epoch: expect.any(Number), sequence: 1 })
+        expect(changed?.version.epoch).toBeGreaterThan(epoch)
+        // Also when the value is what it was before what is lost.
+        const again = await publishAs(backend, 'a', content(2), { ...seen, knownEpoch: changed?.version.epoch ?? 0 })
+        expect(again?.version.epoch).toBeGreaterThan(changed?.version.epoch ?? Number.NaN)
+        // Who knows less, or as much, goes on.
+        const known = { knownEpoch: again?.version.epoch ?? 0, knownSequence: 1 }
+        expect((await publishAs(backend, 'a', content(3), known))?.version).toEqual({ ...again?.version, sequence: 2 })
+        expect((await publishAs(backend, 'a', content(4), known))?.version).toEqual({ ...again?.version, sequence: 3 })
+      }),
+    )
+
+    test(
       'a lost past whose epoch a node still knows is larger than that, however the clocks stand',
       run(async ({ backend }) => {
         const known = Date.UTC(2100, 0, 1)

@@ -21,7 +21,7 @@ export const systemClock: Clock = {
   monotonic: () => performance.now(),
   after(delay, task) {
     // setTimeout takes at most 2^31 - 1 ms and would fire at once beyond that.
-    const timer = setTimeout(task, Math.min(delay, 2 ** 31 - 1))
+    const timer = setTimeout(task, Math.max(0, Math.min(delay, 2 ** 31 - 1)))
     timer.unref()
     return { stop: () => clearTimeout(timer) }
   },

@@ -1,5 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from 'redis'
-import { expect, vi } from 'vitest'
 import { freePort } from './free-port.ts'
 import { type RedisServer, redisServer } from './redis-server.ts'
 
@@ -40,13 +40,15 @@ export async function redisCluster({ replicas = false } = {}): Promise<RedisClus
     }
     if (index > 0) await order(first.server, 'CLUSTER', 'MEET', '127.0.0.1', String(server.port), String(bus))
   }
-  const whole = (of: readonly RedisServer[], what: RegExp, ...command: string[]) =>
-    vi.waitFor(
-      async () => {
-        for (const one of of) expect(await order(one, ...command)).toMatch(what)
-      },
-      { timeout: 20_000, interval: 50 },
-    )
+  async function whole(of: readonly RedisServer[], what: RegExp, ...command: string[]): Promise<void> {
+    const until = performance.now() + 20_000
+    for (const one of of) {
+      for (let said = ''; !what.test(said); said = await order(one, ...command)) {
+        if (performance.now() > until) throw new Error(`expected ${what}, got: ${said}`)
+        await sleep(said === '' ? 0 : 50)
+      }
+    }
+  }
   const all = servers.map(({ server }) => server)
   await whole(all, new RegExp(`cluster_known_nodes:${servers.length}\\r`), 'CLUSTER', 'INFO')
   const followers = all.slice(MASTERS)

@@ -18,7 +18,18 @@ const PASSWORD = 'p@ss/w:rd,%'
 const WRITTEN = encodeURIComponent(PASSWORD)
 
 /** What one user may do who needs no more than a gateway does. */
-const USER = ['--user', 'weir', 'on', `>${PASSWORD}`, '~{weir:*', '&{weir:*', '+@all', '-@admin', '-@dangerous']
+const USER = [
+  '--user',
+  'weir',
+  'on',
+  `>${PASSWORD}`,
+  '~{weir:*',
+  '&{weir:*',
+  '+@all',
+  '-@admin',
+  '-@dangerous',
+  '+info',
+]
 
 /** Uses every port, and both connections. */
 async function works(backend: Backend): Promise<void> {

@@ -161,7 +161,7 @@ test('a slot that moves is followed: while it moves, and by those who listen', a
 }, 30_000)
 
 test('an address that leads to the replica when that is promoted: all ports recover, and nothing is told to who was the master', async () => {
-  await using master = await redisServer()
+  await using master = await redisServer(['--repl-diskless-sync-delay', '0'])
   await using replica = await redisServer(['--replicaof', '127.0.0.1', String(master.port)])
   await expect.poll(() => order(replica, 'INFO', 'replication')).toContain('master_link_status:up')
   await using road = await relay(master.url)
@@ -212,6 +212,40 @@ test('an address that leads to the replica when that is promoted: all ports reco
       ),
     )
     .toBe(true)
+}, 40_000)
+
+test('a replica that takes over without having heard of the last grants gives nobody their places', async () => {
+  await using master = await redisServer(['--repl-diskless-sync-delay', '0'])
+  await using behind = await relay(master.url)
+  await using replica = await redisServer(['--replicaof', '127.0.0.1', new URL(behind.url).port])
+  await expect.poll(() => order(replica, 'INFO', 'replication')).toContain('master_link_status:up')
+  await using road = await relay(master.url)
+  const open = (node: string) =>
+    redisBackend({ url: road.url, prefix: 'weir', node, deadline: DEADLINE, report: () => {} })
+  const [one, other] = [open('one'), open('other')]
+  await using _ = { [Symbol.asyncDispose]: async () => void (await Promise.all([one.close(), other.close()])) }
+  const limits = [{ limit: 4, window: 5000, by: 'account' as const }]
+  const plan = { limits, keys: 1, past: 'none' as const, timeout: 10_000 }
+  const want = { priority: 'interactive', cost: 1 } as const
+  const meters = [one, other].map(({ meters }) => meters.open('upstream', plan))
+  // Both are known to both, and to the replica.
+  for (const meter of meters) {
+    await expect.poll(async () => (await meter.take([want])).granted.length, { timeout: 3000 }).toBe(1)
+  }
+  await order(master, 'WAIT', '1', '1000')
+  behind.answers = false
+  expect((await meters[0]?.take([want, want]))?.granted).toHaveLength(2)
+  await master.kill()
+  await order(replica, 'REPLICAOF', 'NO', 'ONE')
+  road.to = replica.url
+  let granted = 0
+  const until = performance.now() + 2000
+  while (performance.now() < until) {
+    granted += (await meters[1]?.take([want, want]))?.granted.length ?? 0
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  expect(granted).toBe(0)
+  expect(await other.leases.acquire('/a', 'one', 1000, 0)).toMatchObject({ held: true })
 }, 40_000)
 
 function never(): never {

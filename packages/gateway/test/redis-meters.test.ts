@@ -208,6 +208,21 @@ test('a node that says goodbye leaves its share to the others', async () => {
   expect(whole).toHaveLength(8)
 })
 
+test('who comes starts as soon as the others have heard of it, although they have nothing to ask', async () => {
+  await using all = await cluster()
+  // They let themselves be heard once a second.
+  const plan: MeterPlan = { ...PLAN, timeout: 10_000 }
+  const [first] = await take(all.node(plan), 1)
+  expect(first).toBeDefined()
+  for (let count = 1; count < 4; count++) {
+    const comes = all.node(plan)
+    const began = performance.now()
+    await expect.poll(async () => (await take(comes, 1)).length, { timeout: 3000, interval: 10 }).toBe(1)
+    expect(performance.now() - began).toBeLessThan(400)
+    await sleep(500)
+  }
+})
+
 test('a node that vanishes is left its share, until another comes in its place', async () => {
   await using all = await cluster()
   const dying = mortal()
@@ -408,6 +423,8 @@ test("a node's wall clock that jumps changes nothing", async () => {
   await using all = await cluster()
   let jump = 0
   const meter = all.node(PLAN, { ...systemClock, now: () => Date.now() + jump })
+  // Connects: a grant that is told so late is not used.
+  await take(meter, 0)
   const granted = await take(meter, 8)
   expect(granted).toHaveLength(8)
   for (const next of [10_000, -10_000]) {

@@ -17,6 +17,8 @@ export async function relay(to: string): Promise<Relay> {
   const sockets = new Set<Socket>()
   const server = createServer((near) => {
     const { hostname, port } = new URL(road.to)
+    const waiting: Buffer[] = []
+    let last = 0
     const far = connect(Number(port), hostname)
     for (const socket of [near, far]) {
       sockets.add(socket)
@@ -30,8 +32,15 @@ export async function relay(to: string): Promise<Relay> {
     near.on('data', (data) => far.write(data))
     far.on('data', (data) => {
       if (!road.answers) return
-      if (road.delay === 0) near.write(data)
-      else setTimeout(() => near.write(data), road.delay)
+      const now = performance.now()
+      // Nothing overtakes what was delayed before it.
+      last = Math.max(last, now + road.delay)
+      if (waiting.length === 0 && last <= now) {
+        near.write(data)
+        return
+      }
+      waiting.push(data)
+      setTimeout(() => near.write(waiting.shift() ?? ''), last - now)
     })
   })
   server.listen(0, '127.0.0.1')

@@ -35,6 +35,11 @@ export interface Publication {
   readonly token: number
   /** The epoch this node last saw for the topic, 0 when none: a new epoch must be larger. */
   readonly knownEpoch: number
+  /**
+   * The sequence that it last saw in that epoch. When less is kept, what was written last is lost, as when a replica takes over that had
+   * not heard of it: its versions are in the world, so the next begins an epoch. 0 unless told.
+   */
+  readonly knownSequence?: number
   readonly hash: string
   readonly content: Content
   /** How long it is kept, in milliseconds. */

@@ -106,9 +106,11 @@ function publish(
   token: number,
   content: Content,
 ): Promise<Stored | undefined> {
+  const { epoch = 0, sequence = 0 } = known(topic)?.version ?? {}
   return values.publish(topic, {
     token,
-    knownEpoch: known(topic)?.version.epoch ?? 0,
+    knownEpoch: epoch,
+    knownSequence: sequence,
     hash: hashOf(content),
     content,
     keep,

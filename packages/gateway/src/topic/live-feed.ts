@@ -1,4 +1,5 @@
 import type { Problem, Version } from '@weir/protocol'
+import { compareVersions } from '@weir/protocol'
 import type { Bus, Leases } from '../backend/ports.ts'
 import type { Ask, Identity, Soon } from '../call.ts'
 import type { Clock, Timer } from '../clock.ts'
@@ -332,8 +333,8 @@ export class LiveFeed implements FeedRunner {
     hub.publish(channel, entry)
     if (before !== channel.latest?.version) emit({ type: 'topic.changed', feed: this.plan.name, topic: readKey.topic })
     this.#judge(watched.channel)
-    // While it was cut off this node began an epoch that is larger than that of the others. What it publishes ends theirs.
-    if (stored.version.epoch < entry.version.epoch) this.#changed(readKey.topic)
+    // While it was cut off this node went on, or the others lost what it knows. What it publishes begins an epoch for all.
+    if (compareVersions(stored.version, entry.version) < 0) this.#changed(readKey.topic)
   }
 
   /** Asks for a watched value. What came arrives by the bus, here as on every other node. */

@@ -24,12 +24,15 @@ export function memoryValues(clock: Clock, bus: Bus, fences: Fences, bytes: numb
   return {
     read: (topic) => stored.get(topic),
 
-    async publish(topic, { token, knownEpoch, hash, content: { stamp, ...content }, keep }: Publication) {
+    async publish(topic, publication: Publication) {
+      const { token, knownEpoch, knownSequence = 0, hash, keep } = publication
+      const { stamp, ...content } = publication.content
       // Only the holder may write: once a later one has given the lease back, nothing else tells that it was there.
       if (stamp === undefined && token !== fences.of(topic)) return undefined
       const now = clock.now()
       const before = stored.get(topic)
       let next: Stored
+      const known = { epoch: knownEpoch, sequence: knownSequence }
       if (stamp !== undefined) {
         const order = before === undefined ? 1 : compareVersions(stamp.version, before.version)
         if (before !== undefined && order < 0) return before
@@ -37,7 +40,7 @@ export function memoryValues(clock: Clock, bus: Bus, fences: Fences, bytes: numb
           before !== undefined && order === 0
             ? { ...before, absentFor: content.absentFor, checkedAt: Math.max(before.checkedAt, stamp.checkedAt) }
             : { ...content, hash, ...stamp }
-      } else if (before === undefined || before.version.epoch < knownEpoch) {
+      } else if (before === undefined || compareVersions(before.version, known) < 0) {
         const version = { epoch: Math.max(now, knownEpoch + 1, lost + 1), sequence: 1 }
         next = { ...content, hash, version, changedAt: now, checkedAt: now }
       } else if (before.hash === hash) {

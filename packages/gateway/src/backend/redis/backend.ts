@@ -42,7 +42,7 @@ export function redisBackend(options: RedisOptions): Backend {
   const channels = connectChannels({ shards, entryOf, clock, report })
   const values = redisValues(connection, keys)
   const leases = redisLeases(connection, keys, clock)
-  const meters = redisMeters({ connection, keys, node, clock, report })
+  const meters = redisMeters({ connection, channels, keys, node, clock, report })
   return {
     values,
     leases,

@@ -19,8 +19,9 @@ export interface Keys {
   logChannel(name: string): string
   /** What an upstream's windows have in common; the keys of the windows begin with it. */
   meter(upstream: string): string
-  /** The nodes that share an upstream. */
+  /** The nodes that share an upstream, and the channel on which is told that one came. */
   nodes(upstream: string): string
+  arrivals(upstream: string): string
 }
 
 export function redisKeys(prefix: string): Keys {
@@ -40,5 +41,6 @@ export function redisKeys(prefix: string): Keys {
     logChannel: (name) => `${tag(`log:${name}`)}:events`,
     meter: (upstream) => `${tag(`meter:${upstream}`)}:meter`,
     nodes: (upstream) => `${tag(`meter:${upstream}`)}:nodes`,
+    arrivals: (upstream) => `${tag(`meter:${upstream}`)}:arrivals`,
   }
 }

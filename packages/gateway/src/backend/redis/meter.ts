@@ -4,12 +4,14 @@ import { BACK_OFF, heardOf, LAST_ARRIVALS, LONG, tooLarge } from '../memory/mete
 import { CATCHING_UP } from '../memory/window.ts'
 import type { Grant, Grants, Meter, MeterPlan, Want } from '../ports.ts'
 import { type Alone, alone as aloneWith, type Ended } from './alone.ts'
+import type { Channels } from './channels.ts'
 import type { RedisConnection } from './connection.ts'
 import type { Keys } from './keys.ts'
 import { type Ask, type Listed, type Place, TAKE, type Told } from './take.ts'
 
 export interface MeterParts {
   readonly connection: RedisConnection
+  readonly channels: Channels
   readonly keys: Keys
   /** This node: a name that no other process has, nor had before. */
   readonly node: string
@@ -84,7 +86,7 @@ interface News {
 }
 
 export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts): SharedMeter {
-  const { connection, keys, node, clock, report } = parts
+  const { connection, channels, keys, node, clock, report } = parts
   const longest = Math.max(...plan.limits.map(({ window }) => window))
   const shortest = Math.min(...plan.limits.map(({ window }) => window))
   const hears = heardOf(plan.limits)
@@ -133,6 +135,13 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
   let last: Promise<unknown> = Promise.resolve()
   let flushing: Timer | undefined
   let beating = clock.after(beat, onBeat)
+  // Who comes waits until all know of it: the next beat would be late for that.
+  const stopHearing = channels.listen(keys.arrivals(upstream), {
+    hear(name) {
+      if (name.toString() !== node) clock.after(0, sayHere)
+    },
+    joined() {},
+  })
 
   const nextId = () => {
     lastId += 1
@@ -181,7 +190,8 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
       spend: sent.spend.map(({ key }) => key),
       learn: sent.learn.filter(({ at }) => probing || asked - at < NEWS).map(({ left, key }) => [left, key]),
     }
-    const reply = await connection.run(TAKE, [keys.meter(upstream), keys.nodes(upstream)], [JSON.stringify(request)])
+    const args = [JSON.stringify(request), keys.arrivals(upstream)]
+    const reply = await connection.run(TAKE, [keys.meter(upstream), keys.nodes(upstream)], args)
     const now = clock.monotonic()
     const told = JSON.parse(String(reply)) as Told
     if (told.stale) throw new Error(`${upstream}: Redis has seen a later request than number ${number} of ${node}`)
@@ -312,7 +322,11 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
       return
     }
     // Also when nothing is wanted: who is silent is taken as cut off, and its share is left to it.
-    if (heard > 0 && clock.monotonic() - heardAt >= beat / 2) exchange([]).catch(() => {})
+    if (clock.monotonic() - heardAt >= beat / 2) sayHere()
+  }
+
+  function sayHere(): void {
+    if (heard > 0 && alone === undefined && !left) exchange([]).catch(() => {})
   }
 
   function flushSoon(after = flushAfter): void {
@@ -382,6 +396,7 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
       if (left) return
       left = true
       beating.stop()
+      stopHearing()
       flushing?.stop()
       if (heard > 0 && alone === undefined) await exchange([]).catch(() => {})
     },

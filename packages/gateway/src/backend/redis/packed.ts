@@ -3,13 +3,10 @@ import { constants, zstdCompress, zstdCompressSync, zstdDecompress, zstdDecompre
 import type { Soon } from '../../call.ts'
 import { ownCopy } from '../../own-buffer.ts'
 
-/**
- * Values of so many bytes are compressed: 4 KB of JSON become 1 KB in 40 µs and are back in 22; of less there is little to save, and the
- * time is the same.
- */
+/** Values of so many bytes are compressed: of less there is little to save, and it takes as long (`bench/packed.ts`). */
 const WORTH = 4096
 
-/** What takes longer than half a millisecond is done beside the event loop. */
+/** What takes longer than a quarter of a millisecond is done beside the event loop. */
 const LONG = 131_072
 
 const FAST = { params: { [constants.ZSTD_c_compressionLevel]: 1 } }

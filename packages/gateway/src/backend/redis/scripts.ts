@@ -42,7 +42,7 @@ return 1
 `)
 
 /**
- * Takes a content as the latest of its topic. KEYS: value, fence. ARGV: token, known epoch, hash, body, reason as JSON,
+ * Takes a content as the latest of its topic. KEYS: value, fence. ARGV: token, known epoch and sequence, hash, body, reason as JSON,
  * how long absence is believed, keep in ms, channel; what is not there is ''. Gives false when the token is below the
  * fence, else what is known of the value now: epoch, sequence, changedAt, checkedAt.
  *
@@ -53,10 +53,10 @@ return 1
  * older than what is kept changes nothing and gives what is kept.
  */
 export const PUBLISH = script(`
-local known = tonumber(ARGV[2])
+local known, knownSequence = tonumber(ARGV[2]), tonumber(ARGV[3])
 local fence = redis.call('HMGET', KEYS[2], 'token', 'epoch')
 local token = tonumber(ARGV[1])
-local stamp = ARGV[9] and { tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12]) }
+local stamp = ARGV[10] and { tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13]) }
 if not stamp and token < tonumber(fence[1] or '0') then return false end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -70,9 +70,9 @@ if stamp then
   checked = stamp[4]
   if epoch == stamp[1] and sequence == stamp[2] then checked = math.max(checked, tonumber(was[5]))
   else epoch, sequence, changed = stamp[1], stamp[2], stamp[3] end
-elseif not was[1] or epoch < known then
+elseif not was[1] or epoch < known or epoch == known and sequence < knownSequence then
   epoch, sequence, changed = math.max(now, known + 1, tonumber(fence[2] or '0') + 1), 1, now
-elseif was[3] ~= ARGV[3] then
+elseif was[3] ~= ARGV[4] then
   sequence, changed = sequence + 1, now
 end
 if not stamp then
@@ -80,14 +80,14 @@ if not stamp then
   if changed == now then changed = checked end
 end
 local number = function(value) return string.format('%.0f', value) end
-local value = { number(epoch), number(sequence), ARGV[3], number(changed), number(checked), ARGV[4], ARGV[5], ARGV[6] }
+local value = { number(epoch), number(sequence), ARGV[4], number(changed), number(checked), ARGV[5], ARGV[6], ARGV[7] }
 redis.call('HSET', KEYS[1], 'epoch', value[1], 'sequence', value[2], 'hash', value[3], 'changedAt', value[4],
   'checkedAt', value[5], 'body', value[6], 'reason', value[7], 'absentFor', value[8])
-redis.call('PEXPIRE', KEYS[1], ARGV[7])
+redis.call('PEXPIRE', KEYS[1], ARGV[8])
 if not stamp then redis.call('HSET', KEYS[2], 'token', ARGV[1]) end
 redis.call('HSET', KEYS[2], 'epoch', value[1])
-redis.call('PEXPIRE', KEYS[2], math.max(86400000, tonumber(ARGV[7]) * 2))
-redis.call('SPUBLISH', ARGV[8], table.concat({ value[1], value[2], value[3], value[4], value[5], value[8], value[7] }, '\\n')
+redis.call('PEXPIRE', KEYS[2], math.max(86400000, tonumber(ARGV[8]) * 2))
+redis.call('SPUBLISH', ARGV[9], table.concat({ value[1], value[2], value[3], value[4], value[5], value[8], value[7] }, '\\n')
   .. '\\n' .. value[6])
 return { value[1], value[2], value[4], value[5] }
 `)

@@ -3,7 +3,7 @@ import { script } from './script.ts'
 
 /**
  * All that is asked of an upstream's windows, in one script: what is over, what was never started, what is wanted. KEYS:
- * meter, nodes. ARGV: the ask as JSON (`Ask` below). Gives the answer as JSON (`Told` below).
+ * meter, nodes. ARGV: the ask as JSON (`Ask` below), the channel on which is told who came. Gives the answer as JSON (`Told` below).
  *
  * A window is a sorted set of places, `id:units` by the moment at which each comes free; the sum and the number of its
  * places are fields of the meter, so that the work does not grow with the cost of calls, and a set that was evicted shows.
@@ -63,7 +63,7 @@ local function lose(unknown)
     if string.find(field, '^closed') then
       -- Of what was left of a rest, no more and no less is left when the clock went back.
       set(field, math.min(meta[field], meta[field] + time - (meta.last or time)))
-    elseif field ~= 'last' and not string.find(field, '^spent') then set(field, nil) end
+    elseif field ~= 'last' and field ~= 'server' and not string.find(field, '^spent') then set(field, nil) end
   end
   -- Windows that the meter knows nothing of any more, after it was evicted alone.
   for i, l in ipairs(ask.limits) do
@@ -88,17 +88,22 @@ local function lose(unknown)
   end
 end
 
+-- Which server this is: another may not have heard the last that the one before it was told. Who may not ask does without.
+local info = redis.pcall('INFO', 'server')
+local id = type(info) == 'string' and string.match(info, 'run_id:(%x+)')
+local server = id and tonumber(string.sub(id, 1, 12), 16) or meta.server
+
 local jumped = false
 if not meta.last or #records == 0 then
   -- Also when only the nodes are lost: who they are is part of the past.
   lose(ask.unknown)
-elseif ask.jumped or time < meta.last - ask.slack or (me and me.seq and me.seq < ask.heard) then
-  -- Also when this server does not know what it answered before: a replica that missed it has taken over.
+elseif ask.jumped or time < meta.last - ask.slack or server ~= meta.server or (me and me.seq and me.seq < ask.heard) then
   jumped = true
   lose(true)
 end
 local now = math.max(time, meta.last)
 set('last', now)
+if server ~= meta.server then set('server', server) end
 
 -- Windows, read when they are met.
 local windows = {}
@@ -177,6 +182,7 @@ local function enter(name, node)
   node.at, node.since, node.knows = now, get('roster'), 0
   nodes[name] = node
   nodesTouched[name] = true
+  redis.call('SPUBLISH', ARGV[2], name)
 end
 -- A node goes. Its last calls count for a while, and nobody could tell of them.
 local function depart(name)

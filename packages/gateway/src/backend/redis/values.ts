@@ -12,7 +12,7 @@ export function redisValues(connection: RedisConnection, keys: Keys): Values {
       return storedOf(await connection.command(keys.value(topic), ['HMGET', keys.value(topic), ...FIELDS]))
     },
 
-    async publish(topic, { token, knownEpoch, hash, content, keep }) {
+    async publish(topic, { token, knownEpoch, knownSequence = 0, hash, content, keep }) {
       const { stamp, ...rest } = content
       const { json, reason, absentFor } = rest
       const body = json === undefined ? '' : packed(json)
@@ -22,6 +22,7 @@ export function redisValues(connection: RedisConnection, keys: Keys): Values {
         [
           String(token),
           String(knownEpoch),
+          String(knownSequence),
           hash,
           body instanceof Promise ? await body : body,
           reason === undefined ? '' : JSON.stringify(reason),
