@@ -12,6 +12,9 @@ const STEPS = 'packages/gateway/test/fixtures/steps.ts'
 const LEFT = 'packages/gateway/test/fixtures/left.ts'
 const RIGHT = 'packages/gateway/test/fixtures/right.ts'
 
+// Each starts several processes, on a machine that may be busy.
+vi.setConfig({ testTimeout: 60_000 })
+
 /** What steps.ts asks for ten times a second. */
 const EVERY = 100
 
@@ -102,7 +105,7 @@ describe('what workers share', () => {
     const after = parseVersion(String((await once(`${site.url}/items/a`)).headers.get('weir-version')))
     expect(compareVersions(after ?? version, version)).toBeGreaterThanOrEqual(0)
     await Promise.allSettled(streams.map((one) => one[Symbol.asyncDispose]()))
-  }, 60_000)
+  })
 
   test('with a Redis each is a node of its own: they share there, and with workers of other machines', async () => {
     await using redis = await redisServer()
@@ -118,7 +121,7 @@ describe('what workers share', () => {
     expect(new Set(answers.map(({ headers }) => headers.get('weir-version'))).size).toBe(1)
     expect(upstream.calls).toBe(1)
     expect((await one.serving()).map(({ id }) => id)).toEqual([1, 2])
-  }, 30_000)
+  })
 
   test('the budget of an upstream is not broken by three workers under load, nor when they are killed with calls under way', async () => {
     await using upstream = await countingUpstream()
@@ -143,7 +146,7 @@ describe('what workers share', () => {
     going = false
     await Promise.all(clients)
     expect(mostIn(1000, arrivals)).toBe(5)
-  }, 60_000)
+  })
 })
 
 describe('the supervisor', () => {
@@ -172,7 +175,7 @@ describe('the supervisor', () => {
     process.kill((await all())[0]?.pid ?? 0, 'SIGKILL')
     await expect.poll(async () => (await all()).map(({ id }) => id)).toEqual([2, 3])
     expect(await counted()).toBe(40)
-  }, 60_000)
+  })
 
   test('a port that is taken, or an app that is wrong, is said once, exit code 1', async () => {
     const port = await freePort()
@@ -240,7 +243,7 @@ describe('the supervisor', () => {
     await site.running.ended
     await vi.waitFor(() => {
       for (const { pid } of workers) expect(() => process.kill(pid, 0)).toThrow('ESRCH')
-    }, 5000)
+    }, 10_000)
   })
 
   test('a worker that needs more memory than it may is replaced', async () => {
@@ -248,7 +251,7 @@ describe('the supervisor', () => {
     await using site = await Workers.start(2, [LEFT, '--worker-memory', '1mb'], { UPSTREAM_URL: upstream.url })
     await expect.poll(async () => (await site.serving()).map(({ id }) => id), { timeout: 15_000 }).toEqual([3, 4])
     expect(site.running.complained).toMatch(/^weir: worker 1 uses \d+ MB and is replaced$/m)
-  }, 30_000)
+  })
 
   test('a full worker leaves new clients to those that have room', async () => {
     await using upstream = await countingUpstream()
@@ -263,7 +266,7 @@ describe('the supervisor', () => {
     await expect
       .poll(async () => new Set((await Promise.all(Array.from({ length: 40 }, () => site.serving()))).map(hereOf)).size)
       .toBe(4)
-  }, 30_000)
+  })
 })
 
 function hereOf(workers: readonly WorkerHealth[]): number {
@@ -306,7 +309,7 @@ describe('under load', () => {
       expect((await one.until('goodbye')).data.retry).toBeGreaterThanOrEqual(500)
       expect(await one.next()).toBeUndefined()
     }
-  }, 60_000)
+  })
 
   test('a worker killed under 2,000 subscribers is replaced, its clients come back, and the upstream is asked no more than before', async () => {
     const clients = 2000
@@ -356,5 +359,5 @@ describe('under load', () => {
     // One call a second, as for one client; one more at each end, and one that died with its worker.
     expect((after.asked ?? 0) - (before.asked ?? 0)).toBeLessThanOrEqual(Math.ceil(took / 1000) + 3)
     expect(after.refused ?? 0).toBe(0)
-  }, 60_000)
+  })
 })

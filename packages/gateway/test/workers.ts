@@ -55,6 +55,9 @@ export class Workers implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.running.signal('SIGTERM')
+    // Longer than a drain may take.
+    const late = setTimeout(() => this.running.signal('SIGKILL'), 15_000)
     await this.running.ended
+    clearTimeout(late)
   }
 }
