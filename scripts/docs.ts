@@ -8,6 +8,7 @@ const ROOT = join(import.meta.dirname, '..')
 
 const SECTIONS: readonly (readonly [title: string, table: tables.OptionTable])[] = [
   ['`createGateway()`, and `weir start --NAME`', tables.GATEWAY_OPTIONS],
+  ['`weir start`, beside these', tables.START_OPTIONS],
   ['`defineApp()`', tables.APP_OPTIONS],
   ['`graphql` of an app', tables.GRAPHQL_OPTIONS],
   ['`http()`', tables.HTTP_OPTIONS],

@@ -1,7 +1,9 @@
 import type { LevelState } from './admission/level.ts'
 import type { App } from './app.ts'
+import type { Carrier } from './backend/cluster/carrier.ts'
 import type { Clock } from './clock.ts'
 import type { Emit } from './events.ts'
+import type { Fleet } from './observe/fleet.ts'
 import type { Metrics } from './observe/metrics.ts'
 import type { Bytes, Duration } from './options.ts'
 import type { Site } from './site.ts'
@@ -31,6 +33,8 @@ export interface GatewayOptions {
   readonly origin?: string | readonly string[]
   /** What all keys in Redis begin with: nodes with the same share. `'weir'` by default. */
   readonly prefix?: string
+  /** Set by `weir start --workers`. */
+  readonly worker?: WorkerPart
   /** The most live connections of this process. 100,000 by default. */
   readonly connections?: number
   /** Whether streams of large events are compressed, for clients that can read that. They are by default. */
@@ -47,18 +51,30 @@ export interface GatewayOptions {
   readonly socketDeflate?: boolean
 }
 
+/** One of several processes that serve the same apps on one machine, and what it knows of the others. */
+export interface WorkerPart {
+  /** To the primary, whose memory the workers share. Undefined where they share a Redis. */
+  readonly carrier: Carrier | undefined
+  readonly fleet: Fleet
+}
+
 /** Apps at work in this process. */
 export interface Gateway {
   readonly sites: readonly Site[]
   readonly level: LevelState
   readonly metrics: Metrics
   /**
-   * Serves every site on Node's HTTP server: the first at `port`, the next above it; port 0 gives each a free one.
+   * Serves every site on Node's HTTP server: the first at `port`, the next above it; port 0 gives each a free one, and a list each its own.
    *
    * @returns the address of each site, in order
    * @throws the system's error, such as EADDRINUSE
    */
-  listen(at: { readonly port: number; readonly host?: string }): Promise<readonly string[]>
-  /** Tells live clients when to come back, ends every connection and lets go of everything. Bounded by `within` milliseconds. */
-  close(within?: number): Promise<void>
+  listen(at: { readonly port: number | readonly number[]; readonly host?: string }): Promise<readonly string[]>
+  /** Stops to take new connections, or begins again; those it has stay. For when other processes listen at the same address. */
+  accept(open: boolean): Promise<void>
+  /**
+   * Tells live clients when to come back, ends every connection and lets go of everything. Bounded by `within` milliseconds.
+   * `handover`: others listen at the same address, so that whoever still asks on an open connection is served, and not refused.
+   */
+  close(within?: number, handover?: boolean): Promise<void>
 }

@@ -4,8 +4,10 @@ import metadata from '../package.json' with { type: 'json' }
 import { createAdmission } from './admission/admission.ts'
 import { createLevel } from './admission/level.ts'
 import type { App } from './app.ts'
+import { clusterBackend } from './backend/cluster/backend.ts'
 import { memoryBackend } from './backend/memory/backend.ts'
 import { createNodes } from './backend/nodes.ts'
+import type { Backend } from './backend/ports.ts'
 import { redisAddress } from './backend/redis/address.ts'
 import { type RedisOptions, redisBackend } from './backend/redis/backend.ts'
 import { withStandby } from './backend/redis/standby.ts'
@@ -23,6 +25,9 @@ import { toFetch } from './runtime/web.ts'
 import { createSite, type SiteAtWork } from './site.ts'
 import { openUpstreams } from './upstreams.ts'
 
+/** How often a server that closes looks for clients that began to listen meanwhile, in milliseconds. */
+const LATECOMERS = 250
+
 /**
  * Puts the parts together. Nothing is asked of any upstream before somebody asks for a value.
  *
@@ -32,11 +37,11 @@ export function createGateway(options: GatewayOptions): Gateway {
   const read = readOptions('gateway', GATEWAY_OPTIONS, options)
   const { heartbeat, memory, connections: most } = read
   const sockets = { topics: read.socketTopics, rate: read.socketRate, burst: read.socketBurst }
-  const { clock = systemClock, observe } = options
+  const { clock = systemClock, observe, worker } = options
   const apps = read.origin === undefined ? options.apps : regions(options.apps, read.origin)
   const twice = apps.find(({ name }, index) => apps.findIndex((app) => app.name === name) !== index)
   if (twice !== undefined) throw new ConfigError('gateway', 'apps', 'apps with different names', twice.name)
-  const metrics = createMetrics()
+  const metrics = createMetrics(() => upstreams.health())
   const emit: Emit = (event) => {
     metrics.observe(event)
     observe?.(event)
@@ -46,15 +51,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const sum = (of: (site: SiteAtWork) => number) => sites.reduce((total, site) => total + of(site), 0)
   const level = createLevel(emit)
   const node = randomUUID()
-  const own = memoryBackend(clock, memory)
-  const report = (error: unknown) => emit({ type: 'failed', where: 'redis', error })
-  const backend =
-    read.redis === undefined
-      ? own
-      : withStandby(
-          redisBackend({ ...redisEntry(read.redis, read.redisCa), prefix: read.prefix, node, clock, report }),
-          own,
-        )
+  const backend = backendOf(options, { clock, emit, node })
   const pipeline: PipelineParts = {
     backend,
     clock,
@@ -80,6 +77,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     kept: () => sum(({ memory }) => memory.entries.size),
     upstreams: upstreams.health,
     nodes: () => nodes.all(),
+    fleet: worker?.fleet,
   })
   for (const app of apps) {
     sites.push(
@@ -102,7 +100,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const nodes = createNodes({
     node,
     version: metadata.version,
-    bus: backend === own ? undefined : backend.bus,
+    bus: worker?.carrier === undefined && read.redis === undefined ? undefined : backend.bus,
     clock,
     emit,
     level: () => level.now,
@@ -118,17 +116,25 @@ export function createGateway(options: GatewayOptions): Gateway {
     async listen({ port, host = '127.0.0.1' }) {
       const limits = { message: read.socketMessage, deflate: read.socketDeflate }
       for (const [index, { handle }] of sites.entries()) {
-        servers.push(await listen(handle, { port: port === 0 ? 0 : port + index, host }, limits))
+        servers.push(await listen(handle, { port: portOf(port, index), host }, limits))
       }
       return servers.map(({ url }) => url)
     },
 
-    async close(within = 5000) {
-      admission.drain()
+    async accept(open) {
+      await Promise.all(servers.map((server) => server.accept(open)))
+    },
+
+    async close(within = 5000, handover = false) {
+      if (!handover) admission.drain()
       nodes.close()
       const retry = () => Math.round(500 + Math.random() * 2000)
-      const left = Promise.all(sites.map(({ hub }) => hub.close(retry, within)))
-      await Promise.all([left, ...servers.map((server) => server.close(within))])
+      const leave = () => Promise.all(sites.map(({ hub }) => hub.close(retry, within)))
+      const left = leave()
+      // Who is served to the end may still begin to listen.
+      const latecomers = setInterval(() => void left.then(leave), LATECOMERS)
+      await Promise.all([left, ...servers.map((server) => server.close(within, handover))])
+      clearInterval(latecomers)
       await Promise.all(sites.map((site) => site.stop()))
       await upstreams.close()
       await backend.close()
@@ -143,6 +149,26 @@ function regions(apps: readonly App[], origins: readonly string[]): readonly App
   if (origins.length !== apps.length)
     throw new ConfigError('gateway', 'origin', `one address for each of ${apps.length} apps`, origins)
   return apps.map((app, index) => regional(app, origins[index] ?? ''))
+}
+
+function portOf(port: number | readonly number[], index: number): number {
+  if (typeof port !== 'number') return port[index] ?? 0
+  return port === 0 ? 0 : port + index
+}
+
+/** What this process shares, and with whom. */
+function backendOf(
+  options: GatewayOptions,
+  { clock, emit, node }: Pick<PipelineParts, 'clock' | 'emit' | 'node'>,
+): Backend {
+  const { memory, redis, redisCa, prefix } = readOptions('gateway', GATEWAY_OPTIONS, options)
+  const report = (where: string) => (error: unknown) => emit({ type: 'failed', where, error })
+  const carrier = options.worker?.carrier
+  if (carrier !== undefined) return clusterBackend({ carrier, clock, report: report('cluster') })
+  const own = memoryBackend(clock, memory)
+  if (redis === undefined) return own
+  const entry = redisEntry(redis, redisCa)
+  return withStandby(redisBackend({ ...entry, prefix, node, clock, report: report('redis') }), own)
 }
 
 /** @throws ConfigError that does not tell the password */

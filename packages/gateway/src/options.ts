@@ -580,6 +580,11 @@ export const GATEWAY_OPTIONS = {
     help: 'Where another gateway serves the same apps, one address for each in their order: feeds and logs follow it, proxies go through it, and no other upstream is asked. The command takes it from `WEIR_ORIGIN` too.',
   },
   prefix: { kind: 'text', default: 'weir', help: 'What all keys in Redis begin with: nodes with the same share.' },
+  worker: {
+    kind: 'any',
+    optional: true,
+    help: 'Set by `weir start --workers`: the other processes that serve the same apps.',
+  },
   connections: { kind: 'integer', default: 100_000, min: 1, help: 'The most live connections of this process.' },
   eventDeflate: {
     kind: 'boolean',
@@ -605,6 +610,21 @@ export const GATEWAY_OPTIONS = {
     kind: 'boolean',
     default: true,
     help: 'Whether large messages on a WebSocket are compressed, for clients that can read that.',
+  },
+} as const satisfies OptionTable
+
+/** What `weir start` takes beside those of the gateway: how many processes serve on this machine. */
+export const START_OPTIONS = {
+  workers: {
+    kind: 'text',
+    optional: true,
+    help: 'How many processes serve the apps, or `max` for one a processor. They share what they keep, ask and spend; one that dies is replaced. The command takes it from `WEIR_WORKERS` too. Without it, this process serves alone.',
+  },
+  'worker-memory': {
+    kind: 'bytes',
+    optional: true,
+    min: 1024,
+    help: "A worker whose resident memory passes this is replaced; 80 % of the machine's by default, shared by all.",
   },
 } as const satisfies OptionTable
 

@@ -7,12 +7,12 @@ import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
 import { EventStream } from '../../../scripts/event-stream.ts'
 import { type Running, weir } from '../../../scripts/running.ts'
-import { GATEWAY_OPTIONS } from '../src/options.ts'
+import { GATEWAY_OPTIONS, START_OPTIONS } from '../src/options.ts'
 import { type CountingUpstream, countingUpstream, json } from './counting-upstream.ts'
 import { freePort } from './free-port.ts'
 
 /** Options of `createGateway()` that have no flag. */
-const INNER = ['apps', 'clock', 'observe']
+const INNER = ['apps', 'clock', 'observe', 'worker']
 
 const LEFT = 'packages/gateway/test/fixtures/left.ts'
 const RIGHT = 'packages/gateway/test/fixtures/right.ts'
@@ -229,6 +229,7 @@ describe('what is typed wrong', () => {
     [['start', 'nowhere'], 'weir: expected a folder with an app.ts, or a file, got "nowhere"\n'],
     [['start', LEFT, '--port', 'high'], 'weir: port: expected a number from 0 to 65535, got "high"\n'],
     [['start', LEFT, '--port'], 'weir: --port: expected a value, got nothing\n'],
+    [['start', LEFT, '--workers', '0'], 'weir: workers: expected a number from 1, or "max", got "0"\n'],
     [['start', LEFT, '--level', 'save'], 'weir: level: expected a known level (did you mean "saver"?), got "save"\n'],
   ])('%j: one sentence, exit code 2', async (args, said) => {
     await using running = weir(args, NO_UPSTREAM)
@@ -240,9 +241,8 @@ describe('what is typed wrong', () => {
   test('a flag that is none: the sentence names those that are', async () => {
     await using running = weir(['start', LEFT, '--frobnicate'], NO_UPSTREAM)
     expect(await running.ended).toBe(2)
-    const flags = ['help', 'port', 'host', 'level', ...Object.keys(GATEWAY_OPTIONS)].filter(
-      (name) => !INNER.includes(name),
-    )
+    const options = [...Object.keys(START_OPTIONS), ...Object.keys(GATEWAY_OPTIONS)]
+    const flags = ['help', 'port', 'host', 'level', ...options].filter((name) => !INNER.includes(name))
     const names = flags.map((name) => `--${name}`).join(', ')
     expect(running.complained).toBe(`weir: --frobnicate: expected one of ${names}, got "--frobnicate"\n`)
   })

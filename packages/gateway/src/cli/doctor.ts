@@ -98,11 +98,11 @@ function migration(): Finding {
   const what = 'tcp_migrate_req'
   const value = read('/proc/sys/net/ipv4/tcp_migrate_req')?.trim()
   if (value === '1')
-    return { verdict: 'good', what, found: '1: workers may share a port without losing connections in a restart' }
+    return { verdict: 'good', what, found: '1: a restart loses no connections, however workers share a port' }
   return {
     verdict: 'good',
     what,
-    found: `${value ?? 'not known'}: workers will be handed connections by the primary (reusePort would lose some in a restart)`,
+    found: `${value ?? 'not known'}: workers share one socket (a socket for each would lose connections in a restart)`,
   }
 }
 

@@ -1,7 +1,8 @@
+import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { LEVELS } from '../admission/level.ts'
 import { ConfigError } from '../errors.ts'
-import { GATEWAY_OPTIONS, knownOr } from '../options.ts'
+import { GATEWAY_OPTIONS, knownOr, readOptions, START_OPTIONS } from '../options.ts'
 import { check } from './check.ts'
 import { doctor } from './doctor.ts'
 import { start } from './start.ts'
@@ -16,6 +17,7 @@ const OPTIONS: Readonly<Record<string, { readonly type: 'string' | 'boolean'; re
   port: { type: 'string' },
   host: { type: 'string' },
   level: { type: 'string' },
+  ...Object.fromEntries(Object.keys(START_OPTIONS).map((name) => [name, { type: 'string' }] as const)),
   ...Object.fromEntries(TYPED.map(([name]) => [name, { type: 'string' }] as const)),
 }
 
@@ -37,9 +39,10 @@ ${Object.entries(COMMANDS)
   --host ADDRESS   where to listen (HOST, or 127.0.0.1; 0.0.0.0 for everywhere)
   --level LEVEL    how hard it is pressed at start: normal, saver (values last and intervals are three times as long),
                    strained (ten times, and what is not essential rests) or maintenance (nobody is served)
-${TYPED.map(([name, { help }]) => `  --${name.padEnd(14)} ${help}`).join('\n')}
+${[...Object.entries(START_OPTIONS), ...TYPED].map(([name, { help }]) => `  --${name.padEnd(14)} ${help}`).join('\n')}
 
   While it runs, SIGUSR2 moves it to the next level: normal, saver, strained, and normal again (kill -USR2 PID).
+  With --workers, SIGHUP replaces one worker after the other and drops no request (kill -HUP PID).
 `
 
 process.exitCode = await main(process.argv.slice(2))
@@ -56,7 +59,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (command === undefined) {
       throw new UsageError(`expected ${knownOr('command', name, Object.keys(COMMANDS))}, got "${name}"`)
     }
-    return await command.run({ apps, ...where(values), options: optionsOf(values) })
+    return await command.run({ apps, ...where(values), ...crew(values), options: optionsOf(values) })
   } catch (error) {
     if (!(error instanceof UsageError || error instanceof ConfigError)) throw error
     process.stderr.write(`weir: ${error.message}\n`)
@@ -108,6 +111,17 @@ function where(values: Readonly<Record<string, unknown>>): Pick<CommandLine, 'po
     throw new UsageError(`level: expected ${knownOr('level', String(name), LEVELS)}, got ${JSON.stringify(name)}`)
   }
   return { port, host: String(values.host ?? process.env.HOST ?? '127.0.0.1'), level }
+}
+
+function crew(values: Readonly<Record<string, unknown>>): Pick<CommandLine, 'workers' | 'workerMemory'> {
+  const given = values.workers ?? (process.env.WEIR_WORKERS || undefined)
+  const workers = given === 'max' ? availableParallelism() : given === undefined ? undefined : Number(given)
+  if (workers !== undefined && (!Number.isInteger(workers) || workers < 1)) {
+    throw new UsageError(`workers: expected a number from 1, or "max", got ${JSON.stringify(given)}`)
+  }
+  const table = { 'worker-memory': START_OPTIONS['worker-memory'] }
+  const read = readOptions('weir start', table, { 'worker-memory': values['worker-memory'] })
+  return { workers, workerMemory: read['worker-memory'] }
 }
 
 function optionsOf(typed: Readonly<Record<string, unknown>>): CommandLine['options'] {

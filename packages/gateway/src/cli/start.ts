@@ -1,25 +1,32 @@
+import cluster from 'node:cluster'
 import { once } from 'node:events'
-import type { Level } from '@weir/protocol'
 import { createGateway } from '../gateway.ts'
 import type { Gateway } from '../gateway-api.ts'
 import { createLog } from '../observe/log.ts'
+import { BY_SIGNAL, NEXT_LEVEL } from './level-by-signal.ts'
+import { cannotListen } from './listen-error.ts'
 import { loadApps } from './load-app.ts'
 import { showStatus } from './status.ts'
+import { supervise } from './supervise.ts'
 import type { CommandLine } from './usage.ts'
+import { work } from './worker.ts'
 
 /** How long calls under way may take after Ctrl-C, in milliseconds. */
 const DRAIN = 5000
 
-/** What a signal to go on puts in the place of each level: maintenance is left, and never entered by chance. */
-const NEXT: Readonly<Record<Level, Level>> = {
-  normal: 'saver',
-  saver: 'strained',
-  strained: 'normal',
-  maintenance: 'normal',
+/** Serves apps until told to stop: by this process, or by several that this one supervises, or as one of those. */
+export async function start(line: CommandLine): Promise<number> {
+  if (line.apps.length === 0) await loadApps([])
+  const { workers } = line
+  const given = process.env.WEIR_WORKER
+  if (cluster.worker !== undefined && given !== undefined) {
+    // The channel to the supervisor would keep the process.
+    return work(line, JSON.parse(given), DRAIN).finally(() => cluster.worker?.disconnect())
+  }
+  return workers === undefined ? serve(line) : supervise({ ...line, workers }, DRAIN)
 }
 
-/** Serves apps until told to stop. */
-export async function start({ apps: paths, port, host, level, options }: CommandLine): Promise<number> {
+async function serve({ apps: paths, port, host, level, options }: CommandLine): Promise<number> {
   const apps = await loadApps(paths)
   const gateway = createGateway({ ...options, apps, observe: createLog() })
   gateway.level.set(level, 'by hand, with --level')
@@ -48,21 +55,10 @@ export async function start({ apps: paths, port, host, level, options }: Command
 
 /** Of the signals that are left to programs, SIGUSR1 is Node's own: it would open its debugger. */
 function press({ level }: Gateway): void {
-  level.set(NEXT[level.now], 'by hand, with SIGUSR2')
+  level.set(NEXT_LEVEL[level.now], BY_SIGNAL)
   process.stdout.write(`level ${level.now}\n`)
 }
 
 function stopSignal(): Promise<unknown> {
   return Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
-}
-
-function cannotListen(error: unknown, host: string): string {
-  const { code, port } = error as NodeJS.ErrnoException & { port?: number }
-  if (code === 'EADDRINUSE')
-    return `port ${port}: expected a free one, got one that another program listens on; name another with --port`
-  if (code === 'EACCES')
-    return `port ${port}: expected one this user may listen on, got one that needs more rights; name one above 1023`
-  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
-    return `host: expected an address of this machine, got "${host}"`
-  throw error
 }

@@ -16,4 +16,8 @@ export interface CommandLine {
   /** The level to begin with. */
   readonly level: Level
   readonly options: Partial<GatewayOptions>
+  /** How many processes serve; undefined when this one serves alone. */
+  readonly workers: number | undefined
+  /** The most resident memory of a worker, in bytes; undefined when nothing was said. */
+  readonly workerMemory: number | undefined
 }

@@ -1,13 +1,27 @@
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { AggregatorRegistry, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Emit } from '../events.ts'
 
 /** What operators count, made from events and from nothing else. */
 export interface Metrics {
   readonly observe: Emit
-  /** Prometheus text format. What upstreams have waiting is how it stands at that moment. */
-  text(upstreams: readonly UpstreamHealth[]): Promise<string>
+  /** Prometheus text format, the sum of this process and others. */
+  text(others: readonly Snapshot[]): Promise<string>
+  /** What was counted so far, as it can be sent to other processes. */
+  snapshot(): Promise<Snapshot>
   /** What health and the status line show of it. */
   readonly summary: Summary
+}
+
+/** What one process counted: each metric with its values, of several processes to be summed. */
+export type Snapshot = Awaited<ReturnType<Registry['getMetricsAsJSON']>>
+
+/** What all of these counted together, as of one process that is gone: how it stood with it is no more. */
+export function departed(all: readonly Snapshot[]): Promise<Snapshot> {
+  return sumOf(all.map((metrics) => metrics.filter(({ type }) => type.toString() !== 'gauge'))).getMetricsAsJSON()
+}
+
+function sumOf(all: readonly Snapshot[]): Registry {
+  return AggregatorRegistry.aggregate([...all])
 }
 
 /** How it stands with one upstream. */
@@ -36,7 +50,8 @@ export interface Summary {
 /** How many of the last answers the response times are taken from. */
 const REMEMBERED = 1024
 
-export function createMetrics(): Metrics {
+/** `upstreams`: how it stands with them at this moment. */
+export function createMetrics(upstreams: () => readonly UpstreamHealth[]): Metrics {
   // A registry of its own: two gateways in one process must not count into each other's.
   const registry = new Registry()
   const registers = [registry]
@@ -156,7 +171,13 @@ export function createMetrics(): Metrics {
     labelNames: ['code'],
     registers,
   })
-  const nodes = new Gauge({ name: 'weir_nodes', help: 'Nodes that share, this one among them.', registers })
+  const nodes = new Gauge({
+    name: 'weir_nodes',
+    help: 'Nodes that share, this one among them.',
+    // Each worker counts all of them.
+    aggregator: 'max',
+    registers,
+  })
   nodes.set(1)
   const faults = new Counter({ name: 'weir_faults_total', help: 'Failures inside the gateway.', registers })
 
@@ -256,11 +277,17 @@ export function createMetrics(): Metrics {
     }
   }
 
+  function snapshot(): Promise<Snapshot> {
+    for (const { name, queued: waiting } of upstreams()) queued.set({ upstream: name }, waiting)
+    return registry.getMetricsAsJSON()
+  }
+
   return {
     observe,
-    text(upstreams) {
-      for (const { name, queued: waiting } of upstreams) queued.set({ upstream: name }, waiting)
-      return registry.metrics()
+    snapshot,
+    async text(others) {
+      const own = await snapshot()
+      return others.length === 0 ? registry.metrics() : sumOf([own, ...others]).metrics()
     },
     get summary() {
       const known = times.slice(0, Math.min(sums.requests, REMEMBERED)).sort()

@@ -2,7 +2,8 @@ import type { Level } from '@weir/protocol'
 import type { Answer, AnswerHeaders } from '../call.ts'
 import type { Clock } from '../clock.ts'
 import type { Route } from '../route/router.ts'
-import type { Metrics, UpstreamHealth } from './metrics.ts'
+import type { Fleet } from './fleet.ts'
+import type { Metrics, Snapshot, UpstreamHealth } from './metrics.ts'
 
 export interface OperationsParts {
   readonly metrics: Metrics
@@ -17,6 +18,8 @@ export interface OperationsParts {
   readonly upstreams: () => readonly UpstreamHealth[]
   /** Who is alive, and with which load. */
   readonly nodes: () => readonly object[]
+  /** The workers of this machine, where there are some. */
+  readonly fleet: Fleet | undefined
 }
 
 /** The addresses that the gateway owns on every site. */
@@ -33,7 +36,7 @@ export function operations(parts: OperationsParts): readonly Route[] {
     [
       '/api/health',
       'How it is, for operators.',
-      () => json(health(parts, started), readiness(parts) === 'healthy' ? 200 : 503),
+      async () => json(await health(parts, started), readiness(parts) === 'healthy' ? 200 : 503),
     ],
     [
       '/api/db/health',
@@ -48,8 +51,8 @@ export function operations(parts: OperationsParts): readonly Route[] {
     ],
     [
       '/metrics',
-      'Metrics in the text format of Prometheus.',
-      async () => whole(await metrics.text(parts.upstreams()), 'text/plain; version=0.0.4; charset=utf-8'),
+      'Metrics in the text format of Prometheus; of several workers the sum.',
+      async () => whole(await metrics.text(await counted(parts)), 'text/plain; version=0.0.4; charset=utf-8'),
     ],
   ]
   return routes.map(([path, help, handle]) => ({
@@ -71,7 +74,26 @@ function readiness({ draining, silence, heartbeat }: OperationsParts): 'healthy'
   return silence() > MOST_SILENT * heartbeat ? 'unwell' : 'healthy'
 }
 
-function health(parts: OperationsParts, started: number): Readonly<Record<string, unknown>> {
+/** What the other workers count. Without them all sums would fall and rise again, so nothing is said when they can't be had. */
+async function counted({ fleet }: OperationsParts): Promise<readonly Snapshot[]> {
+  if (fleet === undefined) return []
+  const { workers, departed } = await fleet.look()
+  const others = workers.flatMap(({ id, vitals }) => (id === fleet.id || vitals === undefined ? [] : [vitals.metrics]))
+  return [departed, ...others]
+}
+
+/** All workers; null when the primary does not say. */
+async function workersOf(fleet: Fleet): Promise<unknown> {
+  const view = await fleet.look().catch(() => undefined)
+  return (
+    view?.workers.map(({ id, pid, state, uptime, vitals }) => {
+      const { connections, rss } = vitals ?? { connections: 0, rss: 0 }
+      return { id, pid, state, uptime, connections, rss, ...(id === fleet.id ? { here: true } : {}) }
+    }) ?? null
+  )
+}
+
+async function health(parts: OperationsParts, started: number): Promise<Readonly<Record<string, unknown>>> {
   const { metrics, clock, level, kept, upstreams, nodes, silence } = parts
   const ready = readiness(parts)
   const { summary } = metrics
@@ -91,6 +113,7 @@ function health(parts: OperationsParts, started: number): Readonly<Record<string
     responseTime: summary.responseTime,
     memory: { rss, heapUsed, heapTotal },
     upstreams: all,
+    ...(parts.fleet === undefined ? {} : { workers: await workersOf(parts.fleet) }),
     nodes: nodes(),
   }
 }

@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import { type AddressInfo, Server as NetServer, type Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import type { ReadableStream as NodeReadableStream } from 'node:stream/web'
 import {
@@ -33,6 +33,12 @@ const PROBE_AFTER = 15_000
 /** How often a server that closes looks for connections whose last call has ended, in milliseconds. */
 const SWEEP_EVERY = 50
 
+/**
+ * While another server takes over, an open connection may send so long after the last call on it, in milliseconds: who asks just when
+ * it is closed can't know whether he was heard.
+ */
+const HANDOVER = 2000
+
 /** How long a live client may take to read what was said to it before it was let go, in milliseconds. */
 const FAREWELL = 1000
 
@@ -40,8 +46,17 @@ const FAREWELL = 1000
 export interface Listening {
   /** Such as `http://127.0.0.1:8080`. */
   readonly url: string
-  /** Stops accepting and waits for calls under way, for at most `within` milliseconds. */
-  close(within: number): Promise<void>
+  /**
+   * Stops to take new connections, or begins again. Those it has stay.
+   *
+   * @throws the system's error when the address can't be had again
+   */
+  accept(open: boolean): Promise<void>
+  /**
+   * Stops accepting and waits for calls under way, for at most `within` milliseconds. `handover`: another process listens here too,
+   * so connections that wait for their next call stay for a while, and each ends with its next answer.
+   */
+  close(within: number, handover: boolean): Promise<void>
 }
 
 /** Serves a site on Node's HTTP server. @throws the system's error when the address can't be had */
@@ -59,22 +74,56 @@ export async function listen(
     // What asks for any other protocol is answered in HTTP.
     shouldUpgradeCallback: wantsSocket,
   })
-  server.on('request', (request, response) => serve(handle, request, response))
+  let leaving = false
+  server.on('request', (request, response) => {
+    if (leaving) response.shouldKeepAlive = false
+    serve(handle, request, response)
+  })
   server.on('upgrade', (request, stream, head) => upgraded(handle, upgrades, request, stream as Socket, head))
   server.on('clientError', refuse)
 
-  await new Promise<void>((resolve, reject) => {
+  await open(server, at)
+  const { address, port } = server.address() as AddressInfo
+  return {
+    url: `http://${address.includes(':') ? `[${address}]` : address}:${port}`,
+    async accept(wanted) {
+      if (wanted === server.listening || leaving) return
+      if (wanted) await open(server, { port, host: at.host })
+      else stopAccepting(server)
+    },
+    async close(within, handover) {
+      leaving = true
+      const since = performance.now()
+      if (handover) await handOver(server, Math.min(HANDOVER, within / 2))
+      await close(server, upgrades, Math.max(0, since + within - performance.now()))
+    },
+  }
+}
+
+function open(server: Server, { port, host }: { readonly port: number; readonly host: string }): Promise<void> {
+  return new Promise((resolve, reject) => {
     server.once('error', reject)
-    server.listen({ port: at.port, host: at.host, backlog: BACKLOG }, () => {
+    server.listen({ port, host, backlog: BACKLOG }, () => {
       server.off('error', reject)
       resolve()
     })
   })
-  const { address, port } = server.address() as AddressInfo
-  return {
-    url: `http://${address.includes(':') ? `[${address}]` : address}:${port}`,
-    close: (within) => close(server, upgrades, within),
-  }
+}
+
+/** An HTTP server's own `close` would end the connections that wait for their next call too. */
+function stopAccepting(server: Server, done?: () => void): void {
+  NetServer.prototype.close.call(server, done)
+}
+
+/** Until all connections have ended with their next call, or for so long. */
+function handOver(server: Server, within: number): Promise<void> {
+  return new Promise((resolve) => {
+    const late = setTimeout(resolve, within)
+    stopAccepting(server, () => {
+      clearTimeout(late)
+      resolve()
+    })
+  })
 }
 
 function close(server: Server, { pending }: Upgrades, within: number): Promise<void> {

@@ -6,6 +6,12 @@ export interface Fences {
   of(name: string): number
 }
 
+/** Who holds leases and claims. */
+export interface Owners {
+  /** It is no more: what it held and claimed is free. */
+  gone(owner: string): void
+}
+
 interface Held {
   owner: string
   token: number
@@ -14,7 +20,7 @@ interface Held {
 }
 
 /** Leases inside one process. */
-export function memoryLeases(clock: Clock): Leases & Fences {
+export function memoryLeases(clock: Clock): Leases & Fences & Owners {
   const leases = new Map<string, Held>()
   const claims = new Map<string, Map<string, { readonly owner: string; readonly until: number }>>()
   // One counter for all names keeps every token above all earlier ones without remembering each name's last.
@@ -60,6 +66,13 @@ export function memoryLeases(clock: Clock): Leases & Fences {
     async release(name, owner, token) {
       const held = leases.get(name)
       if (held?.owner === owner && held.token === token) leases.delete(name)
+    },
+
+    gone(owner) {
+      for (const [name, held] of leases) if (held.owner === owner) leases.delete(name)
+      for (const claimed of claims.values()) {
+        for (const [name, claim] of claimed) if (claim.owner === owner) claimed.delete(name)
+      }
     },
   }
 }

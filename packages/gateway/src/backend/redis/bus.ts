@@ -1,13 +1,12 @@
+import { type Channels, hearing } from '../hearing.ts'
 import type { Bus, Values } from '../ports.ts'
-import type { Channels } from './channels.ts'
 import type { RedisConnection } from './connection.ts'
-import { hearing } from './hearing.ts'
 import type { Keys } from './keys.ts'
 import { storedIn, storedOut } from './stored.ts'
 
 export interface RedisBusParts {
   readonly connection: RedisConnection
-  readonly channels: Channels
+  readonly channels: Channels<Buffer>
   readonly values: Values
   readonly keys: Keys
   readonly report: (error: unknown) => void

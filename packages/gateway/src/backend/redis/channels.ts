@@ -1,18 +1,10 @@
 import type { Clock } from '../../clock.ts'
+import type { ChannelListener, Channels } from '../hearing.ts'
 import { type Entry, redisClient } from './server.ts'
 import { redirection, type Shards } from './shards.ts'
 
-/** Who hears a channel. */
-export interface ChannelListener {
-  hear(message: Buffer): void
-  /** From now on every message is heard; what was said before may have been missed. Called again after each break. */
-  joined(): void
-}
-
 /** Channels of Redis that this node listens to, over connections of their own. */
-export interface Channels {
-  /** One listener for each channel. Returns how to stop. */
-  listen(channel: string, listener: ChannelListener): () => void
+export interface RedisChannels extends Channels<Buffer> {
   close(): Promise<void>
 }
 
@@ -33,8 +25,8 @@ interface Ear {
 }
 
 /** Sharded channels: each lives where its key lives, also in a cluster, and is followed when that changes. */
-export function connectChannels({ shards, entryOf, clock, report }: ChannelsParts): Channels {
-  const listeners = new Map<string, ChannelListener>()
+export function connectChannels({ shards, entryOf, clock, report }: ChannelsParts): RedisChannels {
+  const listeners = new Map<string, ChannelListener<Buffer>>()
   const ears = new Map<string, Ear>()
   let closed = false
 

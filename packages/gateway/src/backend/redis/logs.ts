@@ -1,15 +1,14 @@
 import { ownCopy } from '../../own-buffer.ts'
+import { type Channels, hearing } from '../hearing.ts'
 import type { LogHistory, LogLine, Logs } from '../ports.ts'
-import type { Channels } from './channels.ts'
 import type { RedisConnection } from './connection.ts'
-import { hearing } from './hearing.ts'
 import type { Keys } from './keys.ts'
 import { APPEND, HISTORY } from './scripts.ts'
 import type { Reply } from './server.ts'
 
 export interface RedisLogsParts {
   readonly connection: RedisConnection
-  readonly channels: Channels
+  readonly channels: Channels<Buffer>
   readonly keys: Keys
   readonly report: (error: unknown) => void
 }

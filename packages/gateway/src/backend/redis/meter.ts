@@ -4,14 +4,14 @@ import { BACK_OFF, heardOf, LAST_ARRIVALS, LONG, tooLarge } from '../memory/mete
 import { CATCHING_UP } from '../memory/window.ts'
 import type { Grant, Grants, Meter, MeterPlan, Want } from '../ports.ts'
 import { type Alone, alone as aloneWith, type Ended } from './alone.ts'
-import type { Channels } from './channels.ts'
+import type { RedisChannels } from './channels.ts'
 import type { RedisConnection } from './connection.ts'
 import type { Keys } from './keys.ts'
 import { type Ask, type Listed, type Place, TAKE, type Told } from './take.ts'
 
 export interface MeterParts {
   readonly connection: RedisConnection
-  readonly channels: Channels
+  readonly channels: RedisChannels
   readonly keys: Keys
   /** This node: a name that no other process has, nor had before. */
   readonly node: string

@@ -1,12 +1,11 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import type { ChannelListener } from './channels.ts'
-import { hearing } from './hearing.ts'
+import { type ChannelListener, hearing } from './hearing.ts'
 
 test('what takes longer to be read is told in its turn', async () => {
-  let listener: ChannelListener | undefined
+  let listener: ChannelListener<Buffer> | undefined
   const channels = {
-    listen: (_: string, given: ChannelListener) => {
+    listen: (_: string, given: ChannelListener<Buffer>) => {
       listener = given
       return () => {}
     },

@@ -1,11 +1,23 @@
-import type { Soon } from '../../call.ts'
-import type { Channels } from './channels.ts'
+import type { Soon } from '../call.ts'
 
-export interface HearingParts<Message> {
-  readonly channels: Channels
+/** Who hears a channel. */
+export interface ChannelListener<Raw> {
+  hear(message: Raw): void
+  /** From now on every message is heard; what was said before may have been missed. Called again after each break. */
+  joined(): void
+}
+
+/** Channels that this node listens to, as messages come on them. */
+export interface Channels<Raw> {
+  /** One listener for each channel. Returns how to stop. */
+  listen(channel: string, listener: ChannelListener<Raw>): () => void
+}
+
+export interface HearingParts<Raw, Message> {
+  readonly channels: Channels<Raw>
   readonly channelOf: (name: string) => string
   /** Undefined for what is no such message. */
-  readonly read: (message: Buffer) => Soon<Message | undefined>
+  readonly read: (message: Raw) => Soon<Message | undefined>
   /** What a listener that may have missed something is told. */
   readonly catchUp: (name: string) => Promise<Message | undefined>
   readonly report: (error: unknown) => void
@@ -17,7 +29,7 @@ export interface HearingParts<Message> {
  *
  * @returns how to listen; that answers how to stop
  */
-export function hearing<Message>({ channels, channelOf, read, catchUp, report }: HearingParts<Message>) {
+export function hearing<Raw, Message>({ channels, channelOf, read, catchUp, report }: HearingParts<Raw, Message>) {
   type Hear = (message: Message) => void
   interface Heard {
     readonly listeners: Set<Hear>
@@ -41,8 +53,8 @@ export function hearing<Message>({ channels, channelOf, read, catchUp, report }:
     }
     /** What is still being read: what came after it waits for it. */
     let reading: Promise<void> | undefined
-    function hear(bytes: Buffer): void {
-      const message = read(bytes)
+    function hear(raw: Raw): void {
+      const message = read(raw)
       if (reading === undefined && !(message instanceof Promise)) {
         tell(message)
         return

@@ -1,0 +1,80 @@
+import type { Version } from '@weir/protocol'
+import type { Soon } from '../../call.ts'
+import type { Stored } from '../../entry.ts'
+import { ownCopy } from '../../own-buffer.ts'
+import type { Grant, Grants, Lease, LogBounds, LogHistory, LogLine, MeterPlan, Publication, Want } from '../ports.ts'
+
+/** What a worker asks of the primary, and tells it. */
+export interface PrimarySide {
+  read(topic: string): Soon<Stored | undefined>
+  publish(topic: string, publication: Publication): Promise<Stored | undefined>
+  expire(topic: string): Promise<void>
+
+  acquire(name: string, owner: string, ttl: number, known: number): Promise<Lease>
+  renew(name: string, owner: string, token: number, ttl: number): Promise<void>
+  release(name: string, owner: string, token: number): Promise<void>
+  claim(group: string, names: readonly string[], owner: string, ttl: number): Soon<readonly boolean[]>
+
+  append(log: string, event: Uint8Array, bounds: LogBounds): Promise<Version>
+  history(log: string, after: number, most: number): Promise<LogHistory>
+
+  send(channel: string, message: Stored): void
+  announce(channel: string, word: string): void
+  /** The first news of it says that some may have been missed: those from before it listened. */
+  listen(kind: Kind, name: string): void
+  unlisten(kind: Kind, name: string): void
+
+  open(upstream: string, plan: MeterPlan): void
+  take(upstream: string, wants: readonly Want[]): TimedGrants
+  settle(upstream: string, grant: number, cost: number): void
+  cancel(upstream: string, grant: number): void
+  close(upstream: string, duration: number, key: number | undefined): void
+  backOff(upstream: string): void
+  spend(upstream: string, key: number): void
+  learn(upstream: string, left: number, key: number): void
+}
+
+/** What the primary tells a worker. */
+export interface WorkerSide {
+  news(all: readonly News[]): void
+}
+
+/** What can be listened to, each with names of its own. */
+export interface Heard {
+  readonly values: Stored
+  readonly words: string
+  readonly lines: LogLine
+}
+
+export type Kind = keyof Heard
+
+/** What came on one channel since the last time, in order. */
+export interface News {
+  readonly kind: Kind
+  readonly name: string
+  readonly messages: readonly Heard[Kind][]
+  /** Some before these may have been missed. */
+  readonly missed: boolean
+}
+
+/** A clock that is monotonic is each process's own: moments travel as durations from when the answer was given. */
+export interface TimedGrant extends Omit<Grant, 'opens' | 'closes'> {
+  readonly opensIn: number
+  readonly closesIn: number
+}
+
+export interface TimedGrants extends Omit<Grants, 'granted'> {
+  readonly granted: readonly TimedGrant[]
+}
+
+/**
+ * Bytes that came over a channel are a view of all that came with them: who keeps them copies them, or a short value would hold on
+ * to a long message.
+ */
+export function kept(bytes: Uint8Array): Buffer {
+  return ownCopy(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+}
+
+export function keptContent<Value extends Pick<Stored, 'json'>>(value: Value): Value {
+  return value.json === undefined ? value : { ...value, json: kept(value.json) }
+}

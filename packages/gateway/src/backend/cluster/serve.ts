@@ -1,0 +1,147 @@
+import { type Clock, systemClock } from '../../clock.ts'
+import { type MemoryBackend, memoryBackend } from '../memory/backend.ts'
+import type { MeterPlan } from '../ports.ts'
+import type { Carrier } from './carrier.ts'
+import { type Desk, openDesk } from './desk.ts'
+import { type Line, openLine } from './line.ts'
+import { outboxOf } from './news.ts'
+import { type Kind, kept, keptContent, type PrimarySide, type WorkerSide } from './protocol.ts'
+
+export interface ServingParts {
+  /** The most memory of what is kept, as of one process. */
+  readonly bytes: number
+  readonly clock?: Clock
+  /** Told what goes wrong in the background. */
+  readonly report: (error: unknown) => void
+}
+
+/** The memory of the primary, as workers share it. */
+export interface Serving {
+  /** Serves the worker at the other end, until it is gone. */
+  serve(carrier: Carrier): void
+}
+
+/** Nobody waits for what the primary tells. */
+const NO_ANSWERS = 1000
+
+export function serving({ bytes, clock = systemClock, report }: ServingParts): Serving {
+  const backend = memoryBackend(clock, bytes)
+  const desks = openDesks(backend, clock)
+  return {
+    serve(carrier) {
+      serveWorker(carrier, { backend, desks, clock, report })
+    },
+  }
+}
+
+interface Desks {
+  open(upstream: string, plan: MeterPlan): void
+  of(upstream: string): Desk
+  gone(worker: object): void
+}
+
+function openDesks({ meters }: MemoryBackend, clock: Clock): Desks {
+  const desks = new Map<string, { plan: string; readonly desk: Desk }>()
+  return {
+    open(upstream, plan) {
+      const text = JSON.stringify(plan)
+      const known = desks.get(upstream)
+      if (known?.plan === text) return
+      // Each plan has a meter of its own.
+      const name = `${upstream} ${text}`
+      if (known === undefined) {
+        desks.set(upstream, { plan: text, desk: openDesk(meters.open(name, plan), plan, clock) })
+        return
+      }
+      // Workers of a new version may have other limits: from now on they are everybody's. What was spent before they do not know.
+      known.plan = text
+      known.desk.replace(meters.open(name, { ...plan, past: 'unknown' }), plan)
+    },
+    of(upstream) {
+      const known = desks.get(upstream)
+      if (known === undefined) throw new TypeError(`expected an upstream that was opened, got "${upstream}"`)
+      return known.desk
+    },
+    gone(worker) {
+      for (const { desk } of desks.values()) desk.gone(worker)
+    },
+  }
+}
+
+interface WorkerParts {
+  readonly backend: MemoryBackend
+  readonly desks: Desks
+  readonly clock: Clock
+  readonly report: (error: unknown) => void
+}
+
+function serveWorker(carrier: Carrier, { backend, desks, clock, report }: WorkerParts): void {
+  const { values, leases, bus, logs } = backend
+  const worker = {}
+  const owners = new Set<string>()
+  const stops = new Map<string, () => void>()
+
+  const answers: PrimarySide = {
+    read: (topic) => values.read(topic),
+    publish: (topic, publication) =>
+      values.publish(topic, { ...publication, content: keptContent(publication.content) }),
+    expire: (topic) => values.expire(topic),
+
+    acquire(name, owner, ttl, known) {
+      owners.add(owner)
+      return leases.acquire(name, owner, ttl, known)
+    },
+    renew: (name, owner, token, ttl) => leases.renew(name, owner, token, ttl),
+    release: (name, owner, token) => leases.release(name, owner, token),
+    claim(group, names, owner, ttl) {
+      owners.add(owner)
+      return leases.claim(group, names, owner, ttl)
+    },
+
+    append: (log, event, bounds) => logs.append(log, kept(event), bounds),
+    history: (log, after, most) => logs.read(log, after, most),
+
+    send: (channel, message) => bus.publish(channel, keptContent(message)),
+    announce: (channel, word) => bus.announce(channel, word),
+    listen(kind, name) {
+      const key = `${kind} ${name}`
+      stops.get(key)?.()
+      stops.set(key, listenTo(kind, name))
+      outbox.missed(kind, name)
+    },
+    unlisten(kind, name) {
+      const key = `${kind} ${name}`
+      stops.get(key)?.()
+      stops.delete(key)
+      outbox.drop(kind, name)
+    },
+
+    open: (upstream, plan) => desks.open(upstream, plan),
+    take: (upstream, wants) => desks.of(upstream).take(worker, wants),
+    settle: (upstream, grant, cost) => desks.of(upstream).settle(worker, grant, cost),
+    cancel: (upstream, grant) => desks.of(upstream).cancel(worker, grant),
+    close: (upstream, duration, key) => desks.of(upstream).meter.close(duration, key),
+    backOff: (upstream) => desks.of(upstream).meter.backOff(),
+    spend: (upstream, key) => desks.of(upstream).meter.spend(key),
+    learn: (upstream, left, key) => desks.of(upstream).meter.learn(left, key),
+  }
+  const line: Line<WorkerSide> = openLine({ carrier, answers, clock, deadline: NO_ANSWERS, peer: 'a worker', report })
+  const outbox = outboxOf(line)
+
+  function listenTo(kind: Kind, name: string): () => void {
+    switch (kind) {
+      case 'values':
+        return bus.subscribe(name, (stored) => outbox.add(kind, name, stored, stored.json?.byteLength ?? 0))
+      case 'words':
+        return bus.attend(name, (word) => outbox.add(kind, name, word, word.length))
+      case 'lines':
+        return logs.subscribe(name, (line) => outbox.add(kind, name, line, line.event.byteLength))
+    }
+  }
+
+  line.onClose(() => {
+    for (const stop of stops.values()) stop()
+    for (const owner of owners) leases.gone(owner)
+    desks.gone(worker)
+  })
+}

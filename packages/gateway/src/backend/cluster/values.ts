@@ -1,0 +1,32 @@
+import type { Stored } from '../../entry.ts'
+import type { Values } from '../ports.ts'
+import type { Line } from './line.ts'
+import { keptContent, type PrimarySide } from './protocol.ts'
+
+/** The latest contents in the primary's memory, for all workers. */
+export function clusterValues(line: Line<PrimarySide>): Values {
+  /** A herd that reads one topic asks once. */
+  const reading = new Map<string, Promise<Stored | undefined>>()
+
+  async function read(topic: string): Promise<Stored | undefined> {
+    const stored = await line.ask('read', [topic])
+    return stored && keptContent(stored)
+  }
+
+  return {
+    read(topic) {
+      const known = reading.get(topic)
+      if (known !== undefined) return known
+      const one = read(topic).finally(() => reading.delete(topic))
+      reading.set(topic, one)
+      return one
+    },
+
+    async publish(topic, publication) {
+      const stored = await line.ask('publish', [topic, publication])
+      return stored && keptContent(stored)
+    },
+
+    expire: (topic) => line.ask('expire', [topic]),
+  }
+}

@@ -1,0 +1,19 @@
+import { MessageChannel, type MessagePort } from 'node:worker_threads'
+import type { Carrier } from '../src/backend/cluster/carrier.ts'
+
+/** Two carriers, each the other's other end, inside one process: what they carry is copied as between processes. */
+export function portCarriers(): readonly [Carrier, Carrier] & Disposable {
+  const { port1, port2 } = new MessageChannel()
+  return Object.assign([carrierOf(port1), carrierOf(port2)] as const, { [Symbol.dispose]: () => port1.close() })
+}
+
+function carrierOf(port: MessagePort): Carrier {
+  return {
+    post(message, taken) {
+      port.postMessage(message)
+      setImmediate(taken)
+    },
+    onMessage: (listener) => void port.on('message', listener),
+    onClose: (listener) => void port.once('close', listener),
+  }
+}
