@@ -7,7 +7,7 @@ import { slotOf } from '../src/backend/redis/slot.ts'
 import { hashOf, type Stored } from '../src/entry.ts'
 import { content } from './content.ts'
 import { order, redisCluster } from './redis-cluster.ts'
-import { redisServer } from './redis-server.ts'
+import { type RedisServer, redisServer } from './redis-server.ts'
 import { relay } from './relay.ts'
 
 const DEADLINE = 250
@@ -68,7 +68,7 @@ test('a master dies: what it had fails by its deadline, the rest goes on, and it
   const [grant] = (await meter.take([want])).granted
   if (grant !== undefined) meter.settle(grant)
   // A replica that has all of it is what takes over.
-  await order(cluster.masters[0] ?? never(), 'WAIT', '1', '1000')
+  await replicated(cluster.masters[0] ?? never(), cluster.replicas[0] ?? never())
 
   await cluster.masters[0]?.kill()
   // Who comes now has what the others have.
@@ -178,7 +178,7 @@ test('an address that leads to the replica when that is promoted: all ports reco
   const meter = one.meters.open('upstream', { limits, keys: 1, past: 'none', timeout: 200 })
   const want = { priority: 'interactive', cost: 1 } as const
   expect((await meter.take([want])).granted).toHaveLength(1)
-  await order(master, 'WAIT', '1', '1000')
+  await replicated(master, replica)
 
   // The other way round: the connections stay, to one who may not write any more.
   await order(replica, 'REPLICAOF', 'NO', 'ONE')
@@ -232,7 +232,7 @@ test('a replica that takes over without having heard of the last grants gives no
   for (const meter of meters) {
     await expect.poll(async () => (await meter.take([want])).granted.length, { timeout: 3000 }).toBe(1)
   }
-  await order(master, 'WAIT', '1', '1000')
+  await replicated(master, replica)
   behind.answers = false
   expect((await meters[0]?.take([want, want]))?.granted).toHaveLength(2)
   await master.kill()
@@ -247,6 +247,14 @@ test('a replica that takes over without having heard of the last grants gives no
   expect(granted).toBe(0)
   expect(await other.leases.acquire('/a', 'one', 1000, 0)).toMatchObject({ held: true })
 }, 40_000)
+
+/** The replica has all that the master has now. `WAIT` would wait for what its own connection wrote. */
+async function replicated(master: RedisServer, replica: RedisServer): Promise<void> {
+  const offset = async (server: RedisServer, which: string) =>
+    Number(new RegExp(`${which}_repl_offset:(\\d+)`).exec(await order(server, 'INFO', 'replication'))?.[1])
+  const written = await offset(master, 'master')
+  await expect.poll(() => offset(replica, 'slave')).toBeGreaterThanOrEqual(written)
+}
 
 function never(): never {
   throw new Error('expected a server')
