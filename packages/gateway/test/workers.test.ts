@@ -256,11 +256,11 @@ describe('the supervisor', () => {
   test('a full worker leaves new clients to those that have room', async () => {
     await using upstream = await countingUpstream()
     await using crowd = new Crowd()
-    await using site = await Workers.start(4, [LEFT, '--connections', '50'], { UPSTREAM_URL: upstream.url })
+    await using site = await Workers.start(4, [LEFT, '--connections', '200'], { UPSTREAM_URL: upstream.url })
     // Nearly as many as all can have, and more than an uneven spread would let in.
-    await crowd.tell({ kind: 'join', port: site.port, path: '/values/a?as=sse', count: 180, perSecond: 200 })
+    await crowd.tell({ kind: 'join', port: site.port, path: '/values/a?as=sse', count: 720, perSecond: 150 })
     const shares = async () => (await site.serving()).map(({ connections }) => connections)
-    await expect.poll(async () => (await shares()).reduce((sum, share) => sum + share, 0)).toBe(180)
+    await expect.poll(async () => (await shares()).reduce((sum, share) => sum + share, 0)).toBe(720)
     await crowd.tell({ kind: 'leave' })
     await expect.poll(shares).toEqual([0, 0, 0, 0])
     await expect
