@@ -253,6 +253,17 @@ describe('the supervisor', () => {
     expect(site.running.complained).toMatch(/^weir: worker 1 uses \d+ MB and is replaced$/m)
   })
 
+  test('a worker that hangs is replaced', async () => {
+    await using upstream = await countingUpstream()
+    await using site = await Workers.start(2, [LEFT], { UPSTREAM_URL: upstream.url })
+    const [first] = await site.serving()
+    process.kill(first?.pid ?? 0, 'SIGSTOP')
+    await expect
+      .poll(async () => (await site.serving()).filter(({ pid }) => pid !== first?.pid).length, { timeout: 30_000 })
+      .toBe(2)
+    expect(site.running.complained).toContain('has said nothing for 10 s and is killed')
+  })
+
   test('a full worker leaves new clients to those that have room', async () => {
     await using upstream = await countingUpstream()
     await using crowd = new Crowd()

@@ -30,6 +30,9 @@ export interface Failure {
 /** How much longer than it was told a worker may take to leave, in milliseconds. */
 const PATIENCE = 1000
 
+/** A worker says every second how it is. One that has not for so many milliseconds hangs, with all connections that it has. */
+const HANGS = 10_000
+
 /** One worker process, from its start to its end. */
 export class Member {
   readonly id: number
@@ -41,6 +44,7 @@ export class Member {
   accepts = false
   #state: WorkerHealth['state'] = 'starting'
   #vitals: Vitals | undefined
+  #silence: NodeJS.Timeout | undefined
   readonly #process: Worker['process']
   readonly #line: Line<WorkerOrders>
 
@@ -54,6 +58,7 @@ export class Member {
     this.ended = once(child, 'exit').then(([code, signal]) => {
       this.#state = 'leaving'
       this.accepts = false
+      clearTimeout(this.#silence)
       const why = signal === null ? undefined : `a worker was ended by ${signal} before it listened`
       resolve({ code: typeof code === 'number' ? code : 1, why, taken: false })
     })
@@ -61,6 +66,7 @@ export class Member {
       listening: (sites) => {
         this.#state = 'serving'
         this.accepts = true
+        this.#heard()
         resolve(sites)
       },
       failed: (why, taken) => {
@@ -69,6 +75,7 @@ export class Member {
       },
       vitals: (vitals) => {
         this.#vitals = vitals
+        this.#heard()
         onVitals(this, vitals)
       },
       fleet,
@@ -109,10 +116,24 @@ export class Member {
     this.#line.tell('open', [])
   }
 
+  #heard(): void {
+    clearTimeout(this.#silence)
+    if (this.#state === 'serving') this.#silence = setTimeout(() => this.#hangs(), HANGS)
+  }
+
+  /** Where it was this process that stood still, what the worker said meanwhile is heard first. */
+  #hangs(): void {
+    this.#silence = setTimeout(() => {
+      process.stderr.write(`weir: worker ${this.id} has said nothing for ${HANGS / 1000} s and is killed\n`)
+      this.#process.kill('SIGKILL')
+    }, PATIENCE)
+  }
+
   /** Resolves when it is gone, which is a little later than `within` milliseconds at the latest. */
   async leave(within: number, handover: boolean): Promise<void> {
     this.#state = 'leaving'
     this.accepts = false
+    clearTimeout(this.#silence)
     this.#line.tell('leave', [within, handover])
     const late = setTimeout(() => this.#process.kill('SIGKILL'), within + PATIENCE)
     await this.ended

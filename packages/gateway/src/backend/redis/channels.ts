@@ -65,8 +65,15 @@ export function connectChannels({ shards, entryOf, clock, report }: ChannelsPart
       shards.doubt(server)
       if (ear.channels.delete(String(channel))) join(String(channel))
     })
-    client.connect().catch(report)
+    client.connect().catch(unlessCut(server, ear))
     return ear
+  }
+
+  /** What a connection that was cut on purpose leaves undone is no failure. */
+  function unlessCut(server: string, ear: Ear): (error: unknown) => void {
+    return (error) => {
+      if (ears.get(server) === ear) report(error)
+    }
   }
 
   /** One function for all channels, so that to subscribe again is to subscribe once. */
@@ -103,7 +110,7 @@ export function connectChannels({ shards, entryOf, clock, report }: ChannelsPart
 
   function leave(server: string, ear: Ear, channel: string): void {
     ear.channels.delete(channel)
-    if (ear.client.isReady) ear.client.sUnsubscribe(channel, hear, true).catch(report)
+    if (ear.client.isReady) ear.client.sUnsubscribe(channel, hear, true).catch(unlessCut(server, ear))
     // The only server keeps its connection: who listens to nothing now listens again soon.
     if (ear.channels.size === 0 && !shards.has(server)) cut(server, ear)
   }
