@@ -108,6 +108,70 @@ test('four nodes that watch one value ask as often as one; when the one that ask
   await Promise.all(streams.map((stream) => stream[Symbol.asyncDispose]()))
 })
 
+test('four nodes, each watched for values of its own, fill their calls together; when one goes, others ask for the rest', async () => {
+  await using redis = await redisServer()
+  const asked: string[][] = []
+  await using upstream = await countingUpstream()
+  upstream.answer = (path, response) => {
+    const ids = new URL(path, 'http://x').searchParams.get('ids')?.split(',') ?? []
+    asked.push(ids)
+    json(response, Object.fromEntries(ids.map((id) => [id, asked.length])))
+  }
+  const prefix = randomUUID()
+  const gateways = Array.from({ length: NODES }, () => {
+    const source = http({ name: 'source', url: upstream.url, past: 'none' })
+    const value = feed('/values/:id', {
+      name: 'value',
+      key: { id: z.string() },
+      value: z.number(),
+      from: source,
+      load: {
+        batch: 50,
+        within: '0ms',
+        many: async (keys, call) => {
+          const found = (await call.get('/', { query: { ids: keys.map(({ id }) => id).join() } })) as Record<
+            string,
+            number
+          >
+          return keys.map(({ id }) => found[id] ?? 0)
+        },
+      },
+      fresh: '200ms',
+      live: { every: '200ms', linger: '200ms' },
+    })
+    return createGateway({ apps: [defineApp({ name: 'test', use: [value] })], redis: redis.url, prefix })
+  })
+  const ids = gateways.map((_, node) => Array.from({ length: 5 }, (_, index) => `${node}-${index}`))
+  const streams = await Promise.all(
+    gateways.map(async (gateway, node) => {
+      const [url = ''] = await gateway.listen({ port: 0 })
+      const topics = ids[node]?.map((id) => `topic=/values/${id}`).join('&')
+      return new EventStream(await fetch(`${url}/weir/stream?${topics}`))
+    }),
+  )
+  const full = ids.flat().sort().join()
+  await expect
+    .poll(() => asked.slice(-5).map((ids) => ids.toSorted().join()), { timeout: 10_000 })
+    .toEqual(Array(5).fill(full))
+  const [began, before] = [performance.now(), asked.length]
+  await expect.poll(() => asked.length - before, { interval: 5 }).toBe(10)
+  expect(performance.now() - began).toBeGreaterThan(9 * 190 - 200)
+
+  for (const [node, gateway] of gateways.slice(0, NODES - 1).entries()) {
+    await gateway.close(500)
+    const left = ids
+      .slice(node + 1)
+      .flat()
+      .sort()
+      .join()
+    await expect.poll(() => asked.at(-1)?.toSorted().join(), { timeout: 10_000 }).toBe(left)
+    const latest = asked.length
+    await streams[NODES - 1]?.until('snapshot', ({ data }) => Number(data.value) > latest)
+  }
+  await Promise.all(streams.map((stream) => stream[Symbol.asyncDispose]()))
+  await gateways[NODES - 1]?.close(500)
+}, 60_000)
+
 test('a node that drains leaves all that it asks for to another, which asks within one interval, also amid a call', async () => {
   await using redis = await redisServer()
   await using upstream = await countingUpstream()

@@ -50,6 +50,14 @@ describe('the topic of a key', () => {
     expect(names.fromAddress({ name: path.slice('/names/'.length) }, query)).toEqual({ topic, key })
   })
 
+  test.each([{ name: 'ż/ó?ł&w=#%', also: 'a+b c' }, { name: '..' }, { name: 'a', also: '' }, { name: ':name' }])(
+    '%j is read back out of it',
+    (parts) => {
+      const read = names.fromParts(parts)
+      expect(names.fromTopic(read.topic)).toEqual(read)
+    },
+  )
+
   test('can not be changed by a loader', () => {
     expect(() => Object.assign(names.fromParts({ name: 'x' }).key, { name: 'y' })).toThrow(TypeError)
   })

@@ -38,6 +38,8 @@ export interface KeyReader {
    * @throws WeirError `bad_key` naming the part, what was expected and what came
    */
   fromAddress(parameters: Readonly<Record<string, string>>, query: string, ours?: readonly string[]): ReadKey
+  /** The same for a topic, as it was made of a key. */
+  fromTopic(topic: string): ReadKey
   /** The same for a key given in code. */
   fromParts(parts: Readonly<Record<string, unknown>>): ReadKey
 }
@@ -123,23 +125,38 @@ export function keyReader(
     return { topic: topicOf(key), key: Object.freeze(key) }
   }
 
+  function fromAddress(
+    parameters: Readonly<Record<string, string>>,
+    query: string,
+    chosen?: readonly string[],
+  ): ReadKey {
+    const raw: Record<string, unknown> = {}
+    for (const name of inPath) raw[name] = decoded(name, parameters[name] ?? '')
+    const given = new URLSearchParams(query)
+    for (const name of inQuery) raw[name] = given.get(name) ?? undefined
+    const ours = chosen ?? (given.get('as') === 'poll' ? OURS : ['as'])
+    for (const name of given.keys()) {
+      if (!ours.includes(name) && !inQuery.includes(name)) {
+        const known = inQuery.length === 0 ? 'no query parameters' : `only ${inQuery.join(', ')}`
+        throw new WeirError('bad_key', `${name}: ${path} takes ${known}`)
+      }
+    }
+    return read(raw)
+  }
+
   return {
     schemas: parts,
     inQuery,
     fromParts: read,
-    fromAddress(parameters, query, chosen) {
-      const raw: Record<string, unknown> = {}
-      for (const name of inPath) raw[name] = decoded(name, parameters[name] ?? '')
-      const given = new URLSearchParams(query)
-      for (const name of inQuery) raw[name] = given.get(name) ?? undefined
-      const ours = chosen ?? (given.get('as') === 'poll' ? OURS : ['as'])
-      for (const name of given.keys()) {
-        if (!ours.includes(name) && !inQuery.includes(name)) {
-          const known = inQuery.length === 0 ? 'no query parameters' : `only ${inQuery.join(', ')}`
-          throw new WeirError('bad_key', `${name}: ${path} takes ${known}`)
-        }
+    fromAddress,
+    fromTopic(topic) {
+      const [pathname = '', query = ''] = topic.split('?')
+      const parameters: Record<string, string> = {}
+      for (const [index, segment] of pathname.split('/').slice(1).entries()) {
+        const name = segments[index]
+        if (name?.startsWith(':')) parameters[name.slice(1)] = segment
       }
-      return read(raw)
+      return fromAddress(parameters, query)
     },
   }
 }

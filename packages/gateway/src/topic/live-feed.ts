@@ -11,6 +11,7 @@ import type { PushListener, PushSource } from '../upstream/push.ts'
 import { Told } from '../upstream/told.ts'
 import type { FeedPlan, FeedRunner, Reading } from './feed.ts'
 import type { ReadKey } from './key.ts'
+import { createPartition, type Partition } from './partition.ts'
 import { createPoller, type Polled, type Poller, polled } from './poller.ts'
 import { keyFor } from './scope.ts'
 import { warmKeys } from './warm.ts'
@@ -77,6 +78,10 @@ interface Watched extends Polled {
   pushed: { readonly value: unknown } | undefined
   /** Whether that is under way. */
   taking: boolean
+  /** It is asked for because another node watches it. */
+  lent: boolean
+  /** Whether no other node has claimed it. */
+  mine: boolean
   /** It was said to have changed, and not asked for since. */
   outdated: boolean
   readonly unsubscribe: () => void
@@ -100,6 +105,7 @@ export class LiveFeed implements FeedRunner {
   /** What code waited for last. */
   #awaited: { readonly entry: Promise<Entry>; readonly reading: Promise<Reading<unknown>> } | undefined
   #watchdog: Timer | undefined
+  readonly #partition: Partition | undefined
 
   constructor(parts: LiveFeedParts) {
     const { plan, hub, clock, emit } = parts
@@ -122,6 +128,13 @@ export class LiveFeed implements FeedRunner {
       ask: (watched) => this.#refresh(watched),
     })
     this.#push = parts.push?.(this.#listener())
+    // What is not everybody's another node could not ask for; what is pushed is asked for seldom.
+    if (plan.batch > 1 && plan.scope === 'public' && this.#push === undefined) {
+      this.#partition = createPartition({
+        ...{ bus: parts.bus, channel: `partition ${plan.path}`, node: parts.node, clock, batch: plan.batch },
+        believed: () => CLAIMED * this.#every(),
+      })
+    }
   }
 
   /** How many topics are kept moving. */
@@ -264,6 +277,7 @@ export class LiveFeed implements FeedRunner {
   /** From now on the listener hears this topic. `known`: the version it already has. */
   watch(listener: Listener, readKey: ReadKey, known: Version | undefined): void {
     const watched = this.#watched.get(readKey.topic) ?? this.#begin(readKey)
+    this.#own(watched)
     // Those who come and go between two rounds, as polls do, keep it moving too.
     watched.seen = this.#parts.clock.monotonic()
     this.#parts.hub.join(listener, watched.channel, known)
@@ -279,7 +293,7 @@ export class LiveFeed implements FeedRunner {
   watchAll(listener: Listener, always: readonly ReadKey[]): void {
     for (const readKey of always) {
       this.#always.add(readKey.topic)
-      if (!this.#watched.has(readKey.topic)) this.#begin(readKey)
+      this.#own(this.#watched.get(readKey.topic) ?? this.#begin(readKey))
     }
     this.#parts.hub.join(listener, this.#everything, undefined)
     for (const { channel } of this.#watched.values()) this.#parts.hub.show(listener, channel)
@@ -288,6 +302,7 @@ export class LiveFeed implements FeedRunner {
   /** Leaves what it asked for to other nodes. */
   async stop(): Promise<void> {
     this.#poller.stop()
+    this.#partition?.stop()
     this.#push?.stop()
     this.#watchdog?.stop()
     const topics = [...this.#watched.keys()]
@@ -297,7 +312,14 @@ export class LiveFeed implements FeedRunner {
     if (topics.length > 0) await leases.claim(this.plan.path, topics, node, 0)
   }
 
-  #begin(readKey: ReadKey): Watched {
+  /** It is watched here too now. */
+  #own(watched: Watched): void {
+    if (!watched.lent) return
+    watched.lent = false
+    if (this.#parts.path.fresh(watched.readKey.topic) === undefined) void this.#poller.ask(watched)
+  }
+
+  #begin(readKey: ReadKey, lent = false): Watched {
     const { hub, bus, path, clock } = this.#parts
     // What is not everybody's is never told to those who listen to everything.
     const channel = hub.channel(readKey.topic, this.plan.scope === 'public' ? this.#everything : undefined)
@@ -305,7 +327,7 @@ export class LiveFeed implements FeedRunner {
     const seen = clock.monotonic()
     const watched: Watched = {
       ...{ ...polled(), readKey, channel, seen, failure: undefined, unsubscribe },
-      ...{ pushed: undefined, taking: false, outdated: false },
+      ...{ pushed: undefined, taking: false, outdated: false, lent, mine: true },
     }
     this.#watched.set(readKey.topic, watched)
     const kept = path.kept(readKey.topic)
@@ -315,7 +337,7 @@ export class LiveFeed implements FeedRunner {
     }
     this.#push?.follow(readKey.topic, readKey.key)
     if (this.#push?.tells(readKey.topic)) watched.asked = seen
-    else if (path.fresh(readKey.topic) === undefined) void this.#poller.ask(watched)
+    else if (!lent && path.fresh(readKey.topic) === undefined) void this.#poller.ask(watched)
     this.#poller.wake()
     this.#watchdog ??= clock.after(this.#every(), () => this.#watch())
     return watched
@@ -369,18 +391,46 @@ export class LiveFeed implements FeedRunner {
     }
   }
 
-  /** What no other node asks for; one that asked and went is missed after two intervals. */
+  /** What no other node asks for, and what it asks for in the stead of others. */
   #claim(some: readonly Watched[]): Soon<readonly Watched[]> {
+    if (some.length === 0) return this.#share(some)
     const { leases, node } = this.#parts
-    const ttl = CLAIMED * this.#every()
-    const ours = (mine: readonly boolean[]) => some.filter((_, index) => mine[index])
-    const mine = leases.claim(
-      this.plan.path,
-      some.map(({ readKey: { topic } }) => topic),
-      node,
-      ttl,
-    )
-    return mine instanceof Promise ? mine.then(ours) : ours(mine)
+    const topics = some.map(({ readKey: { topic } }) => topic)
+    const claimed = (mine: readonly boolean[]) => {
+      for (const [index, watched] of some.entries()) watched.mine = mine[index] ?? true
+      return this.#share(some.filter(({ mine }) => mine))
+    }
+    // One that asked and went is missed after two intervals.
+    const mine = leases.claim(this.plan.path, topics, node, CLAIMED * this.#every())
+    return mine instanceof Promise ? mine.then(claimed) : claimed(mine)
+  }
+
+  /** Of these, those that no other node asks for in a call that it makes anyway; and what fills one of this node's. */
+  #share(ours: readonly Watched[]): readonly Watched[] {
+    if (this.#partition === undefined) return ours
+    const kept = [...this.#watched.values()].filter(({ mine, lent }) => mine && !lent)
+    const { led, lent } = this.#partition.share(kept.map(({ readKey: { topic } }) => topic))
+    const late = this.#parts.clock.monotonic() - 2 * this.#every()
+    // Whoever is to ask for it may not know.
+    const isAsked = ({ channel: { latest } }: Watched) =>
+      latest !== undefined && led.has(latest.topic) && latest.confirmedAt > late
+    const asks = ours.filter((watched) => !isAsked(watched))
+    // They ride along, and are no reason for a call that this node was not allotted.
+    return asks.length === 0 ? asks : [...asks, ...lent.flatMap((topic) => this.#lend(topic))]
+  }
+
+  /** What another node watches; nothing where it is watched here too, or is no topic of this feed. */
+  #lend(topic: string): readonly Watched[] {
+    const { clock, emit } = this.#parts
+    try {
+      const watched = this.#watched.get(topic) ?? this.#begin(this.plan.keys.fromTopic(topic), true)
+      if (!watched.lent || watched.asking) return []
+      watched.seen = clock.monotonic()
+      return [watched]
+    } catch (error) {
+      emit({ type: 'failed', where: `partition of ${this.plan.name}: ${topic}`, error })
+      return []
+    }
   }
 
   #every(): number {
@@ -406,7 +456,7 @@ export class LiveFeed implements FeedRunner {
   #isDue(watched: Watched): boolean {
     const { latest } = watched.channel
     const { path, clock } = this.#parts
-    if (path.resting()) return false
+    if (path.resting() || watched.lent) return false
     if (watched.outdated) return true
     const heard = this.#push?.hears(watched.readKey.topic) === true
     if (latest === undefined) return !(heard && this.#push?.tells(watched.readKey.topic))

@@ -36,7 +36,7 @@ export interface PollerParts<Watched extends Polled> {
   readonly isDue: (watched: Watched) => boolean
   /** How many watch it. */
   readonly watchers: (watched: Watched) => number
-  /** Of these, those that no other node asks for. */
+  /** Of these, those that no other node asks for; and others, in the stead of such. */
   readonly claim: (some: readonly Watched[]) => Soon<readonly Watched[]>
   /** Asks for one, and says whether it came and whether it is news. Those of a round are asked together, to share calls. */
   readonly ask: (watched: Watched) => Promise<'failed' | 'same' | 'changed'>
@@ -127,7 +127,7 @@ export function createPoller<Watched extends Polled>(parts: PollerParts<Watched>
     const allotted = allot(wish)
     const chosen = allotted >= wish ? due : mostUrgent(due, calls(allotted, now, interval) * batch, now)
     lastRound = now
-    if (chosen.length > 0) void askOurs(chosen, now)
+    void askOurs(chosen, now)
     plan()
   }
 
