@@ -3,10 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { compareVersions, parseVersion, type Version } from '@weir/protocol'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
+import { run } from '../../../scripts/running.ts'
 import { redisKeys } from '../src/backend/redis/keys.ts'
 import { slotOf } from '../src/backend/redis/slot.ts'
 import { createGateway, defineApp, feed, http } from '../src/index.ts'
-import { countingUpstream, json } from './counting-upstream.ts'
 import { order, redisCluster } from './redis-cluster.ts'
 import { type RedisServer, redisServer } from './redis-server.ts'
 import { type Relay, relay } from './relay.ts'
@@ -21,19 +21,13 @@ const AT_ONCE = 1000
 
 /** Two gateways over one Redis, readers who never rest, and an upstream that says when each call came. */
 async function opened(redis: string) {
-  const upstream = await countingUpstream()
-  const arrivals: number[] = []
-  upstream.answer = (_path, response) => {
-    const now = performance.now()
-    arrivals.push(now)
-    const busy = arrivals.filter((at) => at > now - WINDOW).length > LIMIT
-    json(response, { at: Date.now() }, busy ? 429 : 200)
-  }
+  const upstream = run(['packages/gateway/test/fixtures/arrivals.ts', String(LIMIT)])
+  const [, upstreamUrl = ''] = await upstream.says(/"url":"([^"]+)"/)
   const prefix = randomUUID()
   const nodes = await Promise.all(
     [0, 1].map(async () => {
       const source = http({
-        ...{ name: 'source', url: upstream.url, past: 'none', timeout: '400ms', retries: 0 },
+        ...{ name: 'source', url: upstreamUrl, past: 'none', timeout: '400ms', retries: 0 },
         limits: [{ calls: LIMIT, per: '1s', by: 'account' }],
       })
       const item = feed('/items/:id', {
@@ -120,6 +114,8 @@ async function opened(redis: string) {
       await Promise.all(work)
       expect(faults).toEqual([])
       expect(reads).toBeGreaterThan(30)
+      const arrivals: number[] = await (await fetch(`${upstreamUrl}/__arrivals`)).json()
+      expect(arrivals.length).toBeGreaterThan(3)
       expect(mostWithin(arrivals, WINDOW)).toBeLessThanOrEqual(LIMIT)
     },
     async [Symbol.asyncDispose]() {
