@@ -1,7 +1,9 @@
+import { createPublicKey, verify } from 'node:crypto'
 import {
   type Address,
   type Blockhash,
   getBase58Decoder,
+  getBase58Encoder,
   getCompiledTransactionMessageDecoder,
   getSignatureFromTransaction,
   type MaybeEncodedAccount,
@@ -57,6 +59,10 @@ export class Chain {
   #svm = openSvm()
   #slot = FIRST_SLOT
   #hashes = new Map<number, Blockhash>()
+  /** Accounts as they are now: all that ever changed. LiteSVM itself needs more than a second to list 3,000. */
+  #now = new Map<Address, MaybeEncodedAccount>()
+  /** By program, the accounts that ever were its own. */
+  #owned = new Map<Address, Set<Address>>()
   #past = new Map<Address, Past[]>()
   #executed = new Map<Signature, Executed>()
   #changed: (changes: readonly Change[]) => void = () => {}
@@ -76,6 +82,8 @@ export class Chain {
     this.#slot = FIRST_SLOT
     this.#svm.warpToSlot(BigInt(FIRST_SLOT))
     this.#hashes = new Map([[FIRST_SLOT, this.#svm.latestBlockhash()]])
+    this.#now = new Map()
+    this.#owned = new Map()
     this.#past = new Map()
     this.#executed = new Map()
   }
@@ -110,13 +118,12 @@ export class Chain {
   /** The account as it was at the end of a slot. */
   account(address: Address, slot = this.#slot): MaybeEncodedAccount {
     const later = this.#past.get(address)?.find((past) => past.slot > slot)
-    return later?.before ?? this.#read(address)
+    return later?.before ?? this.#now.get(address) ?? this.#read(address)
   }
 
   /** All accounts that a program owned at the end of a slot. */
   owned(program: Address, slot = this.#slot): readonly (MaybeEncodedAccount & { exists: true })[] {
-    const now = this.#svm.getProgramAccounts(program).map((account) => account.address)
-    return [...new Set([...now, ...this.#past.keys()])]
+    return [...this.#listOwned(program)]
       .map((address) => this.account(address, slot))
       .filter((account) => account.exists)
       .filter((account) => account.programAddress === program)
@@ -168,17 +175,32 @@ export class Chain {
     return signature
   }
 
+  /** What a program has owned; asked for the first time, this is what LiteSVM was born with, and what is there by now. */
+  #listOwned(program: Address): Set<Address> {
+    const known = this.#owned.get(program)
+    if (known !== undefined) return known
+    const born = this.#svm.getProgramAccounts(program).map(({ address }) => address)
+    const touched = [...this.#past].filter(([, past]) => past.some(({ before }) => isOwned(before, program)))
+    const owned = new Set([...born, ...touched.map(([address]) => address)])
+    this.#owned.set(program, owned)
+    return owned
+  }
+
   #read(address: Address): MaybeEncodedAccount {
     const account = this.#svm.getAccount(address)
     // Closed in this slot: the runtime forgets an account without lamports when the slot ends.
     return account.exists && account.lamports === 0n ? { address, exists: false } : account
   }
 
-  /** The checks a validator makes before it executes. LiteSVM knows one blockhash only, so they are made here. */
+  /**
+   * The checks a validator makes before it executes. LiteSVM knows one blockhash only, and it ends the
+   * process where it can't read a transaction: none comes to it that its signer did not make.
+   */
   #refuse(transaction: Transaction): Executed | undefined {
     const signature = getSignatureFromTransaction(transaction)
     const message = getCompiledTransactionMessageDecoder().decode(transaction.messageBytes)
     const refused = (error: string) => ({ signature, slot: this.#slot, error, logs: [], units: 0n })
+    if (!isSigned(transaction)) return refused('SignatureFailure')
     if (this.#executed.has(signature)) return refused('AlreadyProcessed')
     const born = 'lifetimeToken' in message ? this.#born(message.lifetimeToken) : undefined
     return born === undefined || this.#slot - born > BLOCKHASH_AGE ? refused('BlockhashNotFound') : undefined
@@ -202,15 +224,19 @@ export class Chain {
 
   /** Does something to accounts; keeps what they were, and tells which have changed. */
   #changing<Result>(addresses: readonly Address[], action: () => Result): Result {
-    const before = addresses.map((address) => this.#read(address))
+    const before = addresses.map((address) => this.#now.get(address) ?? this.#read(address))
     const result = action()
     const changed = before.filter((account) => !same(account, this.#read(account.address)))
     for (const account of changed) {
-      const past = this.#past.get(account.address) ?? []
+      const { address } = account
+      const after = this.#read(address)
+      this.#now.set(address, after)
+      if (after.exists) this.#owned.get(after.programAddress)?.add(address)
+      const past = this.#past.get(address) ?? []
       // The first change of a slot has what was at the end of the one before it; later ones of that slot add nothing.
       if (past.at(-1)?.slot === this.#slot) continue
       const kept = past.filter(({ slot }) => slot > this.#slot - KEPT)
-      this.#past.set(account.address, [...kept, { slot: this.#slot, before: account }])
+      this.#past.set(address, [...kept, { slot: this.#slot, before: account }])
     }
     if (changed.length > 0) this.#changed(changed.map(({ address }) => ({ slot: this.#slot, address })))
     return result
@@ -218,7 +244,19 @@ export class Chain {
 }
 
 function openSvm(): LiteSVM {
-  return new LiteSVM().withBlockhashCheck(false).withTransactionHistory(0n)
+  return new LiteSVM().withSigverify(false).withBlockhashCheck(false).withTransactionHistory(0n)
+}
+
+function isSigned({ messageBytes, signatures }: Transaction): boolean {
+  return Object.entries(signatures).every(([signer, signature]) => {
+    const x = Buffer.from(getBase58Encoder().encode(signer)).toString('base64url')
+    const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' })
+    return signature !== null && verify(null, new Uint8Array(messageBytes), key, signature)
+  })
+}
+
+function isOwned(account: MaybeEncodedAccount, program: Address): boolean {
+  return account.exists && account.programAddress === program
 }
 
 function same(one: MaybeEncodedAccount, other: MaybeEncodedAccount): boolean {

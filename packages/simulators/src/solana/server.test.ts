@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { zstdDecompressSync } from 'node:zlib'
 import { getBase64EncodedWireTransaction, type KeyPairSigner } from '@solana/kit'
 import { TOKEN_PROGRAM_ADDRESS } from '@solana-program/token'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import WebSocket from 'ws'
 import { ManualClock } from '../test-client.ts'
@@ -266,6 +267,33 @@ describe('transactions', () => {
       message: 'Transaction signature verification failure',
     })
     expect(await sim.call('sendTransaction', 'AAAA', { encoding: 'base64' })).toMatchObject({ code: -32602 })
+  })
+
+  test('no bytes end the node', async () => {
+    await using sim = await start({ limits: { calls: 1_000 } })
+    const { alice, bob, mint } = await withToken(sim)
+    const signed = await sign(sim.chain, alice, await mint.transfer(alice, bob.address, 1n))
+    const whole = Buffer.from(getBase64EncodedWireTransaction(signed), 'base64')
+    const place = fc.nat({ max: whole.length - 1 })
+    const change = fc.tuple(place, fc.integer({ min: 1, max: 255 }))
+    await fc.assert(
+      fc.asyncProperty(
+        fc.uniqueArray(change, { minLength: 1, maxLength: 3, selector: ([at]) => at }),
+        fc.option(place),
+        fc.boolean(),
+        async (changes, cut, skipPreflight) => {
+          const bytes = Buffer.from(whole)
+          for (const [at, by] of changes) bytes[at] = (bytes[at] ?? 0) ^ by
+          const wire = bytes.subarray(0, cut ?? bytes.length).toString('base64')
+          const answer = await sim.call('sendTransaction', wire, { encoding: 'base64', skipPreflight })
+          if (!skipPreflight) expect([-32602, -32003]).toContain(answer.code)
+        },
+      ),
+      { numRuns: 300 },
+    )
+    expect(
+      (await sim.call('getTokenAccountBalance', await mint.accountOf(alice.address), processed)).value.amount,
+    ).toBe('100000')
   })
 
   test('an airdrop is lamports out of nothing', async () => {

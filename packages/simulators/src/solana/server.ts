@@ -60,6 +60,7 @@ export async function startSolana(options: SolanaOptions = {}): Promise<Solana> 
     clock: options.clock ?? systemClock,
   }
   const slotTime = options.slotTime ?? 400
+  if (!(slotTime > 0)) throw new Error(`expected slotTime to be milliseconds above 0, got ${slotTime}`)
   const upstream = new SolanaUpstream(options, new Chain(slotTime, settings.clock.monotonic()), settings.clock)
   const simulator = new HttpSimulator(upstream, settings)
   await simulator.listen()
