@@ -493,7 +493,10 @@ describe('subscriptions', () => {
       [0, 10_000, '99999'],
       [0, 10_000, '99997'],
     ])
-    sim.pass(2)
+    sim.pass(1)
+    await client.call('ping')
+    expect(amounts()).toHaveLength(2)
+    sim.pass(1)
     await client.call('ping')
     expect(amounts().slice(2)).toEqual([[1, 10_000, '99997']])
     expect(await client.call('accountUnsubscribe', 0)).toMatchObject({ result: true })
