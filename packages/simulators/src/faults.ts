@@ -10,10 +10,12 @@ export interface FaultSpec<Status extends string> {
   readonly for?: number
   /** So many calls, then it is over. */
   readonly count?: number
-  /** Only calls whose path begins with this. */
+  /** Only calls whose path begins with this; `/METHOD` for those of one JSON-RPC method. */
   readonly path?: string
   /** Milliseconds before the answer, beyond the usual; 5,000 for `slow`, else 0. */
   readonly delay?: number
+  /** For faults of a chain: how many slots back. */
+  readonly slots?: number
 }
 
 /** A fault that has met its call. */
@@ -22,6 +24,7 @@ export interface Fault<Status extends string> {
   readonly delay: number
   /** When it is over, by the monotonic clock; undefined while nobody has said. */
   readonly until: number | undefined
+  readonly slots: number | undefined
 }
 
 interface Armed<Status extends string> extends Fault<Status> {
@@ -38,16 +41,21 @@ export class Faults<Status extends string> {
       kind: spec.kind,
       delay: spec.delay ?? (spec.kind === 'slow' ? 5_000 : 0),
       until: spec.for === undefined ? undefined : at + spec.for,
+      slots: spec.slots,
       path: spec.path ?? '/',
       left: spec.count ?? Number.POSITIVE_INFINITY,
     })
   }
 
-  /** The fault this call runs into, if any; takes one from its count. */
-  take(path: string, at: number): Fault<Status> | undefined {
+  /** The fault that a call with one of these paths runs into, if any; takes one from its count. */
+  take(
+    paths: readonly string[],
+    at: number,
+    meets: (kind: WireFault | Status) => boolean = () => true,
+  ): Fault<Status> | undefined {
     if (this.#armed.length === 0) return undefined
     this.#armed = this.#armed.filter((fault) => fault.left > 0 && (fault.until === undefined || at < fault.until))
-    const hit = this.#armed.find((fault) => path.startsWith(fault.path))
+    const hit = this.#armed.find((fault) => meets(fault.kind) && paths.some((path) => path.startsWith(fault.path)))
     if (hit !== undefined) hit.left -= 1
     return hit
   }
@@ -57,7 +65,7 @@ export class Faults<Status extends string> {
   }
 }
 
-const FIELDS = ['kind', 'for', 'count', 'path', 'delay']
+const FIELDS = ['kind', 'for', 'count', 'path', 'delay', 'slots']
 
 /** Reads a fault that came as JSON; a text instead says what was expected and what came. */
 export function readFault<Status extends string>(
@@ -75,10 +83,12 @@ export function readFault<Status extends string>(
   const kind = kinds.find((name) => name === fields.kind)
   if (kind === undefined) return `expected kind to be one of ${kinds.join(', ')}, ${got(fields.kind)}`
 
-  const { for: lasting, count, path, delay } = fields
+  const { for: lasting, count, path, delay, slots } = fields
   if (!optional(lasting, (n) => n > 0)) return `expected for to be milliseconds above 0, ${got(lasting)}`
   if (!optional(count, (n) => Number.isInteger(n) && n > 0))
     return `expected count to be a whole number above 0, ${got(count)}`
+  if (!optional(slots, (n) => Number.isInteger(n) && n > 0))
+    return `expected slots to be a whole number above 0, ${got(slots)}`
   if (!optional(delay, (n) => n >= 0)) return `expected delay to be milliseconds, 0 or more, ${got(delay)}`
   if (path !== undefined && !(typeof path === 'string' && path.startsWith('/'))) {
     return `expected path to be a text that begins with /, ${got(path)}`
@@ -89,6 +99,7 @@ export function readFault<Status extends string>(
     ...(count !== undefined && { count }),
     ...(path !== undefined && { path }),
     ...(delay !== undefined && { delay }),
+    ...(slots !== undefined && { slots }),
   }
 }
 

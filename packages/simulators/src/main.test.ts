@@ -35,6 +35,16 @@ describe('the command', () => {
     expect(await once(child, 'exit')).toEqual([0, null])
   })
 
+  test('starts a chain', async () => {
+    const child = run(['solana', '--provider', 'helius', '--key', 'k', '--calls', '1', '--slot-time', '50'])
+    const { url } = await firstLine(child)
+    const call = { method: 'POST', body: '{"jsonrpc":"2.0","id":1,"method":"getHealth"}' }
+    expect((await fetch(`${url}/?api-key=x`, call)).status).toBe(401)
+    expect(await (await fetch(`${url}/?api-key=k`, call)).text()).toBe('{"jsonrpc":"2.0","result":"ok","id":1}')
+    child.stdin?.end()
+    expect(await once(child, 'exit')).toEqual([0, null])
+  })
+
   test('ends when the process that forked it lets go', async () => {
     const child = fork(MAIN, ['jupiter'], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] })
     await firstLine(child)
@@ -43,8 +53,8 @@ describe('the command', () => {
   })
 
   test.each([
-    [[], 'Expected the name of a simulator (jupiter), got "".\n'],
-    [['neptune'], 'Expected the name of a simulator (jupiter), got "neptune".\n'],
+    [[], 'Expected the name of a simulator (jupiter, solana), got "".\n'],
+    [['neptune'], 'Expected the name of a simulator (jupiter, solana), got "neptune".\n'],
     [['jupiter', '--port', '-1'], /^Option '--port' argument is ambiguous.*\n$/s],
     [['jupiter', '--port', '70000'], '--port: expected a whole number from 0 to 65535, got "70000".\n'],
     [['jupiter', '--plan', 'gold'], '--plan: expected one of keyless, free, developer, launch, pro, got "gold".\n'],

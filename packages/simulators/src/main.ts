@@ -44,6 +44,31 @@ const SIMULATORS: Readonly<Record<string, Entry>> = {
       })
     },
   },
+  solana: {
+    options: {
+      provider: { type: 'string' },
+      key: { type: 'string', multiple: true },
+      calls: { type: 'string' },
+      batches: { type: 'string' },
+      'slot-time': { type: 'string' },
+    },
+    start: async (shared, typed) => {
+      const keys = typed('key')
+      const calls = number(typed, 'calls')
+      const slotTime = number(typed, 'slot-time')
+      const options = {
+        ...shared,
+        provider: choice(typed, 'provider', ['public', 'helius']) ?? 'public',
+        batches: choice(typed, 'batches', ['accept', 'refuse']) ?? 'accept',
+        ...(keys !== undefined && { keys }),
+        ...(calls !== undefined && { limits: { calls } }),
+        ...(slotTime !== undefined && { slotTime }),
+      } as const
+      // Its virtual machine takes a while to load, and is not there on every platform.
+      const { startSolana } = await import('./solana/server.ts')
+      return startSolana(options)
+    },
+  },
 }
 
 const SHARED: ParseArgsOptionsConfig = {

@@ -29,6 +29,8 @@ export interface Stats extends Arrivals {
   readonly openConnections: number
   /** Milliseconds since 1970. */
   readonly now: number
+  /** What only this upstream counts. */
+  readonly gauges?: Readonly<Record<string, number>>
   /** By method and path, such as `GET /price/v3`; what the upstream does not have is `other`. */
   readonly byPath: Readonly<Record<string, Counts>>
   readonly byOrganisation: Readonly<Record<string, Arrivals>>
@@ -82,6 +84,14 @@ export class HttpSimulator<Status extends string> implements Simulator<Status> {
     this.#random = sequence(settings.seed)
     // Clients pool their connections: one that closes under them while idle would look like a fault nobody asked for.
     this.#server = createServer({ keepAliveTimeout: 75_000 }, (request, response) => this.#receive(request, response))
+    const { sockets } = upstream
+    if (sockets !== undefined) {
+      this.#server.on('upgrade', (request, socket, head) => {
+        const fault = this.#faults.take(['/'], settings.clock.monotonic(), (kind) => kind === sockets.fault)
+        if (fault === undefined) sockets.upgrade(request, socket, head)
+        else socket.destroy()
+      })
+    }
     this.#server.on('connection', (socket) => {
       this.#connections += 1
       socket.once('close', () => {
@@ -112,11 +122,13 @@ export class HttpSimulator<Status extends string> implements Simulator<Status> {
   }
 
   stats(): Stats {
+    const gauges = this.#upstream.gauges?.()
     return {
       ...this.#all.arrivals(),
       aborted: this.#aborted,
       openConnections: this.#connections,
       now: this.#settings.clock.wall(),
+      ...(gauges !== undefined && { gauges }),
       byPath: Object.fromEntries([...this.#byPath].map(([path, tally]) => [path, tally.counts()])),
       byOrganisation: Object.fromEntries([...this.#byOrganisation].map(([name, tally]) => [name, tally.arrivals()])),
       byStatus: Object.fromEntries(this.#byStatus),
@@ -135,6 +147,8 @@ export class HttpSimulator<Status extends string> implements Simulator<Status> {
 
   fault(spec: FaultSpec<Status>): void {
     this.#faults.add(spec, this.#settings.clock.monotonic())
+    const { sockets } = this.#upstream
+    if (spec.kind === sockets?.fault) sockets.cut()
   }
 
   clearFaults(): void {
@@ -144,6 +158,7 @@ export class HttpSimulator<Status extends string> implements Simulator<Status> {
   async close(): Promise<void> {
     for (const timer of this.#timers) clearTimeout(timer)
     this.#timers.clear()
+    this.#upstream.sockets?.cut()
     await new Promise<void>((resolve) => {
       // The error says that it was closed already, which is what was asked for.
       this.#server.close(() => resolve())
@@ -169,15 +184,20 @@ export class HttpSimulator<Status extends string> implements Simulator<Status> {
   /** Here the upstream counts: nothing before this point is known to it, nothing after it changes the count. */
   async #arrive(request: IncomingMessage, response: ServerResponse, url: string): Promise<void> {
     const upstream = this.#upstream
-    const call = toCall(request, url, this.#settings.clock.monotonic())
-    const fault = this.#faults.take(call.path, call.at)
+    const body = request.method === 'GET' ? '' : await readBody(request)
+    const call = toCall(request, url, body ?? '', this.#settings.clock.monotonic())
+    const paths = [call.path, ...upstream.routes(call).map((route) => `/${route}`)]
+    const fault = this.#faults.take(paths, call.at, (kind) => upstream.meets?.(kind, call) ?? true)
     if (fault?.kind === 'dead') {
       this.#count(call, 'faulted', undefined)
       request.socket.resetAndDestroy()
       return
     }
     const kind = upstream.statusFaults.find((name) => name === fault?.kind)
-    const admission = upstream.admit(call, kind === undefined ? undefined : { kind, until: fault?.until })
+    const admission = upstream.admit(
+      call,
+      kind === undefined ? undefined : { kind, until: fault?.until, slots: fault?.slots },
+    )
     const hit = fault !== undefined && admission.outcome !== 'refused' ? fault : undefined
     this.#count(call, hit === undefined ? admission.outcome : 'faulted', admission.organisation)
 
@@ -188,23 +208,20 @@ export class HttpSimulator<Status extends string> implements Simulator<Status> {
     })
     if (hit?.kind === 'hang') return
 
-    let answer = admission.refusal
-    if (answer === undefined) {
-      const body = request.method === 'GET' ? '' : await readBody(request)
-      answer = body === undefined ? upstream.tooLarge() : upstream.answer(call, body, admission)
-    }
+    const ready = admission.refusal ?? (body === undefined ? upstream.tooLarge() : upstream.answer(call, admission))
     const { latency, jitter } = this.#settings
     const wait = Math.max(0, latency + jitter * (this.#random() * 2 - 1)) + (hit?.delay ?? 0)
-    const ready = answer
     if (wait === 0) this.#send(response, ready, hit)
     else this.#later(wait, () => this.#send(response, ready, hit))
   }
 
   #count(call: Call, outcome: Outcome, organisation: string | undefined): void {
-    this.#all.arrive(call.at, outcome)
-    entry(this.#byPath, this.#upstream.route(call), () => new Tally()).add(outcome)
-    if (organisation === undefined) return
-    entry(this.#byOrganisation, organisation, () => new ArrivalTally()).arrive(call.at, outcome)
+    for (const route of this.#upstream.routes(call)) {
+      this.#all.arrive(call.at, outcome)
+      entry(this.#byPath, route, () => new Tally()).add(outcome)
+      if (organisation === undefined) continue
+      entry(this.#byOrganisation, organisation, () => new ArrivalTally()).arrive(call.at, outcome)
+    }
   }
 
   #send(response: ServerResponse, answer: Answer, fault: Fault<Status> | undefined): void {
@@ -266,13 +283,14 @@ export class HttpSimulator<Status extends string> implements Simulator<Status> {
   }
 }
 
-function toCall(request: IncomingMessage, url: string, at: number): Call {
+function toCall(request: IncomingMessage, url: string, body: string, at: number): Call {
   const mark = url.indexOf('?')
   return {
     method: request.method ?? 'GET',
     path: mark === -1 ? url : url.slice(0, mark),
     query: new URLSearchParams(mark === -1 ? '' : url.slice(mark + 1)),
     headers: request.headers,
+    body,
     at,
   }
 }

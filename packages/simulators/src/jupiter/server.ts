@@ -72,7 +72,7 @@ const UNKNOWN = reply(404, { code: 404, message: 'Not Found' })
 
 const EXECUTE = 'POST /swap/v2/execute'
 
-type Handler = (call: Call, body: string) => Reply
+type Handler = (call: Call) => Reply
 
 class JupiterUpstream implements Upstream<JupiterFault> {
   readonly name = 'jupiter'
@@ -101,9 +101,9 @@ class JupiterUpstream implements Upstream<JupiterFault> {
     this.#swaps.reset()
   }
 
-  route(call: Call): string {
+  routes(call: Call): readonly string[] {
     const name = `${call.method} ${call.path}`
-    return this.#routes.has(name) ? name : 'other'
+    return [this.#routes.has(name) ? name : 'other']
   }
 
   admit(call: Call, fault: StatusFault<JupiterFault> | undefined): Admission {
@@ -115,7 +115,7 @@ class JupiterUpstream implements Upstream<JupiterFault> {
     // The firewall and the check of what a key may do stand before the counting.
     if (demanded?.status === 403) return this.#refuse('faulted', name, demanded)
 
-    const meter = this.route(call) === EXECUTE ? organisation.execute : organisation.calls
+    const meter = `${call.method} ${call.path}` === EXECUTE ? organisation.execute : organisation.calls
     if (demanded?.status === 429) {
       const { current, remaining } = meter.arrive(call.at, true)
       const freeIn = fault?.until === undefined ? 1_000 : fault.until - call.at
@@ -128,9 +128,9 @@ class JupiterUpstream implements Upstream<JupiterFault> {
     return { outcome: 'served', organisation: name, standing }
   }
 
-  answer(call: Call, body: string, admission: Admission): Answer {
+  answer(call: Call, admission: Admission): Answer {
     const handler = this.#routes.get(`${call.method} ${call.path}`)
-    const answer = handler === undefined ? UNKNOWN : handler(call, body)
+    const answer = handler === undefined ? UNKNOWN : handler(call)
     return this.#write(answer, answer.status === 200 ? admission.standing : {})
   }
 
@@ -173,7 +173,7 @@ class JupiterUpstream implements Upstream<JupiterFault> {
       ['GET /tokens/v2/recent', (call) => recent(market, moment(call))],
       ['GET /swap/v1/quote', (call) => this.#swaps.quote(call.query, age(call))],
       ['GET /swap/v2/order', (call) => this.#swaps.order(call.query, age(call))],
-      [EXECUTE, (_, body) => this.#swaps.execute(body)],
+      [EXECUTE, (call) => this.#swaps.execute(call.body)],
     ]
     for (const category of CATEGORIES) {
       for (const interval of INTERVALS) {
