@@ -141,6 +141,18 @@ export const HTTP_OPTIONS = {
   headers: { kind: 'any', optional: true, help: 'Headers sent with every call.' },
 } as const satisfies OptionTable
 
+const { conditional: _conditional, statusOf: _statusOf, ...ASKED } = HTTP_OPTIONS
+
+/** What `jsonRpc()` takes. */
+export const JSON_RPC_OPTIONS = {
+  ...ASKED,
+  url: {
+    kind: 'url',
+    help: 'Where it is. A query in it, such as `?api-key=…`, is sent with each call and told to nobody.',
+  },
+  timeout: { ...HTTP_OPTIONS.timeout, default: '30s' },
+} as const satisfies OptionTable
+
 /** What `weir()` takes. */
 export const WEIR_OPTIONS = {
   name: {

@@ -31,11 +31,7 @@ export function jsonOf(what: string, { headers, body }: UpstreamAnswer): unknown
  *
  * @throws WeirError `upstream_invalid`
  */
-export async function validated(
-  what: string,
-  value: unknown,
-  schema: StandardSchemaV1 | undefined,
-): Promise<unknown> {
+export async function validated(what: string, value: unknown, schema: StandardSchemaV1 | undefined): Promise<unknown> {
   if (schema === undefined) return value
   const checked = await schema['~standard'].validate(value)
   if (checked.issues === undefined) return checked.value
