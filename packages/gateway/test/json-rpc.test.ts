@@ -323,3 +323,80 @@ test('a hundred accounts that are asked for within 100 ms are one call, and each
 function disposable(gateway: { close(): Promise<void> }): AsyncDisposable {
   return { [Symbol.asyncDispose]: () => gateway.close() }
 }
+
+describe('an array', () => {
+  const KEYS = Array.from({ length: 8 }, (_, index) => `k${index}`)
+
+  test('carries calls that start at once, each charged by itself, and its answers are told apart by their ids alone', async () => {
+    await using upstream = await rpcNode()
+    const limits = [{ calls: 8, per: '1h' }] as const
+    upstream.answerAll = (calls) => {
+      const answers = calls.map(({ id, params: [key] }) => {
+        if (key === 'k1') return ''
+        if (key === 'k2') return `${result(id, 'one')},${result(id, 'other')}`
+        if (key === 'k3') return failure(id, -32602, 'Invalid param')
+        return `{"jsonrpc":"2.0","result":{"key":"${key}","n":${BIG}},"id":${id}}`
+      })
+      return `[${[result(-1, 'foreign'), failure(null, -32600, 'nobody'), ...answers.reverse()].filter(Boolean).join()}]`
+    }
+    await using gateway = open(node('node', upstream, { array: 5, limits }))
+    const outcomes = await Promise.allSettled(KEYS.map(gateway.get))
+    expect(upstream.arrays).toEqual([5, 3])
+    for (const [index, outcome] of outcomes.entries()) {
+      if (index === 1 || index === 2) expect(outcome).toMatchObject({ reason: { code: 'upstream_invalid' } })
+      else if (index === 3) expect(outcome).toMatchObject({ reason: { code: 'upstream_refused' } })
+      else expect(outcome).toMatchObject({ value: { key: `k${index}`, n: BIG } })
+    }
+    await expect(gateway.get('k9')).rejects.toMatchObject({ code: 'over_budget' })
+  })
+
+  test.each([
+    ['a status', 403, () => failure(undefined, -32403, 'paid plans')],
+    ['an object', 200, () => failure(null, -32600, 'Batch requests are not supported')],
+    ['a failure', 500, () => 'Internal Server Error'],
+    ['something else', 200, () => '"no"'],
+  ])(
+    'that is refused by %s is sent again call by call, charged again, and never tried again',
+    async (_, status, refuse) => {
+      await using upstream = await rpcNode()
+      upstream.answerAll = (_, response) => {
+        response.writeHead(status)
+        return refuse()
+      }
+      const limits = [{ calls: 18, per: '1h' }] as const
+      await using gateway = open(node('node', upstream, { array: 10, limits, retries: 0 }))
+      expect(await Promise.all(KEYS.map(gateway.get))).toEqual(
+        KEYS.map((key) => ({ method: 'getBalance', params: [key] })),
+      )
+      expect(upstream.arrays).toEqual([8, 0, 0, 0, 0, 0, 0, 0, 0])
+      await Promise.all(['a', 'b'].map(gateway.get))
+      expect(upstream.arrays.slice(9)).toEqual([0, 0])
+      await expect(gateway.get('c')).rejects.toMatchObject({ code: 'over_budget' })
+    },
+  )
+
+  test('that comes too soon is a refusal of its calls and says nothing of arrays', async () => {
+    await using upstream = await rpcNode()
+    let limited = true
+    const { answerAll } = upstream
+    upstream.answerAll = (calls, response) => {
+      if (!limited) return answerAll(calls, response)
+      response.writeHead(429, { 'retry-after': '1' })
+      return failure(null, 429, 'Too many requests')
+    }
+    await using gateway = open(node('node', upstream, { array: 10 }))
+    const outcomes = await Promise.allSettled(KEYS.map(gateway.get))
+    for (const outcome of outcomes) expect(outcome).toMatchObject({ reason: { code: 'upstream_limited' } })
+    limited = false
+    // The budget opens again after the second that was asked for.
+    await Promise.all(['a', 'b'].map(gateway.get))
+    expect(upstream.arrays).toEqual([8, 2])
+  })
+
+  test('has no calls that change something', async () => {
+    await using upstream = await rpcNode()
+    await using gateway = open(node('node', upstream, { array: 10 }), (key, call) => call('sendTransaction', [key]))
+    await Promise.all(['a', 'b'].map(gateway.get))
+    expect(upstream.arrays).toEqual([0, 0])
+  })
+})

@@ -6,11 +6,18 @@ import { isRecord, JSON_RPC_OPTIONS, readOptions } from '../options.ts'
 import { validated } from './answer.ts'
 import { charge, type HttpGet, type HttpOptions, httpUpstream } from './http.ts'
 import { resultOf, rpcStatus } from './json-rpc-answer.ts'
+import { arrays } from './json-rpc-arrays.ts'
 import { redact, secretsOf } from './redact.ts'
 import type { CallContext, Upstream } from './upstream.ts'
 
 /** What `jsonRpc()` takes: as `http()`, with 30 s for a call. A query in `url`, such as `?api-key=…`, is sent with each call. */
-export type JsonRpcOptions = Omit<HttpOptions, 'conditional' | 'statusOf'>
+export interface JsonRpcOptions extends Omit<HttpOptions, 'conditional' | 'statusOf'> {
+  /**
+   * Calls that start in one instant are sent as one array of at most so many. Where the provider refuses that, each goes alone from then
+   * on. 1 by default: none. Not more than `concurrency` start at once.
+   */
+  readonly array?: number
+}
 
 /**
  * What a loader calls a JSON-RPC upstream with. Every call passes the budget, in the lane of its method.
@@ -59,11 +66,12 @@ export function jsonRpc(options: JsonRpcOptions): Upstream<JsonRpcCall> {
   const given: unknown = isRecord(options) ? options.url : undefined
   if (typeof given === 'string' && !/^https?:$/.test(URL.parse(given)?.protocol ?? ''))
     throw new ConfigError(where, 'url', 'an address that begins with http:// or https://', withoutSecrets(given))
-  const { url, timeout } = readOptions(where, JSON_RPC_OPTIONS, options)
+  const { url, timeout, array: most } = readOptions(where, JSON_RPC_OPTIONS, options)
+  const { array: _array, ...plain } = options
   const address = new URL(url)
   const { origin, pathname, search } = address
   const asked = httpUpstream('jsonRpc', {
-    ...options,
+    ...plain,
     url: origin + pathname,
     timeout: `${timeout}ms`,
     conditional: false,
@@ -80,10 +88,10 @@ export function jsonRpc(options: JsonRpcOptions): Upstream<JsonRpcCall> {
       return [declared]
     },
     policy,
-    settings: { ...settings, dress: JSON.stringify([settings.dress, search]) },
+    settings: { ...settings, dress: JSON.stringify([settings.dress, search, most]) },
     ...(lag === undefined ? {} : { lag }),
-    below: () => (next) => {
-      const read = redact(secrets)(next)
+    below: (clock) => (next) => {
+      const read = arrays({ upstream: name, most, clock })(redact(secrets)(next))
       return async (request) => {
         const answer = await read(request)
         return { ...answer, status: rpcStatus(answer) }
