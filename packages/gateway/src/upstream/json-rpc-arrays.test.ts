@@ -91,6 +91,18 @@ describe('an array of calls', () => {
     expect(clock.timers).toBe(0)
   })
 
+  test('has no id twice, and no more calls than it may', async () => {
+    const { clock, sent, send } = open(3)
+    for (const id of [1, 2, 1, 2, 3, 4]) void send(calling(id))
+    await clock.settle()
+    const ids = sent.map(({ request: { body } }) =>
+      String(body)
+        .match(/(?<="id":)\d/g)
+        ?.join(''),
+    )
+    expect(ids).toEqual(['12', '123', '4'])
+  })
+
   test('is of one API key', async () => {
     const { clock, sent, send } = open()
     for (const [id, apiKey] of ['a', 'b', 'a', 'b'].entries()) void send(calling(id, { apiKey }))

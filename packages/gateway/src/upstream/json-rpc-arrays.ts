@@ -59,16 +59,28 @@ export function arrays({ upstream, most, clock }: ArraysParts): Stage<UpstreamRe
     function flush(apiKey: string | undefined): void {
       const calls = waiting.get(apiKey) ?? []
       waiting.delete(apiKey)
-      const wanted = calls.filter(({ request, reject }) => {
-        if (request.signal?.aborted) reject(request.signal.reason)
-        return !request.signal?.aborted
-      })
-      for (let first = 0; first < wanted.length; first += most) {
-        const part = wanted.slice(first, first + most)
-        const [one] = part
-        if (part.length === 1 && one !== undefined) alone(one.request).then(one.resolve, one.reject)
-        else void exchange(part)
+      let part: Waiting[] = []
+      for (const call of calls) {
+        const { signal } = call.request
+        if (signal?.aborted) {
+          call.reject(signal.reason)
+          continue
+        }
+        // Declarations of one name share a provider, and each counts its calls by itself.
+        if (part.length === most || part.some(({ id }) => id === call.id)) {
+          begin(part)
+          part = []
+        }
+        part.push(call)
       }
+      begin(part)
+    }
+
+    function begin(calls: readonly Waiting[]): void {
+      const [first, second] = calls
+      if (first === undefined) return
+      if (second === undefined) alone(first.request).then(first.resolve, first.reject)
+      else void exchange(calls)
     }
 
     /** Each call ends by itself when nobody waits for it any more; the array ends when nobody waits for any of them. */

@@ -51,9 +51,6 @@ export interface JsonRpcCallOptions extends Pick<HttpGet, 'answer' | 'cost' | 'c
 /** Methods that change nothing, by their names. */
 const READS = /(^|_)(get|is|has)[A-Z]/
 
-/** Ids differ all over the process: declarations of one name share a provider. */
-let calls = 0
-
 /**
  * Declares a JSON-RPC 2.0 upstream over HTTP, such as a Solana node.
  *
@@ -81,6 +78,11 @@ export function jsonRpc(options: JsonRpcOptions): Upstream<JsonRpcCall> {
   const rest = (pathname.endsWith('/') ? '/' : '') + search
 
   const { settings, policy, lag } = asked
+  let calls = 0
+  const nextId = () => {
+    calls += 1
+    return calls
+  }
   const declared: Upstream<JsonRpcCall> = {
     kind: 'upstream',
     name,
@@ -97,17 +99,16 @@ export function jsonRpc(options: JsonRpcOptions): Upstream<JsonRpcCall> {
         return { ...answer, status: rpcStatus(answer) }
       }
     },
-    client: (context) => jsonRpcCall(name, context),
+    client: (context) => jsonRpcCall(name, context, nextId),
     authorize: (request) => asked.authorize({ ...request, path: rest }),
   }
   return declared
 }
 
-function jsonRpcCall(name: string, context: CallContext): JsonRpcCall {
+function jsonRpcCall(name: string, context: CallContext, nextId: () => number): JsonRpcCall {
   async function call(method: string, params?: JsonRpcParams, options: JsonRpcCallOptions = {}): Promise<unknown> {
     const { answer: schema, repeatable = READS.test(method) } = options
-    calls += 1
-    const id = calls
+    const id = nextId()
     const what = `${name}: ${method}`
     const answer = await context.send({
       lane: method,
