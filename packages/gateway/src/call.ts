@@ -205,6 +205,8 @@ export interface UpstreamAnswer {
   readonly rest?: number
   /** It was refused for its API key alone, was not carried out, and another key is free; set by the budget. */
   readonly otherKey?: boolean
+  /** It was not carried out for how we sent it, which the next try does otherwise. */
+  readonly unsent?: boolean
   /** Milliseconds that it took to begin. */
   readonly took?: number
   /** The cookies it sets, each by itself: they can't be joined. */

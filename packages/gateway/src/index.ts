@@ -56,6 +56,14 @@ export {
 export { type Stream, type StreamOptions, stream } from './topic/stream.ts'
 export { type AnyOfOptions, anyOf } from './upstream/any-of.ts'
 export { type HttpCall, type HttpGet, type HttpOptions, type HttpPost, http } from './upstream/http.ts'
+export {
+  type JsonRpcCall,
+  type JsonRpcCallOptions,
+  type JsonRpcOptions,
+  type JsonRpcParams,
+  jsonRpc,
+} from './upstream/json-rpc.ts'
+export { JsonRpcError } from './upstream/json-rpc-answer.ts'
 export type { Limit } from './upstream/limits.ts'
 export { type Push, type PushNews, type PushOptions, type PushToken, push } from './upstream/push.ts'
 export type { OriginCall } from './upstream/told.ts'

@@ -141,6 +141,25 @@ export const HTTP_OPTIONS = {
   headers: { kind: 'any', optional: true, help: 'Headers sent with every call.' },
 } as const satisfies OptionTable
 
+const { conditional: _conditional, statusOf: _statusOf, ...ASKED } = HTTP_OPTIONS
+
+/** What `jsonRpc()` takes. */
+export const JSON_RPC_OPTIONS = {
+  ...ASKED,
+  url: {
+    kind: 'url',
+    help: 'Where it is. A query in it, such as `?api-key=…`, is sent with each call and told to nobody.',
+  },
+  timeout: { ...HTTP_OPTIONS.timeout, default: '30s' },
+  array: {
+    kind: 'integer',
+    default: 1,
+    min: 1,
+    max: 1000,
+    help: 'Calls that start in one instant are sent as one JSON-RPC array of at most so many; each is charged by itself. Where the provider refuses that, each goes alone from then on. Not more than `concurrency` start at once.',
+  },
+} as const satisfies OptionTable
+
 /** What `weir()` takes. */
 export const WEIR_OPTIONS = {
   name: {

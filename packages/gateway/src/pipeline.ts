@@ -17,7 +17,6 @@ import type { ProxyPath } from './topic/live-proxy.ts'
 import { contentOf, loader } from './topic/load.ts'
 import type { ProxyPlan } from './topic/proxy.ts'
 import { conditional } from './upstream/conditional.ts'
-import { trueStatus } from './upstream/status.ts'
 import type { Upstream } from './upstream/upstream.ts'
 
 export interface PipelineParts {
@@ -41,7 +40,7 @@ export interface ProviderPath {
   close(): Promise<void>
 }
 
-/** budget ─▶ what is known of its answers ─▶ pool ─▶ upstream */
+/** budget ─▶ what is known of its answers ─▶ what the upstream puts below ─▶ pool ─▶ upstream */
 export function providerPath(upstream: Upstream, { backend, clock, emit }: PipelineParts): ProviderPath {
   const { name, settings } = upstream
   const { url, keys, limits, past, pace, concurrency, timeout, stall, liveShare } = settings
@@ -51,7 +50,7 @@ export function providerPath(upstream: Upstream, { backend, clock, emit }: Pipel
   const pool = createPool({ ...settings, upstream: name, url, connections: concurrency, clock, emit })
   const budget = createBudget({ upstream: name, meter, plan, clock, emit, concurrency, keys, stall })
   const pooled = (request: UpstreamRequest) => pool.send(upstream.authorize(request))
-  const sent = upstream.statusOf === undefined ? pooled : trueStatus(upstream.statusOf)(pooled)
+  const sent = upstream.below === undefined ? pooled : upstream.below(clock)(pooled)
   const send = budget.stage(settings.conditional ? conditional(sent) : sent)
 
   const live = createAllotment(() => budget.rate * liveShare)

@@ -1,6 +1,17 @@
 import { describe, expectTypeOf, test } from 'vitest'
 import { z } from 'zod'
-import { absent, type Feed, feed, type HttpCall, http, type Log, log, stream } from '../src/index.ts'
+import {
+  absent,
+  type Feed,
+  feed,
+  type HttpCall,
+  http,
+  type JsonRpcCall,
+  jsonRpc,
+  type Log,
+  log,
+  stream,
+} from '../src/index.ts'
 
 /** These are checked by the compiler with the rest of the sources; run, they only show that the declarations are taken. */
 const upstream = http({ name: 'jupiter', url: 'http://127.0.0.1:1', limits: [{ calls: 50, per: '1s', by: 'account' }] })
@@ -56,6 +67,25 @@ describe('a feed is typed by its path and its schemas, without a word about type
       },
     })
     expectTypeOf(price).toEqualTypeOf<Feed<{ readonly mint: string }, number>>()
+  })
+
+  test('a loader from a node calls methods, and gets what the schema makes of the result', () => {
+    const slot = feed('/slot/:commitment', {
+      name: 'slot',
+      key: { commitment: z.string() },
+      value: z.number(),
+      from: jsonRpc({ name: 'node', url: 'http://127.0.0.1:1' }),
+      load: {
+        one: async ({ commitment }, call) => {
+          expectTypeOf(call).toEqualTypeOf<JsonRpcCall>()
+          expectTypeOf(await call('getHealth')).toBeUnknown()
+          const slot = await call('getSlot', [{ commitment }], { answer: z.number() })
+          expectTypeOf(slot).toBeNumber()
+          return slot
+        },
+      },
+    })
+    expectTypeOf(slot).toEqualTypeOf<Feed<{ readonly commitment: string }, number>>()
   })
 
   test('a stream chooses among the parts of the key of its feed', () => {

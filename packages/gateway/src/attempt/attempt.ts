@@ -89,7 +89,8 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
     try {
       let answer = await provider.send(request)
       // What was not carried out may be sent again, whatever it is. The budget gives it the other key.
-      if (answer.otherKey === true && policy.retries > 0 && retries.take()) {
+      const otherKey = answer.otherKey === true && policy.retries > 0 && retries.take()
+      if (otherKey || answer.unsent === true) {
         emit({ type: 'attempt.retried', upstream, after: 0 })
         answer = await provider.send(request)
       }

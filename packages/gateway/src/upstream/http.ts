@@ -1,9 +1,11 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Identity, UpstreamAnswer, UpstreamRequest } from '../call.ts'
-import { ConfigError, show, WeirError } from '../errors.ts'
-import { parseJson, stringifyJson } from '../json.ts'
+import { ConfigError, WeirError } from '../errors.ts'
+import { stringifyJson } from '../json.ts'
 import { type Bytes, type Duration, HTTP_OPTIONS, isRecord, readOptions } from '../options.ts'
+import { jsonOf, validated } from './answer.ts'
 import { type Limit, limitsOf } from './limits.ts'
+import { trueStatus } from './status.ts'
 import type { CallContext, Outgoing, Upstream } from './upstream.ts'
 
 /** What `http()` takes. */
@@ -104,14 +106,20 @@ export interface HttpPost extends HttpGet {
  * @throws ConfigError naming the option, what was expected and what came
  */
 export function http(options: HttpOptions): Upstream<HttpCall> {
+  return httpUpstream('http', options)
+}
+
+/** The same for what else is asked over HTTP; errors name its kind. */
+export function httpUpstream(kind: string, options: HttpOptions): Upstream<HttpCall> {
   const name = isRecord(options) && typeof options.name === 'string' ? options.name : '?'
-  const where = `http "${name}"`
+  const where = `${kind} "${name}"`
   const read = readOptions(where, HTTP_OPTIONS, options)
   if (read.past !== 'unknown' && read.past !== 'none')
     throw new ConfigError(where, 'past', '"unknown" or "none"', read.past)
   if (new URL(read.url).search !== '') throw new ConfigError(where, 'url', 'an address without a query', read.url)
   if (read.statusOf !== undefined && typeof read.statusOf !== 'function')
     throw new ConfigError(where, 'statusOf', 'a function', read.statusOf)
+  const { statusOf } = options
   const fixed = headersOf(where, read.headers)
   const place = authOf(where, read.auth)
 
@@ -140,7 +148,7 @@ export function http(options: HttpOptions): Upstream<HttpCall> {
       maxAnswer: read.maxAnswer,
     },
     ...(options.lag === undefined ? {} : { lag: options.lag }),
-    ...(options.statusOf === undefined ? {} : { statusOf: options.statusOf }),
+    ...(statusOf === undefined ? {} : { below: () => trueStatus(statusOf) }),
     client: (context) => httpCall(read.name, context),
     authorize(given) {
       const request = { ...given, headers: { ...fixed, ...given.headers } }
@@ -162,16 +170,7 @@ function httpCall(name: string, context: CallContext): HttpCall {
     if (answer.status >= 400) {
       throw new WeirError('upstream_failed', `${what}: answered ${answer.status}`, { upstreamStatus: answer.status })
     }
-    const value = parse(what, answer)
-    if (schema === undefined) return value
-    const checked = await schema['~standard'].validate(value)
-    if (checked.issues === undefined) return checked.value
-    const issue = checked.issues[0]
-    const path = (issue?.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part)).join('.')
-    throw new WeirError(
-      'upstream_invalid',
-      `${what}: ${path === '' ? 'the answer' : path}: ${issue?.message ?? 'refused by its schema'}`,
-    )
+    return validated(what, jsonOf(what, answer), schema)
   }
 
   function get(path: string, options: HttpGet = {}): Promise<unknown> {
@@ -195,7 +194,7 @@ function httpCall(name: string, context: CallContext): HttpCall {
 }
 
 /** What the budget and the attempt need to know of a call. */
-function charge({ cost, costOf, lane, repeatable }: HttpGet): Partial<Outgoing> {
+export function charge({ cost, costOf, lane, repeatable }: HttpGet): Partial<Outgoing> {
   return {
     ...(cost === undefined ? {} : { cost }),
     ...(costOf === undefined ? {} : { costOf }),
@@ -210,23 +209,6 @@ function withQuery(path: string, query: HttpGet['query']): string {
   )
   if (pairs.length === 0) return path
   return `${path}?${pairs.map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join('&')}`
-}
-
-function parse(what: string, { headers, body }: UpstreamAnswer): unknown {
-  const type = headers['content-type'] ?? ''
-  if (!/\bjson\b/i.test(type)) {
-    throw new WeirError(
-      'upstream_invalid',
-      `${what}: expected JSON, got ${type === '' ? 'no content type' : show(type)}`,
-    )
-  }
-  try {
-    return parseJson(body.toString())
-  } catch (cause) {
-    throw new WeirError('upstream_invalid', `${what}: expected JSON, got ${show(body.subarray(0, 60).toString())}`, {
-      cause,
-    })
-  }
 }
 
 function headersOf(where: string, given: unknown): UpstreamRequest['headers'] {

@@ -1,6 +1,6 @@
 import type { MeterLimit } from '../backend/ports.ts'
-import type { Identity, UpstreamAnswer, UpstreamRequest } from '../call.ts'
-import type { StatusOf } from './status.ts'
+import type { Identity, Stage, UpstreamAnswer, UpstreamRequest } from '../call.ts'
+import type { Clock } from '../clock.ts'
 
 /** A service that many ask and that can bear few: declared once, shared by all feeds and apps that name it. */
 export interface Upstream<Client = unknown> {
@@ -14,8 +14,8 @@ export interface Upstream<Client = unknown> {
   client(context: CallContext): Client
   /** Milliseconds that what it answered is old. */
   readonly lag?: (answer: UpstreamAnswer) => number
-  /** The status that an answer should have had, where it hides its errors in answers of 200. */
-  readonly statusOf?: StatusOf
+  /** What of it stands between its budget and its sockets, such as who reads refusals out of answers of 200. */
+  readonly below?: (clock: Clock) => Stage<UpstreamRequest, Promise<UpstreamAnswer>>
   /** How it is followed, where it is another gateway. */
   readonly origin?: OriginPlan
   /** Puts the API key that the budget chose where the upstream wants it. */

@@ -1,0 +1,44 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { UpstreamAnswer } from '../call.ts'
+import { show, WeirError } from '../errors.ts'
+import { parseJson } from '../json.ts'
+
+/**
+ * The JSON of an answer, whole numbers beyond 2^53 as bigint.
+ *
+ * @param what the call, for messages
+ * @throws WeirError `upstream_invalid`
+ */
+export function jsonOf(what: string, { headers, body }: UpstreamAnswer): unknown {
+  const type = headers['content-type'] ?? ''
+  if (!/\bjson\b/i.test(type)) {
+    throw new WeirError(
+      'upstream_invalid',
+      `${what}: expected JSON, got ${type === '' ? 'no content type' : show(type)}`,
+    )
+  }
+  try {
+    return parseJson(body.toString())
+  } catch (cause) {
+    throw new WeirError('upstream_invalid', `${what}: expected JSON, got ${show(body.subarray(0, 60).toString())}`, {
+      cause,
+    })
+  }
+}
+
+/**
+ * What a schema makes of what was answered; without one it stays as it came.
+ *
+ * @throws WeirError `upstream_invalid`
+ */
+export async function validated(what: string, value: unknown, schema: StandardSchemaV1 | undefined): Promise<unknown> {
+  if (schema === undefined) return value
+  const checked = await schema['~standard'].validate(value)
+  if (checked.issues === undefined) return checked.value
+  const issue = checked.issues[0]
+  const path = (issue?.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part)).join('.')
+  throw new WeirError(
+    'upstream_invalid',
+    `${what}: ${path === '' ? 'the answer' : path}: ${issue?.message ?? 'refused by its schema'}`,
+  )
+}

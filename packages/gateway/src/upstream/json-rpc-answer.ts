@@ -1,0 +1,111 @@
+import type { UpstreamAnswer } from '../call.ts'
+import { show, WeirError } from '../errors.ts'
+import { parseJson } from '../json.ts'
+import { isRecord } from '../options.ts'
+import { jsonOf } from './answer.ts'
+
+/**
+ * The upstream refused a call in words of JSON-RPC: asking again, or another, would not help. Its code in our table is
+ * `upstream_refused`.
+ */
+export class JsonRpcError extends WeirError {
+  /** Its code there, such as -32602. */
+  readonly rpcCode: number
+  /** Its words there. */
+  readonly rpcMessage: string
+  /** What it says beside, if anything. */
+  readonly data: unknown
+
+  constructor(what: string, { code, message, data }: RpcFailure, upstreamStatus: number) {
+    super('upstream_refused', `${what}: answered ${code}: ${message.slice(0, 200).replace(/\s+/g, ' ')}`, {
+      upstreamStatus,
+    })
+    this.rpcCode = code
+    this.rpcMessage = message
+    this.data = data
+  }
+}
+
+/** The error object of an answer (JSON-RPC 2.0, 5.1). */
+interface RpcFailure {
+  readonly code: number
+  readonly message: string
+  readonly data: unknown
+}
+
+/** A key that is used up is refused as one that comes too soon; the budget tells them apart by these words. */
+const SPENT = /max usage reached/i
+
+/**
+ * The status that an answer should have had: JSON-RPC says most errors in answers of 200, and nodes differ in the rest.
+ * 429: wait, or ask another. 503: the node is behind or unwell, so another may do better, or it later. 401, 403: our key. 400: the call
+ * itself is wrong. Every other error is for whoever called.
+ */
+export function rpcStatus({ status, body }: UpstreamAnswer): number {
+  // Large answers are results: they are looked through, and not parsed a second time.
+  if (!body.includes('"error"')) return status
+  const failure = failureIn(parsed(body))
+  if (failure === undefined) return status
+  const { code, message } = failure
+  if (code === 429 || code === -32429 || SPENT.test(message)) return 429
+  switch (code) {
+    // Some say by this that a limit is reached, and most that they are behind.
+    case -32005:
+      return /limit/i.test(message) ? 429 : 503
+    // The slot that was asked for is yet to come, or something broke inside.
+    case -32016:
+    case -32603:
+      return 503
+    case -32401:
+      return 401
+    case -32403:
+      return 403
+    case -32600:
+    case -32601:
+    case -32602:
+    case -32700:
+      // Some give these a status of their own failure; to ask again would not help.
+      return status >= 500 ? 400 : status
+    default:
+      return status
+  }
+}
+
+/**
+ * The result of the call with this id. Nothing but the id says whose an answer is; an error may come without one, since who could not read
+ * the call does not know it (JSON-RPC 2.0, 5).
+ *
+ * @param what the call, for messages
+ * @throws JsonRpcError when the upstream refuses the call
+ * @throws WeirError `upstream_invalid` when it is no answer to this call, `upstream_failed` for another status than 200
+ */
+export function resultOf(what: string, answer: UpstreamAnswer, id: number): unknown {
+  const { status } = answer
+  const said = status >= 400 ? parsed(answer.body) : jsonOf(what, answer)
+  const given = isRecord(said) ? said.id : undefined
+  const failure = failureIn(said)
+  if (failure !== undefined && (given === id || given === undefined || given === null))
+    throw new JsonRpcError(what, failure, status)
+  if (status >= 400) throw new WeirError('upstream_failed', `${what}: answered ${status}`, { upstreamStatus: status })
+  if (!isRecord(said)) throw new WeirError('upstream_invalid', `${what}: expected one answer, got ${show(said)}`)
+  if (given !== id)
+    throw new WeirError('upstream_invalid', `${what}: expected the answer to call ${id}, got that to ${show(given)}`)
+  if (!('result' in said)) throw new WeirError('upstream_invalid', `${what}: expected a result, got ${show(said)}`)
+  return said.result
+}
+
+/** The error of an answer, if it is one. */
+function failureIn(said: unknown): RpcFailure | undefined {
+  if (!isRecord(said) || !isRecord(said.error)) return undefined
+  const { code, message, data } = said.error
+  return typeof code === 'number' ? { code, message: typeof message === 'string' ? message : '', data } : undefined
+}
+
+/** Undefined for what is no JSON. */
+function parsed(body: Buffer): unknown {
+  try {
+    return parseJson(body.toString())
+  } catch {
+    return undefined
+  }
+}

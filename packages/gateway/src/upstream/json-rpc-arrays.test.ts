@@ -1,0 +1,144 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { ManualClock } from '../../test/manual-clock.ts'
+import { request } from '../../test/request.ts'
+import type { UpstreamAnswer, UpstreamRequest } from '../call.ts'
+import { resultOf } from './json-rpc-answer.ts'
+import { arrays } from './json-rpc-arrays.ts'
+
+function answer(body: string, status = 200): UpstreamAnswer {
+  return { status, headers: { 'content-type': 'application/json' }, body: Buffer.from(body) }
+}
+
+function calling(id: number, given: Partial<UpstreamRequest> = {}): UpstreamRequest {
+  return request({
+    method: 'POST',
+    body: `{"jsonrpc":"2.0","id":${id},"method":"getSlot"}`,
+    repeatable: true,
+    ...given,
+  })
+}
+
+/** A provider that answers when the test says so. */
+function open(most = 100) {
+  const clock = new ManualClock()
+  const sent: { request: UpstreamRequest; resolve(answer: UpstreamAnswer): void }[] = []
+  const send = arrays({ upstream: 'node', most, clock })(
+    (request) =>
+      new Promise((resolve, reject) => {
+        sent.push({ request, resolve })
+        request.signal?.addEventListener('abort', () => reject(request.signal?.reason))
+      }),
+  )
+  return { clock, sent, send }
+}
+
+describe('an array of calls', () => {
+  test('gives each call what has its id, once, with all digits; whatever else comes, in whatever order', async () => {
+    const Item = fc.record({ id: fc.integer({ min: 1, max: 8 }), n: fc.bigInt({ min: 0n, max: 2n ** 64n }) })
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 2, max: 5 }), fc.array(Item, { maxLength: 12 }), async (count, items) => {
+        const { clock, sent, send } = open()
+        const ids = Array.from({ length: count }, (_, index) => index + 1)
+        const asked = ids.map((id) => send(calling(id)))
+        await clock.settle()
+        expect(sent).toHaveLength(1)
+        sent[0]?.resolve(answer(`[${items.map(({ id, n }) => `{"result":${n},"id":${id}}`).join()}]`))
+        for (const [index, said] of (await Promise.all(asked)).entries()) {
+          const id = index + 1
+          const own = items.filter((item) => item.id === id)
+          if (own.length === 1) expect(String(resultOf('n', said, id))).toBe(String(own[0]?.n))
+          else expect(() => resultOf('n', said, id)).toThrow('expected one answer')
+        }
+      }),
+    )
+  })
+
+  test('is not cut short by who leaves, and is when the last leaves', async () => {
+    const { clock, sent, send } = open()
+    const [one, other] = [new AbortController(), new AbortController()]
+    const first = send(calling(1, { signal: one.signal }))
+    const second = send(calling(2, { signal: other.signal }))
+    await clock.settle()
+    one.abort(new Error('gone'))
+    await expect(first).rejects.toThrow('gone')
+    expect(sent[0]?.request.signal?.aborted).toBe(false)
+    other.abort(new Error('gone too'))
+    await expect(second).rejects.toThrow('gone too')
+    expect(sent[0]?.request.signal?.aborted).toBe(true)
+    expect(clock.timers).toBe(0)
+  })
+
+  test('leaves out who was gone before it began', async () => {
+    const { clock, sent, send } = open()
+    const gone = new AbortController()
+    const first = send(calling(1, { signal: gone.signal }))
+    gone.abort(new Error('gone'))
+    void send(calling(2))
+    await Promise.all([expect(first).rejects.toThrow('gone'), clock.settle()])
+    expect(sent.map(({ request: { body } }) => body)).toEqual([calling(2).body])
+  })
+
+  test('ends for each call at its own deadline', async () => {
+    const { clock, sent, send } = open()
+    const first = send(calling(1, { deadline: clock.monotonic() + 100 }))
+    const second = send(calling(2, { deadline: clock.monotonic() + 1000 }))
+    const late = expect(first).rejects.toMatchObject({ code: 'upstream_timeout' })
+    await clock.advance(200)
+    await late
+    sent[0]?.resolve(answer('[{"result":1,"id":1},{"result":2,"id":2}]'))
+    expect(resultOf('n', await second, 2)).toBe(2)
+    expect(clock.timers).toBe(0)
+  })
+
+  test('has no id twice, and no more calls than it may', async () => {
+    const { clock, sent, send } = open(3)
+    for (const id of [1, 2, 1, 2, 3, 4]) void send(calling(id))
+    await clock.settle()
+    const ids = sent.map(({ request: { body } }) =>
+      String(body)
+        .match(/(?<="id":)\d/g)
+        ?.join(''),
+    )
+    expect(ids).toEqual(['12', '123', '4'])
+  })
+
+  test('is of one API key', async () => {
+    const { clock, sent, send } = open()
+    for (const [id, apiKey] of ['a', 'b', 'a', 'b'].entries()) void send(calling(id, { apiKey }))
+    await clock.settle()
+    expect(sent.map(({ request: { apiKey, body } }) => [apiKey, String(body).match(/"id":\d/g)])).toEqual([
+      ['a', ['"id":0', '"id":2']],
+      ['b', ['"id":1', '"id":3']],
+    ])
+  })
+
+  test('that fails, where calls alone fail too, is tried again; a node that was away does take arrays', async () => {
+    const { clock, sent, send } = open()
+    async function both(): Promise<number> {
+      const before = sent.length
+      const asked = [send(calling(1)), send(calling(2))]
+      await clock.settle()
+      const requests = sent.slice(before)
+      for (const { resolve } of requests) resolve(answer('away', 502))
+      await Promise.all(asked)
+      return requests.length
+    }
+    expect([await both(), await both(), await both()]).toEqual([1, 2, 1])
+  })
+
+  test('that fails once others were taken is a failure of its calls', async () => {
+    const { clock, sent, send } = open()
+    for (const said of [answer('[]'), answer('away', 502), answer('[]')]) {
+      const asked = [send(calling(1)), send(calling(2))]
+      await clock.settle()
+      sent.at(-1)?.resolve(said)
+      const statuses = (await Promise.all(asked)).map(({ status, unsent }) => [status, unsent])
+      expect(statuses).toEqual([
+        [said.status, undefined],
+        [said.status, undefined],
+      ])
+    }
+    expect(sent).toHaveLength(3)
+  })
+})

@@ -1,0 +1,177 @@
+import type { Stage, UpstreamAnswer, UpstreamRequest } from '../call.ts'
+import type { Clock } from '../clock.ts'
+import { WeirError } from '../errors.ts'
+import { parseToWrite, stringifyJson } from '../json.ts'
+import { isRecord } from '../options.ts'
+import { rpcStatus } from './json-rpc-answer.ts'
+
+export interface ArraysParts {
+  readonly upstream: string
+  /** The most calls of one array. */
+  readonly most: number
+  readonly clock: Clock
+}
+
+/** A call that may go with others. */
+interface Waiting {
+  readonly request: UpstreamRequest
+  readonly id: number
+  readonly body: string
+  resolve(answer: UpstreamAnswer): void
+  reject(error: unknown): void
+}
+
+/**
+ * Sends calls that start in one instant as one JSON-RPC array (JSON-RPC 2.0, 6), and gives each the answer with its id. It stands below the
+ * budget, so each call of an array was charged by itself.
+ *
+ * Many providers refuse arrays, each in its own way. What came back in place of an array is a refusal: its calls are sent again, through the
+ * budget, and from then on each goes alone. A failure of the first array may be the node's or the array's own, which the next call tells.
+ */
+export function arrays({ upstream, most, clock }: ArraysParts): Stage<UpstreamRequest, Promise<UpstreamAnswer>> {
+  if (most <= 1) return (next) => next
+  return (next) => {
+    /** Whether the provider takes arrays. `doubted`: one failed, and no call alone was answered since. */
+    let takes: 'unknown' | 'yes' | 'doubted' | 'no' = 'unknown'
+    const waiting = new Map<string | undefined, Waiting[]>()
+
+    async function alone(request: UpstreamRequest): Promise<UpstreamAnswer> {
+      const answer = await next(request)
+      if (takes === 'doubted') takes = rpcStatus(answer) < 400 ? 'no' : 'unknown'
+      return answer
+    }
+
+    /** With what else starts before the event loop turns, and has the same key. */
+    function together(request: UpstreamRequest, body: string): Promise<UpstreamAnswer> {
+      return new Promise((resolve, reject) => {
+        const { apiKey } = request
+        const call = { request, id: (JSON.parse(body) as { id: number }).id, body, resolve, reject }
+        const others = waiting.get(apiKey)
+        if (others === undefined) {
+          waiting.set(apiKey, [call])
+          clock.soon(() => flush(apiKey))
+        } else {
+          others.push(call)
+        }
+      })
+    }
+
+    function flush(apiKey: string | undefined): void {
+      const calls = waiting.get(apiKey) ?? []
+      waiting.delete(apiKey)
+      let part: Waiting[] = []
+      for (const call of calls) {
+        const { signal } = call.request
+        if (signal?.aborted) {
+          call.reject(signal.reason)
+          continue
+        }
+        // Declarations of one name share a provider, and each counts its calls by itself.
+        if (part.length === most || part.some(({ id }) => id === call.id)) {
+          begin(part)
+          part = []
+        }
+        part.push(call)
+      }
+      begin(part)
+    }
+
+    function begin(calls: readonly Waiting[]): void {
+      const [first, second] = calls
+      if (first === undefined) return
+      if (second === undefined) alone(first.request).then(first.resolve, first.reject)
+      else void exchange(calls)
+    }
+
+    /** Each call ends by itself when nobody waits for it any more; the array ends when nobody waits for any of them. */
+    async function exchange(calls: readonly Waiting[]): Promise<void> {
+      const controller = new AbortController()
+      let left = calls.length
+      const stops = calls.map(({ request: { signal, deadline }, reject }) => {
+        const leave = (reason: unknown) => {
+          reject(reason)
+          left -= 1
+          if (left === 0) controller.abort(reason)
+        }
+        const gone = () => leave(signal?.reason)
+        const patience = Math.max(0, deadline - clock.monotonic())
+        const late = clock.after(patience, () => {
+          leave(new WeirError('upstream_timeout', `${upstream}: no whole answer in ${Math.round(patience)} ms`))
+        })
+        signal?.addEventListener('abort', gone, { once: true })
+        return () => {
+          late.stop()
+          signal?.removeEventListener('abort', gone)
+        }
+      })
+      try {
+        const answers = read(calls, await next(requestOf(calls, controller.signal)))
+        for (const [index, call] of calls.entries()) {
+          const answer = answers[index]
+          if (answer !== undefined) call.resolve(answer)
+        }
+      } catch (thrown) {
+        for (const { reject } of calls) reject(thrown)
+      } finally {
+        for (const stop of stops) stop()
+      }
+    }
+
+    function read(calls: readonly Waiting[], answer: UpstreamAnswer): readonly UpstreamAnswer[] {
+      const status = rpcStatus(answer)
+      const items = status < 400 ? listIn(answer.body) : undefined
+      if (items !== undefined) {
+        takes = 'yes'
+        return shared(calls, items).map((body) => ({ ...answer, body }))
+      }
+      // What says that it would fail for one call too is no word on arrays.
+      const failed = status >= 500
+      if (status === 429 || status === 401 || (failed && (takes === 'yes' || status !== answer.status)))
+        return calls.map(() => ({ ...answer, status }))
+      takes = failed ? 'doubted' : 'no'
+      return calls.map(() => ({ ...answer, status: failed ? status : 503, unsent: true }))
+    }
+
+    return (request) => {
+      const { body, kept, repeatable } = request
+      // What changes something goes alone: of an array that fails nobody knows what was done.
+      const may = takes === 'unknown' || takes === 'yes'
+      return may && typeof body === 'string' && repeatable === true && kept === undefined
+        ? together(request, body)
+        : alone(request)
+    }
+  }
+}
+
+function requestOf(calls: readonly Waiting[], signal: AbortSignal): UpstreamRequest {
+  const [first] = calls as readonly [Waiting, ...Waiting[]]
+  return {
+    ...first.request,
+    body: `[${calls.map(({ body }) => body).join()}]`,
+    signal,
+    deadline: Math.max(...calls.map(({ request }) => request.deadline)),
+  }
+}
+
+/** What has the id of each call, with every digit as it came. Unless that is one answer, the list of it, which is none. */
+function shared(calls: readonly Waiting[], items: readonly unknown[]): readonly Buffer[] {
+  const byId = new Map<string | undefined, string[]>()
+  for (const item of items) {
+    const id = isRecord(item) ? stringifyJson(item.id) : undefined
+    byId.set(id, [...(byId.get(id) ?? []), stringifyJson(item) ?? ''])
+  }
+  return calls.map(({ id }) => {
+    const own = byId.get(String(id)) ?? []
+    return Buffer.from(own.length === 1 ? (own[0] ?? '') : `[${own.join()}]`)
+  })
+}
+
+/** Undefined for what is no list. */
+function listIn(body: Buffer): readonly unknown[] | undefined {
+  try {
+    const said = parseToWrite(body.toString())
+    return Array.isArray(said) ? said : undefined
+  } catch {
+    return undefined
+  }
+}
