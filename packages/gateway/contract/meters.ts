@@ -7,8 +7,7 @@ const PER_KEY: MeterLimit = { limit: 2, window: 1000, by: 'key' }
 
 /** What every `Meters` does, wherever it counts. Windows are exact: counted from the answer, and never from the clock. */
 export function metersContract(name: string, open: Open): void {
-  // A machine that stands still for longer than the slack of a grant has the grant given back: that is as it should be.
-  describe(`meters: ${name}`, { retry: name === 'memory' ? 0 : 2 }, () => {
+  describe(`meters: ${name}`, () => {
     const run = (body: (opened: Opened) => Promise<void>) => withBackend(open, body)
 
     test(

@@ -22,6 +22,8 @@ export interface RedisOptions {
   readonly clock?: Clock
   /** Milliseconds in which every command is answered or has failed. 250 unless told. */
   readonly deadline?: number
+  /** A grant is used within so many milliseconds of its moment, or not at all. 100 unless told; nodes that share have the same. */
+  readonly slack?: number
   /** Told what goes wrong in the background. */
   readonly report: (error: unknown) => void
 }
@@ -32,7 +34,7 @@ export interface RedisOptions {
  * @throws TypeError when the address is none
  */
 export function redisBackend(options: RedisOptions): Backend {
-  const { url, ca, prefix, node, clock = systemClock, deadline = 250, report } = options
+  const { url, ca, prefix, node, clock = systemClock, deadline = 250, slack, report } = options
   const address = redisAddress(url)
   if (address === undefined) throw new TypeError('expected an address such as redis://127.0.0.1:6379')
   const connection = connectRedis({ address, ca, clock, deadline, report })
@@ -42,7 +44,7 @@ export function redisBackend(options: RedisOptions): Backend {
   const channels = connectChannels({ shards, entryOf, clock, report })
   const values = redisValues(connection, keys)
   const leases = redisLeases(connection, keys, clock)
-  const meters = redisMeters({ connection, channels, keys, node, clock, report })
+  const meters = redisMeters({ connection, channels, keys, node, clock, slack, report })
   return {
     values,
     leases,

@@ -16,6 +16,8 @@ export interface MeterParts {
   /** This node: a name that no other process has, nor had before. */
   readonly node: string
   readonly clock: Clock
+  /** Milliseconds; nodes that share have the same. */
+  readonly slack?: number | undefined
   readonly report: (error: unknown) => void
 }
 
@@ -86,12 +88,12 @@ interface News {
 }
 
 export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts): SharedMeter {
-  const { connection, channels, keys, node, clock, report } = parts
+  const { connection, channels, keys, node, clock, slack = SLACK, report } = parts
   const longest = Math.max(...plan.limits.map(({ window }) => window))
   const shortest = Math.min(...plan.limits.map(({ window }) => window))
   const hears = heardOf(plan.limits)
   const limits = plan.limits.map((limit) => ({ ...limit, hears: hears.has(limit) }))
-  const hold = SLACK + (plan.timeout ?? TIMEOUT)
+  const hold = slack + (plan.timeout ?? TIMEOUT)
   const beat = Math.min(BEAT, hold / 4)
   const flushAfter = Math.min(HORIZON, shortest / 4)
   /** Silence after which all that was granted has died everywhere, and the others leave us our share. */
@@ -172,7 +174,7 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
         ttl: PRESENCE,
         own,
         hold,
-        slack: SLACK,
+        slack,
         horizon: HORIZON,
         long: LONG,
         spentFor: SPENT,
@@ -211,7 +213,7 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
     heardAt = now
     const clocksAgree = !clockJumped(Number(told.now), asked, now)
     if (told.born !== born) {
-      whole = clocksAgree && !jumped && now - askedAt < JOINING - SLACK && !untold
+      whole = clocksAgree && !jumped && now - askedAt < JOINING - slack && !untold
       bornAnew(told.born)
     }
     knownAt = askedAt
@@ -269,13 +271,13 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
 
   /** The moment of a grant lies between when it was asked and when it was told: opens late, closes early. */
   function grantOf([id, key, lane, cost, opensIn]: readonly [...Place, number], asked: number, now: number): Grant {
-    return { id, key, lane, cost, opens: now + opensIn, closes: asked + opensIn + SLACK }
+    return { id, key, lane, cost, opens: now + opensIn, closes: asked + opensIn + slack }
   }
 
   function clockJumped(theirs: number, asked: number, now: number): boolean {
     const before = offset
     offset = { least: theirs - now, most: theirs - asked }
-    return before !== undefined && (offset.least > before.most + SLACK || offset.most < before.least - SLACK)
+    return before !== undefined && (offset.least > before.most + slack || offset.most < before.least - slack)
   }
 
   /** Redis can not be reached: nothing starts until what was granted has died everywhere, then our own share. */
