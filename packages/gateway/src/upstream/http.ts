@@ -5,6 +5,7 @@ import { stringifyJson } from '../json.ts'
 import { type Bytes, type Duration, HTTP_OPTIONS, isRecord, readOptions } from '../options.ts'
 import { jsonOf, validated } from './answer.ts'
 import { type Limit, limitsOf } from './limits.ts'
+import { withoutSecrets } from './redact.ts'
 import { trueStatus } from './status.ts'
 import type { CallContext, Outgoing, Upstream } from './upstream.ts'
 
@@ -116,7 +117,8 @@ export function httpUpstream(kind: string, options: HttpOptions): Upstream<HttpC
   const read = readOptions(where, HTTP_OPTIONS, options)
   if (read.past !== 'unknown' && read.past !== 'none')
     throw new ConfigError(where, 'past', '"unknown" or "none"', read.past)
-  if (new URL(read.url).search !== '') throw new ConfigError(where, 'url', 'an address without a query', read.url)
+  if (new URL(read.url).search !== '')
+    throw new ConfigError(where, 'url', 'an address without a query', withoutSecrets(read.url))
   if (read.statusOf !== undefined && typeof read.statusOf !== 'function')
     throw new ConfigError(where, 'statusOf', 'a function', read.statusOf)
   const { statusOf } = options

@@ -7,7 +7,7 @@ import { validated } from './answer.ts'
 import { charge, type HttpGet, type HttpOptions, httpUpstream } from './http.ts'
 import { resultOf, rpcStatus } from './json-rpc-answer.ts'
 import { arrays } from './json-rpc-arrays.ts'
-import { redact, secretsOf } from './redact.ts'
+import { redact, secretsOf, withoutSecrets } from './redact.ts'
 import type { CallContext, Upstream } from './upstream.ts'
 
 /** What `jsonRpc()` takes: as `http()`, with 30 s for a call. A query in `url`, such as `?api-key=…`, is sent with each call. */
@@ -125,9 +125,4 @@ function jsonRpcCall(name: string, context: CallContext, nextId: () => number): 
     signal: { value: context.signal },
     caller: { value: context.caller },
   }) as typeof call & JsonRpcCall
-}
-
-/** Scheme and host of what should have been an address. */
-function withoutSecrets(url: string): string {
-  return /^([^/?#]*\/\/)?[^/?#]*/.exec(url)?.[0] ?? ''
 }

@@ -1,6 +1,7 @@
 import type { Problem } from '@weir/protocol'
 import { ConfigError } from '../errors.ts'
 import { type Duration, PUSH_OPTIONS, readOptions } from '../options.ts'
+import { withoutSecrets } from './redact.ts'
 
 /** How an upstream names a subscription of ours. */
 export type PushToken = string | number
@@ -136,7 +137,7 @@ export function push<Key, Value>(options: PushOptions<Key, Value>): Push<Key, Va
       throw new ConfigError(where, name, 'a function', given)
   }
   if (typeof url !== 'function' && !/^wss?:\/\//.test(String(url)))
-    throw new ConfigError(where, 'url', 'a ws: or wss: address, or a function that answers one', url)
+    throw new ConfigError(where, 'url', 'a ws: or wss: address, or a function that answers one', withoutSecrets(url))
   const plan: PushPlan = {
     ...read,
     tells: false,

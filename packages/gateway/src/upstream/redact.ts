@@ -22,3 +22,8 @@ export function redact(secrets: readonly string[]): Stage<UpstreamRequest, Promi
     return { ...answer, body: Buffer.from(text) }
   }
 }
+
+/** An address as errors may show it: where it leads, without user, password, path and query, of which any may be a secret. */
+export function withoutSecrets(url: unknown): string {
+  return (/^([^/?#]*\/\/)?[^/?#]*/.exec(String(url))?.[0] ?? '').replace(/[^/]*@/, '')
+}

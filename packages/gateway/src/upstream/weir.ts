@@ -7,6 +7,7 @@ import { stringifyJson } from '../json.ts'
 import { type Duration, isRecord, readOptions, WEIR_OPTIONS } from '../options.ts'
 import { ownBuffer } from '../own-buffer.ts'
 import { http } from './http.ts'
+import { withoutSecrets } from './redact.ts'
 import { errorOf, type OriginCall, toldOf } from './told.ts'
 import type { Upstream } from './upstream.ts'
 
@@ -35,7 +36,7 @@ export interface WeirOptions {
 export function weir(options: WeirOptions): Upstream<OriginCall> {
   const where = `weir ${JSON.stringify(isRecord(options) ? (options.name ?? 'origin') : '?')}`
   const { name, url, headers, silence, topics, timeout } = readOptions(where, WEIR_OPTIONS, options)
-  if (new URL(url).search !== '') throw new ConfigError(where, 'url', 'an address without a query', url)
+  if (new URL(url).search !== '') throw new ConfigError(where, 'url', 'an address without a query', withoutSecrets(url))
   const base = url.replace(/\/$/, '')
   const fixed = (headers ?? {}) as Readonly<Record<string, string>>
   // Many small calls at once are the rule: a batch each for what was missed, and pages of logs.
