@@ -2,7 +2,7 @@ import { attempt } from './attempt/attempt.ts'
 import type { Backend } from './backend/ports.ts'
 import { batch } from './batch/batch.ts'
 import { type Allotment, createAllotment } from './budget/allotment.ts'
-import { type Budget, createBudget } from './budget/budget.ts'
+import { type Budget, createBudget, longestCall } from './budget/budget.ts'
 import { type Cache, createCache } from './cache/cache.ts'
 import type { Memory } from './cache/memory.ts'
 import type { Next, UpstreamAnswer, UpstreamRequest } from './call.ts'
@@ -44,7 +44,7 @@ export interface ProviderPath {
 export function providerPath(upstream: Upstream, { backend, clock, emit }: PipelineParts): ProviderPath {
   const { name, settings } = upstream
   const { url, keys, limits, past, pace, concurrency, timeout, stall, liveShare } = settings
-  const plan = { limits, keys: Math.max(1, keys.length), past, pace, timeout }
+  const plan = { limits, keys: Math.max(1, keys.length), past, pace, timeout: longestCall(timeout, stall) }
   const meter = backend.meters.open(name, plan)
 
   const pool = createPool({ ...settings, upstream: name, url, connections: concurrency, clock, emit })

@@ -138,7 +138,7 @@ interface Outage {
 
 const OUTAGES: readonly Outage[] = [
   // Long enough for each node to go on with its own share.
-  { name: 'stopped', begin: (redis) => redis.freeze(), lasts: 7000, end: (redis) => redis.thaw() },
+  { name: 'stopped', begin: (redis) => redis.freeze(), lasts: 9000, end: (redis) => redis.thaw() },
   {
     name: 'slowed by 2 s',
     begin: (_, road) => {

@@ -6,7 +6,7 @@ import type { Meter, MeterPlan } from '../backend/ports.ts'
 import { type UpstreamAnswer, type UpstreamRequest, Urgency } from '../call.ts'
 import { WeirError } from '../errors.ts'
 import type { WeirEvent } from '../events.ts'
-import { type BudgetParts, createBudget } from './budget.ts'
+import { type BudgetParts, createBudget, longestCall } from './budget.ts'
 
 interface Started {
   readonly request: UpstreamRequest
@@ -777,4 +777,9 @@ describe('a budget on a shared meter', () => {
     expect(given).toBe(2)
     expect(cancelled).toEqual([])
   })
+})
+
+test('a call may be on its way until its timeout, or until the network lets it through, and a little longer', () => {
+  expect(longestCall(400, 2000)).toBe(2250)
+  expect(longestCall(10_000, 2000)).toBe(10_250)
 })

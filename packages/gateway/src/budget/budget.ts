@@ -70,6 +70,17 @@ interface Waiter {
 const STILL_ARRIVING = 250
 const STALL = 2000
 
+/**
+ * The longest that a call may be on its way, in milliseconds: so long its places are held where nobody can say what came of it, as when
+ * its node or what nodes share stands still.
+ *
+ * @param timeout after which it is given up
+ * @param stall as of `BudgetParts`
+ */
+export function longestCall(timeout: number, stall: number): number {
+  return Math.max(timeout, stall) + STILL_ARRIVING
+}
+
 /** How soon a meter that could not be asked is asked again, in milliseconds. */
 const UNREACHABLE = 100
 
