@@ -58,6 +58,22 @@ export function logsContract(name: string, open: Open): void {
     )
 
     test(
+      'what is to stand after an event is added only if that is the newest, and of two who try one succeeds',
+      run(async ({ backend: { logs } }) => {
+        const { epoch } = await logs.read('trades', 0, 10)
+        const placed = (sequence: number, of = epoch) =>
+          logs.appendAfter('trades', { epoch: of, sequence }, Buffer.from(`"${sequence}"`), BOUNDS)
+        expect(await placed(1)).toBeUndefined()
+        expect(await placed(0, epoch - 1)).toBeUndefined()
+        expect(await placed(0)).toEqual({ epoch, sequence: 1 })
+        expect(await placed(0)).toBeUndefined()
+        const both = await Promise.all([1, 1].map((sequence) => placed(sequence)))
+        expect(both.filter((position) => position !== undefined)).toEqual([{ epoch, sequence: 2 }])
+        expect(texts(await logs.read('trades', 0, 10))).toEqual(['1:"0"', '2:"1"'])
+      }),
+    )
+
+    test(
       'a reader inside the history has no gap',
       run(async ({ backend: { logs } }) => {
         await append(logs, 8)

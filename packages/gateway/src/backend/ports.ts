@@ -77,7 +77,7 @@ export interface MeterPlan {
   readonly past: 'unknown' | 'none'
   /** Spreads starts evenly over each window instead of granting a whole limit at once. */
   readonly pace?: boolean
-  /** Milliseconds that a call may take: the places of a node that died are held so long. 10 s unless told. */
+  /** Milliseconds that a call may be on its way: the places of a node that died are held so long. 10 s unless told. */
   readonly timeout?: number
 }
 
@@ -160,6 +160,8 @@ export interface Bus {
 export interface Logs {
   /** Adds an event and answers where it stands: its offsets count from 1 in each epoch. Those who listen are told. */
   append(log: string, event: Buffer, bounds: LogBounds): Promise<Version>
+  /** The same if the newest event stands at `after`, at offset 0 where there is none; else adds nothing, and answers undefined. */
+  appendAfter(log: string, after: Version, event: Buffer, bounds: LogBounds): Promise<Version | undefined>
   /** At most so many events after an offset, oldest first. One below `oldest - 1` asks for what is lost. */
   read(log: string, after: number, most: number): Promise<LogHistory>
   /**

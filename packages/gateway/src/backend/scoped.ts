@@ -26,6 +26,7 @@ export function scopedBackend(backend: Backend, scope: string): Backend {
     },
     logs: {
       append: (log, event, bounds) => logs.append(named(log), event, bounds),
+      appendAfter: (log, after, event, bounds) => logs.appendAfter(named(log), after, event, bounds),
       read: (log, after, most) => logs.read(named(log), after, most),
       subscribe: (log, listener) => logs.subscribe(named(log), listener),
     },

@@ -23,6 +23,7 @@ function open(history: HistoryOptions, bytes = 1_000_000) {
   const faults = { deaf: false, down: false }
   const logs: Logs = {
     append: (...given) => kept.append(...given),
+    appendAfter: (...given) => kept.appendAfter(...given),
     read: async (...given) => {
       if (faults.down) throw new Error('the backend is away')
       return kept.read(...given)
@@ -185,6 +186,21 @@ describe('an event', () => {
     await clock.settle()
     expect(recorder.packets).toBe(before + 1)
     expect(said(recorder).slice(-3)).toEqual(['event 1', 'event 2', 'event 3'])
+  })
+
+  test('that several tell of is published once: who was late is told so, and listeners hear it once', async () => {
+    const { live, join, clock } = open({ events: 100 })
+    const recorder = join()
+    const { newest } = await live.read(SOL, {}, undefined)
+    const first = await live.publishAfter(SOL, newest, 'entry 1', undefined)
+    expect(await live.publishAfter(SOL, newest, 'entry 1', undefined)).toBeUndefined()
+    expect(await live.publishAfter(SOL, first ?? '', 'entry 2', undefined)).toBe(
+      (await live.read(SOL, {}, undefined)).newest,
+    )
+    await expect(live.publishAfter(SOL, 'last', 'entry 3', undefined)).rejects.toMatchObject({ code: 'bad_version' })
+    await expect(live.publishAfter(SOL, '', 'entry 3', undefined)).rejects.toMatchObject({ code: 'bad_version' })
+    await clock.advance(10)
+    expect(recorder.heard.map(({ event }) => event).filter(Boolean)).toEqual(['entry 1', 'entry 2'])
   })
 
   test('keeps the digits of its numbers', async () => {

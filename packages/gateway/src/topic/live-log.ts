@@ -87,6 +87,22 @@ export class LiveLog implements LogRunner {
     return this.#append(topic, json instanceof Promise ? await json : json)
   }
 
+  async publishAfter(
+    parts: Readonly<Record<string, unknown>>,
+    after: string,
+    event: unknown,
+    identity: Identity | undefined,
+  ): Promise<string | undefined> {
+    const place = readVersion('after', after)
+    if (place === undefined) throw new WeirError('bad_version', 'after: expected epoch:sequence, got nothing')
+    const { topic } = this.keyFrom(parts, identity)
+    const { logs, emit } = this.#parts
+    const position = await logs.appendAfter(topic, place, await this.#jsonOf(event), this.plan.history)
+    if (position === undefined) return undefined
+    emit({ type: 'log.published', log: this.plan.name })
+    return formatVersion(position)
+  }
+
   /**
    * Adds an event of a client.
    *

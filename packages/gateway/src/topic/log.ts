@@ -82,6 +82,7 @@ export interface LogPlan {
 /** What a running gateway lends to a log. */
 export interface LogRunner {
   publish(parts: Parts, event: unknown, identity: Identity | undefined): Promise<string>
+  publishAfter(parts: Parts, after: string, event: unknown, identity: Identity | undefined): Promise<string | undefined>
   publishAll(parts: Parts, events: AsyncIterable<unknown>, identity: Identity | undefined): Promise<string | undefined>
   read(parts: Parts, range: LogRange, identity: Identity | undefined): Promise<LogReading<unknown>>
 }
@@ -101,6 +102,14 @@ export interface Log<Key = never, Given = never, Event = unknown> {
    * @throws WeirError `bad_event` when its schema refuses it, `bad_key` when the key is refused
    */
   publish(key: Key, event: Given, identity?: Identity): Promise<string>
+  /**
+   * Adds an event if the newest still is the one at `after`, and answers its position; else adds nothing, and answers undefined. So several
+   * processes that tell of one source, such as a chain, publish each of its events once: who was late reads on and looks again.
+   *
+   * @param after `newest` of a reading, or the position of the last event that was published
+   * @throws WeirError as `publish`, and `bad_version`
+   */
+  publishAfter(key: Key, after: string, event: Given, identity?: Identity): Promise<string | undefined>
   /**
    * Adds the events of a stream as they come, and answers the position of the last; undefined when there was none. One that
    * fails, or whose event is refused, leaves what came before.
@@ -168,6 +177,9 @@ export function log<
     runner: undefined,
     async publish(key, event, identity) {
       return running().publish(key, event, identity)
+    },
+    async publishAfter(key, after, event, identity) {
+      return running().publishAfter(key, after, event, identity)
     },
     async publishAll(key, events, identity) {
       return running().publishAll(key, events, identity)

@@ -132,11 +132,14 @@ export function originLogs({ origin, call, bounds, clock }: OriginLogsParts): Lo
     poll = followed.size === 0 ? undefined : clock.after(POLL_EVERY, () => void pollAll())
   }
 
+  function refused(log: string): Promise<never> {
+    const detail = `${log}: expected an event at the origin, got one at a region: publish it there`
+    return Promise.reject(new WeirError('not_published', detail))
+  }
+
   return {
-    append(log) {
-      const detail = `${log}: expected an event at the origin, got one at a region: publish it there`
-      return Promise.reject(new WeirError('not_published', detail))
-    },
+    append: refused,
+    appendAfter: refused,
 
     async read(log, after, most) {
       const one = followed.get(log)

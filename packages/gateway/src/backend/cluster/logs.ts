@@ -25,6 +25,7 @@ export function clusterLogs({ line, channels, report }: ClusterLogsParts): Logs 
 
   return {
     append: (log, event, bounds) => line.ask('append', [log, event, bounds]),
+    appendAfter: (log, after, event, bounds) => line.ask('appendAfter', [log, after, event, bounds]),
     read,
     subscribe: hearing({
       channels: channels.of('lines'),

@@ -16,6 +16,7 @@ export interface PrimarySide {
   claim(group: string, names: readonly string[], owner: string, ttl: number): Soon<readonly boolean[]>
 
   append(log: string, event: Uint8Array, bounds: LogBounds): Promise<Version>
+  appendAfter(log: string, after: Version, event: Uint8Array, bounds: LogBounds): Promise<Version | undefined>
   history(log: string, after: number, most: number): Promise<LogHistory>
 
   send(channel: string, message: Stored): void

@@ -99,6 +99,7 @@ function serveWorker(carrier: Carrier, { backend, desks, clock, report }: Worker
     },
 
     append: (log, event, bounds) => logs.append(log, kept(event), bounds),
+    appendAfter: (log, after, event, bounds) => logs.appendAfter(log, after, kept(event), bounds),
     history: (log, after, most) => logs.read(log, after, most),
 
     send: (channel, message) => bus.publish(channel, keptContent(message)),

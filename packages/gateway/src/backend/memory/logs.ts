@@ -1,3 +1,4 @@
+import type { Version } from '@weir/protocol'
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../../clock.ts'
 import type { LogBounds, LogHistory, LogLine, Logs } from '../ports.ts'
@@ -23,6 +24,9 @@ const LOG = 300
 
 /** No history takes more than this part of all memory, so that one log does not push out the others. */
 const PART = 1 / 4
+
+/** Of a log that has no event. */
+const NONE: LogBounds = { events: 0, age: 0 }
 
 /**
  * Histories in this process's memory, each bounded by number and age, and all of them in bytes. A log that falls out begins a new,
@@ -54,18 +58,30 @@ export function memoryLogs(clock: Clock, bytes: number): Logs {
     if (surplus > 0) lines.splice(0, surplus)
   }
 
+  function current(name: string): Log {
+    return logs.get(name) ?? { epoch, lines: [], newest: 0, bytes: 0, bounds: NONE }
+  }
+
+  function add(name: string, before: Log, event: Buffer, bounds: LogBounds): Version {
+    // A new object: the cache would not look at the size of one that it has.
+    const log: Log = { ...before, newest: before.newest + 1, bounds }
+    const line = { epoch: log.epoch, offset: log.newest, at: clock.now(), event, since: clock.monotonic() }
+    log.lines.push(line)
+    log.bytes += sizeOf(line)
+    trim(log)
+    logs.set(name, log)
+    for (const listener of listeners.get(name) ?? []) listener(line)
+    return { epoch: line.epoch, sequence: line.offset }
+  }
+
   return {
-    async append(name, event, bounds) {
-      const before = logs.get(name) ?? { epoch, lines: [], newest: 0, bytes: 0 }
-      // A new object: the cache would not look at the size of one that it has.
-      const log: Log = { ...before, newest: before.newest + 1, bounds }
-      const line = { epoch: log.epoch, offset: log.newest, at: clock.now(), event, since: clock.monotonic() }
-      log.lines.push(line)
-      log.bytes += sizeOf(line)
-      trim(log)
-      logs.set(name, log)
-      for (const listener of listeners.get(name) ?? []) listener(line)
-      return { epoch: line.epoch, sequence: line.offset }
+    append: async (name, event, bounds) => add(name, current(name), event, bounds),
+
+    async appendAfter(name, after, event, bounds) {
+      const before = current(name)
+      return after.epoch === before.epoch && after.sequence === before.newest
+        ? add(name, before, event, bounds)
+        : undefined
     },
 
     async read(name, after, most): Promise<LogHistory> {

@@ -1,6 +1,6 @@
 import { ownCopy } from '../../own-buffer.ts'
 import { type Channels, hearing } from '../hearing.ts'
-import type { LogHistory, LogLine, Logs } from '../ports.ts'
+import type { LogBounds, LogHistory, LogLine, Logs } from '../ports.ts'
 import type { RedisConnection } from './connection.ts'
 import type { Keys } from './keys.ts'
 import { APPEND, HISTORY } from './scripts.ts'
@@ -38,6 +38,14 @@ export function redisLogs({ connection, channels, keys, report }: RedisLogsParts
     }
   }
 
+  async function add(log: string, event: Buffer, { events, age }: LogBounds, after: readonly string[]) {
+    const args = [event, String(events), String(Math.ceil(age)), keys.logChannel(log), String(largest), ...after]
+    const [epoch, offset] = list(await connection.run(APPEND, [keys.log(log), keys.logState(log)], args))
+    if (epoch === undefined) return undefined
+    largest = Math.max(largest, number(epoch))
+    return { epoch: number(epoch), sequence: number(offset) }
+  }
+
   /** The last event: one that was missed shows by it, also when the log has fallen silent. */
   async function latest(log: string): Promise<LogLine | undefined> {
     const { newest } = await read(log, 0, 0)
@@ -45,12 +53,14 @@ export function redisLogs({ connection, channels, keys, report }: RedisLogsParts
   }
 
   return {
-    async append(log, event, { events, age }) {
-      const args = [event, String(events), String(Math.ceil(age)), keys.logChannel(log), String(largest)]
-      const [epoch, offset] = list(await connection.run(APPEND, [keys.log(log), keys.logState(log)], args))
-      largest = Math.max(largest, number(epoch))
-      return { epoch: number(epoch), sequence: number(offset) }
+    async append(log, event, bounds) {
+      const added = await add(log, event, bounds, [])
+      if (added === undefined) throw new Error(`${log}: expected the place of an event, got none`)
+      return added
     },
+
+    appendAfter: (log, { epoch, sequence }, event, bounds) =>
+      add(log, event, bounds, [String(epoch), String(sequence)]),
 
     read,
 

@@ -129,12 +129,14 @@ if last > 0 then redis.call('XTRIM', KEYS[1], 'MINID', '=', number(last + 1) .. 
 `
 
 /**
- * Adds an event. KEYS: stream, state. ARGV: event, most events, age in ms, channel, floor. Gives its epoch and offset; those who
- * listen are told. Run twice it adds twice: a caller that heard nothing does not know whether it is there.
+ * Adds an event. KEYS: stream, state. ARGV: event, most events, age in ms, channel, floor, and, for one that is added only there, the epoch
+ * and offset of the newest. Gives its epoch and offset, or nothing when it is not added; those who listen are told. Run twice it adds
+ * twice: a caller that heard nothing does not know whether it is there.
  */
 export const APPEND = script(`
 local floor = tonumber(ARGV[5])
 ${LOG}
+if ARGV[6] and (tonumber(ARGV[6]) ~= epoch or tonumber(ARGV[7]) ~= newest) then return {} end
 newest = newest + 1
 redis.call('XADD', KEYS[1], 'MAXLEN', '=', ARGV[2], number(newest) .. '-0', 'at', number(now), 'event', ARGV[1])
 redis.call('HSET', KEYS[2], 'newest', number(newest), 'age', ARGV[3])
