@@ -23,7 +23,9 @@ export type { Bytes, Duration } from './options.ts'
 export type { Site } from './site.ts'
 export {
   type Absent,
+  type At,
   absent,
+  at,
   type Feed,
   type FeedOptions,
   feed,

@@ -205,7 +205,11 @@ export const FEED_OPTIONS = {
   name: { kind: 'text', help: 'The feed in metrics and in GraphQL.' },
   key: { kind: 'any', help: 'A schema for each part of the key. Parts that are not in the path are query parameters.' },
   value: { kind: 'any', help: 'The schema of the value.' },
-  from: { kind: 'any', help: 'The upstream.' },
+  from: {
+    kind: 'any',
+    optional: true,
+    help: 'The upstream; none where the loader needs none, as for a value made of other feeds.',
+  },
   load: {
     kind: 'any',
     optional: true,
@@ -317,6 +321,11 @@ export const LIVE_OPTIONS = {
     default: '30s',
     min: 1,
     help: 'When the budget is too small for all, those that few watch or that seldom change are asked for less often, but no less than this.',
+  },
+  follows: {
+    kind: 'any',
+    optional: true,
+    help: '`(key) => [at(feed, key), …]`: the values that it is made of. It is made anew when one of them changes, and every `every` besides; such a feed says `asOf` itself.',
   },
 } as const satisfies OptionTable
 

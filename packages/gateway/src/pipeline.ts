@@ -7,6 +7,7 @@ import { type Cache, createCache } from './cache/cache.ts'
 import type { Memory } from './cache/memory.ts'
 import type { Next, UpstreamAnswer, UpstreamRequest } from './call.ts'
 import type { Clock } from './clock.ts'
+import { WeirError } from './errors.ts'
 import type { Emit } from './events.ts'
 import { arrival, flight } from './flight/flight.ts'
 import { sharing } from './flight/sharing.ts'
@@ -63,6 +64,12 @@ export interface RequestPath {
   readonly send: Next<UpstreamRequest, Promise<UpstreamAnswer>>
   /** How many calls a second of those that a feed wishes for are there for what is watched. */
   readonly allot: Allotment['allot']
+}
+
+/** Of a feed that asks nobody: its loader is handed nothing to ask with. */
+export const NO_REQUESTS: RequestPath = {
+  send: () => Promise.reject(new WeirError('internal', 'expected no request of a feed without an upstream')),
+  allot: (_who, wish) => wish,
 }
 
 /** attempt ─▶ one of the providers */

@@ -16,7 +16,13 @@ export function regional(app: App, url: string): App {
 
   function moved(part: Part): Part {
     if (part.kind === 'feed') {
-      const plan = { ...part.plan, upstream, ...loadFrom(part.plan.where, part.plan.scope), push: undefined }
+      const plan = {
+        ...part.plan,
+        upstream,
+        ...loadFrom(part.plan.where, part.plan.scope),
+        push: undefined,
+        follows: undefined,
+      }
       return lending({ ...part, plan }, part)
     }
     if (part.kind === 'log') {

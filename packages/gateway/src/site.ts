@@ -9,9 +9,11 @@ import type { Handler } from './call.ts'
 import { Entry } from './entry.ts'
 import { ConfigError } from './errors.ts'
 import { createHub, type Hub } from './hub/hub.ts'
-import { type PipelineParts, proxyPath, readPath } from './pipeline.ts'
+import { NO_REQUESTS, type PipelineParts, proxyPath, readPath } from './pipeline.ts'
 import type { Route } from './route/router.ts'
 import type { FeedPlan } from './topic/feed.ts'
+import { createFollowed } from './topic/followed.ts'
+import type { ReadKey } from './topic/key.ts'
 import { type Dropped, LiveFeed } from './topic/live-feed.ts'
 import { LiveLog } from './topic/live-log.ts'
 import { LiveProxy } from './topic/live-proxy.ts'
@@ -83,8 +85,19 @@ export function createSite(parts: SiteParts): SiteAtWork {
     origins.set(name, origin)
     return origin
   }
-  function pushOf({ name: feed, push: plan, upstream: { name, origin } }: FeedPlan) {
-    if (origin !== undefined) return (listener: PushListener) => originOf(name, origin).feed(listener)
+  function pushOf({ name: feed, push: plan, upstream, follows, every, where }: FeedPlan) {
+    if (upstream?.origin !== undefined) {
+      const { name, origin } = upstream
+      return (listener: PushListener) => originOf(name, origin).feed(listener)
+    }
+    if (follows !== undefined) {
+      const follow = (path: string, readKey: ReadKey, changed: () => void) => {
+        const of = feeds.get(path)
+        if (of === undefined) throw new ConfigError(where, 'live.follows', 'feeds of the same app', path)
+        return of.follow(readKey, changed)
+      }
+      return (listener: PushListener) => createFollowed({ follows, every, listener, clock, follow })
+    }
     if (plan === undefined) return undefined
     return (listener: PushListener) => createPushLink({ feed, plan, listener, clock, emit, random })
   }
@@ -101,7 +114,9 @@ export function createSite(parts: SiteParts): SiteAtWork {
   for (const { plan, runner } of declared) {
     if (runner !== undefined)
       throw new ConfigError(plan.where, 'gateway', 'one gateway for each declaration', 'a second one')
-    const path = readPath(plan, upstreams.of(plan), memory, { ...parts.pipeline, backend })
+    const { upstream, where } = plan
+    const requests = upstream === undefined ? NO_REQUESTS : upstreams.of({ upstream, where })
+    const path = readPath(plan, requests, memory, { ...parts.pipeline, backend })
     feeds.set(
       plan.path,
       new LiveFeed({ ...shared, plan, path, push: pushOf(plan), dropped: (what) => dropped(plan.path, what) }),

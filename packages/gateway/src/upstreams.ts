@@ -43,9 +43,9 @@ export function openUpstreams(apps: readonly App[], parts: PipelineParts): Upstr
   }
 
   for (const part of apps.flatMap(({ use }) => use)) {
-    if (part.kind === 'feed' || part.kind === 'proxy') of(part.plan)
-    else if (part.kind === 'log' && part.plan.upstream !== undefined)
-      of({ upstream: part.plan.upstream, where: part.plan.where })
+    if (part.kind !== 'feed' && part.kind !== 'proxy' && part.kind !== 'log') continue
+    const { upstream, where } = part.plan
+    if (upstream !== undefined) of({ upstream, where })
   }
   const all = [...providers.values()]
   return {

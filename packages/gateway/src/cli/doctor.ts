@@ -118,7 +118,9 @@ function freePort(port: number, host: string): Promise<Finding> {
 }
 
 function addresses(apps: readonly App[]): readonly (readonly [name: string, url: string])[] {
-  const upstreams = apps.flatMap(({ use }) => use.flatMap((part) => (part.kind === 'feed' ? [part.plan.upstream] : [])))
+  const upstreams = apps.flatMap(({ use }) =>
+    use.flatMap((part) => (part.kind === 'feed' ? (part.plan.upstream ?? []) : [])),
+  )
   return [...new Map(upstreams.map(({ name, settings }) => [name, settings.url]))]
 }
 

@@ -16,7 +16,15 @@ import {
 import { isPush, type Push, type PushPlan } from '../upstream/push.ts'
 import type { OriginCall } from '../upstream/told.ts'
 import type { Upstream } from '../upstream/upstream.ts'
-import { isSchema, type KeyOf, type KeyReader, type KeySchemas, keyReader, type PathParameter } from './key.ts'
+import {
+  isSchema,
+  type KeyOf,
+  type KeyReader,
+  type KeySchemas,
+  keyReader,
+  type PathParameter,
+  type ReadKey,
+} from './key.ts'
 import { type Scope, scopeOf } from './scope.ts'
 
 const ABSENT = Symbol('absent')
@@ -54,6 +62,8 @@ export function never(reason: string): Absent {
 export function isAbsent(result: unknown): result is Absent {
   return typeof result === 'object' && result !== null && ABSENT in result
 }
+
+type Parts = Readonly<Record<string, unknown>>
 
 /** What a loader may say of one key. */
 type Result<Value extends StandardSchemaV1> = StandardSchemaV1.InferInput<Value> | Absent | Error
@@ -94,7 +104,8 @@ export interface FeedOptions<Schemas extends KeySchemas, Value extends StandardS
   readonly key: Schemas
   /** The schema of the value. */
   readonly value: Value
-  readonly from: Upstream<Client>
+  /** What is asked. None where the loader needs none, as for a value that is made of other feeds. */
+  readonly from?: Upstream<Client>
   /** How to get values; not of an origin, `weir(…)`, which has them at the same address. */
   readonly load?:
     | LoadOne<KeyOf<Schemas>, Value, Client>
@@ -128,13 +139,13 @@ export interface FeedOptions<Schemas extends KeySchemas, Value extends StandardS
   /** How long edges may keep it (`CDN-Cache-Control`), where that is not as long as browsers. */
   readonly cdn?: Duration
   /** How watched values are kept moving: asked for every `fresh` by default, or told by the upstream, with `push()`. */
-  readonly live?: LiveOptions | Push<KeyOf<Schemas>, Result<Value>>
+  readonly live?: LiveOptions<KeyOf<Schemas>> | Push<KeyOf<Schemas>, Result<Value>>
 }
 
 /** How to load is known of an origin, `weir(…)`, and must be said of any other upstream. */
 type Loaded<Client> = [Client] extends [OriginCall] ? unknown : { readonly load: unknown }
 
-export interface LiveOptions {
+export interface LiveOptions<Key = unknown> {
   /** How often a watched value is asked for. `'1s'` by default. */
   readonly every?: Duration
   /** How long a value is kept moving after the last watcher left. `'30s'` by default. */
@@ -144,6 +155,29 @@ export interface LiveOptions {
    * less than this. `'30s'` by default.
    */
   readonly slowest?: Duration
+  /**
+   * The values of other feeds that one is made of, each as `at(feed, key)`. They are watched as long as it is, and it is made anew when
+   * one of them changes, beside every `every`. How old it is only `asOf` can say: as old as the oldest of them.
+   */
+  readonly follows?: (key: Key) => readonly At[]
+}
+
+/** A value of a feed. Made by `at()`. */
+export interface At {
+  readonly feed: Feed
+  readonly readKey: ReadKey
+}
+
+/**
+ * One value of a feed, for another that is made of it.
+ *
+ * @throws ConfigError when the feed is not everybody's; WeirError `bad_key`
+ */
+export function at<Key extends Parts>(feed: Feed<Key>, key: Key): At {
+  if (!isRecord(feed) || feed.kind !== 'feed') throw new ConfigError('at()', 'feed', 'a feed', feed)
+  const { scope, keys, where } = feed.plan
+  if (scope !== 'public') throw new ConfigError(`at(): ${where}`, 'feed', 'a public feed', scope)
+  return { feed: feed as Feed, readKey: keys.fromParts(key) }
 }
 
 /** A value as code reads it. */
@@ -162,7 +196,7 @@ export interface FeedPlan {
   readonly where: string
   readonly keys: KeyReader
   readonly value: StandardSchemaV1
-  readonly upstream: Upstream
+  readonly upstream: Upstream | undefined
   readonly load: (keys: readonly unknown[], client: unknown, topics: readonly string[]) => Promise<readonly unknown[]>
   readonly batch: number
   readonly within: number
@@ -182,6 +216,8 @@ export interface FeedPlan {
   readonly slowest: number
   /** How its values come by themselves. */
   readonly push: PushPlan | undefined
+  /** What values are made of. */
+  readonly follows: ((key: unknown) => readonly At[]) | undefined
 }
 
 /** What a running gateway lends to a feed. */
@@ -230,9 +266,9 @@ export function feed<
   const where = `feed ${JSON.stringify(path)}`
   const read = readOptions(where, FEED_OPTIONS, options)
   if (!isSchema(read.value)) throw new ConfigError(where, 'value', 'a schema (zod, valibot, arktype, …)', read.value)
-  if (!isRecord(read.from) || read.from.kind !== 'upstream')
+  if (read.from !== undefined && !(isRecord(read.from) && read.from.kind === 'upstream'))
     throw new ConfigError(where, 'from', 'an upstream such as http(…)', read.from)
-  const { origin } = options.from
+  const origin = options.from?.origin
   const scope = scopeFor(where, read)
   for (const name of ['load', 'live'] as const) {
     if (origin !== undefined && (name === 'load' ? read.load !== undefined : isPush(read.live)))
@@ -277,16 +313,21 @@ export function feed<
 
 function liveOf(
   where: string,
-  { live, fresh, scope }: OptionsOf<typeof FEED_OPTIONS>,
-): OptionsOf<typeof LIVE_OPTIONS> & Pick<FeedPlan, 'push'> {
+  { live, fresh, scope, asOf }: OptionsOf<typeof FEED_OPTIONS>,
+): Pick<FeedPlan, 'every' | 'linger' | 'slowest' | 'push' | 'follows'> {
   if (!isPush(live)) {
     const options = live ?? { every: `${Math.max(1, fresh)}ms` }
-    return { ...readOptions(`${where}: live`, LIVE_OPTIONS, options), push: undefined }
+    const { follows, ...read } = readOptions(`${where}: live`, LIVE_OPTIONS, options)
+    if (follows === undefined) return { ...read, push: undefined, follows }
+    if (typeof follows !== 'function') throw new ConfigError(`${where}: live`, 'follows', 'a function', follows)
+    if (asOf === undefined)
+      throw new ConfigError(where, 'asOf', 'a function that says how old a value made of others is', asOf)
+    return { ...read, push: undefined, follows: follows as FeedPlan['follows'] }
   }
   // A connection is one caller: what it is told may not be for others.
   if (scope !== 'public') throw new ConfigError(where, 'scope', '"public" for a feed with live: push(…)', scope)
   const { every, linger, slowest } = live.plan
-  return { every, linger, slowest, push: live.plan }
+  return { every, linger, slowest, push: live.plan, follows: undefined }
 }
 
 /**

@@ -24,11 +24,12 @@ function open(given: Partial<FeedOptions<{ mint: z.ZodString }, z.ZodNumber, Htt
   const emit = (event: WeirEvent) => void events.push(event)
   const calls: { mints: readonly string[]; at: number }[] = []
   const upstream = { prices: {} as Record<string, number>, hangs: false, fails: false }
+  const source = given.from ?? http({ name: 'jupiter', url: 'http://127.0.0.1:1' })
   const declared = feed('/prices/:mint', {
     name: 'price',
     key: { mint: z.string() },
     value: z.number(),
-    from: http({ name: 'jupiter', url: 'http://127.0.0.1:1' }),
+    from: source,
     fresh: '1s',
     stale: '30s',
     spread: 0,
@@ -49,7 +50,6 @@ function open(given: Partial<FeedOptions<{ mint: z.ZodString }, z.ZodNumber, Htt
   const level = { strained: false }
   const backend = memoryBackend(clock, 1_000_000)
   const parts = { backend, clock, emit, node: 'n', stretch: () => 1, strained: () => level.strained }
-  const { upstream: source } = declared.plan
   const requests = requestPath(source, [providerPath(source, parts)], parts)
   const path = readPath(declared.plan, requests, createMemory(1_000_000), parts)
   const hub = createHub({ clock, emit, level: () => 'normal', heartbeat: 10_000 })

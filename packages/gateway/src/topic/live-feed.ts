@@ -84,6 +84,8 @@ interface Watched extends Polled {
   mine: boolean
   /** It was said to have changed, and not asked for since. */
   outdated: boolean
+  /** Feeds of this app that are made of it. */
+  readonly followers: Set<() => void>
   readonly unsubscribe: () => void
 }
 
@@ -123,7 +125,7 @@ export class LiveFeed implements FeedRunner {
       allot: (wish) => parts.path.allot(wish),
       watched: () => this.#listenedTo(),
       isDue: (watched) => this.#isDue(watched),
-      watchers: ({ channel }) => channel.listeners.size,
+      watchers: ({ channel, followers }) => channel.listeners.size + followers.size,
       claim: (some) => this.#claim(some),
       ask: (watched) => this.#refresh(watched),
     })
@@ -182,7 +184,7 @@ export class LiveFeed implements FeedRunner {
     const held =
       said === undefined || entry.confirmedAt === Number.NEGATIVE_INFINITY ? 0 : Math.max(0, said.at - entry.since)
     // What an origin tells is left alone for that reason, and never for want of calls.
-    const missed = this.plan.upstream.origin === undefined ? gap : 0
+    const missed = this.plan.upstream?.origin === undefined ? gap : 0
     return -this.left(entry) - held > 2 * Math.max(this.#every(), took, missed)
   }
 
@@ -289,6 +291,14 @@ export class LiveFeed implements FeedRunner {
     if (watched !== undefined) this.#parts.hub.leave(listener, watched.channel)
   }
 
+  /** Keeps a topic moving and tells of its changes, until what this answers is called. */
+  follow(readKey: ReadKey, changed: () => void): () => void {
+    const watched = this.#watched.get(readKey.topic) ?? this.#begin(readKey)
+    this.#own(watched)
+    watched.followers.add(changed)
+    return () => void watched.followers.delete(changed)
+  }
+
   /** The listener hears every topic of the feed that anybody watches; `always` are watched for its sake. */
   watchAll(listener: Listener, always: readonly ReadKey[]): void {
     for (const readKey of always) {
@@ -327,7 +337,7 @@ export class LiveFeed implements FeedRunner {
     const seen = clock.monotonic()
     const watched: Watched = {
       ...{ ...polled(), readKey, channel, seen, failure: undefined, unsubscribe },
-      ...{ pushed: undefined, taking: false, outdated: false, lent, mine: true },
+      ...{ pushed: undefined, taking: false, outdated: false, lent, mine: true, followers: new Set() },
     }
     this.#watched.set(readKey.topic, watched)
     const kept = path.kept(readKey.topic)
@@ -344,24 +354,31 @@ export class LiveFeed implements FeedRunner {
   }
 
   #arrived(watched: Watched, stored: Stored): void {
-    const { readKey, channel } = watched
-    const { path, hub, clock, emit } = this.#parts
-    const before = channel.latest?.version
+    const { readKey } = watched
+    const { path, clock, emit } = this.#parts
     // Another node may have asked, and how long that leaves it alone counts here too.
     const now = clock.monotonic()
     if (watched.ended !== Number.NEGATIVE_INFINITY) watched.gap = now - watched.ended
     watched.ended = now
     const entry = path.accept(readKey.topic, readKey.key, stored)
-    hub.publish(channel, entry)
-    if (before !== channel.latest?.version) emit({ type: 'topic.changed', feed: this.plan.name, topic: readKey.topic })
+    if (this.#show(watched, entry)) emit({ type: 'topic.changed', feed: this.plan.name, topic: readKey.topic })
     this.#judge(watched.channel)
     // While it was cut off this node went on, or the others lost what it knows. What it publishes begins an epoch for all.
     if (compareVersions(stored.version, entry.version) < 0) this.#changed(readKey.topic)
   }
 
+  /** Makes an entry the latest, and says whether it is news. */
+  #show({ channel, followers }: Watched, entry: Entry): boolean {
+    const before = channel.latest?.version
+    this.#parts.hub.publish(channel, entry)
+    if (before === channel.latest?.version) return false
+    for (const changed of followers) changed()
+    return true
+  }
+
   /** Asks for a watched value. What came arrives by the bus, here as on every other node. */
   async #refresh(watched: Watched): Promise<'failed' | 'same' | 'changed'> {
-    const { path, hub, clock } = this.#parts
+    const { path, clock } = this.#parts
     const { topic, key, identity } = watched.readKey
     const deadline = clock.monotonic() + Math.max(this.plan.deadline, this.plan.every)
     const before = watched.channel.latest?.version
@@ -379,7 +396,7 @@ export class LiveFeed implements FeedRunner {
         refresh: watched.channel.latest !== undefined,
       })
       watched.failure = undefined
-      hub.publish(watched.channel, entry)
+      this.#show(watched, entry)
       if (watched.outdated) clock.soon(() => this.#changed(topic))
       return before === watched.channel.latest?.version ? 'same' : 'changed'
     } catch (thrown) {
@@ -473,8 +490,12 @@ export class LiveFeed implements FeedRunner {
     return channel.latest.confirmedAt === Number.NEGATIVE_INFINITY ? undefined : channel.latest
   }
 
-  #isHeard({ channel, readKey }: Watched): boolean {
-    return channel.listeners.size > 0 || (this.#always.has(readKey.topic) && this.#everything.listeners.size > 0)
+  #isHeard({ channel, readKey, followers }: Watched): boolean {
+    return (
+      channel.listeners.size > 0 ||
+      followers.size > 0 ||
+      (this.#always.has(readKey.topic) && this.#everything.listeners.size > 0)
+    )
   }
 
   /** On a timer of its own, since a round waits for an upstream that hangs, and that is just when values grow stale. */

@@ -28,7 +28,7 @@ export function loader(
     const { signal } = controller
     const deadline = Math.max(...asks.map((ask) => ask.deadline))
     const urgency = urgencyOf(asks)
-    const client = plan.upstream.client({
+    const client = plan.upstream?.client({
       signal,
       caller: first.identity ?? {},
       now: () => clock.now(),

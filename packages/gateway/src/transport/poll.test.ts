@@ -22,11 +22,12 @@ function open() {
   const clock = new ManualClock()
   const emit = () => {}
   const upstream = { value: 0, fails: false }
+  const source = http({ name: 'jupiter', url: 'http://127.0.0.1:1' })
   const { plan } = feed('/prices/:mint', {
     name: 'price',
     key: { mint: z.string() },
     value: z.number(),
-    from: http({ name: 'jupiter', url: 'http://127.0.0.1:1' }),
+    from: source,
     fresh: `${EVERY}ms`,
     live: { every: `${EVERY}ms`, linger: '1s' },
     load: {
@@ -38,7 +39,7 @@ function open() {
   })
   const backend = memoryBackend(clock, 1_000_000)
   const parts = { backend, clock, emit, node: 'n', stretch: () => 1, strained: () => false }
-  const requests = requestPath(plan.upstream, [providerPath(plan.upstream, parts)], parts)
+  const requests = requestPath(source, [providerPath(source, parts)], parts)
   const path = readPath(plan, requests, createMemory(1_000_000), parts)
   const hub = createHub({ clock, emit, level: () => 'normal', heartbeat: 10_000 })
   const live = new LiveFeed({
