@@ -11,6 +11,8 @@ import {
 import type { AccountOptions } from './params.ts'
 import { RpcError } from './rpc-error.ts'
 
+export const TOKEN_2022 = 'TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb'
+
 export type Existing = MaybeEncodedAccount & { exists: true }
 
 /** Finds a mint's account at the slot that is answered for. */
@@ -79,7 +81,7 @@ function parse(account: Existing, lookup: Lookup): unknown {
     return { type: 'mint', info }
   }
   const token = readToken(account)
-  const decimals = token === undefined ? undefined : readDecimals(lookup(token.mint))
+  const decimals = token === undefined ? undefined : readMint(lookup(token.mint))?.decimals
   if (token === undefined || decimals === undefined) return undefined
   const delegate = unwrapOption(token.delegate)
   const reserve = unwrapOption(token.isNative)
@@ -103,14 +105,14 @@ export function readToken(account: MaybeEncodedAccount) {
   return getTokenDecoder().decode(account.data)
 }
 
-/** The decimals of a mint; undefined when it is none. */
-export function readDecimals(mint: MaybeEncodedAccount): number | undefined {
-  if (!mint.exists || mint.data.length < getMintSize()) return undefined
-  return getMintDecoder().decode(mint.data).decimals
+/** A mint's fields; undefined when it is none. */
+export function readMint(account: MaybeEncodedAccount) {
+  if (!account.exists || account.data.length < getMintSize()) return undefined
+  return getMintDecoder().decode(account.data)
 }
 
 /** An amount in the four ways it is shown; `uiAmountString` has no zeros at its end. */
-export function showAmount(amount: bigint, decimals: number): unknown {
+export function showAmount(amount: bigint, decimals: number): object {
   const digits = String(amount).padStart(decimals + 1, '0')
   const fraction = digits.slice(digits.length - decimals).replace(/0+$/, '')
   const whole = digits.slice(0, digits.length - decimals)

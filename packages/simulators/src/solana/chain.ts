@@ -2,18 +2,22 @@ import { createPublicKey, verify } from 'node:crypto'
 import {
   type Address,
   type Blockhash,
+  type EncodedAccount,
   getBase58Decoder,
   getBase58Encoder,
-  getCompiledTransactionMessageDecoder,
   getSignatureFromTransaction,
+  getTransactionEncoder,
   type MaybeEncodedAccount,
   type Signature,
   type Transaction,
   lamports as toLamports,
   signature as toSignature,
 } from '@solana/kit'
-import { FailedTransactionMetadata, LiteSVM } from 'litesvm'
-import { readFailure, type TransactionError } from './transaction-error.ts'
+import { FailedTransactionMetadata, LiteSVM, type TransactionMetadata } from 'litesvm'
+import type { Clock } from '../clock.ts'
+import { type Executed, History, type InnerInstructions, type Processed } from './history.ts'
+import { isWritable, type Message, readMessage, readTable } from './message.ts'
+import { readFailure } from './transaction-error.ts'
 
 export type Commitment = 'processed' | 'confirmed' | 'finalized'
 
@@ -27,20 +31,31 @@ const KEPT = 1_024
 /** How many slots a blockhash is good for. */
 export const BLOCKHASH_AGE = 150
 
-/** What became of a transaction. */
-export interface Executed {
-  readonly signature: Signature
-  readonly slot: number
-  /** Null when it did what it should. */
-  readonly error: TransactionError | null
-  readonly logs: readonly string[]
-  readonly units: bigint
-}
+/** Accounts that change without a transaction. */
+const SYSVARS = 'Sysvar1111111111111111111111111111111111111'
 
 /** An account that a transaction has changed. */
 export interface Change {
   readonly slot: number
   readonly address: Address
+}
+
+/** What is looked at before a transaction is executed. */
+export interface Checks {
+  /** Whether its signers have signed it. */
+  readonly signed: boolean
+  /** Whether its blockhash is young enough. */
+  readonly aged: boolean
+}
+
+const ALL_CHECKS: Checks = { signed: true, aged: true }
+
+/** Who is told what happens on a chain, as it happens. */
+export interface ChainListener {
+  changed(changes: readonly Change[]): void
+  /** A slot has begun. */
+  passed(slot: number): void
+  processed(processed: Processed): void
 }
 
 interface Past {
@@ -55,29 +70,33 @@ interface Past {
  */
 export class Chain {
   readonly #slotTime: number
-  #openedAt: number
+  readonly #clock: Clock
+  #openedAt = 0
+  /** When the first slot began, milliseconds since 1970. */
+  #bornAt = 0
   #svm = openSvm()
   #slot = FIRST_SLOT
   #hashes = new Map<number, Blockhash>()
-  /** Accounts as they are now: all that ever changed. LiteSVM itself needs more than a second to list 3,000. */
+  /** Accounts as they are now: all that transactions named. LiteSVM itself needs more than a second to list 3,000. */
   #now = new Map<Address, MaybeEncodedAccount>()
   /** By program, the accounts that ever were its own. */
   #owned = new Map<Address, Set<Address>>()
   #past = new Map<Address, Past[]>()
-  #executed = new Map<Signature, Executed>()
-  #changed: (changes: readonly Change[]) => void = () => {}
-  #passed: (slot: number) => void = () => {}
+  #history = new History()
+  #airdrops = new Map<Signature, Executed>()
+  #listener: ChainListener | undefined
 
-  /** `slotTime` in milliseconds; `at` is now, by the monotonic clock. */
-  constructor(slotTime: number, at: number) {
+  /** `slotTime` in milliseconds. */
+  constructor(slotTime: number, clock: Clock) {
     this.#slotTime = slotTime
-    this.#openedAt = at
-    this.reset(at)
+    this.#clock = clock
+    this.reset()
   }
 
   /** An empty chain that begins now. */
-  reset(at: number): void {
-    this.#openedAt = at
+  reset(): void {
+    this.#openedAt = this.#clock.monotonic()
+    this.#bornAt = this.#clock.wall()
     this.#svm = openSvm()
     this.#slot = FIRST_SLOT
     this.#svm.warpToSlot(BigInt(FIRST_SLOT))
@@ -85,13 +104,18 @@ export class Chain {
     this.#now = new Map()
     this.#owned = new Map()
     this.#past = new Map()
-    this.#executed = new Map()
+    this.#history = new History()
+    this.#airdrops = new Map()
   }
 
-  /** Who is told of changes, as they happen, and of each slot that begins. One listener each. */
-  listen(changed: (changes: readonly Change[]) => void, passed: (slot: number) => void): void {
-    this.#changed = changed
-    this.#passed = passed
+  /** One listener. */
+  listen(listener: ChainListener): void {
+    this.#listener = listener
+  }
+
+  /** What was executed, without the airdrops. */
+  get history(): Pick<History, 'naming' | 'get' | 'size'> {
+    return this.#history
   }
 
   /** The newest slot. */
@@ -99,9 +123,14 @@ export class Chain {
     return this.#slot
   }
 
-  /** Lets the slots pass that are over at this time. */
-  advance(at: number): void {
-    const now = FIRST_SLOT + Math.floor((at - this.#openedAt) / this.#slotTime)
+  /** When a slot began, in whole seconds since 1970. */
+  blockTime(slot: number): number {
+    return Math.floor((this.#bornAt + (slot - FIRST_SLOT) * this.#slotTime) / 1_000)
+  }
+
+  /** Lets the slots pass that are over by now. */
+  advance(): void {
+    const now = FIRST_SLOT + Math.floor((this.#clock.monotonic() - this.#openedAt) / this.#slotTime)
     // After a long sleep only the last slots are gone through: what lies further back is kept by nobody.
     this.#slot = Math.max(this.#slot, now - KEPT)
     while (this.#slot < now) {
@@ -111,7 +140,7 @@ export class Chain {
       const [oldest] = this.#hashes.keys()
       if (this.#hashes.size > KEPT && oldest !== undefined) this.#hashes.delete(oldest)
       this.#svm.warpToSlot(BigInt(this.#slot))
-      this.#passed(this.#slot)
+      this.#listener?.passed(this.#slot)
     }
   }
 
@@ -140,39 +169,47 @@ export class Chain {
     return this.#hashes.get(slot) ?? oldest ?? this.#svm.latestBlockhash()
   }
 
-  /** What became of a transaction; undefined when it was never executed. */
+  /** What became of a transaction; undefined when it was never executed, or is forgotten. */
   executed(signature: Signature): Executed | undefined {
-    return this.#executed.get(signature)
+    return this.#history.get(signature) ?? this.#airdrops.get(signature)
   }
 
   /** What would become of a transaction. */
-  simulate(transaction: Transaction): Executed {
-    const refused = this.#refuse(transaction)
-    if (refused !== undefined) return refused
-    return this.#outcome(transaction, this.#svm.simulateTransaction(transaction))
+  simulate(transaction: Transaction, checks = ALL_CHECKS): Executed {
+    const signature = getSignatureFromTransaction(transaction)
+    const refusal = this.#refusal(transaction, readMessage(transaction.messageBytes), signature, checks)
+    if (refusal !== undefined) return this.#refused(signature, refusal)
+    return this.#outcome(signature, this.#svm.simulateTransaction(transaction))
   }
 
   /** Executes a transaction. One that fails has paid its fee; one that no validator would take leaves no trace. */
   send(transaction: Transaction): Executed {
-    const refused = this.#refuse(transaction)
-    if (refused !== undefined) return refused
-    const { staticAccounts } = getCompiledTransactionMessageDecoder().decode(transaction.messageBytes)
-    const executed = this.#outcome(
-      transaction,
-      this.#changing(staticAccounts, () => this.#svm.sendTransaction(transaction)),
-    )
-    if (executed.error === null || typeof executed.error === 'object') this.#executed.set(executed.signature, executed)
+    const signature = getSignatureFromTransaction(transaction)
+    const message = readMessage(transaction.messageBytes)
+    const refusal = this.#refusal(transaction, message, signature)
+    if (message === undefined || refusal !== undefined) return this.#refused(signature, refusal)
+    const { addresses, writable } = this.#resolve(message)
+    const { result, before, after } = this.#changing(addresses, writable, () => this.#svm.sendTransaction(transaction))
+    const executed = this.#outcome(signature, result)
+    const isUntouched = before.every((account, place) => account === after[place])
+    if (executed.error !== null && isUntouched) return executed
+    const wire = new Uint8Array(getTransactionEncoder().encode(transaction))
+    this.#listener?.processed(this.#history.add({ ...executed, wire, before, after }))
     return executed
   }
 
   /** Lamports out of nothing; the signature of the transaction that gave them, or undefined when there are not so many. */
   airdrop(to: Address, lamports: bigint): Signature | undefined {
-    const airdrop = this.#changing([to], () => this.#svm.airdrop(to, toLamports(lamports)))
-    if (airdrop === null || airdrop instanceof FailedTransactionMetadata) return undefined
-    const signature = toSignature(getBase58Decoder().decode(airdrop.signature()))
-    const units = airdrop.computeUnitsConsumed()
-    this.#executed.set(signature, { signature, slot: this.#slot, error: null, logs: airdrop.logs(), units })
+    const { result } = this.#changing([to], [true], () => this.#svm.airdrop(to, toLamports(lamports)))
+    if (result === null || result instanceof FailedTransactionMetadata) return undefined
+    const signature = toSignature(getBase58Decoder().decode(result.signature()))
+    this.#airdrops.set(signature, this.#outcome(signature, result))
     return signature
+  }
+
+  /** Puts an account there, whatever was there: for what stands at an address of which nobody has the key. */
+  put(account: EncodedAccount): void {
+    this.#changing([account.address], [true], () => this.#svm.setAccount(account))
   }
 
   /** What a program has owned; asked for the first time, this is what LiteSVM was born with, and what is there by now. */
@@ -192,54 +229,90 @@ export class Chain {
     return account.exists && account.lamports === 0n ? { address, exists: false } : account
   }
 
-  /**
-   * The checks a validator makes before it executes. LiteSVM knows one blockhash only, and it ends the
-   * process where it can't read a transaction: none comes to it that its signer did not make.
-   */
-  #refuse(transaction: Transaction): Executed | undefined {
-    const signature = getSignatureFromTransaction(transaction)
-    const message = getCompiledTransactionMessageDecoder().decode(transaction.messageBytes)
-    const refused = (error: string) => ({ signature, slot: this.#slot, error, logs: [], units: 0n })
-    if (!isSigned(transaction)) return refused('SignatureFailure')
-    if (this.#executed.has(signature)) return refused('AlreadyProcessed')
-    const born = 'lifetimeToken' in message ? this.#born(message.lifetimeToken) : undefined
-    return born === undefined || this.#slot - born > BLOCKHASH_AGE ? refused('BlockhashNotFound') : undefined
+  /** An account as it is now, read once: a program's has many bytes, and nearly every transaction names one. */
+  #current(address: Address): MaybeEncodedAccount {
+    const known = this.#now.get(address)
+    if (known !== undefined) return known
+    const read = this.#read(address)
+    if (!isOwned(read, SYSVARS)) this.#now.set(address, read)
+    return read
   }
 
-  #born(hash: string | undefined): number | undefined {
+  /** The checks a validator makes before it executes; LiteSVM knows one blockhash only. */
+  #refusal(
+    transaction: Transaction,
+    message: Message | undefined,
+    signature: Signature,
+    { signed, aged }: Checks = ALL_CHECKS,
+  ): string | undefined {
+    if (message === undefined) return 'SanitizeFailure'
+    if (signed && !isSigned(transaction)) return 'SignatureFailure'
+    if (this.executed(signature) !== undefined) return 'AlreadyProcessed'
+    if (!aged) return undefined
+    const born = this.#born(message.blockhash)
+    return born === undefined || this.#slot - born > BLOCKHASH_AGE ? 'BlockhashNotFound' : undefined
+  }
+
+  #refused(signature: Signature, error = 'SanitizeFailure'): Executed {
+    return { signature, slot: this.#slot, error, logs: [], units: 0n, inner: [] }
+  }
+
+  #born(hash: string): number | undefined {
     for (const [slot, known] of this.#hashes) if (known === hash) return slot
     return undefined
   }
 
-  #outcome(transaction: Transaction, result: ReturnType<LiteSVM['sendTransaction' | 'simulateTransaction']>): Executed {
+  /** All accounts of a message, its own and those it names by lookup tables, and which of them it may change. */
+  #resolve(message: Message): { readonly addresses: readonly Address[]; readonly writable: readonly boolean[] } {
+    const own = message.accounts
+    const tables = message.lookups.map((lookup) => ({ ...lookup, addresses: readTable(this.account(lookup.table)) }))
+    const pick = (addresses: readonly Address[], places: readonly number[]) =>
+      places.map((place) => addresses[place]).filter((address) => address !== undefined)
+    const written = tables.flatMap(({ addresses, writable }) => pick(addresses, writable))
+    const read = tables.flatMap(({ addresses, readonly }) => pick(addresses, readonly))
+    return {
+      addresses: [...own, ...written, ...read],
+      writable: [...own.map((_, place) => isWritable(message, place)), ...written.map(() => true)],
+    }
+  }
+
+  #outcome(signature: Signature, result: ReturnType<LiteSVM['sendTransaction' | 'simulateTransaction']>): Executed {
     const meta = 'meta' in result ? result.meta() : result
     return {
-      signature: getSignatureFromTransaction(transaction),
+      signature,
       slot: this.#slot,
       error: result instanceof FailedTransactionMetadata ? readFailure(String(result)) : null,
       logs: meta.logs(),
       units: meta.computeUnitsConsumed(),
+      inner: readInner(meta),
     }
   }
 
-  /** Does something to accounts; keeps what they were, and tells which have changed. */
-  #changing<Result>(addresses: readonly Address[], action: () => Result): Result {
-    const before = addresses.map((address) => this.#now.get(address) ?? this.#read(address))
+  /** Does something to accounts, of which only the writable can change; keeps what they were, and tells which changed. */
+  #changing<Result>(addresses: readonly Address[], writable: readonly boolean[], action: () => Result) {
+    const before = addresses.map((address) => this.#current(address))
     const result = action()
-    const changed = before.filter((account) => !same(account, this.#read(account.address)))
-    for (const account of changed) {
+    const after = before.map((account, place) => {
+      if (writable[place] !== true) return account
+      const read = this.#read(account.address)
+      return same(account, read) ? account : read
+    })
+    const changes: Change[] = []
+    for (const [place, account] of before.entries()) {
+      const now = after[place]
+      if (now === undefined || now === account) continue
       const { address } = account
-      const after = this.#read(address)
-      this.#now.set(address, after)
-      if (after.exists) this.#owned.get(after.programAddress)?.add(address)
+      this.#now.set(address, now)
+      if (now.exists) this.#owned.get(now.programAddress)?.add(address)
+      changes.push({ slot: this.#slot, address })
       const past = this.#past.get(address) ?? []
       // The first change of a slot has what was at the end of the one before it; later ones of that slot add nothing.
       if (past.at(-1)?.slot === this.#slot) continue
       const kept = past.filter(({ slot }) => slot > this.#slot - KEPT)
       this.#past.set(address, [...kept, { slot: this.#slot, before: account }])
     }
-    if (changed.length > 0) this.#changed(changed.map(({ address }) => ({ slot: this.#slot, address })))
-    return result
+    if (changes.length > 0) this.#listener?.changed(changes)
+    return { result, before, after }
   }
 }
 
@@ -255,7 +328,26 @@ function isSigned({ messageBytes, signatures }: Transaction): boolean {
   })
 }
 
-function isOwned(account: MaybeEncodedAccount, program: Address): boolean {
+/** LiteSVM has a list for each instruction, also for those that called nothing. */
+function readInner(meta: TransactionMetadata): readonly InnerInstructions[] {
+  return meta
+    .innerInstructions()
+    .map((called, index) => ({
+      index,
+      instructions: called.map((one) => {
+        const instruction = one.instruction()
+        return {
+          program: instruction.programIdIndex(),
+          accounts: [...instruction.accounts()],
+          data: instruction.data(),
+          height: one.stackHeight(),
+        }
+      }),
+    }))
+    .filter(({ instructions }) => instructions.length > 0)
+}
+
+function isOwned(account: MaybeEncodedAccount, program: string): boolean {
   return account.exists && account.programAddress === program
 }
 

@@ -1,23 +1,31 @@
-import {
-  type Address,
-  getAddressEncoder,
-  getCompiledTransactionMessageDecoder,
-  getTransactionDecoder,
-  isSignature,
-  type Transaction,
-} from '@solana/kit'
+import { type Address, getAddressEncoder, getTransactionDecoder, type Signature, type Transaction } from '@solana/kit'
 import { getTokenSize, TOKEN_PROGRAM_ADDRESS } from '@solana-program/token'
-import { type Existing, readDecimals, readToken, showAccount, showAmount } from './accounts.ts'
-import { BLOCKHASH_AGE, type Chain, DEPTH, type Executed } from './chain.ts'
-import { oneOf, Params, toAddress, toBytes, toText } from './params.ts'
+import { type Existing, readMint, readToken, showAccount, showAmount, TOKEN_2022 } from './accounts.ts'
+import { BLOCKHASH_AGE, type Chain, DEPTH } from './chain.ts'
+import type { Executed, Processed } from './history.ts'
+import { readMessage } from './message.ts'
+import { oneOf, Params, toAddress, toBytes, toSignature } from './params.ts'
 import { invalidParams, methodNotFound, nodeBehind, RpcError, slotNotReached } from './rpc-error.ts'
+import { showMemo, showTransaction } from './transaction.ts'
 import { describe } from './transaction-error.ts'
 
 /** What the node says it is. */
 const VERSION = '2.0.15'
-const TOKEN_2022 = 'TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb'
 const MOST_ACCOUNTS = 100
 const MOST_SIGNATURES = 256
+/** Most signatures of an address in one answer, and how many there are unless told. */
+const MOST_HISTORY = 1_000
+/** Most bytes that travel as one packet, and so of a transaction. */
+const PACKET = 1_232
+const EPOCH = 432_000
+/** Where a transaction contradicts itself, or its lookup tables are not there. */
+const UNFIT = [
+  'SanitizeFailure',
+  'AddressLookupTableNotFound',
+  'InvalidAddressLookupTableOwner',
+  'InvalidAddressLookupTableData',
+  'InvalidAddressLookupTableIndex',
+]
 
 /** How the node that answers stands. */
 export interface Condition {
@@ -62,7 +70,7 @@ export class Methods {
       getBlockHeight: (params, condition) => this.#slot(params, 0, condition),
       getLatestBlockhash: (params, condition) => {
         const slot = this.#slot(params, 0, condition)
-        return at(slot, { blockhash: chain.blockhash(slot), lastValidBlockHeight: slot + BLOCKHASH_AGE })
+        return at(slot, this.#lifetime(slot))
       },
       getMinimumBalanceForRentExemption: (params) => chain.rent(params.number(0)),
       getBalance: (params, condition) => {
@@ -91,9 +99,9 @@ export class Methods {
         if (!account.exists) throw invalidParams('Invalid param: could not find account')
         const token = isTokenProgram(account.programAddress) ? readToken(account) : undefined
         if (token === undefined) throw invalidParams('Invalid param: not a Token account')
-        const decimals = readDecimals(chain.account(token.mint, slot))
-        if (decimals === undefined) throw invalidParams('Invalid param: could not find mint')
-        return at(slot, showAmount(token.amount, decimals))
+        const mint = readMint(chain.account(token.mint, slot))
+        if (mint === undefined) throw invalidParams('Invalid param: could not find mint')
+        return at(slot, showAmount(token.amount, mint.decimals))
       },
       getTokenAccountsByOwner: (params, condition) => {
         const owner = toKey(params.address(0))
@@ -120,9 +128,39 @@ export class Methods {
         const slot = chain.slot - lag
         return at(
           slot,
-          list.map((value) => this.#status(toText(value), slot)),
+          list.map((value) => this.#status(toSignature(value), slot)),
         )
       },
+      getSignaturesForAddress: (params, condition) => this.#signatures(params, condition),
+      getTransaction: (params, condition) => {
+        const signature = toSignature(params.text(0))
+        const executed = chain.history.get(signature)
+        if (executed === undefined || executed.slot > this.#settled(params, 1, condition)) return null
+        const shown = showTransaction(executed, params.transactionOptions(1), (mint) =>
+          chain.account(mint, executed.slot),
+        )
+        return { blockTime: chain.blockTime(executed.slot), ...shown }
+      },
+      getTokenSupply: (params, condition) => {
+        const slot = this.#slot(params, 1, condition)
+        const account = chain.account(params.address(0), slot)
+        if (!account.exists) throw invalidParams('Invalid param: could not find account')
+        const mint = isTokenProgram(account.programAddress) ? readMint(account) : undefined
+        if (mint === undefined) throw invalidParams('Invalid param: not a Token mint')
+        return at(slot, showAmount(mint.supply, mint.decimals))
+      },
+      getEpochInfo: (params, condition) => {
+        const slot = this.#slot(params, 0, condition)
+        return {
+          absoluteSlot: slot,
+          blockHeight: slot,
+          epoch: Math.floor(slot / EPOCH),
+          slotIndex: slot % EPOCH,
+          slotsInEpoch: EPOCH,
+          transactionCount: chain.history.size,
+        }
+      },
+      simulateTransaction: (params, condition) => this.#simulate(params, condition),
       sendTransaction: (params, condition) => this.#send(params, condition),
       requestAirdrop: (params) => {
         const signature = chain.airdrop(params.address(0), BigInt(params.number(1)))
@@ -166,9 +204,50 @@ export class Methods {
     return { program }
   }
 
-  #status(text: string, slot: number): unknown {
-    if (!isSignature(text)) throw invalidParams('Invalid param: Invalid')
-    const executed = this.#chain.executed(text)
+  #lifetime(slot: number): unknown {
+    return { blockhash: this.#chain.blockhash(slot), lastValidBlockHeight: slot + BLOCKHASH_AGE }
+  }
+
+  /** The slot of a call about history, of which there is none at `processed`. */
+  #settled(params: Params, options: number, condition: Condition): number {
+    if (params.commitment(options) === 'processed') {
+      throw invalidParams('Method does not support commitment below `confirmed`')
+    }
+    return this.#slot(params, options, condition)
+  }
+
+  /** What names an address, the newest first: older than `before`, newer than `until`. */
+  #signatures(params: Params, condition: Condition): unknown {
+    const { history } = this.#chain
+    const address = params.address(0)
+    const limit = params.limit(1, MOST_HISTORY)
+    const slot = this.#settled(params, 1, condition)
+    const finalized = this.#chain.slot - condition.lag - DEPTH.finalized
+    const [before, until] = [params.signature(1, 'before'), params.signature(1, 'until')]
+    const newest = before === undefined ? Number.POSITIVE_INFINITY : history.get(before)?.place
+    // Nothing is known to be older than what is unknown; but with an unknown `until` all are told.
+    if (newest === undefined) return []
+    const oldest = (until === undefined ? undefined : history.get(until)?.place) ?? -1
+    const naming = history.naming(address)
+    const found: Processed[] = []
+    // From the end: who asks often asks for the newest few of very many.
+    for (let index = naming.length - 1; index >= 0 && found.length < limit; index--) {
+      const processed = naming[index]
+      if (processed === undefined || processed.place <= oldest) break
+      if (processed.place < newest && processed.slot <= slot) found.push(processed)
+    }
+    return found.map((processed) => ({
+      blockTime: this.#chain.blockTime(processed.slot),
+      confirmationStatus: processed.slot <= finalized ? 'finalized' : 'confirmed',
+      err: processed.error,
+      memo: showMemo(processed),
+      signature: processed.signature,
+      slot: processed.slot,
+    }))
+  }
+
+  #status(signature: Signature, slot: number): unknown {
+    const executed = this.#chain.executed(signature)
     if (executed === undefined || executed.slot > slot) return null
     const depth = slot - executed.slot
     const final = depth >= DEPTH.finalized
@@ -183,15 +262,41 @@ export class Methods {
 
   #send(params: Params, { lag, behind }: Condition): unknown {
     const { encoding = 'base58', skipPreflight = false } = params.fields(1)
-    const transaction = readTransaction(toBytes(params.text(0), oneOf(encoding, ['base58', 'base64'])))
-    if (skipPreflight !== true) {
+    const transaction = readTransaction(params.text(0), oneOf(encoding, ['base58', 'base64']))
+    const simulated = skipPreflight === true ? undefined : this.#chain.simulate(transaction)
+    if (simulated !== undefined) {
       // A node that lies behind can't tell whether a transaction would do.
       if (behind) throw nodeBehind(lag)
-      const simulated = this.#chain.simulate(transaction)
-      if (simulated.error === 'SignatureFailure') throw unsigned()
+      refuseUnfit(simulated)
       if (simulated.error !== null) throw failed(simulated)
+      return this.#chain.send(transaction).signature
     }
-    return this.#chain.send(transaction).signature
+    const sent = this.#chain.send(transaction)
+    refuseUnfit(sent)
+    return sent.signature
+  }
+
+  #simulate(params: Params, condition: Condition): unknown {
+    const { encoding = 'base58', sigVerify = false, replaceRecentBlockhash = false } = params.fields(1)
+    const transaction = readTransaction(params.text(0), oneOf(encoding, ['base58', 'base64']))
+    const slot = this.#slot(params, 1, condition)
+    if (sigVerify === true && replaceRecentBlockhash === true) {
+      throw invalidParams('sigVerify may not be used with replaceRecentBlockhash')
+    }
+    const simulated = this.#chain.simulate(transaction, {
+      signed: sigVerify === true,
+      aged: replaceRecentBlockhash !== true,
+    })
+    refuseUnfit(simulated)
+    return at(slot, {
+      accounts: null,
+      err: simulated.error,
+      innerInstructions: null,
+      logs: simulated.logs,
+      replacementBlockhash: replaceRecentBlockhash === true ? this.#lifetime(slot) : null,
+      returnData: null,
+      unitsConsumed: simulated.units,
+    })
   }
 }
 
@@ -212,18 +317,29 @@ function isAt(data: Uint8Array, place: number, key: Uint8Array): boolean {
   return Buffer.compare(data.subarray(place, place + key.length), key) === 0
 }
 
-function readTransaction(bytes: Uint8Array): Transaction {
+function readTransaction(text: string, encoding: 'base58' | 'base64'): Transaction {
+  const bytes = toBytes(text, encoding)
+  if (bytes.length > PACKET) {
+    const what = 'decoded solana_transaction::versioned::VersionedTransaction'
+    throw invalidParams(`${what} too large: ${bytes.length} bytes (max: ${PACKET} bytes)`)
+  }
+  const transaction = decode(bytes)
+  if (transaction !== undefined && readMessage(transaction.messageBytes) !== undefined) return transaction
+  throw invalidParams('failed to deserialize solana_transaction::versioned::VersionedTransaction')
+}
+
+function decode(bytes: Uint8Array): Transaction | undefined {
   try {
-    const transaction = getTransactionDecoder().decode(bytes)
-    getCompiledTransactionMessageDecoder().decode(transaction.messageBytes)
-    return transaction
+    return getTransactionDecoder().decode(bytes)
   } catch {
-    throw invalidParams('failed to deserialize solana_transaction::versioned::VersionedTransaction')
+    return undefined
   }
 }
 
-function unsigned(): RpcError {
-  return new RpcError(-32003, 'Transaction signature verification failure')
+/** What no node passes on, with or without preflight. */
+function refuseUnfit({ error }: Executed): void {
+  if (error === 'SignatureFailure') throw new RpcError(-32003, 'Transaction signature verification failure')
+  if (typeof error === 'string' && UNFIT.includes(error)) throw invalidParams(`invalid transaction: ${describe(error)}`)
 }
 
 function failed({ error, logs, units }: Executed): RpcError {

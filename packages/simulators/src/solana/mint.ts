@@ -20,7 +20,8 @@ import {
   getTransferCheckedInstruction,
   TOKEN_PROGRAM_ADDRESS,
 } from '@solana-program/token'
-import { BLOCKHASH_AGE, type Chain, type Executed } from './chain.ts'
+import { BLOCKHASH_AGE, type Chain } from './chain.ts'
+import type { Executed } from './history.ts'
 import { describe } from './transaction-error.ts'
 
 const SOL = 1_000_000_000n

@@ -1,4 +1,4 @@
-import { type Address, getBase58Encoder, isAddress } from '@solana/kit'
+import { type Address, getBase58Encoder, isAddress, isSignature, type Signature } from '@solana/kit'
 import type { Commitment } from './chain.ts'
 import { invalidParams } from './rpc-error.ts'
 
@@ -11,11 +11,20 @@ export interface AccountOptions {
   readonly slice: { readonly offset: number; readonly length: number } | undefined
 }
 
+export type TransactionEncoding = 'json' | 'jsonParsed' | 'base58' | 'base64'
+
+export interface TransactionOptions {
+  readonly encoding: TransactionEncoding
+  /** The newest version that the client says it reads; undefined for the legacy form only. */
+  readonly newest: number | undefined
+}
+
 /** Whether an account's data is asked for. */
 export type Filter = (data: Uint8Array) => boolean
 
 const COMMITMENTS: readonly Commitment[] = ['processed', 'confirmed', 'finalized']
 const ENCODINGS: readonly Encoding[] = ['base58', 'base64', 'base64+zstd', 'jsonParsed']
+const TRANSACTION_ENCODINGS: readonly TransactionEncoding[] = ['json', 'jsonParsed', 'base58', 'base64']
 /** Most filters of one call, as Agave has it. */
 const MOST_FILTERS = 4
 
@@ -30,6 +39,10 @@ export class Params {
 
   has(place: number): boolean {
     return this.#list[place] !== undefined && this.#list[place] !== null
+  }
+
+  value(place: number): unknown {
+    return this.#need(place)
   }
 
   text(place: number): string {
@@ -62,8 +75,8 @@ export class Params {
   }
 
   commitment(place: number): Commitment {
-    const { commitment = 'finalized' } = this.fields(place)
-    return oneOf(commitment, COMMITMENTS)
+    const { commitment } = this.fields(place)
+    return commitment === undefined || commitment === null ? 'finalized' : oneOf(commitment, COMMITMENTS)
   }
 
   accountOptions(place: number, usual: Encoding): AccountOptions {
@@ -72,6 +85,32 @@ export class Params {
       encoding: encoding === undefined || encoding === null ? usual : oneOf(encoding, ENCODINGS),
       slice: dataSlice === undefined || dataSlice === null ? undefined : toSlice(dataSlice),
     }
+  }
+
+  transactionOptions(place: number): TransactionOptions {
+    // An encoding alone may stand where its options do: the older form.
+    const alone = this.#list[place]
+    const { encoding, maxSupportedTransactionVersion: newest } =
+      typeof alone === 'string' ? { encoding: alone } : this.fields(place)
+    return {
+      encoding: encoding === undefined || encoding === null ? 'json' : oneOf(encoding, TRANSACTION_ENCODINGS),
+      newest: newest === undefined || newest === null ? undefined : toNumber(newest, 'u8'),
+    }
+  }
+
+  /** How many, from 1 to `most`, which it is unless told. */
+  limit(place: number, most: number): number {
+    const { limit } = this.fields(place)
+    if (limit === undefined || limit === null) return most
+    const asked = toNumber(limit, 'usize')
+    if (asked >= 1 && asked <= most) return asked
+    throw invalidParams(`Invalid limit; max ${most}`)
+  }
+
+  /** A signature among the options, if it is there. */
+  signature(place: number, name: string): Signature | undefined {
+    const value = this.fields(place)[name]
+    return value === undefined || value === null ? undefined : toSignature(value)
   }
 
   filters(place: number): Filter {
@@ -94,12 +133,23 @@ export class Params {
 export function toAddress(value: unknown): Address {
   const text = toText(value)
   if (isAddress(text)) return text
-  throw invalidParams(`Invalid param: ${/^[1-9A-HJ-NP-Za-km-z]+$/.test(text) ? 'WrongSize' : 'Invalid'}`)
+  throw wrong(text)
+}
+
+/** A signature in base58. */
+export function toSignature(value: unknown): Signature {
+  const text = toText(value)
+  if (isSignature(text)) return text
+  throw wrong(text)
 }
 
 export function toText(value: unknown): string {
   if (typeof value === 'string') return value
   throw invalidParams('Invalid params: invalid type, expected a string.')
+}
+
+function wrong(text: string) {
+  return invalidParams(`Invalid param: ${/^[1-9A-HJ-NP-Za-km-z]+$/.test(text) ? 'WrongSize' : 'Invalid'}`)
 }
 
 function toNumber(value: unknown, what: string): number {

@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from '../clock.ts'
+import { systemClock } from '../clock.ts'
 import { HttpSimulator, type Simulator, type SimulatorOptions } from '../simulator.ts'
 import type { Outcome } from '../tally.ts'
 import type { Admission, Answer, Call, StatusFault, Upstream } from '../upstream.ts'
@@ -61,10 +61,10 @@ export async function startSolana(options: SolanaOptions = {}): Promise<Solana> 
   }
   const slotTime = options.slotTime ?? 400
   if (!(slotTime > 0)) throw new Error(`expected slotTime to be milliseconds above 0, got ${slotTime}`)
-  const upstream = new SolanaUpstream(options, new Chain(slotTime, settings.clock.monotonic()), settings.clock)
+  const upstream = new SolanaUpstream(options, new Chain(slotTime, settings.clock))
   const simulator = new HttpSimulator(upstream, settings)
   await simulator.listen()
-  const advance = () => upstream.chain.advance(settings.clock.monotonic())
+  const advance = () => upstream.chain.advance()
   const slots = setInterval(advance, slotTime)
   const stop = simulator.close.bind(simulator)
   const close = () => {
@@ -95,28 +95,26 @@ class SolanaUpstream implements Upstream<SolanaFault> {
   readonly chain: Chain
   readonly sockets: Subscriptions
   readonly #options: SolanaOptions
-  readonly #clock: Clock
   readonly #methods: Methods
   readonly #requests = new WeakMap<Call, RpcRequest>()
   #limits: Limits
 
-  constructor(options: SolanaOptions, chain: Chain, clock: Clock) {
+  constructor(options: SolanaOptions, chain: Chain) {
     this.chain = chain
     this.sockets = new Subscriptions(chain)
     this.#options = options
-    this.#clock = clock
     this.#methods = new Methods(chain)
     this.#limits = new Limits(options.limits ?? {})
   }
 
-  reset(at: number): void {
+  reset(): void {
     this.sockets.cut()
-    this.chain.reset(at)
+    this.chain.reset()
     this.#limits = new Limits(this.#options.limits ?? {})
   }
 
   gauges(): Readonly<Record<string, number>> {
-    this.chain.advance(this.#clock.monotonic())
+    this.chain.advance()
     return { slot: this.chain.slot, ...this.sockets.gauges }
   }
 
@@ -130,7 +128,7 @@ class SolanaUpstream implements Upstream<SolanaFault> {
   }
 
   admit(call: Call, fault: StatusFault<SolanaFault> | undefined): Admission {
-    this.chain.advance(call.at)
+    this.chain.advance()
     const request = this.#read(call)
     const organisation = this.#find(call)
     if (organisation === undefined) {

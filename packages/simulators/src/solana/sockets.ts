@@ -1,24 +1,28 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { type Address, lamports, address as toAddress } from '@solana/kit'
+import { type Address, lamports, type Signature } from '@solana/kit'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { Sockets } from '../upstream.ts'
 import { type Existing, showAccount } from './accounts.ts'
 import { type Chain, type Change, type Commitment, DEPTH } from './chain.ts'
+import type { Processed } from './history.ts'
 import { stringify } from './json.ts'
-import { type AccountOptions, type Filter, Params } from './params.ts'
+import { type AccountOptions, type Filter, Params, toAddress, toSignature } from './params.ts'
 import { type RpcCall, readRequest } from './request.ts'
 import { invalidParams, methodNotFound, RpcError } from './rpc-error.ts'
 
 const SYSTEM_PROGRAM = '11111111111111111111111111111111'
 
+/** What there is to be told: that an account has changed, or what became of a transaction. */
+type News = Change | Processed
+
 interface Subscription {
   readonly id: number
   readonly socket: WebSocket
-  readonly kind: 'account' | 'program' | 'slot'
+  readonly kind: 'account' | 'program' | 'slot' | 'logs' | 'signature'
   readonly commitment: Commitment
-  /** What it is told of a change; undefined for nothing. */
-  hear(change: Change): unknown
+  /** What it is told of some news; undefined for nothing. */
+  hear(news: News): unknown
 }
 
 /**
@@ -30,8 +34,8 @@ export class Subscriptions implements Sockets {
   readonly #chain: Chain
   readonly #server = new WebSocketServer({ noServer: true })
   readonly #subscriptions = new Map<number, Subscription>()
-  /** What is still to be told at each commitment, by slot and address: of several changes in one slot, the last counts. */
-  readonly #due: Readonly<Record<Commitment, Map<string, Change>>> = {
+  /** What is still to be told at each commitment: of several changes of an account in one slot, the last counts. */
+  readonly #due: Readonly<Record<Commitment, Map<string, News>>> = {
     processed: new Map(),
     confirmed: new Map(),
     finalized: new Map(),
@@ -41,10 +45,11 @@ export class Subscriptions implements Sockets {
 
   constructor(chain: Chain) {
     this.#chain = chain
-    chain.listen(
-      (changes) => this.#changed(changes),
-      (slot) => this.#passed(slot),
-    )
+    chain.listen({
+      changed: (changes) => this.#heard(changes),
+      passed: (slot) => this.#passed(slot),
+      processed: (processed) => this.#heard([processed]),
+    })
   }
 
   get gauges(): Readonly<Record<string, number>> {
@@ -93,17 +98,30 @@ export class Subscriptions implements Sockets {
       case 'accountSubscribe': {
         const address = params.address(0)
         const options = params.accountOptions(1, 'legacy')
-        const hear = (change: Change) => (change.address === address ? this.#showAccount(change, options) : undefined)
+        const hear = (news: News) =>
+          'address' in news && news.address === address ? this.#showAccount(news, options) : undefined
         return this.#add({ socket, kind: 'account', commitment: params.commitment(1), hear })
       }
       case 'programSubscribe': {
         const program = params.address(0)
         const options = params.accountOptions(1, 'legacy')
         const filter = params.filters(1)
-        const hear = (change: Change) => this.#showOwned(change, program, filter, options)
+        const hear = (news: News) => ('address' in news ? this.#showOwned(news, program, filter, options) : undefined)
         return this.#add({ socket, kind: 'program', commitment: params.commitment(1), hear })
       }
+      case 'logsSubscribe': {
+        const wanted = readMentions(params.value(0))
+        const hear = (news: News) =>
+          'signature' in news && (wanted === undefined || news.before.some(({ address }) => address === wanted))
+            ? { signature: news.signature, err: news.error, logs: news.logs }
+            : undefined
+        return this.#add({ socket, kind: 'logs', commitment: params.commitment(1), hear })
+      }
+      case 'signatureSubscribe':
+        return this.#await(socket, toSignature(params.text(0)), params.commitment(1))
       case 'slotUnsubscribe':
+      case 'logsUnsubscribe':
+      case 'signatureUnsubscribe':
       case 'accountUnsubscribe':
       case 'programUnsubscribe':
         return this.#remove(socket, method.slice(0, -'Unsubscribe'.length), params.number(0))
@@ -118,6 +136,16 @@ export class Subscriptions implements Sockets {
     return this.#last
   }
 
+  /** One piece of news, and the subscription is over. What is known already is told at once. */
+  #await(socket: WebSocket, signature: Signature, commitment: Commitment): number {
+    const hear = (news: News) => ('signature' in news && news.signature === signature ? { err: news.error } : undefined)
+    const id = this.#add({ socket, kind: 'signature', commitment, hear })
+    const known = this.#chain.history.get(signature)
+    // Not before the answer that has the subscription's id.
+    if (known !== undefined && known.slot <= this.#view(commitment)) setImmediate(() => this.#tellOne(id, known))
+    return id
+  }
+
   #remove(socket: WebSocket, kind: string, id: number): true {
     const found = this.#subscriptions.get(id)
     if (found?.socket !== socket || found.kind !== kind) throw invalidParams('Invalid subscription id.')
@@ -125,10 +153,9 @@ export class Subscriptions implements Sockets {
     return true
   }
 
-  #changed(changes: readonly Change[]): void {
-    if (this.#subscriptions.size === 0) return
+  #heard(all: readonly News[]): void {
     for (const due of Object.values(this.#due)) {
-      for (const change of changes) due.set(`${change.slot} ${change.address}`, change)
+      for (const news of all) due.set('address' in news ? `${news.slot} ${news.address}` : news.signature, news)
     }
     this.#tell('processed')
   }
@@ -142,18 +169,28 @@ export class Subscriptions implements Sockets {
     this.#tell('finalized')
   }
 
+  /** The newest slot at a commitment. */
+  #view(commitment: Commitment): number {
+    return this.#chain.slot - DEPTH[commitment]
+  }
+
   #tell(commitment: Commitment): void {
-    const view = this.#chain.slot - DEPTH[commitment]
     const due = this.#due[commitment]
-    for (const [key, change] of due) {
-      if (change.slot > view) return
+    for (const [key, news] of due) {
+      if (news.slot > this.#view(commitment)) return
       due.delete(key)
-      for (const subscription of this.#subscriptions.values()) {
-        if (subscription.commitment !== commitment) continue
-        const value = subscription.hear(change)
-        if (value !== undefined) this.#notify(subscription, { context: { slot: change.slot }, value })
+      for (const { id, commitment: wanted } of this.#subscriptions.values()) {
+        if (wanted === commitment) this.#tellOne(id, news)
       }
     }
+  }
+
+  #tellOne(id: number, news: News): void {
+    const subscription = this.#subscriptions.get(id)
+    const value = subscription?.hear(news)
+    if (subscription === undefined || value === undefined) return
+    if (subscription.kind === 'signature') this.#subscriptions.delete(id)
+    this.#notify(subscription, { context: { slot: news.slot }, value })
   }
 
   #notify({ id, kind, socket }: Subscription, result: unknown): void {
@@ -175,6 +212,15 @@ export class Subscriptions implements Sockets {
   #show(account: Existing, slot: number, options: AccountOptions): unknown {
     return showAccount(account, options, (mint) => this.#chain.account(mint, slot))
   }
+}
+
+/** The address whose transactions are asked for; undefined for all. */
+function readMentions(filter: unknown): Address | undefined {
+  if (filter === 'all' || filter === 'allWithVotes') return undefined
+  const { mentions }: Record<string, unknown> = { ...Object(filter) }
+  if (!Array.isArray(mentions)) throw invalidParams('Invalid params: expected `all`, `allWithVotes` or `mentions`.')
+  if (mentions.length !== 1) throw invalidParams('Invalid Request: Only 1 address supported')
+  return toAddress(mentions[0])
 }
 
 /** An account that is gone looks like one of the system's, empty. */

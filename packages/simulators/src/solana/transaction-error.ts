@@ -18,9 +18,15 @@ export function readFailure(said: string): TransactionError {
 }
 
 const WORDS: Readonly<Record<string, string>> = {
+  AccountLoadedTwice: 'Account loaded twice',
   AccountNotFound: 'Attempt to debit an account but found no record of a prior credit.',
   AlreadyProcessed: 'This transaction has already been processed',
+  AddressLookupTableNotFound: "Transaction loads an address table account that doesn't exist",
   BlockhashNotFound: 'Blockhash not found',
+  InvalidAddressLookupTableData: 'Transaction loads an address table account with invalid data',
+  InvalidAddressLookupTableIndex: 'Transaction address table lookup uses an invalid index',
+  InvalidAddressLookupTableOwner: 'Transaction loads an address table account with an invalid owner',
+  SanitizeFailure: 'Transaction failed to sanitize accounts offsets correctly',
 }
 
 /** The error as Agave's sentence; where that is not known, its name. */
