@@ -20,6 +20,7 @@ const SECTIONS: readonly (readonly [title: string, table: tables.OptionTable])[]
   ['`feed()`: `load` of many', tables.LOAD_OPTIONS],
   ['`feed()`: `live`', tables.LIVE_OPTIONS],
   ['`push()`, for `live`', tables.PUSH_OPTIONS],
+  ['`jsonRpcPush()`, for `live`', tables.JSON_RPC_PUSH_OPTIONS],
   ['`log()`', tables.LOG_OPTIONS],
   ['`log()`: `history`', tables.HISTORY_OPTIONS],
   ['`stream()`', tables.STREAM_OPTIONS],

@@ -133,6 +133,19 @@ export function show(value: unknown): string {
   return text.length > 80 ? `${text.slice(0, 77)}...` : text
 }
 
+/** What a host looks like, with its port or without: a name with a dot in it, `localhost` or an address. A key is none. */
+const HOST = /^(localhost|[\w.-]+\.[a-z]{2,24}|\d+\.\d+\.\d+\.\d+|\[[\da-f:.]+\])(:\d+)?$/i
+
+/**
+ * An address as errors may show it: where it leads, without user, password, path and query, of which any may be a secret. Of what
+ * is no address nothing is shown that could be one.
+ */
+export function withoutSecrets(url: unknown): string {
+  const [, scheme = '', place = ''] = /^([a-z][a-z\d+.-]*:\/\/)?([^/?#]*)/i.exec(String(url)) ?? []
+  const host = place.replace(/.*@/, '')
+  return scheme + (scheme !== '' || HOST.test(host) ? host : '…')
+}
+
 function safeJson(value: unknown): string {
   try {
     return JSON.stringify(value) ?? String(value)

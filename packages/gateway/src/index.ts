@@ -66,6 +66,7 @@ export {
   jsonRpc,
 } from './upstream/json-rpc.ts'
 export { JsonRpcError } from './upstream/json-rpc-answer.ts'
+export { type JsonRpcPushOptions, jsonRpcPush } from './upstream/json-rpc-push.ts'
 export type { Limit } from './upstream/limits.ts'
 export { type Push, type PushNews, type PushOptions, type PushToken, push } from './upstream/push.ts'
 export type { OriginCall } from './upstream/told.ts'

@@ -1,4 +1,4 @@
-import { ConfigError } from './errors.ts'
+import { ConfigError, withoutSecrets } from './errors.ts'
 
 /** A length of time with its unit: `'100ms'`, `'1s'`, `'5m'`, `'2h'`, `'1d'`. */
 export type Duration = `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
@@ -336,9 +336,14 @@ export const PUSH_OPTIONS = {
   greet: { kind: 'any', optional: true, help: '`() => messages`: what is said first on each connection.' },
   subscribe: { kind: 'any', help: '`(key, id) => message`: asks for a key; `id` is another for each subscription.' },
   unsubscribe: { kind: 'any', optional: true, help: '`(key, id, token) => message`: ends that.' },
+  shared: {
+    kind: 'any',
+    optional: true,
+    help: '`(key) => text`: keys for which it is the same have one subscription together.',
+  },
   read: {
     kind: 'any',
-    help: '`(message) => news`: `{ key, value }`, `{ key }` when it changed, the same with `token`, `{ accepted, token }` or `{ refused, reason }`.',
+    help: '`(message) => news`: `{ key, value }`, `{ key }` when it changed, the same with `token`, `{ accepted, token }` or `{ refused, reason }`. A `value` that is a function is called only for keys that are watched.',
   },
   acknowledges: {
     kind: 'boolean',
@@ -360,6 +365,29 @@ export const PUSH_OPTIONS = {
   most: { kind: 'integer', default: 1000, min: 1, help: 'The most subscriptions; keys beyond that are polled.' },
   rate: { kind: 'integer', default: 100, min: 1, help: 'The most messages a second that we send.' },
   ...LIVE_OPTIONS,
+} as const satisfies OptionTable
+
+const { url, headers, confirm, silence, most, rate } = PUSH_OPTIONS
+
+/** What `jsonRpcPush()` takes. */
+export const JSON_RPC_PUSH_OPTIONS = {
+  ...{ url, headers },
+  subscribe: {
+    kind: 'any',
+    help: '`(key) => [method, params]`: asks for a key. Keys for which it is the same have one subscription together.',
+  },
+  unsubscribe: { kind: 'text', help: 'The method that ends a subscription, such as `accountUnsubscribe`.' },
+  keyOf: {
+    kind: 'any',
+    optional: true,
+    help: '`(result) => key`: of which key a notification tells; undefined for none. By default of all keys of its subscription.',
+  },
+  value: {
+    kind: 'any',
+    optional: true,
+    help: '`(result, key) => value`: what a notification says of a key; undefined when it only says that it changed. By default it is asked for.',
+  },
+  ...{ confirm, silence, most, rate, ...LIVE_OPTIONS },
 } as const satisfies OptionTable
 
 /** What `log()` takes. */
@@ -715,8 +743,9 @@ function readOption(where: string, key: string, option: Option, value: unknown):
       if (typeof value !== 'string' || value === '') throw new ConfigError(where, key, describe(option), value)
       return value
     case 'url':
+      // What can't be read as an address may have a key in it, or be one.
       if (typeof value !== 'string' || !/^https?:$/.test(URL.parse(value)?.protocol ?? '')) {
-        throw new ConfigError(where, key, describe(option), value)
+        throw new ConfigError(where, key, describe(option), withoutSecrets(value))
       }
       return value
     case 'texts': {

@@ -347,7 +347,7 @@ export class LiveFeed implements FeedRunner {
     }
     this.#push?.follow(readKey.topic, readKey.key)
     if (this.#push?.tells(readKey.topic)) watched.asked = seen
-    else if (!lent && path.fresh(readKey.topic) === undefined) void this.#poller.ask(watched)
+    else if (!lent && !watched.asking && path.fresh(readKey.topic) === undefined) void this.#poller.ask(watched)
     this.#poller.wake()
     this.#watchdog ??= clock.after(this.#every(), () => this.#watch())
     return watched

@@ -1,11 +1,10 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Identity, UpstreamAnswer, UpstreamRequest } from '../call.ts'
-import { ConfigError, WeirError } from '../errors.ts'
+import { ConfigError, WeirError, withoutSecrets } from '../errors.ts'
 import { stringifyJson } from '../json.ts'
 import { type Bytes, type Duration, HTTP_OPTIONS, isRecord, readOptions } from '../options.ts'
 import { jsonOf, validated } from './answer.ts'
 import { type Limit, limitsOf } from './limits.ts'
-import { withoutSecrets } from './redact.ts'
 import { trueStatus } from './status.ts'
 import type { CallContext, Outgoing, Upstream } from './upstream.ts'
 

@@ -95,7 +95,7 @@ export function resultOf(what: string, answer: UpstreamAnswer, id: number): unkn
 }
 
 /** The error of an answer, if it is one. */
-function failureIn(said: unknown): RpcFailure | undefined {
+export function failureIn(said: unknown): RpcFailure | undefined {
   if (!isRecord(said) || !isRecord(said.error)) return undefined
   const { code, message, data } = said.error
   return typeof code === 'number' ? { code, message: typeof message === 'string' ? message : '', data } : undefined

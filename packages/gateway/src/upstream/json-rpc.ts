@@ -1,13 +1,12 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Identity } from '../call.ts'
-import { ConfigError } from '../errors.ts'
 import { stringifyJson } from '../json.ts'
 import { isRecord, JSON_RPC_OPTIONS, readOptions } from '../options.ts'
 import { validated } from './answer.ts'
 import { charge, type HttpGet, type HttpOptions, httpUpstream } from './http.ts'
 import { resultOf, rpcStatus } from './json-rpc-answer.ts'
 import { arrays } from './json-rpc-arrays.ts'
-import { redact, secretsOf, withoutSecrets } from './redact.ts'
+import { redact, secretsOf } from './redact.ts'
 import type { CallContext, Upstream } from './upstream.ts'
 
 /** What `jsonRpc()` takes: as `http()`, with 30 s for a call. A query in `url`, such as `?api-key=…`, is sent with each call. */
@@ -59,10 +58,6 @@ const READS = /(^|_)(get|is|has)[A-Z]/
 export function jsonRpc(options: JsonRpcOptions): Upstream<JsonRpcCall> {
   const name = isRecord(options) && typeof options.name === 'string' ? options.name : '?'
   const where = `jsonRpc "${name}"`
-  // Before anything else reads it: an address that can't be read may have a key in it.
-  const given: unknown = isRecord(options) ? options.url : undefined
-  if (typeof given === 'string' && !/^https?:$/.test(URL.parse(given)?.protocol ?? ''))
-    throw new ConfigError(where, 'url', 'an address that begins with http:// or https://', withoutSecrets(given))
   const { url, timeout, array: most } = readOptions(where, JSON_RPC_OPTIONS, options)
   const { array: _array, ...plain } = options
   const address = new URL(url)

@@ -1,10 +1,11 @@
 import { type RawData, WebSocket } from 'ws'
 import type { Clock, Timer } from '../clock.ts'
-import { show } from '../errors.ts'
+import { show, withoutSecrets } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { parseJson, stringifyJson } from '../json.ts'
 import { isRecord } from '../options.ts'
-import type { PushLinkPlan, PushListener, PushSource, PushToken } from './push.ts'
+import { isSocketAddress, type PushLinkPlan, type PushListener, type PushSource, type PushToken } from './push.ts'
+import { hide, secretsOf } from './redact.ts'
 
 export interface PushLinkParts {
   readonly feed: string
@@ -16,9 +17,12 @@ export interface PushLinkParts {
   readonly random: () => number
 }
 
-/** A key that is asked for. Its id and token are of the connection of now. */
+/** What is asked for. Its id and token are of the connection of now. */
 interface Subscription {
-  readonly topic: string
+  readonly name: string
+  /** The keys that it is for, by topic. */
+  readonly keys: Map<string, unknown>
+  /** One of them, also when all are gone. */
   readonly key: unknown
   id: number
   token: PushToken | undefined
@@ -36,6 +40,8 @@ const LARGEST_MESSAGE = 16 * 1024 * 1024
 
 /** One WebSocket to an upstream, as long as anything is asked for there. */
 export function createPushLink({ feed, plan, listener, clock, emit, random }: PushLinkParts): PushSource {
+  const subscriptions = new Map<string, Subscription>()
+  /** By topic. */
   const wanted = new Map<string, Subscription>()
   const byId = new Map<number, Subscription>()
   const byToken = new Map<PushToken, Subscription>()
@@ -52,6 +58,8 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
   /** Why the connection of now is given up, and after how long at least there may be another. */
   let over: { readonly why: string; readonly after: number } | undefined
   let ids = 0
+  /** What of the address of now nobody may read. */
+  let secrets: readonly string[] = []
   let heardAt = Number.NEGATIVE_INFINITY
   let stopped = false
 
@@ -61,12 +69,14 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
     Promise.resolve()
       .then(plan.url)
       .then(connect)
-      .catch((thrown) => lost(undefined, thrown instanceof Error ? thrown.message : String(thrown)))
+      .catch((thrown) => lost(undefined, withoutAddresses(thrown instanceof Error ? thrown.message : String(thrown))))
   }
 
   function connect(url: string): void {
     connecting = false
     if (stopped || wanted.size === 0) return
+    if (!isSocketAddress(url)) throw new Error(`expected a ws: or wss: address, got ${withoutSecrets(url)}`)
+    secrets = secretsOf(new URL(url))
     const { headers, silence } = plan
     const one = new WebSocket(url, { headers, handshakeTimeout: silence, maxPayload: LARGEST_MESSAGE })
     socket = one
@@ -90,7 +100,7 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
     // As much at once as a connection takes, beside what it takes in a second.
     allowed = Math.max(allowed, plan.burst - plan.rate)
     outbox = plan.greet().map((message) => () => message)
-    for (const one of wanted.values()) ask(one)
+    for (const one of subscriptions.values()) ask(one)
     watch = clock.after(plan.silence / 2, look)
     flush()
   }
@@ -99,7 +109,7 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
     byId.delete(one.id)
     one.state = 'waiting'
     outbox.push(() => {
-      if (wanted.get(one.topic) !== one) return undefined
+      if (subscriptions.get(one.name) !== one) return undefined
       ids += 1
       Object.assign(one, { id: ids, token: undefined, state: 'sent', sentAt: clock.monotonic() })
       byId.set(one.id, one)
@@ -114,7 +124,7 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
     one.state = 'live'
     // After the message is sent: who asks now asks for what comes after the subscription.
     clock.soon(() => {
-      if (one.state === 'live' && wanted.get(one.topic) === one) listener.began(one.topic)
+      if (one.state === 'live') for (const topic of one.keys.keys()) listener.began(topic)
     })
   }
 
@@ -137,14 +147,21 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
     })
   }
 
-  function said(make: (() => unknown) | undefined): string | undefined {
+  /** What it gives, or nothing: what one message does harms no other. */
+  function guarded<Given>(run: () => Given): Given | undefined {
     try {
-      const message = make?.()
-      return message === undefined ? undefined : stringifyJson(message)
+      return run()
     } catch (error) {
       emit({ type: 'failed', where: `push of ${feed}`, error })
       return undefined
     }
+  }
+
+  function said(make: (() => unknown) | undefined): string | undefined {
+    return guarded(() => {
+      const message = make?.()
+      return message === undefined ? undefined : stringifyJson(message)
+    })
   }
 
   function heard(): void {
@@ -155,12 +172,10 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
     heard()
     // Not before: one that takes a connection and drops it at once must not be called in a loop.
     failures = 0
-    try {
-      const given = plan.read(parseJson(String(data)))
+    guarded(() => {
+      const given = plan.read(parseJson(hide(secrets, String(data))))
       for (const news of Array.isArray(given) ? given : [given]) if (news !== undefined) take(news)
-    } catch (error) {
-      emit({ type: 'failed', where: `push of ${feed}`, error })
-    }
+    })
   }
 
   function take(news: unknown): void {
@@ -169,8 +184,8 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
       const one = byId.get(news.accepted)
       if (one === undefined) return
       const { token } = news
-      if (typeof token === 'string' || typeof token === 'number') one.token = token
-      if (wanted.get(one.topic) === one) {
+      if (typeof token === 'string' || typeof token === 'number' || typeof token === 'bigint') one.token = token
+      if (subscriptions.get(one.name) === one) {
         if (one.token !== undefined) byToken.set(one.token, one)
         live(one)
       } else end(one)
@@ -180,30 +195,39 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
     } else if (typeof news.refused === 'number') {
       refuse(byId.get(news.refused), String(news.reason))
     } else {
-      const topic = 'token' in news ? byToken.get(news.token as PushToken)?.topic : listener.topicOf(news.key)
-      // One that was left while this was on its way.
-      if (topic === undefined || !wanted.has(topic)) return
-      if (news.value === undefined) listener.changed(topic)
-      else listener.came(topic, news.value)
+      const { value } = news
+      const topics = 'token' in news ? byToken.get(news.token as PushToken)?.keys.keys() : [listener.topicOf(news.key)]
+      for (const topic of topics ?? []) guarded(() => tell(topic, value))
     }
   }
 
+  function tell(topic: string, given: unknown): void {
+    // One that nobody watches, or was left while this was on its way.
+    const one = wanted.get(topic)
+    if (one === undefined) return
+    const value = typeof given === 'function' ? given(one.keys.get(topic)) : given
+    if (value === undefined) listener.changed(topic)
+    else listener.came(topic, value)
+  }
+
   function end(one: Subscription): void {
-    byId.delete(one.id)
-    outbox.push(() => plan.unsubscribe?.(one.key, one.id, one.token))
+    const { id, token, key } = one
+    byId.delete(id)
+    outbox.push(() => plan.unsubscribe?.(key, id, token))
     flush()
   }
 
   function refuse(one: Subscription | undefined, reason: string): void {
     if (one === undefined) return
     one.state = 'refused'
-    emit({ type: 'push.refused', feed, topic: one.topic, reason })
+    const [topic = one.name] = one.keys.keys()
+    emit({ type: 'push.refused', feed, topic, reason })
   }
 
   function look(): void {
     const now = clock.monotonic()
     watch = clock.after(plan.silence / 2, look)
-    for (const one of wanted.values()) {
+    for (const one of subscriptions.values()) {
       if (one.state === 'sent' && now - one.sentAt >= plan.silence)
         refuse(one, 'expected it to be accepted, got nothing')
       // What was refused may have been too much at that moment.
@@ -220,7 +244,7 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
     socket = undefined
     reset()
     if (stopped || wanted.size === 0) return
-    emit({ type: 'push.lost', feed, why: over?.why ?? why })
+    emit({ type: 'push.lost', feed, why: hide(secrets, over?.why ?? why) })
     // Full jitter: whoever lost the same upstream does not come back in step.
     const pause = (over?.after ?? 0) + random() * Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** failures)
     failures += 1
@@ -238,7 +262,7 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
     outbox = []
     byId.clear()
     byToken.clear()
-    for (const one of wanted.values()) one.state = 'waiting'
+    for (const one of subscriptions.values()) one.state = 'waiting'
   }
 
   function close(): void {
@@ -252,8 +276,21 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
 
   return {
     follow(topic, key) {
-      if (stopped || wanted.has(topic) || wanted.size >= plan.most) return
-      const one: Subscription = { topic, key, id: 0, token: undefined, state: 'waiting', sentAt: 0 }
+      if (stopped || wanted.has(topic)) return
+      const name = plan.shared === undefined ? topic : guarded(() => plan.shared?.(key))
+      if (name === undefined) return
+      const known = subscriptions.get(name)
+      if (known !== undefined) {
+        known.keys.set(topic, key)
+        wanted.set(topic, known)
+        // Until now it was nobody's, and what was said of it was not taken.
+        if (known.state === 'live') listener.began(topic)
+        return
+      }
+      if (subscriptions.size >= plan.most) return
+      const keys = new Map([[topic, key]])
+      const one: Subscription = { name, keys, key, id: 0, token: undefined, state: 'waiting', sentAt: 0 }
+      subscriptions.set(name, one)
       wanted.set(topic, one)
       if (socket?.readyState === WebSocket.OPEN) {
         ask(one)
@@ -265,6 +302,9 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
       const one = wanted.get(topic)
       if (one === undefined) return
       wanted.delete(topic)
+      one.keys.delete(topic)
+      if (one.keys.size > 0) return
+      subscriptions.delete(one.name)
       byId.delete(one.id)
       if (one.token !== undefined) byToken.delete(one.token)
       if (wanted.size === 0) {
@@ -292,4 +332,9 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
       close()
     },
   }
+}
+
+/** Words in which no address shows more than where it leads. */
+function withoutAddresses(text: string): string {
+  return text.replace(/[a-z][a-z\d+.-]*:\/\/\S+/gi, withoutSecrets)
 }

@@ -1,26 +1,29 @@
 import type { Problem } from '@weir/protocol'
-import { ConfigError } from '../errors.ts'
+import { ConfigError, withoutSecrets } from '../errors.ts'
 import { type Duration, PUSH_OPTIONS, readOptions } from '../options.ts'
-import { withoutSecrets } from './redact.ts'
 
 /** How an upstream names a subscription of ours. */
-export type PushToken = string | number
+export type PushToken = string | number | bigint
 
 /**
  * What a message of an upstream says:
- * - `key` and `value`: the value of a key now;
+ * - `key` and `value`: the value of a key now; as a function, it is called only when the key is watched, and undefined means that it is
+ *   another now;
  * - `key` alone: it is another now, and is to be asked for;
- * - `token` in place of `key`: the same, of the subscription that was accepted with this token;
+ * - `token` in place of `key`: the same, of all keys of the subscription that was accepted with this token;
  * - `accepted`: the subscription with this id is made, and messages of it may carry this `token`;
  * - `refused`: it is not, and why;
  * - `over`: the connection is to be given up, why, and after how many milliseconds at least to come back.
  */
 export type PushNews<Key, Value> =
-  | { readonly key: Key; readonly value?: Value }
-  | { readonly token: PushToken; readonly value?: Value }
+  | { readonly key: Key; readonly value?: PushedValue<Key, Value> }
+  | { readonly token: PushToken; readonly value?: PushedValue<Key, Value> }
   | { readonly accepted: number; readonly token?: PushToken }
   | { readonly refused: number; readonly reason: string }
   | { readonly over: string; readonly after?: number }
+
+/** A value, or what makes it for a key that is watched. */
+export type PushedValue<Key, Value> = Value | ((key: Key) => Value | undefined)
 
 /** What `push()` takes. Messages are JSON, one in each text. */
 export interface PushOptions<Key, Value> {
@@ -34,6 +37,11 @@ export interface PushOptions<Key, Value> {
   readonly subscribe: (key: Key, id: number) => unknown
   /** The message that ends this, where there is one. */
   readonly unsubscribe?: (key: Key, id: number, token: PushToken | undefined) => unknown
+  /**
+   * What is subscribed to for a key. Keys for which it is the same have one subscription together, `subscribe` being called with one of
+   * them; messages of it name their keys, or are for all of them. By default each key has its own.
+   */
+  readonly shared?: (key: Key) => string
   /** What a message says; nothing, for what is of no interest. */
   readonly read: (message: unknown) => PushNews<Key, Value> | readonly PushNews<Key, Value>[] | undefined
   /** Whether the upstream says that a subscription is accepted. Else one counts as made when it is sent. */
@@ -60,6 +68,7 @@ export interface PushLinkPlan {
   readonly greet: () => readonly unknown[]
   readonly subscribe: (key: unknown, id: number) => unknown
   readonly unsubscribe: ((key: unknown, id: number, token: PushToken | undefined) => unknown) | undefined
+  readonly shared?: ((key: unknown) => string) | undefined
   readonly read: (message: unknown) => unknown
   readonly acknowledges: boolean
   /** Whether it says also what a value is when a subscription begins, and how old it is; else only what changes. */
@@ -122,7 +131,7 @@ export interface PushListener {
 }
 
 /**
- * Has the values of a feed pushed by a WebSocket of the upstream: one subscription for each key that is watched. After a break all
+ * Has the values of a feed pushed by a WebSocket of the upstream: one subscription for each key that is watched, or for those that share one. After a break all
  * keys are subscribed to again and asked for anew; while it lasts, and where a key is refused, they are polled.
  *
  * @throws ConfigError naming the option, what was expected and what came
@@ -131,12 +140,12 @@ export function push<Key, Value>(options: PushOptions<Key, Value>): Push<Key, Va
   const where = 'push()'
   const read = readOptions(where, PUSH_OPTIONS, options)
   const { url, greet = () => [] } = options
-  for (const name of ['subscribe', 'read', 'unsubscribe', 'greet'] as const) {
+  for (const name of ['subscribe', 'read', 'unsubscribe', 'shared', 'greet'] as const) {
     const given: unknown = options[name]
     if (typeof given !== 'function' && (given !== undefined || name === 'subscribe' || name === 'read'))
       throw new ConfigError(where, name, 'a function', given)
   }
-  if (typeof url !== 'function' && !/^wss?:\/\//.test(String(url)))
+  if (typeof url !== 'function' && !isSocketAddress(url))
     throw new ConfigError(where, 'url', 'a ws: or wss: address, or a function that answers one', withoutSecrets(url))
   const plan: PushPlan = {
     ...read,
@@ -147,9 +156,16 @@ export function push<Key, Value>(options: PushOptions<Key, Value>): Push<Key, Va
     greet,
     subscribe: options.subscribe as PushPlan['subscribe'],
     unsubscribe: options.unsubscribe as PushPlan['unsubscribe'],
+    shared: options.shared as PushPlan['shared'],
     read: options.read,
   }
   return { kind: 'push', plan }
+}
+
+/** Whether a WebSocket can be opened there: `ws:` or `wss:` without a fragment (RFC 6455, 3). */
+export function isSocketAddress(url: unknown): boolean {
+  const address = typeof url === 'string' ? URL.parse(url) : null
+  return address !== null && /^wss?:$/.test(address.protocol) && address.hash === ''
 }
 
 export function isPush(given: unknown): given is Push<unknown, unknown> {

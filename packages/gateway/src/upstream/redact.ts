@@ -4,12 +4,13 @@ import type { Stage, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 const SHORTEST_SECRET = 16
 const SECRET_NAME = /key|token|secret|auth|pass/i
 
-/** What of an address nobody may read: keys in its query, and what in its path is too long for a word. */
-export function secretsOf({ searchParams, pathname }: URL): readonly string[] {
+/** What of an address nobody may read: keys in its query, what in its path is too long for a word, and its password. */
+export function secretsOf({ searchParams, pathname, password }: URL): readonly string[] {
   const inQuery = [...searchParams]
     .filter(([name, value]) => value.length >= SHORTEST_SECRET || (SECRET_NAME.test(name) && value !== ''))
     .map(([, value]) => value)
-  return [...inQuery, ...pathname.split('/').filter(({ length }) => length >= SHORTEST_SECRET)]
+  const inPath = pathname.split('/').filter(({ length }) => length >= SHORTEST_SECRET)
+  return [...inQuery, ...inPath, ...(password === '' ? [] : [password])]
 }
 
 /** Takes secrets out of what is answered: some upstreams repeat the address in what they say of a failure, and that is told on. */
@@ -18,12 +19,11 @@ export function redact(secrets: readonly string[]): Stage<UpstreamRequest, Promi
   return (next) => async (request) => {
     const answer = await next(request)
     if (!secrets.some((secret) => answer.body.includes(secret))) return answer
-    const text = secrets.reduce((left, secret) => left.replaceAll(secret, '…'), answer.body.toString())
-    return { ...answer, body: Buffer.from(text) }
+    return { ...answer, body: Buffer.from(hide(secrets, answer.body.toString())) }
   }
 }
 
-/** An address as errors may show it: where it leads, without user, password, path and query, of which any may be a secret. */
-export function withoutSecrets(url: unknown): string {
-  return (/^([^/?#]*\/\/)?[^/?#]*/.exec(String(url))?.[0] ?? '').replace(/[^/]*@/, '')
+/** A text without the secrets of an address, such as what an upstream says of it. */
+export function hide(secrets: readonly string[], text: string): string {
+  return secrets.reduce((left, secret) => left.replaceAll(secret, '…'), text)
 }
