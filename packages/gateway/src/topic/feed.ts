@@ -92,6 +92,8 @@ export interface FeedOptions<Schemas extends KeySchemas, Value extends StandardS
   readonly name: string
   /** A schema for each part of the key. Parts that are not in the path are query parameters. */
   readonly key: Schemas
+  /** The longest text of one part of a key, in characters. 512 by default. */
+  readonly longest?: number
   /** The schema of the value. */
   readonly value: Value
   readonly from: Upstream<Client>
@@ -242,7 +244,7 @@ export function feed<
     path,
     name: read.name,
     where,
-    keys: keyReader(where, path, read.key),
+    keys: keyReader(where, path, read.key, undefined, read.longest),
     value: read.value,
     upstream: options.from,
     ...(origin === undefined ? loadOf(where, read.load) : loadFrom(where, scope)),
