@@ -26,6 +26,8 @@ const SECTIONS: readonly (readonly [title: string, table: tables.OptionTable])[]
   ['`stream()`', tables.STREAM_OPTIONS],
   ['`socket()`', tables.SOCKET_OPTIONS],
   ['`proxy()`', tables.PROXY_OPTIONS],
+  ['`rpc()`', tables.RPC_OPTIONS],
+  ['`rpc()`: each of `methods`', tables.RPC_METHOD_OPTIONS],
   ['`createBudget()`', tables.BUDGET_OPTIONS],
   ['`createFlight()`', tables.FLIGHT_OPTIONS],
   ['`createCache()`', tables.CACHE_OPTIONS],

@@ -13,6 +13,7 @@ import type { LiveLog } from './topic/live-log.ts'
 import type { LiveProxy } from './topic/live-proxy.ts'
 import { LOG_PARAMETERS, type Log } from './topic/log.ts'
 import type { HttpProxy } from './topic/proxy.ts'
+import type { RpcRoute } from './topic/rpc.ts'
 import type { AppSocket } from './topic/socket.ts'
 import type { Stream } from './topic/stream.ts'
 import { appSocket } from './transport/app-socket.ts'
@@ -25,6 +26,7 @@ import type { Peers } from './transport/peers.ts'
 import { poll } from './transport/poll.ts'
 import { problemAnswer } from './transport/problem.ts'
 import { publish } from './transport/publish.ts'
+import { rpcAnswers } from './transport/rpc.ts'
 import { snapshot } from './transport/snapshot.ts'
 import { lastVersion, type SseParts, sse, sseOf } from './transport/sse.ts'
 import { type Topic, topicOr, topicsOf } from './transport/topics.ts'
@@ -57,7 +59,7 @@ export interface AddressParts {
 }
 
 /**
- * One app's addresses: the gateway's own, its feeds, logs, streams, proxies and sockets, its routes, its page, in this order.
+ * One app's addresses: the gateway's own, its feeds, logs, streams, proxies, JSON-RPC routes and sockets, its routes, its page, in this order.
  *
  * @throws ConfigError when two of them have one address
  */
@@ -67,6 +69,7 @@ export function createAddresses(parts: AddressParts): Handler {
   const declared = app.use.map((part) => {
     if (part.kind === 'stream') return streamRoute(parts, part)
     if (part.kind === 'proxy') return proxyRoute(parts, part)
+    if (part.kind === 'rpc') return rpcRoute(parts, part)
     if (part.kind === 'socket') return socketRoute(parts, part)
     const of = part.kind === 'feed' ? feedOf(parts, part.path) : logOf(parts, part)
     const route = of instanceof LiveFeed ? feedRoute(parts, of) : logRoute(parts, of)
@@ -351,6 +354,13 @@ function openApiRoute({ app, operations }: AddressParts): Route {
       others: [
         ...operations.map(({ path, methods, help, owner }) => ({ path, methods, help: help ?? owner })),
         ...app.use.filter((part) => part.kind === 'proxy').flatMap(passed),
+        ...app.use
+          .filter((part) => part.kind === 'rpc')
+          .map(({ path, plan }) => ({
+            path,
+            methods: ['POST'],
+            help: `JSON-RPC 2.0, one call or an array of at most ${plan.calls}: ${[...plan.methods.keys()].join(', ')}.`,
+          })),
         { path: '/weir/ws', methods: ['GET'], help: 'Many topics on one WebSocket.' },
         ...(app.graphql === undefined
           ? []
@@ -386,6 +396,18 @@ function proxyRoute({ app, proxies }: AddressParts, { path, name, plan }: HttpPr
   if (proxy === undefined) throw new WeirError('internal', `app "${app.name}": the proxy at ${path} was not started`)
   const { methods } = plan
   return { path, owner: `proxy "${name}"`, methods, operator: false, handle: (call) => proxy.handle(call) }
+}
+
+function rpcRoute(parts: AddressParts, { path, name, plan }: RpcRoute): Route {
+  const methods = new Map([...plan.methods].map(([method, path]) => [method, feedOf(parts, path)]))
+  const given = { ...parts.live, methods, calls: plan.calls, body: plan.body }
+  return {
+    path,
+    owner: `rpc "${name}"`,
+    methods: ['POST'],
+    operator: false,
+    handle: (call) => rpcAnswers(given, call),
+  }
 }
 
 /** What a Hono app lists of itself, so that a clash is found at start; its calls reach it by falling through. */

@@ -4,13 +4,14 @@ import { APP_OPTIONS, type Bytes, GRAPHQL_OPTIONS, isRecord, type OptionsOf, rea
 import type { Feed } from './topic/feed.ts'
 import type { Log } from './topic/log.ts'
 import type { HttpProxy } from './topic/proxy.ts'
+import type { RpcRoute } from './topic/rpc.ts'
 import type { AppSocket } from './topic/socket.ts'
 import type { Stream } from './topic/stream.ts'
 
 /** What an app is made of. */
-export type Part = Feed | Log | Stream | HttpProxy | AppSocket
+export type Part = Feed | Log | Stream | HttpProxy | RpcRoute | AppSocket
 
-const KINDS: readonly unknown[] = ['feed', 'log', 'stream', 'proxy', 'socket']
+const KINDS: readonly unknown[] = ['feed', 'log', 'stream', 'proxy', 'rpc', 'socket']
 
 /** The app's own routes: a Hono app, or anything with a Web-standard fetch. */
 export interface Routes {
@@ -64,10 +65,11 @@ export interface GraphqlOptions {
   readonly body?: Bytes
 }
 
-/** An app: one site, with its feeds, its logs, its streams, its proxies, its sockets, its routes and its page. */
+/** An app: one site, with its feeds, its logs, its streams, its proxies, its JSON-RPC routes, its sockets, its routes and its page. */
 export interface App {
   readonly kind: 'app'
   readonly name: string
+  /** Its parts; the feeds of a JSON-RPC route follow it. */
   readonly use: readonly Part[]
   readonly identify: Identify | undefined
   readonly origins: readonly string[]
@@ -85,20 +87,27 @@ export function defineApp(options: AppOptions): App {
   const where = `app ${JSON.stringify(isRecord(options) ? options.name : options)}`
   const { name, origins } = readOptions(where, APP_OPTIONS, options)
   const graphql = graphqlOf(where, options.graphql)
-  const { use, identify, routes, page } = options
+  const { use: given, identify, routes, page } = options
   if (!/^[a-z][a-z0-9-]*$/.test(name))
     throw new ConfigError(where, 'name', 'lower-case letters, digits and dashes', name)
-  if (!Array.isArray(use))
-    throw new ConfigError(where, 'use', 'a list of feeds, logs, streams, proxies and sockets', use)
-  use.forEach((part: unknown, index) => {
+  if (!Array.isArray(given))
+    throw new ConfigError(where, 'use', 'a list of feeds, logs, streams, proxies, JSON-RPC routes and sockets', given)
+  given.forEach((part: unknown, index) => {
     if (!isRecord(part) || !KINDS.includes(part.kind))
-      throw new ConfigError(where, `use[${index}]`, 'a feed, a log, a stream, a proxy or a socket', part)
+      throw new ConfigError(
+        where,
+        `use[${index}]`,
+        'a feed, a log, a stream, a proxy, a JSON-RPC route or a socket',
+        part,
+      )
   })
+  const use = (given as readonly Part[]).flatMap((part): readonly Part[] =>
+    part.kind === 'rpc' ? [part, ...part.feeds] : [part],
+  )
   const names = new Set<string>()
   for (const part of use) {
     if (part.kind === 'stream') continue
-    if (names.has(part.name))
-      throw new ConfigError(where, 'use', 'feeds, logs, proxies and sockets with different names', part.name)
+    if (names.has(part.name)) throw new ConfigError(where, 'use', 'parts with different names', part.name)
     names.add(part.name)
   }
   if (identify !== undefined && typeof identify !== 'function')

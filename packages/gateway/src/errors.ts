@@ -29,6 +29,7 @@ export const ERRORS = {
   not_acceptable: { status: 406, retry: false, title: 'The answer has no form that the client takes' },
   body_too_large: { status: 413, retry: false, title: 'The body of the request is too large' },
   uri_too_long: { status: 414, retry: false, title: 'The address is too long' },
+  unsupported_type: { status: 415, retry: false, title: 'The body of the request is of a type that is not read here' },
   upgrade_required: { status: 426, retry: false, title: 'The address speaks WebSocket' },
   headers_too_large: { status: 431, retry: false, title: 'The headers of the request are too large' },
   internal: { status: 500, retry: true, title: 'The gateway failed to answer' },

@@ -46,6 +46,7 @@ export {
   type MayPublish,
 } from './topic/log.ts'
 export { type HttpProxy, type ProxyOptions, proxy } from './topic/proxy.ts'
+export { type RpcMethodOptions, type RpcOptions, type RpcRoute, rpc } from './topic/rpc.ts'
 export type { Scope } from './topic/scope.ts'
 export {
   type AppSocket,

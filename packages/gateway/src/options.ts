@@ -204,6 +204,13 @@ export const ANY_OF_OPTIONS = {
 export const FEED_OPTIONS = {
   name: { kind: 'text', help: 'The feed in metrics and in GraphQL.' },
   key: { kind: 'any', help: 'A schema for each part of the key. Parts that are not in the path are query parameters.' },
+  longest: {
+    kind: 'integer',
+    default: 512,
+    min: 1,
+    max: 32_768,
+    help: 'The longest text of one part of a key, in characters.',
+  },
   value: { kind: 'any', help: 'The schema of the value.' },
   from: {
     kind: 'any',
@@ -517,10 +524,50 @@ export const PROXY_OPTIONS = {
   },
 } as const satisfies OptionTable
 
+/** What `rpc()` takes. */
+export const RPC_OPTIONS = {
+  name: {
+    kind: 'text',
+    optional: true,
+    help: 'The route in metrics, where each method is `NAME.METHOD`; its address by default.',
+  },
+  to: { kind: 'any', help: 'The upstream: `jsonRpc(…)`, or `anyOf` several.' },
+  methods: {
+    kind: 'any',
+    help: "The methods that may be called, and how long their results are good: `{ getSlot: { fresh: '400ms' } }`. All others are refused; those that change something may not be named.",
+  },
+  calls: { kind: 'integer', default: 100, min: 1, max: 1000, help: 'The most calls of one array.' },
+  body: { kind: 'bytes', default: '100kb', min: 1, help: 'The largest body of a request.' },
+  deadline: FEED_OPTIONS.deadline,
+} as const satisfies OptionTable
+
+/** `methods` of `rpc()`: each. */
+export const RPC_METHOD_OPTIONS = {
+  fresh: { kind: 'duration', default: '1s', min: 0, help: 'How long a result is served without asking again.' },
+  stale: {
+    ...FEED_OPTIONS.stale,
+    default: '0s',
+    help: 'How long beyond that it may still be served, `null` and refusals too, while it is asked for anew.',
+  },
+  staleIfError: {
+    kind: 'duration',
+    default: '30s',
+    min: 0,
+    help: 'How long beyond `fresh` it may be served while the node fails.',
+  },
+  missing: {
+    kind: 'duration',
+    default: '1s',
+    min: 0,
+    help: 'How long `null`, or that the node refuses such a call, is believed.',
+  },
+  cost: PROXY_OPTIONS.cost,
+} as const satisfies OptionTable
+
 /** What `defineApp()` takes. */
 export const APP_OPTIONS = {
   name: { kind: 'text', help: 'The app in metrics, in the terminal and in errors.' },
-  use: { kind: 'any', help: 'Its feeds, logs, streams, proxies and sockets.' },
+  use: { kind: 'any', help: 'Its feeds, logs, streams, proxies, JSON-RPC routes and sockets.' },
   identify: {
     kind: 'any',
     optional: true,

@@ -102,6 +102,8 @@ export interface FeedOptions<Schemas extends KeySchemas, Value extends StandardS
   readonly name: string
   /** A schema for each part of the key. Parts that are not in the path are query parameters. */
   readonly key: Schemas
+  /** The longest text of one part of a key, in characters. 512 by default. */
+  readonly longest?: number
   /** The schema of the value. */
   readonly value: Value
   /** What is asked. None where the loader needs none, as for a value that is made of other feeds. */
@@ -278,7 +280,7 @@ export function feed<
     path,
     name: read.name,
     where,
-    keys: keyReader(where, path, read.key),
+    keys: keyReader(where, path, read.key, undefined, read.longest),
     value: read.value,
     upstream: options.from,
     ...(origin === undefined ? loadOf(where, read.load) : loadFrom(where, scope)),

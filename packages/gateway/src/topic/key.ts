@@ -49,12 +49,13 @@ const OURS = ['as', 'after', 'wait']
 
 const SEGMENT = /^:?[A-Za-z0-9_.~-]+$/
 
-/** The longest text of one part of a key. */
+/** The longest text of one part of a key, in characters, unless told. */
 const LONGEST_PART = 512
 
 /**
  * @param reserved names that no part of the key in the query may have
  * @param path such as `/prices/:mint`; parts of the key that are not in it are query parameters
+ * @param longest the longest text of one part, in characters
  * @throws ConfigError when path and schemas don't fit
  */
 export function keyReader(
@@ -62,6 +63,7 @@ export function keyReader(
   path: string,
   schemas: unknown,
   reserved: readonly string[] = OURS,
+  longest: number = LONGEST_PART,
 ): KeyReader {
   const segments = path.split('/').slice(1)
   if (!path.startsWith('/') || !segments.every((segment) => SEGMENT.test(segment))) {
@@ -103,8 +105,8 @@ export function keyReader(
     const key: Record<string, unknown> = {}
     for (const [name, schema] of Object.entries(parts)) {
       const value = normal(name, raw[name])
-      if (typeof value === 'string' && value.length > LONGEST_PART) {
-        throw new WeirError('bad_key', `${name}: expected at most ${LONGEST_PART} characters, got ${value.length}`)
+      if (typeof value === 'string' && value.length > longest) {
+        throw new WeirError('bad_key', `${name}: expected at most ${longest} characters, got ${value.length}`)
       }
       const result = schema['~standard'].validate(value)
       if (result instanceof Promise)

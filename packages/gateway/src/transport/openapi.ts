@@ -303,6 +303,7 @@ const EVENTS: Json = {
 /** What a call can't run into that the document tells of: WebSockets, GraphQL, and methods that it does not name. */
 const ELSEWHERE: readonly ErrorCode[] = [
   'method_not_allowed',
+  'unsupported_type',
   'upgrade_required',
   'bad_origin',
   'bad_message',

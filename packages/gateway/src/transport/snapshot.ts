@@ -47,8 +47,7 @@ function cacheable({ clock, level }: SnapshotParts, feed: LiveFeed, call: Call, 
   const left = feed.left(entry)
   const headers: AnswerHeaders = {
     ...lifetimes(feed, entry),
-    'cache-status':
-      hit || left <= 0 ? `weir; hit; ttl=${Math.floor(Math.min(left, A_YEAR) / 1000)}` : 'weir; fwd=miss; stored',
+    'cache-status': cacheStatus(left, hit),
     age: ageOf(entry, clock),
     'weir-version': entry.versionText,
   }
@@ -57,6 +56,11 @@ function cacheable({ clock, level }: SnapshotParts, feed: LiveFeed, call: Call, 
   const now = level()
   if (now !== 'normal') headers['weir-level'] = now
   return whole(call, entry, headers)
+}
+
+/** Whether it came from memory (RFC 9211). `left`: milliseconds for which it stays fresh. */
+export function cacheStatus(left: number, hit: boolean): string {
+  return hit || left <= 0 ? `weir; hit; ttl=${Math.floor(Math.min(left, A_YEAR) / 1000)}` : 'weir; fwd=miss; stored'
 }
 
 /** What an answer that no cache keeps says beside the value: how old it is, whether it is stale, and the level. */

@@ -1,0 +1,166 @@
+import { isUtf8 } from 'node:buffer'
+import type { Answer, AnswerHeaders, Call, Soon } from '../call.ts'
+import type { Entry } from '../entry.ts'
+import { asWeirError, problemOf, show, WeirError } from '../errors.ts'
+import { parseToWrite } from '../json.ts'
+import { isRecord } from '../options.ts'
+import type { LiveFeed } from '../topic/live-feed.ts'
+import { PARAMS_EXPECTED, paramsText } from '../topic/rpc-params.ts'
+import { cacheStatus, inBand, type SnapshotParts } from './snapshot.ts'
+
+export interface RpcParts extends SnapshotParts {
+  /** Each method that may be called, as a feed. */
+  readonly methods: ReadonlyMap<string, LiveFeed>
+  /** The most calls of one array. */
+  readonly calls: number
+  /** Bytes of the largest body. */
+  readonly body: number
+}
+
+/** Errors of JSON-RPC 2.0, 5.1. */
+const NO_JSON = -32700
+const NO_CALL = -32600
+const NO_METHOD = -32601
+const BAD_PARAMS = -32602
+const FAILED = -32603
+/** What Solana's nodes say when they can't answer now and may later; clients know it as "node is unhealthy". */
+const UNHEALTHY = -32005
+
+/** What a call is answered. */
+interface Reply {
+  /** In JSON. A value stands in it as the text it came as: written anew, large numbers would lose digits. */
+  readonly texts: readonly (string | Buffer)[]
+  /** Where it was answered with what is kept, or is from now on. */
+  readonly of?: { readonly feed: LiveFeed; readonly entry: Entry; readonly hit: boolean }
+  /** Seconds. */
+  readonly retryAfter?: number
+}
+
+/**
+ * Answers one call of JSON-RPC 2.0, or an array of them in its order. All of an array are asked for together, and one that fails leaves the
+ * others as they are. Notifications are answered nothing: there is nothing that one could do here.
+ *
+ * @throws WeirError `unsupported_type`, `body_too_large`
+ */
+export async function rpcAnswers(parts: RpcParts, call: Call): Promise<Answer> {
+  checkType(call)
+  const body = await call.body(parts.body)
+  const said = read(body)
+  if (!Array.isArray(said)) {
+    const reply =
+      said === undefined ? refusal('null', NO_JSON, 'Parse error: expected JSON') : await answerOf(parts, said, call)
+    return reply === undefined ? NOTHING : whole(parts, reply.texts, [reply])
+  }
+  if (said.length === 0 || said.length > parts.calls) {
+    const reply = refusal('null', NO_CALL, `Invalid request: expected 1 to ${parts.calls} calls, got ${said.length}`)
+    return whole(parts, reply.texts, [reply])
+  }
+  const replies = (await Promise.all(said.map((one) => answerOf(parts, one, call)))).filter(
+    (reply) => reply !== undefined,
+  )
+  if (replies.length === 0) return NOTHING
+  const texts = replies.flatMap((reply, index) => [index === 0 ? '[' : ',', ...reply.texts])
+  return whole(parts, [...texts, ']'], replies)
+}
+
+const NOTHING: Answer = { kind: 'whole', status: 204, headers: { 'cache-control': 'no-store' }, body: null }
+
+/** A page of another site can send no such body without asking first, and nobody is let in who asks. */
+function checkType(call: Call): void {
+  const type = call.header('content-type')
+  const encoding = call.header('content-encoding') ?? 'identity'
+  if (/^application\/json *(;|$)/i.test(type ?? '') && encoding === 'identity') return
+  const got = encoding === 'identity' ? show(type) : `${show(type)} in ${show(encoding)}`
+  throw new WeirError('unsupported_type', `expected application/json, got ${got}`)
+}
+
+/** Numbers as they were written, to be written again. Undefined for what is no JSON, or lies too deep to be read. */
+function read(body: Uint8Array): unknown {
+  if (!isUtf8(body)) return undefined
+  try {
+    return parseToWrite(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString())
+  } catch {
+    return undefined
+  }
+}
+
+/** Undefined for a notification. @throws the reason of the call's signal, when the client is gone */
+function answerOf(parts: RpcParts, said: unknown, call: Call): Soon<Reply | undefined> {
+  const given = isRecord(said) ? said : {}
+  const id = idOf(given)
+  const { method } = given
+  if (given.jsonrpc !== '2.0' || typeof method !== 'string' || id === undefined) {
+    const expected = 'expected jsonrpc "2.0", a method, and an id that is a text, a number or null'
+    return refusal(id ?? 'null', NO_CALL, `Invalid request: ${expected}, got ${show(said)}`)
+  }
+  if (!Object.hasOwn(given, 'id')) return undefined
+  const feed = parts.methods.get(method)
+  if (feed === undefined) {
+    const expected = `expected one of ${[...parts.methods.keys()].join(', ')}`
+    return refusal(id, NO_METHOD, `Method not found: ${expected}, got ${show(method)}`)
+  }
+  const text = paramsText(given.params)
+  if (text === undefined)
+    return refusal(id, BAD_PARAMS, `Invalid params: ${PARAMS_EXPECTED}, got ${show(given.params)}`)
+  const topic = `${feed.plan.path}?params=${encodeURIComponent(text)}`
+  const kept = feed.hit(topic)
+  if (kept !== undefined) return replyOf(id, { feed, entry: kept, hit: true })
+  const failed = (thrown: unknown) => {
+    // The client is gone: there is nobody to tell of this one or of the others.
+    if (call.signal.aborted && thrown === call.signal.reason) throw thrown
+    return failure(id, asWeirError(thrown))
+  }
+  try {
+    const readKey = feed.keyFrom({ params: text }, undefined)
+    const entry = feed.read(readKey, { client: call.remote, signal: call.signal })
+    if (!(entry instanceof Promise)) return replyOf(id, { feed, entry, hit: false })
+    return entry.then((entry) => replyOf(id, { feed, entry, hit: false }), failed)
+  } catch (thrown) {
+    return failed(thrown)
+  }
+}
+
+/** An id as it came, as JSON. Undefined for what is none. */
+function idOf({ id }: Readonly<Record<string, unknown>>): string | undefined {
+  if (id === undefined || id === null) return 'null'
+  return typeof id === 'string' || JSON.isRawJSON(id) ? JSON.stringify(id) : undefined
+}
+
+function replyOf(id: string, of: NonNullable<Reply['of']>): Reply {
+  const { json, reason = '' } = of.entry.content
+  // What is no value says itself, as the node did.
+  const said = json === undefined ? [`${HEAD}${reason}`] : [`${HEAD}"result":`, json]
+  return { texts: [...said, `,"id":${id}}`], of }
+}
+
+const HEAD = '{"jsonrpc":"2.0",'
+
+/** Why there is no answer of a node, in words of ours. */
+function failure(id: string, error: WeirError): Reply {
+  const { code, detail, retry, retryAfter } = problemOf(error)
+  if (code === 'bad_key') return refusal(id, BAD_PARAMS, `Invalid params: ${detail}`, { code })
+  const unhealthy = retry && code !== 'internal'
+  // How far behind it is, which nodes say with this code, nobody knows; then they say null.
+  const data = { ...(unhealthy ? { numSlotsBehind: null } : {}), code, retry, retryAfter }
+  const reply = refusal(id, unhealthy ? UNHEALTHY : FAILED, detail, data)
+  return retryAfter === undefined ? reply : { ...reply, retryAfter }
+}
+
+function refusal(id: string, code: number, message: string, data?: object): Reply {
+  return { texts: [`${HEAD}"error":${JSON.stringify({ code, message, data })},"id":${id}}`] }
+}
+
+/** No cache keeps it, since it has an id of somebody's. One call says how old its answer is; of many there is no one age. */
+function whole(parts: RpcParts, texts: Reply['texts'], replies: readonly Reply[]): Answer {
+  const [first] = replies
+  const of = replies.length === 1 ? first?.of : undefined
+  const headers: AnswerHeaders =
+    of === undefined
+      ? { 'cache-control': 'no-store', 'weir-level': parts.level() }
+      : { ...inBand(parts, of.feed, of.entry), 'cache-status': cacheStatus(of.feed.left(of.entry), of.hit) }
+  headers['content-type'] = 'application/json'
+  const retryAfter = Math.max(0, ...replies.map(({ retryAfter = 0 }) => retryAfter))
+  if (retryAfter > 0) headers['retry-after'] = String(retryAfter)
+  const body = Buffer.concat(texts.map((text) => (typeof text === 'string' ? Buffer.from(text) : text)))
+  return { kind: 'whole', status: 200, headers, body }
+}
