@@ -332,7 +332,7 @@ export const LIVE_OPTIONS = {
   follows: {
     kind: 'any',
     optional: true,
-    help: '`(key) => [at(feed, key), …]`: the values that it is made of. It is made anew when one of them changes, and every `every` besides; such a feed says `asOf` itself.',
+    help: '`(key) => [at(feed, key), …]`: the values that it is made of. It is made anew when one of them changes, and every `every` besides; without `from`, such a feed says `asOf` itself.',
   },
 } as const satisfies OptionTable
 

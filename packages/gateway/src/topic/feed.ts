@@ -159,7 +159,7 @@ export interface LiveOptions<Key = unknown> {
   readonly slowest?: Duration
   /**
    * The values of other feeds that one is made of, each as `at(feed, key)`. They are watched as long as it is, and it is made anew when
-   * one of them changes, beside every `every`. How old it is only `asOf` can say: as old as the oldest of them.
+   * one of them changes, beside every `every`. Where there is no upstream, only `asOf` can say how old it is: as old as the oldest of them.
    */
   readonly follows?: (key: Key) => readonly At[]
 }
@@ -315,14 +315,15 @@ export function feed<
 
 function liveOf(
   where: string,
-  { live, fresh, scope, asOf }: OptionsOf<typeof FEED_OPTIONS>,
+  { live, fresh, scope, asOf, from }: OptionsOf<typeof FEED_OPTIONS>,
 ): Pick<FeedPlan, 'every' | 'linger' | 'slowest' | 'push' | 'follows'> {
   if (!isPush(live)) {
     const options = live ?? { every: `${Math.max(1, fresh)}ms` }
     const { follows, ...read } = readOptions(`${where}: live`, LIVE_OPTIONS, options)
     if (follows === undefined) return { ...read, push: undefined, follows }
     if (typeof follows !== 'function') throw new ConfigError(`${where}: live`, 'follows', 'a function', follows)
-    if (asOf === undefined)
+    // What an upstream was asked for is as old as its answer.
+    if (asOf === undefined && from === undefined)
       throw new ConfigError(where, 'asOf', 'a function that says how old a value made of others is', asOf)
     return { ...read, push: undefined, follows: follows as FeedPlan['follows'] }
   }

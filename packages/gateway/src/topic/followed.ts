@@ -1,24 +1,29 @@
-import type { Clock } from '../clock.ts'
 import type { PushListener, PushSource } from '../upstream/push.ts'
 import type { FeedPlan } from './feed.ts'
 import type { ReadKey } from './key.ts'
+
+/** A value that another is made of, as long as it is followed. */
+export interface Following {
+  /** The moment its age is counted from, on the monotonic clock. */
+  readonly since: number
+  stop(): void
+}
 
 export interface FollowedParts {
   readonly follows: NonNullable<FeedPlan['follows']>
   /** How often a value is made anew although nothing changed, in milliseconds. */
   readonly every: number
   readonly listener: PushListener
-  readonly clock: Clock
-  /** Keeps a value of the feed at this path moving, and tells of its changes until what it answers is called. */
-  readonly follow: (path: string, readKey: ReadKey, changed: () => void) => () => void
+  /** Keeps a value of the feed at this path moving, and tells of its changes. */
+  readonly follow: (path: string, readKey: ReadKey, changed: () => void) => Following
 }
 
 /** Values made of others, as what is told of by those: they are to be made anew when one of them changes. */
-export function createFollowed({ follows, every, listener, clock, follow }: FollowedParts): PushSource {
-  const followed = new Map<string, readonly (() => void)[]>()
+export function createFollowed({ follows, every, listener, follow }: FollowedParts): PushSource {
+  const followed = new Map<string, readonly Following[]>()
 
   function leave(topic: string): void {
-    for (const stop of followed.get(topic) ?? []) stop()
+    for (const part of followed.get(topic) ?? []) part.stop()
     followed.delete(topic)
   }
 
@@ -32,9 +37,9 @@ export function createFollowed({ follows, every, listener, clock, follow }: Foll
     },
     leave,
     hears: (topic) => followed.has(topic),
-    // They are at hand; how old they are the value says itself.
-    get heardAt() {
-      return clock.monotonic()
+    heardAt(topic) {
+      const [first, ...others] = followed.get(topic) ?? []
+      return others.reduce((oldest, { since }) => Math.min(oldest, since), first?.since ?? Number.NEGATIVE_INFINITY)
     },
     confirm: every,
     tells: () => false,

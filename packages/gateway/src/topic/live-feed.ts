@@ -10,6 +10,7 @@ import type { Channel, Hub, Listener } from '../hub/hub.ts'
 import type { PushListener, PushSource } from '../upstream/push.ts'
 import { Told } from '../upstream/told.ts'
 import type { FeedPlan, FeedRunner, Reading } from './feed.ts'
+import type { Following } from './followed.ts'
 import type { ReadKey } from './key.ts'
 import { createPartition, type Partition } from './partition.ts'
 import { createPoller, type Polled, type Poller, polled } from './poller.ts'
@@ -291,12 +292,17 @@ export class LiveFeed implements FeedRunner {
     if (watched !== undefined) this.#parts.hub.leave(listener, watched.channel)
   }
 
-  /** Keeps a topic moving and tells of its changes, until what this answers is called. */
-  follow(readKey: ReadKey, changed: () => void): () => void {
+  /** Keeps a topic moving and tells of its changes, until that is ended. */
+  follow(readKey: ReadKey, changed: () => void): Following {
     const watched = this.#watched.get(readKey.topic) ?? this.#begin(readKey)
     this.#own(watched)
     watched.followers.add(changed)
-    return () => void watched.followers.delete(changed)
+    return {
+      get since() {
+        return watched.channel.latest?.since ?? Number.NEGATIVE_INFINITY
+      },
+      stop: () => void watched.followers.delete(changed),
+    }
   }
 
   /** The listener hears every topic of the feed that anybody watches; `always` are watched for its sake. */
@@ -508,12 +514,12 @@ export class LiveFeed implements FeedRunner {
   }
 
   /** What is pushed when it changes still is what it was, as of the moment the upstream was last heard. */
-  #confirm({ channel: { latest } }: Watched): void {
-    if (latest === undefined || latest.absent || !this.#push?.hears(latest.topic)) return
+  #confirm({ channel: { latest }, outdated }: Watched): void {
+    if (outdated || latest === undefined || latest.absent || !this.#push?.hears(latest.topic)) return
     // Who tells how old it is is believed in that.
     if (this.#push.tells(latest.topic)) return
     const { clock } = this.#parts
-    const { heardAt } = this.#push
+    const heardAt = this.#push.heardAt(latest.topic)
     // Dropped, or from before the connection: only an answer confirms it.
     if (latest.confirmedAt === Number.NEGATIVE_INFINITY) return
     latest.confirm(

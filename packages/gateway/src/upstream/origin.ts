@@ -109,9 +109,7 @@ export function createOrigin(parts: OriginParts): Origin {
           origin.leave(topic)
         },
         hears: origin.hears,
-        get heardAt() {
-          return Math.max(...lines.map(({ source }) => source.heardAt))
-        },
+        heardAt: (topic) => Math.max(...lines.map(({ source }) => source.heardAt(topic))),
         // Said by the origin in its heartbeats.
         confirm: Number.POSITIVE_INFINITY,
         tells: (topic) => followed.get(topic)?.line.source.tells(topic) === true,
@@ -120,8 +118,8 @@ export function createOrigin(parts: OriginParts): Origin {
           // Only of what it said last: of anything else its word is not known.
           if (one === undefined || one.held?.version !== version) return undefined
           const hears = one.line.source.hears(topic)
-          if (one.stale) return hears ? { stale: true, at: one.line.source.heardAt } : undefined
-          return { stale: false, at: hears ? parts.clock.monotonic() : one.line.source.heardAt }
+          if (one.stale) return hears ? { stale: true, at: one.line.source.heardAt(topic) } : undefined
+          return { stale: false, at: hears ? parts.clock.monotonic() : one.line.source.heardAt(topic) }
         },
         stop() {
           for (const topic of ours) origin.leave(topic)

@@ -323,9 +323,7 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
     },
     hears: (topic) => wanted.get(topic)?.state === 'live' && clock.monotonic() - heardAt < plan.silence,
 
-    get heardAt() {
-      return heardAt
-    },
+    heardAt: () => heardAt,
 
     stop() {
       stopped = true

@@ -104,7 +104,7 @@ export interface PushSource {
   /** Whether what changes would be heard of. */
   hears(topic: string): boolean
   /** When the upstream was heard last, on the monotonic clock. */
-  readonly heardAt: number
+  heardAt(topic: string): number
   /** How often what is heard is asked for all the same, in milliseconds. */
   readonly confirm: number
   /** Whether what a topic is now, and how old, is said or about to be: nobody needs to ask. */
