@@ -85,6 +85,7 @@ export class Chain {
   #history = new History()
   #airdrops = new Map<Signature, Executed>()
   #listener: ChainListener | undefined
+  readonly #beginnings: (() => void)[] = []
 
   /** `slotTime` in milliseconds. */
   constructor(slotTime: number, clock: Clock) {
@@ -106,6 +107,13 @@ export class Chain {
     this.#past = new Map()
     this.#history = new History()
     this.#airdrops = new Map()
+    for (const beginning of this.#beginnings) beginning()
+  }
+
+  /** Puts things on the chain now, and again whenever it is reset. */
+  begin(beginning: () => void): void {
+    this.#beginnings.push(beginning)
+    beginning()
   }
 
   /** One listener. */

@@ -4,7 +4,7 @@ import { getBase64EncodedWireTransaction } from '@solana/kit'
 import { TOKEN_PROGRAM_ADDRESS } from '@solana-program/token'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { sign } from './mint.ts'
+import { sign } from './sign.ts'
 import { connect, start, withToken } from './test-node.ts'
 
 const NOBODY = '11111111111111111111111111111112'
@@ -168,7 +168,7 @@ describe('transactions', () => {
     await using sim = await start()
     const { alice, bob, mint } = await withToken(sim)
     sim.pass(1)
-    const signed = await sign(sim.chain, alice, await mint.transfer(alice, bob.address, 5n))
+    const signed = sign(sim.chain, alice, await mint.transfer(alice, bob.address, 5n))
     const wire = getBase64EncodedWireTransaction(signed)
     const signature = await sim.call('sendTransaction', wire, { encoding: 'base64' })
     const status = async () => (await sim.call('getSignatureStatuses', [signature])).value[0]
@@ -187,8 +187,8 @@ describe('transactions', () => {
   test('a blockhash is good for 150 slots', async () => {
     await using sim = await start()
     const { alice, bob, mint } = await withToken(sim)
-    const young = await sign(sim.chain, alice, await mint.transfer(alice, bob.address, 1n))
-    const old = await sign(sim.chain, alice, await mint.transfer(alice, bob.address, 2n))
+    const young = sign(sim.chain, alice, await mint.transfer(alice, bob.address, 1n))
+    const old = sign(sim.chain, alice, await mint.transfer(alice, bob.address, 2n))
     sim.pass(150)
     const send = (signed: typeof old) =>
       sim.call('sendTransaction', getBase64EncodedWireTransaction(signed), { encoding: 'base64' })
@@ -200,7 +200,7 @@ describe('transactions', () => {
   test('preflight says why; without it the failure is in the status, and the fee is paid', async () => {
     await using sim = await start()
     const { alice, bob, mint } = await withToken(sim)
-    const signed = await sign(sim.chain, bob, await mint.transfer(bob, alice.address, 1n))
+    const signed = sign(sim.chain, bob, await mint.transfer(bob, alice.address, 1n))
     const wire = getBase64EncodedWireTransaction(signed)
     const failure = await sim.call('sendTransaction', wire, { encoding: 'base64' })
     expect(failure.code).toBe(-32002)
@@ -217,7 +217,7 @@ describe('transactions', () => {
   test('a signature that is wrong is refused', async () => {
     await using sim = await start()
     const { alice, bob, mint } = await withToken(sim)
-    const signed = await sign(sim.chain, alice, await mint.transfer(alice, bob.address, 1n))
+    const signed = sign(sim.chain, alice, await mint.transfer(alice, bob.address, 1n))
     const bytes = Buffer.from(getBase64EncodedWireTransaction(signed), 'base64')
     bytes[5] = (bytes[5] ?? 0) ^ 1
     expect(await sim.call('sendTransaction', bytes.toString('base64'), { encoding: 'base64' })).toEqual({
@@ -230,7 +230,7 @@ describe('transactions', () => {
   test('no bytes end the node', async () => {
     await using sim = await start({ limits: { calls: 1_000 } })
     const { alice, bob, mint } = await withToken(sim)
-    const signed = await sign(sim.chain, alice, await mint.transfer(alice, bob.address, 1n))
+    const signed = sign(sim.chain, alice, await mint.transfer(alice, bob.address, 1n))
     const whole = Buffer.from(getBase64EncodedWireTransaction(signed), 'base64')
     const place = fc.nat({ max: whole.length - 1 })
     const change = fc.tuple(place, fc.integer({ min: 1, max: 255 }))
@@ -355,7 +355,7 @@ describe('faults', () => {
     })
     const { context, value } = await sim.call('getTokenAccountBalance', aliceAccount, processed)
     expect([context.slot, value.amount]).toEqual([10_100, '100000'])
-    const signed = await sign(sim.chain, alice, await mint.transfer(alice, bob.address, 1n))
+    const signed = sign(sim.chain, alice, await mint.transfer(alice, bob.address, 1n))
     const wire = getBase64EncodedWireTransaction(signed)
     expect(await sim.call('sendTransaction', wire, { encoding: 'base64' })).toMatchObject({ code: -32005 })
     sim.clock.now += 1_000
