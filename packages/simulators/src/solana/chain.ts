@@ -1,12 +1,12 @@
-import { createPublicKey, verify } from 'node:crypto'
+import { verify } from 'node:crypto'
 import {
   type Address,
   type Blockhash,
   type EncodedAccount,
   getBase58Decoder,
-  getBase58Encoder,
   getSignatureFromTransaction,
   getTransactionEncoder,
+  isAddress,
   type MaybeEncodedAccount,
   type Signature,
   type Transaction,
@@ -16,6 +16,7 @@ import {
 import { FailedTransactionMetadata, LiteSVM, type TransactionMetadata } from 'litesvm'
 import type { Clock } from '../clock.ts'
 import { type Executed, History, type InnerInstructions, type Processed } from './history.ts'
+import { toVerifier } from './keys.ts'
 import { isWritable, type Message, readMessage, readTable } from './message.ts'
 import { readFailure } from './transaction-error.ts'
 
@@ -330,9 +331,8 @@ function openSvm(): LiteSVM {
 
 function isSigned({ messageBytes, signatures }: Transaction): boolean {
   return Object.entries(signatures).every(([signer, signature]) => {
-    const x = Buffer.from(getBase58Encoder().encode(signer)).toString('base64url')
-    const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' })
-    return signature !== null && verify(null, new Uint8Array(messageBytes), key, signature)
+    if (!isAddress(signer) || signature === null) return false
+    return verify(null, new Uint8Array(messageBytes), toVerifier(signer), signature)
   })
 }
 

@@ -1,41 +1,27 @@
 import { KeyObject, sign as signBytes } from 'node:crypto'
 import {
-  appendTransactionMessageInstructions,
-  compileTransaction,
-  createTransactionMessage,
+  getTransactionDecoder,
   type Instruction,
   isKeyPairSigner,
   type KeyPairSigner,
-  pipe,
-  setTransactionMessageFeePayer,
-  setTransactionMessageLifetimeUsingBlockhash,
-  signatureBytes,
   type Transaction,
   type TransactionSigner,
 } from '@solana/kit'
-import { BLOCKHASH_AGE, type Chain } from './chain.ts'
+import type { Chain } from './chain.ts'
 import type { Executed } from './history.ts'
+import { concat, writeCount, writeMessage } from './message.ts'
 import { describe } from './transaction-error.ts'
 
 /** One transaction of these instructions, signed by the payer and by all whose key pairs the instructions carry. */
 export function sign(chain: Chain, payer: KeyPairSigner, instructions: readonly Instruction[]): Transaction {
-  const lifetime = {
-    blockhash: chain.blockhash(chain.slot),
-    lastValidBlockHeight: BigInt(chain.slot + BLOCKHASH_AGE),
-  }
-  const transaction = pipe(
-    createTransactionMessage({ version: 0 }),
-    (message) => setTransactionMessageFeePayer(payer.address, message),
-    (message) => setTransactionMessageLifetimeUsingBlockhash(lifetime, message),
-    (message) => appendTransactionMessageInstructions(instructions, message),
-    (message) => compileTransaction(message),
-  )
-  const signatures = { ...transaction.signatures }
-  for (const { address, keyPair } of [payer, ...instructions.flatMap(readSigners)]) {
-    const key = KeyObject.from(keyPair.privateKey)
-    signatures[address] = signatureBytes(signBytes(null, new Uint8Array(transaction.messageBytes), key))
-  }
-  return { messageBytes: transaction.messageBytes, signatures }
+  const message = writeMessage(payer.address, chain.blockhash(chain.slot), instructions)
+  const pairs = [payer, ...instructions.flatMap(readSigners)]
+  const signatures = message.signers.map((address) => {
+    const pair = pairs.find((one) => one.address === address)
+    if (pair === undefined) throw new Error(`expected the key pair of ${address} among the signers`)
+    return signBytes(null, message.bytes, KeyObject.from(pair.keyPair.privateKey))
+  })
+  return getTransactionDecoder().decode(concat([writeCount(signatures.length), ...signatures, message.bytes]))
 }
 
 /** Executes instructions as one transaction, past the node's limits. Throws when it fails. */
