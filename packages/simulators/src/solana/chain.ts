@@ -55,7 +55,7 @@ const ALL_CHECKS: Checks = { signed: true, aged: true }
 export interface ChainListener {
   changed(changes: readonly Change[]): void
   /** A slot has begun. */
-  passed(slot: number): void
+  passed(): void
   processed(processed: Processed): void
 }
 
@@ -149,7 +149,7 @@ export class Chain {
       const [oldest] = this.#hashes.keys()
       if (this.#hashes.size > KEPT && oldest !== undefined) this.#hashes.delete(oldest)
       this.#svm.warpToSlot(BigInt(this.#slot))
-      this.#listener?.passed(this.#slot)
+      this.#listener?.passed()
     }
   }
 

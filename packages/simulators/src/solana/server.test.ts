@@ -371,6 +371,30 @@ describe('faults', () => {
     expect(await sim.call('getSlot', processed)).toBe(10_000)
   })
 
+  test('429 for one method says so of that method, also when it is one item of a batch', async () => {
+    await using sim = await start({ limits: { calls: 60, methods: { getHealth: 20 } } })
+    sim.solana.fault({ kind: '429', path: '/getHealth' })
+    sim.solana.fault({ kind: '429', path: '/getTransaction', count: 1 })
+    const said = ({ status, headers }: Awaited<ReturnType<typeof sim.post>>) => [
+      status,
+      ...['rps', 'method'].flatMap((name) =>
+        ['limit', 'remaining'].map((what) => headers.get(`x-ratelimit-${name}-${what}`)),
+      ),
+    ]
+    expect(said(await sim.post(SLOT_CALL))).toEqual([200, '60', '59', null, null])
+    expect(said(await sim.post(HEALTH_CALL))).toEqual([429, '60', '58', '20', '-1'])
+    const refused = await sim.post([SLOT_CALL, HEALTH_CALL])
+    expect(said(refused)).toEqual([429, '60', '56', '20', '-1'])
+    // Refused whole, with one object.
+    expect(JSON.parse(refused.text).error.code).toBe(429)
+    const call = { jsonrpc: '2.0', id: 1, method: 'getTransaction', params: ['5'.repeat(87)] }
+    expect(said(await sim.post(call))).toEqual([429, '60', '55', '60', '-1'])
+    expect((await sim.post(call)).status).toBe(200)
+    const { byPath } = sim.solana.stats()
+    expect(byPath.getHealth).toEqual({ asked: 2, served: 0, refused: 0, faulted: 2 })
+    expect(byPath.getSlot).toEqual({ asked: 2, served: 1, refused: 0, faulted: 1 })
+  })
+
   test('429 with and without Retry-After, and credits that are used up', async () => {
     await using sim = await start()
     for (const [kind, wait, code] of [
@@ -473,6 +497,45 @@ describe('subscriptions', () => {
         params: { result: { parent: slot - 1, root: slot - 32, slot }, subscription: 0 },
       })),
     )
+  })
+
+  test.each(['behind', 'slot-back'] as const)('%s: what is told lies back, until the node has got on', async (kind) => {
+    await using sim = await start()
+    const { pay, aliceAccount } = await withToken(sim)
+    using client = await connect(sim.solana.socketUrl)
+    await client.call('accountSubscribe', aliceAccount, parsed)
+    await client.call('slotSubscribe')
+    await client.call('logsSubscribe', 'all', processed)
+    const told = async () => {
+      await client.call('ping')
+      return client.told.splice(0).map((message) => {
+        const { method, params } = JSON.parse(JSON.stringify(message))
+        return [method, params.result.slot ?? params.result.context.slot]
+      })
+    }
+    sim.pass(1)
+    expect(await told()).toEqual([['slotNotification', 10_001]])
+    sim.solana.fault({ kind, slots: 3 })
+    await pay(1n)
+    sim.pass(2)
+    expect(await told()).toEqual([])
+    sim.pass(1)
+    expect(await told()).toEqual([
+      ['accountNotification', 10_001],
+      ['logsNotification', 10_001],
+    ])
+    sim.pass(1)
+    expect(await told()).toEqual([['slotNotification', 10_002]])
+    await pay(2n)
+    sim.solana.clearFaults()
+    sim.pass(1)
+    expect(await told()).toEqual([
+      ['slotNotification', 10_006],
+      ['accountNotification', 10_005],
+      ['logsNotification', 10_005],
+    ])
+    await pay(3n)
+    expect(await told()).toHaveLength(2)
   })
 
   test('a dropped socket is cut at once, and none is let in while that lasts', async () => {
