@@ -25,10 +25,11 @@ export interface Fault<Status extends string> {
   /** When it is over, by the monotonic clock; undefined while nobody has said. */
   readonly until: number | undefined
   readonly slots: number | undefined
+  /** How the paths begin that it is limited to; `/` for all. */
+  readonly path: string
 }
 
 interface Armed<Status extends string> extends Fault<Status> {
-  readonly path: string
   left: number
 }
 
@@ -53,11 +54,20 @@ export class Faults<Status extends string> {
     at: number,
     meets: (kind: WireFault | Status) => boolean = () => true,
   ): Fault<Status> | undefined {
-    if (this.#armed.length === 0) return undefined
-    this.#armed = this.#armed.filter((fault) => fault.left > 0 && (fault.until === undefined || at < fault.until))
-    const hit = this.#armed.find((fault) => meets(fault.kind) && paths.some((path) => path.startsWith(fault.path)))
+    const hit = this.#find(at, (fault) => meets(fault.kind) && paths.some((path) => path.startsWith(fault.path)))
     if (hit !== undefined) hit.left -= 1
     return hit
+  }
+
+  /** The fault of one of these kinds that holds for whatever goes on, neither for some paths nor for so many calls. */
+  holding(kinds: readonly string[], at: number): Fault<Status> | undefined {
+    return this.#find(at, ({ kind, path, left }) => kinds.includes(kind) && path === '/' && !Number.isFinite(left))
+  }
+
+  #find(at: number, matches: (fault: Armed<Status>) => boolean): Armed<Status> | undefined {
+    if (this.#armed.length === 0) return undefined
+    this.#armed = this.#armed.filter((fault) => fault.left > 0 && (fault.until === undefined || at < fault.until))
+    return this.#armed.find(matches)
   }
 
   clear(): void {

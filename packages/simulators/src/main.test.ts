@@ -10,7 +10,9 @@ function run(args: readonly string[], stdin: 'pipe' | 'ignore' = 'pipe') {
   return spawn(process.execPath, [MAIN, ...args], { stdio: [stdin, 'pipe', 'pipe'] })
 }
 
-async function firstLine(child: ChildProcess): Promise<{ name: string; url: string }> {
+async function firstLine(
+  child: ChildProcess,
+): Promise<Record<'name' | 'url' | 'mint' | 'pot' | 'authority' | 'ticketPrice', string>> {
   if (child.stdout === null) throw new Error('expected stdout to be a pipe')
   const [chunk] = await once(child.stdout, 'data')
   return JSON.parse(String(chunk))
@@ -45,6 +47,20 @@ describe('the command', () => {
     expect(await once(child, 'exit')).toEqual([0, null])
   })
 
+  test('starts a lottery on a chain, and says where it is', async () => {
+    const child = run(['solana', '--lottery', '--pace', '0', '--entries', '3', '--latency', '0', '--calls', '1000'])
+    const { url, pot, mint, authority, ticketPrice } = await firstLine(child)
+    expect([mint, ticketPrice]).toEqual(['DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263', '100000000'])
+    const params = [pot, { encoding: 'jsonParsed', commitment: 'processed' }]
+    const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'getAccountInfo', params })
+    const { result } = JSON.parse(await (await fetch(url, { method: 'POST', body })).text())
+    const { owner, tokenAmount } = result.value.data.parsed.info
+    expect(owner).toBe(authority)
+    expect(Number(tokenAmount.amount)).toBeGreaterThanOrEqual(3 * Number(ticketPrice))
+    child.stdin?.end()
+    expect(await once(child, 'exit')).toEqual([0, null])
+  })
+
   test('ends when the process that forked it lets go', async () => {
     const child = fork(MAIN, ['jupiter'], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] })
     await firstLine(child)
@@ -59,6 +75,7 @@ describe('the command', () => {
     [['jupiter', '--port', '70000'], '--port: expected a whole number from 0 to 65535, got "70000".\n'],
     [['jupiter', '--plan', 'gold'], '--plan: expected one of keyless, free, developer, launch, pro, got "gold".\n'],
     [['jupiter', '--stall', '5'], '--stall: expected milliseconds as two whole numbers such as 25,15, got "5".\n'],
+    [['solana', '--pace', '5'], '--pace: expected --lottery with it.\n'],
     [['jupiter', '--ports', '0'], /^Unknown option '--ports'; the options are --port, --host, .*\.\n$/],
   ])('%j: one sentence, exit code 2', async (args, said) => {
     const child = run(args)

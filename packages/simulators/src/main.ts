@@ -13,6 +13,8 @@ type Typed = (name: string) => readonly string[] | undefined
 
 interface Running {
   readonly url: string
+  /** What the line on stdout says besides. */
+  readonly says?: Readonly<Record<string, string>>
   close(): Promise<void>
 }
 
@@ -51,6 +53,10 @@ const SIMULATORS: Readonly<Record<string, Entry>> = {
       calls: { type: 'string' },
       batches: { type: 'string' },
       'slot-time': { type: 'string' },
+      lottery: { type: 'boolean' },
+      pace: { type: 'string' },
+      draw: { type: 'string' },
+      entries: { type: 'string' },
     },
     start: async (shared, typed) => {
       const keys = typed('key')
@@ -64,9 +70,24 @@ const SIMULATORS: Readonly<Record<string, Entry>> = {
         ...(calls !== undefined && { limits: { calls } }),
         ...(slotTime !== undefined && { slotTime }),
       } as const
+      const lottery = readLottery(typed)
       // Its virtual machine takes a while to load, and is not there on every platform.
-      const { startSolana } = await import('./solana/server.ts')
-      return startSolana(options)
+      const { openLottery, play, startSolana } = await import('./solana/index.ts')
+      const solana = await startSolana(options)
+      if (lottery === undefined) return solana
+      const { entries, pace, draw } = lottery
+      const { seed } = shared
+      const opened = await openLottery(solana.chain, { entries, ...(seed !== undefined && { seed }) })
+      const playing = pace === 0 ? undefined : play(opened, { every: pace, draw })
+      const { mint, pot, authority, ticketPrice } = opened
+      return {
+        url: solana.url,
+        says: { mint, pot, authority: authority.address, ticketPrice: String(ticketPrice) },
+        close: () => {
+          playing?.stop()
+          return solana.close()
+        },
+      }
     },
   },
 }
@@ -87,7 +108,7 @@ class UsageError extends Error {}
 try {
   const [name, simulator] = await start(process.argv.slice(2))
   endWithParent(() => simulator.close().then(() => process.exit(0)))
-  process.stdout.write(`${JSON.stringify({ name, url: simulator.url })}\n`)
+  process.stdout.write(`${JSON.stringify({ name, url: simulator.url, ...simulator.says })}\n`)
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
   process.exitCode = error instanceof UsageError ? 2 : 1
@@ -134,6 +155,17 @@ function read(args: readonly string[], options: ParseArgsOptionsConfig): Typed {
     const names = Object.keys(options).map((option) => `--${option}`)
     throw new UsageError(`${said}; the options are ${names.join(', ')}.`)
   }
+}
+
+/** What `--lottery` is to be like; undefined without it. */
+function readLottery(typed: Typed) {
+  const entries = number(typed, 'entries', 100_000)
+  const pace = number(typed, 'pace')
+  const draw = number(typed, 'draw')
+  if (typed('lottery') !== undefined) return { entries: entries ?? 0, pace: pace ?? 500, draw: draw ?? 30_000 }
+  const alone = Object.entries({ entries, pace, draw }).find(([, value]) => value !== undefined)
+  if (alone !== undefined) throw new UsageError(`--${alone[0]}: expected --lottery with it.`)
+  return undefined
 }
 
 /** A whole number from 0. */

@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { Clock } from './clock.ts'
+import { type Clock, systemClock } from './clock.ts'
 import { type Fault, type FaultSpec, Faults, readFault } from './faults.ts'
 import { sequence } from './random.ts'
 import { type Arrivals, ArrivalTally, type Counts, type Outcome, Tally } from './tally.ts'
@@ -52,13 +52,12 @@ export interface Simulator<Status extends string> extends AsyncDisposable {
   close(): Promise<void>
 }
 
-export interface Settings extends TravelOptions {
-  readonly host: string
-  readonly port: number
-  readonly seed: number
-  readonly latency: number
-  readonly jitter: number
-  readonly clock: Clock
+export type Settings = TravelOptions & Required<Omit<SimulatorOptions, keyof TravelOptions>>
+
+/** What was told, and the rest as usual. */
+export function toSettings(options: SimulatorOptions): Settings {
+  const { port = 0, host = '127.0.0.1', seed = 1, latency = 20, jitter = 5, clock = systemClock } = options
+  return { ...options, port, host, seed, latency, jitter, clock }
 }
 
 /** Listens, counts and delays, and does what faults demand, around an upstream that only answers. */
@@ -155,6 +154,11 @@ export class HttpSimulator<Status extends string> implements Simulator<Status> {
     this.#faults.clear()
   }
 
+  /** The fault of one of these kinds that holds now for all that goes on; no call is taken from its count. */
+  holding(...kinds: readonly Status[]): Fault<Status> | undefined {
+    return this.#faults.holding(kinds, this.#settings.clock.monotonic())
+  }
+
   async close(): Promise<void> {
     for (const timer of this.#timers) clearTimeout(timer)
     this.#timers.clear()
@@ -194,10 +198,7 @@ export class HttpSimulator<Status extends string> implements Simulator<Status> {
       return
     }
     const kind = upstream.statusFaults.find((name) => name === fault?.kind)
-    const admission = upstream.admit(
-      call,
-      kind === undefined ? undefined : { kind, until: fault?.until, slots: fault?.slots },
-    )
+    const admission = upstream.admit(call, fault && kind && { ...fault, kind, lasts: lasting(fault, call.at) })
     const hit = fault !== undefined && admission.outcome !== 'refused' ? fault : undefined
     this.#count(call, hit === undefined ? admission.outcome : 'faulted', admission.organisation)
 
@@ -281,6 +282,10 @@ export class HttpSimulator<Status extends string> implements Simulator<Status> {
     }, delay)
     this.#timers.add(timer)
   }
+}
+
+function lasting({ until }: { readonly until: number | undefined }, at: number): number {
+  return until === undefined ? 1_000 : until - at
 }
 
 function toCall(request: IncomingMessage, url: string, body: string, at: number): Call {

@@ -34,10 +34,12 @@ export interface Admission {
 /** A refusal on demand. */
 export interface StatusFault<Status extends string> {
   readonly kind: Status
-  /** When it is over, by the monotonic clock, where that is known. */
-  readonly until: number | undefined
+  /** Milliseconds until it is over; a second where nobody has said. */
+  readonly lasts: number
   /** How far the upstream lies back, in its own unit; undefined when nobody has said. */
   readonly slots: number | undefined
+  /** How the paths begin that it is limited to; `/` for all. */
+  readonly path: string
 }
 
 /** What a simulator of an HTTP upstream is made of; `HttpSimulator` does the rest. */

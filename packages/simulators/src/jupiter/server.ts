@@ -1,6 +1,6 @@
-import { type Clock, systemClock } from '../clock.ts'
+import type { Clock } from '../clock.ts'
 import { hash } from '../random.ts'
-import { HttpSimulator, type Simulator, type SimulatorOptions } from '../simulator.ts'
+import { HttpSimulator, type Simulator, type SimulatorOptions, toSettings } from '../simulator.ts'
 import type { Outcome } from '../tally.ts'
 import type { Admission, Answer, Call, StatusFault, Upstream } from '../upstream.ts'
 import { Market } from './market.ts'
@@ -36,15 +36,7 @@ export interface Jupiter extends Simulator<JupiterFault> {
 
 /** Starts a stand-in for api.jup.ag. It rejects when the port is taken. */
 export async function startJupiter(options: JupiterOptions = {}): Promise<Jupiter> {
-  const settings = {
-    ...options,
-    host: options.host ?? '127.0.0.1',
-    port: options.port ?? 0,
-    seed: options.seed ?? 1,
-    latency: options.latency ?? 20,
-    jitter: options.jitter ?? 5,
-    clock: options.clock ?? systemClock,
-  }
+  const settings = toSettings(options)
   const upstream = new JupiterUpstream(options, settings)
   const simulator = new HttpSimulator(upstream, settings)
   await simulator.listen()
@@ -118,8 +110,7 @@ class JupiterUpstream implements Upstream<JupiterFault> {
     const meter = `${call.method} ${call.path}` === EXECUTE ? organisation.execute : organisation.calls
     if (demanded?.status === 429) {
       const { current, remaining } = meter.arrive(call.at, true)
-      const freeIn = fault?.until === undefined ? 1_000 : fault.until - call.at
-      return this.#refuse('faulted', name, demanded, this.#say(current, Math.min(0, remaining), freeIn))
+      return this.#refuse('faulted', name, demanded, this.#say(current, Math.min(0, remaining), fault?.lasts ?? 0))
     }
     const { granted, current, remaining, freeIn } = meter.arrive(call.at, false)
     const standing = this.#say(current, remaining, freeIn)

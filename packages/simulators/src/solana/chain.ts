@@ -1,12 +1,12 @@
-import { createPublicKey, verify } from 'node:crypto'
+import { verify } from 'node:crypto'
 import {
   type Address,
   type Blockhash,
   type EncodedAccount,
   getBase58Decoder,
-  getBase58Encoder,
   getSignatureFromTransaction,
   getTransactionEncoder,
+  isAddress,
   type MaybeEncodedAccount,
   type Signature,
   type Transaction,
@@ -16,6 +16,7 @@ import {
 import { FailedTransactionMetadata, LiteSVM, type TransactionMetadata } from 'litesvm'
 import type { Clock } from '../clock.ts'
 import { type Executed, History, type InnerInstructions, type Processed } from './history.ts'
+import { toVerifier } from './keys.ts'
 import { isWritable, type Message, readMessage, readTable } from './message.ts'
 import { readFailure } from './transaction-error.ts'
 
@@ -54,7 +55,7 @@ const ALL_CHECKS: Checks = { signed: true, aged: true }
 export interface ChainListener {
   changed(changes: readonly Change[]): void
   /** A slot has begun. */
-  passed(slot: number): void
+  passed(): void
   processed(processed: Processed): void
 }
 
@@ -85,6 +86,7 @@ export class Chain {
   #history = new History()
   #airdrops = new Map<Signature, Executed>()
   #listener: ChainListener | undefined
+  readonly #beginnings: (() => void)[] = []
 
   /** `slotTime` in milliseconds. */
   constructor(slotTime: number, clock: Clock) {
@@ -106,6 +108,13 @@ export class Chain {
     this.#past = new Map()
     this.#history = new History()
     this.#airdrops = new Map()
+    for (const beginning of this.#beginnings) beginning()
+  }
+
+  /** Puts things on the chain now, and again whenever it is reset. */
+  begin(beginning: () => void): void {
+    this.#beginnings.push(beginning)
+    beginning()
   }
 
   /** One listener. */
@@ -140,7 +149,7 @@ export class Chain {
       const [oldest] = this.#hashes.keys()
       if (this.#hashes.size > KEPT && oldest !== undefined) this.#hashes.delete(oldest)
       this.#svm.warpToSlot(BigInt(this.#slot))
-      this.#listener?.passed(this.#slot)
+      this.#listener?.passed()
     }
   }
 
@@ -322,9 +331,8 @@ function openSvm(): LiteSVM {
 
 function isSigned({ messageBytes, signatures }: Transaction): boolean {
   return Object.entries(signatures).every(([signer, signature]) => {
-    const x = Buffer.from(getBase58Encoder().encode(signer)).toString('base64url')
-    const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' })
-    return signature !== null && verify(null, new Uint8Array(messageBytes), key, signature)
+    if (!isAddress(signer) || signature === null) return false
+    return verify(null, new Uint8Array(messageBytes), toVerifier(signer), signature)
   })
 }
 

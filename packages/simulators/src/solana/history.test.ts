@@ -13,7 +13,7 @@ import { TOKEN_PROGRAM_ADDRESS } from '@solana-program/token'
 import { describe, expect, test } from 'vitest'
 import { History } from './history.ts'
 import { execute } from './index.ts'
-import { sign } from './mint.ts'
+import { sign } from './sign.ts'
 import { connect, start, withToken } from './test-node.ts'
 
 const confirmed = { commitment: 'confirmed' }
@@ -58,8 +58,8 @@ describe('getSignaturesForAddress', () => {
     await using sim = await start()
     const { alice, bob, mint, aliceAccount } = await withToken(sim)
     const transfer = await mint.transfer(alice, bob.address, 1n)
-    const { signature } = await execute(sim.chain, alice, [...transfer, memo('ticket')])
-    const tooMuch = await sign(sim.chain, alice, await mint.transfer(alice, bob.address, 200_000n))
+    const { signature } = execute(sim.chain, alice, [...transfer, memo('ticket')])
+    const tooMuch = sign(sim.chain, alice, await mint.transfer(alice, bob.address, 200_000n))
     const wire = getBase64EncodedWireTransaction(tooMuch)
     const failed = await sim.call('sendTransaction', wire, { encoding: 'base64', skipPreflight: true })
     sim.pass(2)
@@ -83,7 +83,7 @@ describe('getSignaturesForAddress', () => {
       ...pay,
       accounts: [...(pay.accounts ?? []), { address: aliceAccount, role: AccountRole.READONLY }],
     }
-    const { signature } = await execute(sim.chain, bob, [mentioning])
+    const { signature } = execute(sim.chain, bob, [mentioning])
     sim.pass(2)
     const [newest] = await sim.call('getSignaturesForAddress', aliceAccount, confirmed)
     expect(newest).toMatchObject({ signature, err: null })
@@ -113,7 +113,7 @@ describe('getTransaction', () => {
     await using sim = await start()
     const { alice, bob, mint, aliceAccount } = await withToken(sim)
     const bobAccount = await mint.accountOf(bob.address)
-    const { signature, logs, units } = await execute(sim.chain, alice, await mint.transfer(alice, bob.address, 9_864n))
+    const { signature, logs, units } = execute(sim.chain, alice, await mint.transfer(alice, bob.address, 9_864n))
     expect(await sim.call('getTransaction', signature, readable)).toBe(null)
     sim.pass(2)
     expect(await sim.call('getTransaction', signature, { maxSupportedTransactionVersion: 0 })).toBe(null)
@@ -171,7 +171,7 @@ describe('getTransaction', () => {
     const { alice, bob, mint, aliceAccount } = await withToken(sim)
     const bobAccount = await mint.accountOf(bob.address)
     const instructions = [...(await mint.transfer(alice, bob.address, 9_864n)), memo('ticket')]
-    const { signature } = await execute(sim.chain, alice, instructions)
+    const { signature } = execute(sim.chain, alice, instructions)
     sim.pass(32)
     const rpc = createSolanaRpc(sim.solana.url)
     const [entry] = await rpc.getSignaturesForAddress(bobAccount, { limit: 1 }).send()
@@ -213,7 +213,7 @@ describe('getTransaction', () => {
   test('the bytes as they came, in base64 and base58', async () => {
     await using sim = await start()
     const { alice, bob, mint } = await withToken(sim)
-    const signed = await sign(sim.chain, alice, await mint.transfer(alice, bob.address, 1n))
+    const signed = sign(sim.chain, alice, await mint.transfer(alice, bob.address, 1n))
     const wire = getBase64EncodedWireTransaction(signed)
     const { signature } = sim.chain.send(signed)
     sim.pass(2)
@@ -243,9 +243,7 @@ describe('getTransaction', () => {
   test('one that failed is shown with its error, the fee and no change of tokens', async () => {
     await using sim = await start()
     const { alice, bob, mint } = await withToken(sim)
-    const { signature } = sim.chain.send(
-      await sign(sim.chain, alice, await mint.transfer(alice, bob.address, 200_000n)),
-    )
+    const { signature } = sim.chain.send(sign(sim.chain, alice, await mint.transfer(alice, bob.address, 200_000n)))
     sim.pass(2)
     const { meta } = await sim.call('getTransaction', signature, readable)
     const err = { InstructionError: [1, { Custom: 1 }] }
@@ -280,7 +278,7 @@ describe('subscriptions', () => {
     await using sim = await start()
     const { alice, bob, mint, pay } = await withToken(sim)
     using client = await connect(sim.solana.socketUrl)
-    const signed = await sign(sim.chain, alice, await mint.transfer(alice, bob.address, 200_000n))
+    const signed = sign(sim.chain, alice, await mint.transfer(alice, bob.address, 200_000n))
     const awaited = getSignatureFromTransaction(signed)
     expect(await client.call('signatureSubscribe', awaited, confirmed)).toMatchObject({ result: 0 })
     sim.chain.send(signed)
@@ -311,7 +309,7 @@ describe('subscriptions', () => {
     await client.call('logsSubscribe', { mentions: [aliceAccount] }, { commitment: 'processed' })
     await client.call('logsSubscribe', 'all', { commitment: 'processed' })
     const { signature, logs } = await pay(2n)
-    const other = await execute(sim.chain, bob, [memo('nobody is mentioned')])
+    const other = execute(sim.chain, bob, [memo('nobody is mentioned')])
     await client.call('ping')
     const told = client.told.map((message) => {
       const { method, params } = JSON.parse(JSON.stringify(message))

@@ -7,7 +7,7 @@ import {
 import { TOKEN_PROGRAM_ADDRESS } from '@solana-program/token'
 import { expect, test } from 'vitest'
 import { Mint, newSigner, startSolana } from './index.ts'
-import { sign } from './mint.ts'
+import { sign } from './sign.ts'
 
 test('the official client reads, sends, and hears of what it sent', async () => {
   // A slot of 10 ms: confirmed after 20 ms, so that the test waits for the chain and not the other way round.
@@ -32,7 +32,7 @@ test('the official client reads, sends, and hears of what it sent', async () => 
   const heard = told[Symbol.asyncIterator]().next()
   const slots = await subscriptions.slotNotifications().subscribe({ abortSignal: abort.signal })
 
-  const signed = await sign(chain, player, await mint.transfer(player, jackpot.address, 1_500_000n))
+  const signed = sign(chain, player, await mint.transfer(player, jackpot.address, 1_500_000n))
   const wire = getBase64EncodedWireTransaction(signed)
   const signature: Signature = await rpc.sendTransaction(wire, { encoding: 'base64' }).send()
   const { value: change } = await heard

@@ -37,8 +37,8 @@ export class Limits {
     this.#methods = new Map(Object.entries(methods).map(([name, limit]) => [name, new Meter(limit)]))
   }
 
-  /** Counts a request of these calls; one that is `barred` gets no place. */
-  arrive(methods: readonly string[], at: number, barred: boolean): Standing {
+  /** Counts a request of these calls; one that is `barred` gets no place, because of one method where it is named. */
+  arrive(methods: readonly string[], at: number, barred: boolean, only?: string): Standing {
     const needs = new Map<Meter, number>([[this.#total, methods.length]])
     for (const name of methods) {
       const meter = this.#methods.get(name)
@@ -52,16 +52,22 @@ export class Limits {
         if (granted) meter.granted.add(at)
       }
     }
-    const [method] = [...needs.keys()].filter((meter) => meter !== this.#total)
+    const [method] = [...short.map(([meter]) => meter), ...needs.keys()].filter((meter) => meter !== this.#total)
     return {
       granted,
       freeIn: Math.max(0, ...short.map(([meter]) => meter.granted.untilOldestLeaves(at))),
       headers: {
         ...say('rps', this.#total, at),
         ...(method !== undefined && say('method', method, at)),
+        ...(only !== undefined && full(this.#methods.get(only)?.limit ?? this.#total.limit)),
       },
     }
   }
+}
+
+/** What is said of a method whose places others have, whether it has a limit here or not. */
+function full(limit: number): Record<string, string> {
+  return { 'x-ratelimit-method-limit': String(limit), 'x-ratelimit-method-remaining': '-1' }
 }
 
 function say(name: string, meter: Meter, at: number): Record<string, string> {

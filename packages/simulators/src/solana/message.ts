@@ -1,4 +1,14 @@
-import { type Address, getAddressDecoder, getBase58Decoder, type MaybeEncodedAccount } from '@solana/kit'
+import {
+  AccountRole,
+  type Address,
+  type Blockhash,
+  getBase58Decoder,
+  getBase58Encoder,
+  type Instruction,
+  type MaybeEncodedAccount,
+  mergeRoles,
+} from '@solana/kit'
+import { toAddress, toKey } from './keys.ts'
 
 /** What was signed: the legacy form, and version 0 that may name accounts by lookup tables. */
 export interface Message {
@@ -7,11 +17,11 @@ export interface Message {
   readonly header: readonly [signers: number, readonlySigners: number, readonlyOthers: number]
   readonly accounts: readonly Address[]
   readonly blockhash: string
-  readonly instructions: readonly Instruction[]
+  readonly instructions: readonly Compiled[]
   readonly lookups: readonly Lookup[]
 }
 
-export interface Instruction {
+interface Compiled {
   /** Places among the accounts. */
   readonly program: number
   readonly accounts: readonly number[]
@@ -42,6 +52,65 @@ export function readMessage(bytes: ArrayLike<number>): Message | undefined {
     if (error instanceof RangeError) return undefined
     throw error
   }
+}
+
+export interface Unsigned {
+  readonly bytes: Uint8Array
+  /** Who must sign, in the order of their signatures. */
+  readonly signers: readonly Address[]
+}
+
+/** In which order a message has its accounts. */
+const ROLES = [
+  AccountRole.WRITABLE_SIGNER,
+  AccountRole.READONLY_SIGNER,
+  AccountRole.WRITABLE,
+  AccountRole.READONLY,
+] as const
+
+/** A message of version 0 without lookup tables: what the client's own compiler makes, in a tenth of the time. */
+export function writeMessage(payer: Address, blockhash: Blockhash, instructions: readonly Instruction[]): Unsigned {
+  const roles = new Map<Address, AccountRole>([[payer, AccountRole.WRITABLE_SIGNER]])
+  const name = (address: Address, role: AccountRole) =>
+    roles.set(address, mergeRoles(roles.get(address) ?? AccountRole.READONLY, role))
+  for (const { programAddress, accounts = [] } of instructions) {
+    for (const { address, role } of accounts) name(address, role)
+    name(programAddress, AccountRole.READONLY)
+  }
+  const places = ROLES.map((wanted) => [...roles].filter(([, role]) => role === wanted).map(([address]) => address))
+  const accounts = places.flat()
+  const [signing = 0, readonlySigners = 0, , readonlyOthers = 0] = places.map(({ length }) => length)
+  const parts = instructions.map(({ programAddress, accounts: named = [], data = new Uint8Array() }) => [
+    [accounts.indexOf(programAddress)],
+    writeCount(named.length),
+    named.map(({ address }) => accounts.indexOf(address)),
+    writeCount(data.length),
+    data,
+  ])
+  const bytes = concat([
+    [0x80, signing + readonlySigners, readonlySigners, readonlyOthers],
+    writeCount(accounts.length),
+    ...accounts.map(toKey),
+    getBase58Encoder().encode(blockhash),
+    writeCount(instructions.length),
+    ...parts.flat(),
+    writeCount(0),
+  ])
+  return { bytes, signers: accounts.slice(0, signing + readonlySigners) }
+}
+
+export function writeCount(count: number): readonly number[] {
+  return count < 0x80 ? [count] : [(count & 0x7f) | 0x80, ...writeCount(count >> 7)]
+}
+
+export function concat(parts: readonly ArrayLike<number>[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.length
+  }
+  return whole
 }
 
 /** Whether the message lets an account of its own be changed, by its place. */
@@ -90,7 +159,7 @@ class Reader {
   }
 
   address(): Address {
-    return getAddressDecoder().decode(this.#take(32))
+    return toAddress(this.#take(32))
   }
 
   #places(): readonly number[] {

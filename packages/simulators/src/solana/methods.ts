@@ -1,8 +1,15 @@
-import { type Address, getAddressEncoder, getTransactionDecoder, type Signature, type Transaction } from '@solana/kit'
+import {
+  type Address,
+  getTransactionDecoder,
+  type ReadonlyUint8Array,
+  type Signature,
+  type Transaction,
+} from '@solana/kit'
 import { getTokenSize, TOKEN_PROGRAM_ADDRESS } from '@solana-program/token'
 import { type Existing, readMint, readToken, showAccount, showAmount, TOKEN_2022 } from './accounts.ts'
 import { BLOCKHASH_AGE, type Chain, DEPTH } from './chain.ts'
 import type { Executed, Processed } from './history.ts'
+import { toKey } from './keys.ts'
 import { readMessage } from './message.ts'
 import { oneOf, Params, toAddress, toBytes, toSignature } from './params.ts'
 import { invalidParams, methodNotFound, nodeBehind, RpcError, slotNotReached } from './rpc-error.ts'
@@ -191,7 +198,7 @@ export class Methods {
   }
 
   /** Which token accounts are asked for: those of a mint, or of one of the token programs. */
-  #which(params: Params, slot: number): { readonly mint?: Uint8Array; readonly program: Address } {
+  #which(params: Params, slot: number): { readonly mint?: ReadonlyUint8Array; readonly program: Address } {
     const { mint, programId } = params.fields(1)
     if (mint !== undefined) {
       const address = toAddress(mint)
@@ -308,13 +315,9 @@ function isTokenProgram(address: Address): boolean {
   return address === TOKEN_PROGRAM_ADDRESS || address === TOKEN_2022
 }
 
-function toKey(address: Address): Uint8Array {
-  return new Uint8Array(getAddressEncoder().encode(address))
-}
-
 /** Whether a key is at this place. Compared as bytes: there may be thousands of accounts. */
-function isAt(data: Uint8Array, place: number, key: Uint8Array): boolean {
-  return Buffer.compare(data.subarray(place, place + key.length), key) === 0
+function isAt(data: Uint8Array, place: number, key: ReadonlyUint8Array): boolean {
+  return key.every((byte, index) => data[place + index] === byte)
 }
 
 function readTransaction(text: string, encoding: 'base58' | 'base64'): Transaction {

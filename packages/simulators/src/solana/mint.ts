@@ -1,15 +1,4 @@
-import {
-  type Address,
-  appendTransactionMessageInstructions,
-  createTransactionMessage,
-  generateKeyPairSigner,
-  type Instruction,
-  type KeyPairSigner,
-  pipe,
-  setTransactionMessageFeePayerSigner,
-  setTransactionMessageLifetimeUsingBlockhash,
-  signTransactionMessageWithSigners,
-} from '@solana/kit'
+import { type Address, generateKeyPairSigner, type Instruction, type KeyPairSigner } from '@solana/kit'
 import { getCreateAccountInstruction } from '@solana-program/system'
 import {
   findAssociatedTokenPda,
@@ -20,39 +9,18 @@ import {
   getTransferCheckedInstruction,
   TOKEN_PROGRAM_ADDRESS,
 } from '@solana-program/token'
-import { BLOCKHASH_AGE, type Chain } from './chain.ts'
+import type { Chain } from './chain.ts'
 import type { Executed } from './history.ts'
-import { describe } from './transaction-error.ts'
+import { execute } from './sign.ts'
 
 const SOL = 1_000_000_000n
 
 /** A key pair with some SOL to pay fees with: 100 unless told. */
 export async function newSigner(chain: Chain, lamports = 100n * SOL): Promise<KeyPairSigner> {
-  const signer = await generateKeyPairSigner()
+  // Extractable, so that it can sign without waiting.
+  const signer = await generateKeyPairSigner(true)
   chain.airdrop(signer.address, lamports)
   return signer
-}
-
-/** One transaction of these instructions, signed. */
-export function sign(chain: Chain, payer: KeyPairSigner, instructions: readonly Instruction[]) {
-  const lifetime = {
-    blockhash: chain.blockhash(chain.slot),
-    lastValidBlockHeight: BigInt(chain.slot + BLOCKHASH_AGE),
-  }
-  return pipe(
-    createTransactionMessage({ version: 0 }),
-    (message) => setTransactionMessageFeePayerSigner(payer, message),
-    (message) => setTransactionMessageLifetimeUsingBlockhash(lifetime, message),
-    (message) => appendTransactionMessageInstructions(instructions, message),
-    (message) => signTransactionMessageWithSigners(message),
-  )
-}
-
-/** Executes instructions as one transaction, past the node's limits. Throws when it fails. */
-export async function execute(chain: Chain, payer: KeyPairSigner, instructions: readonly Instruction[]) {
-  const executed: Executed = chain.send(await sign(chain, payer, instructions))
-  if (executed.error === null) return executed
-  throw new Error(`${describe(executed.error)}\n${executed.logs.join('\n')}`)
 }
 
 /** A mint of the SPL token program, and whoever may mint. */
@@ -72,8 +40,8 @@ export class Mint {
   /** A new mint with so many decimals. */
   static async create(chain: Chain, decimals: number): Promise<Mint> {
     const authority = await newSigner(chain)
-    const mint = await generateKeyPairSigner()
-    await execute(chain, authority, [
+    const mint = await generateKeyPairSigner(true)
+    execute(chain, authority, [
       getCreateAccountInstruction({
         payer: authority,
         newAccount: mint,

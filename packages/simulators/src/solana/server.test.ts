@@ -4,7 +4,7 @@ import { getBase64EncodedWireTransaction } from '@solana/kit'
 import { TOKEN_PROGRAM_ADDRESS } from '@solana-program/token'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { sign } from './mint.ts'
+import { sign } from './sign.ts'
 import { connect, start, withToken } from './test-node.ts'
 
 const NOBODY = '11111111111111111111111111111112'
@@ -168,7 +168,7 @@ describe('transactions', () => {
     await using sim = await start()
     const { alice, bob, mint } = await withToken(sim)
     sim.pass(1)
-    const signed = await sign(sim.chain, alice, await mint.transfer(alice, bob.address, 5n))
+    const signed = sign(sim.chain, alice, await mint.transfer(alice, bob.address, 5n))
     const wire = getBase64EncodedWireTransaction(signed)
     const signature = await sim.call('sendTransaction', wire, { encoding: 'base64' })
     const status = async () => (await sim.call('getSignatureStatuses', [signature])).value[0]
@@ -187,8 +187,8 @@ describe('transactions', () => {
   test('a blockhash is good for 150 slots', async () => {
     await using sim = await start()
     const { alice, bob, mint } = await withToken(sim)
-    const young = await sign(sim.chain, alice, await mint.transfer(alice, bob.address, 1n))
-    const old = await sign(sim.chain, alice, await mint.transfer(alice, bob.address, 2n))
+    const young = sign(sim.chain, alice, await mint.transfer(alice, bob.address, 1n))
+    const old = sign(sim.chain, alice, await mint.transfer(alice, bob.address, 2n))
     sim.pass(150)
     const send = (signed: typeof old) =>
       sim.call('sendTransaction', getBase64EncodedWireTransaction(signed), { encoding: 'base64' })
@@ -200,7 +200,7 @@ describe('transactions', () => {
   test('preflight says why; without it the failure is in the status, and the fee is paid', async () => {
     await using sim = await start()
     const { alice, bob, mint } = await withToken(sim)
-    const signed = await sign(sim.chain, bob, await mint.transfer(bob, alice.address, 1n))
+    const signed = sign(sim.chain, bob, await mint.transfer(bob, alice.address, 1n))
     const wire = getBase64EncodedWireTransaction(signed)
     const failure = await sim.call('sendTransaction', wire, { encoding: 'base64' })
     expect(failure.code).toBe(-32002)
@@ -217,7 +217,7 @@ describe('transactions', () => {
   test('a signature that is wrong is refused', async () => {
     await using sim = await start()
     const { alice, bob, mint } = await withToken(sim)
-    const signed = await sign(sim.chain, alice, await mint.transfer(alice, bob.address, 1n))
+    const signed = sign(sim.chain, alice, await mint.transfer(alice, bob.address, 1n))
     const bytes = Buffer.from(getBase64EncodedWireTransaction(signed), 'base64')
     bytes[5] = (bytes[5] ?? 0) ^ 1
     expect(await sim.call('sendTransaction', bytes.toString('base64'), { encoding: 'base64' })).toEqual({
@@ -230,7 +230,7 @@ describe('transactions', () => {
   test('no bytes end the node', async () => {
     await using sim = await start({ limits: { calls: 1_000 } })
     const { alice, bob, mint } = await withToken(sim)
-    const signed = await sign(sim.chain, alice, await mint.transfer(alice, bob.address, 1n))
+    const signed = sign(sim.chain, alice, await mint.transfer(alice, bob.address, 1n))
     const whole = Buffer.from(getBase64EncodedWireTransaction(signed), 'base64')
     const place = fc.nat({ max: whole.length - 1 })
     const change = fc.tuple(place, fc.integer({ min: 1, max: 255 }))
@@ -355,7 +355,7 @@ describe('faults', () => {
     })
     const { context, value } = await sim.call('getTokenAccountBalance', aliceAccount, processed)
     expect([context.slot, value.amount]).toEqual([10_100, '100000'])
-    const signed = await sign(sim.chain, alice, await mint.transfer(alice, bob.address, 1n))
+    const signed = sign(sim.chain, alice, await mint.transfer(alice, bob.address, 1n))
     const wire = getBase64EncodedWireTransaction(signed)
     expect(await sim.call('sendTransaction', wire, { encoding: 'base64' })).toMatchObject({ code: -32005 })
     sim.clock.now += 1_000
@@ -369,6 +369,30 @@ describe('faults', () => {
     expect(await sim.call('getHealth')).toBe('ok')
     expect(await sim.call('getSlot', processed)).toBe(9_958)
     expect(await sim.call('getSlot', processed)).toBe(10_000)
+  })
+
+  test('429 for one method says so of that method, also when it is one item of a batch', async () => {
+    await using sim = await start({ limits: { calls: 60, methods: { getHealth: 20 } } })
+    sim.solana.fault({ kind: '429', path: '/getHealth' })
+    sim.solana.fault({ kind: '429', path: '/getTransaction', count: 1 })
+    const said = ({ status, headers }: Awaited<ReturnType<typeof sim.post>>) => [
+      status,
+      ...['rps', 'method'].flatMap((name) =>
+        ['limit', 'remaining'].map((what) => headers.get(`x-ratelimit-${name}-${what}`)),
+      ),
+    ]
+    expect(said(await sim.post(SLOT_CALL))).toEqual([200, '60', '59', null, null])
+    expect(said(await sim.post(HEALTH_CALL))).toEqual([429, '60', '58', '20', '-1'])
+    const refused = await sim.post([SLOT_CALL, HEALTH_CALL])
+    expect(said(refused)).toEqual([429, '60', '56', '20', '-1'])
+    // Refused whole, with one object.
+    expect(JSON.parse(refused.text).error.code).toBe(429)
+    const call = { jsonrpc: '2.0', id: 1, method: 'getTransaction', params: ['5'.repeat(87)] }
+    expect(said(await sim.post(call))).toEqual([429, '60', '55', '60', '-1'])
+    expect((await sim.post(call)).status).toBe(200)
+    const { byPath } = sim.solana.stats()
+    expect(byPath.getHealth).toEqual({ asked: 2, served: 0, refused: 0, faulted: 2 })
+    expect(byPath.getSlot).toEqual({ asked: 2, served: 1, refused: 0, faulted: 1 })
   })
 
   test('429 with and without Retry-After, and credits that are used up', async () => {
@@ -473,6 +497,45 @@ describe('subscriptions', () => {
         params: { result: { parent: slot - 1, root: slot - 32, slot }, subscription: 0 },
       })),
     )
+  })
+
+  test.each(['behind', 'slot-back'] as const)('%s: what is told lies back, until the node has got on', async (kind) => {
+    await using sim = await start()
+    const { pay, aliceAccount } = await withToken(sim)
+    using client = await connect(sim.solana.socketUrl)
+    await client.call('accountSubscribe', aliceAccount, parsed)
+    await client.call('slotSubscribe')
+    await client.call('logsSubscribe', 'all', processed)
+    const told = async () => {
+      await client.call('ping')
+      return client.told.splice(0).map((message) => {
+        const { method, params } = JSON.parse(JSON.stringify(message))
+        return [method, params.result.slot ?? params.result.context.slot]
+      })
+    }
+    sim.pass(1)
+    expect(await told()).toEqual([['slotNotification', 10_001]])
+    sim.solana.fault({ kind, slots: 3 })
+    await pay(1n)
+    sim.pass(2)
+    expect(await told()).toEqual([])
+    sim.pass(1)
+    expect(await told()).toEqual([
+      ['accountNotification', 10_001],
+      ['logsNotification', 10_001],
+    ])
+    sim.pass(1)
+    expect(await told()).toEqual([['slotNotification', 10_002]])
+    await pay(2n)
+    sim.solana.clearFaults()
+    sim.pass(1)
+    expect(await told()).toEqual([
+      ['slotNotification', 10_006],
+      ['accountNotification', 10_005],
+      ['logsNotification', 10_005],
+    ])
+    await pay(3n)
+    expect(await told()).toHaveLength(2)
   })
 
   test('a dropped socket is cut at once, and none is let in while that lasts', async () => {

@@ -1,5 +1,4 @@
-import { systemClock } from '../clock.ts'
-import { HttpSimulator, type Simulator, type SimulatorOptions } from '../simulator.ts'
+import { HttpSimulator, type Simulator, type SimulatorOptions, toSettings } from '../simulator.ts'
 import type { Outcome } from '../tally.ts'
 import type { Admission, Answer, Call, StatusFault, Upstream } from '../upstream.ts'
 import { Chain } from './chain.ts'
@@ -50,19 +49,15 @@ export interface Solana extends Simulator<SolanaFault> {
 
 /** Starts a Solana node, and its chain. It rejects when the port is taken. */
 export async function startSolana(options: SolanaOptions = {}): Promise<Solana> {
-  const settings = {
-    ...options,
-    host: options.host ?? '127.0.0.1',
-    port: options.port ?? 0,
-    seed: options.seed ?? 1,
-    latency: options.latency ?? 20,
-    jitter: options.jitter ?? 5,
-    clock: options.clock ?? systemClock,
-  }
+  const settings = toSettings(options)
   const slotTime = options.slotTime ?? 400
   if (!(slotTime > 0)) throw new Error(`expected slotTime to be milliseconds above 0, got ${slotTime}`)
   const upstream = new SolanaUpstream(options, new Chain(slotTime, settings.clock))
   const simulator = new HttpSimulator(upstream, settings)
+  upstream.sockets.lag = () => {
+    const fault = simulator.holding('behind', 'slot-back')
+    return fault === undefined ? 0 : (fault.slots ?? SLOTS_BACK)
+  }
   await simulator.listen()
   const advance = () => upstream.chain.advance()
   const slots = setInterval(advance, slotTime)
@@ -138,12 +133,13 @@ class SolanaUpstream implements Upstream<SolanaFault> {
       return { outcome: 'served', organisation, standing: {}, refusal: plain(405, 'Used HTTP Method is not allowed.') }
     }
     const barred = fault?.kind === '429' || fault?.kind === '429-retry-after' || fault?.kind === 'max-usage'
-    const { granted, freeIn, headers } = this.#limits.arrive(this.routes(call), call.at, barred)
+    const methods = this.routes(call)
+    const only = fault?.path === '/' ? undefined : methods.find((name) => `/${name}`.startsWith(fault?.path ?? '/'))
+    const { granted, freeIn, headers } = this.#limits.arrive(methods, call.at, barred, barred ? only : undefined)
     const isPublic = this.#options.provider !== 'helius'
     const standing = isPublic ? { 'x-ratelimit-tier': 'free', ...headers } : {}
     if (barred) {
-      const until = fault.until === undefined ? 1_000 : fault.until - call.at
-      const wait = fault.kind === '429-retry-after' ? until : undefined
+      const wait = fault.kind === '429-retry-after' ? fault.lasts : undefined
       return this.#tooMany('faulted', organisation, request, standing, wait, fault.kind === 'max-usage')
     }
     if (!granted) return this.#tooMany('refused', organisation, request, standing, isPublic ? freeIn : undefined, false)

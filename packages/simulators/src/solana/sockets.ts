@@ -31,6 +31,8 @@ interface Subscription {
  */
 export class Subscriptions implements Sockets {
   readonly fault = 'socket-drop'
+  /** How many slots all that is told lies back. */
+  lag: () => number = () => 0
   readonly #chain: Chain
   readonly #server = new WebSocketServer({ noServer: true })
   readonly #subscriptions = new Map<number, Subscription>()
@@ -41,13 +43,15 @@ export class Subscriptions implements Sockets {
     finalized: new Map(),
   }
   #last = -1
+  /** The newest that was told. */
+  #slot = 0
   #told = 0
 
   constructor(chain: Chain) {
     this.#chain = chain
     chain.listen({
       changed: (changes) => this.#heard(changes),
-      passed: (slot) => this.#passed(slot),
+      passed: () => this.#passed(),
       processed: (processed) => this.#heard([processed]),
     })
   }
@@ -70,6 +74,7 @@ export class Subscriptions implements Sockets {
   cut(): void {
     for (const client of this.#server.clients) client.terminate()
     this.#subscriptions.clear()
+    this.#slot = 0
     for (const due of Object.values(this.#due)) due.clear()
   }
 
@@ -160,18 +165,24 @@ export class Subscriptions implements Sockets {
     this.#tell('processed')
   }
 
-  #passed(slot: number): void {
-    const result = { parent: slot - 1, root: slot - DEPTH.finalized, slot }
-    for (const subscription of this.#subscriptions.values()) {
-      if (subscription.kind === 'slot') this.#notify(subscription, result)
+  #passed(): void {
+    const slot = this.#view('processed')
+    // A node that falls behind stands still for as long as it takes: it goes back for nobody.
+    if (slot > this.#slot) {
+      this.#slot = slot
+      const result = { parent: slot - 1, root: slot - DEPTH.finalized, slot }
+      for (const subscription of this.#subscriptions.values()) {
+        if (subscription.kind === 'slot') this.#notify(subscription, result)
+      }
     }
+    this.#tell('processed')
     this.#tell('confirmed')
     this.#tell('finalized')
   }
 
   /** The newest slot at a commitment. */
   #view(commitment: Commitment): number {
-    return this.#chain.slot - DEPTH[commitment]
+    return this.#chain.slot - this.lag() - DEPTH[commitment]
   }
 
   #tell(commitment: Commitment): void {
