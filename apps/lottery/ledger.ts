@@ -1,0 +1,283 @@
+import { type JsonRpcCall, type Log, WeirError } from '@weir/gateway'
+import { z } from 'zod'
+import { COMMITMENT, condition } from './solana.ts'
+import { whole } from './token.ts'
+
+/** One transaction of the pot: who entered by it, and what it paid out. */
+export const Event = z.object({
+  signature: z.string(),
+  slot: z.int(),
+  /** Milliseconds since 1970. */
+  at: z.int(),
+  entries: z.array(z.object({ wallet: z.string(), tickets: z.int().positive(), amount: z.number() })),
+  draw: z.object({ winner: z.string(), amount: z.number(), tickets: z.int(), participants: z.int() }).optional(),
+})
+
+export type Event = z.infer<typeof Event>
+
+export const Winner = z.object({ winner: z.string(), amount: z.number(), signature: z.string(), at: z.int() })
+
+export type Winner = z.infer<typeof Winner>
+
+/** How a round stands: its tickets and who has them, and the draws of late, the last first. */
+export const Round = z.object({ tickets: z.int(), participants: z.int(), winners: z.array(Winner).readonly() })
+
+export type Round = z.infer<typeof Round>
+
+export interface LedgerParts {
+  readonly pot: string
+  readonly mint: string
+  readonly history: Log<Readonly<Record<string, never>>, Event, Event>
+  /** What a ticket costs, in the smallest unit. */
+  readonly ticket: bigint
+  readonly decimals: number
+}
+
+/** Signatures of one answer, the most that a node gives. */
+const PAGE = 1000
+
+/** At first the history is read back to the last draw, and so many transactions at least. */
+const PAST = 1000
+
+/** Winners that are told. */
+const WINNERS = 10
+
+/** Transactions that are asked for at once: the budget lets them go one by one, and what is known of them is kept. */
+const AT_ONCE = 16
+
+const Signatures = z.array(z.object({ signature: z.string(), err: z.unknown() }))
+
+const Amount = z.string().transform((digits) => BigInt(digits))
+
+/** A transfer of the token program, as `jsonParsed` says it. */
+const Transfer = z.object({
+  program: z.literal('spl-token'),
+  parsed: z.object({
+    type: z.enum(['transfer', 'transferChecked']),
+    info: z.object({
+      source: z.string(),
+      destination: z.string(),
+      amount: Amount.optional(),
+      tokenAmount: z.object({ amount: Amount }).optional(),
+    }),
+  }),
+})
+
+const Balances = z.array(z.object({ accountIndex: z.int(), mint: z.string(), owner: z.string().optional() }))
+
+const Transaction = z
+  .object({
+    slot: z.int(),
+    blockTime: z.int().nullable(),
+    meta: z.object({
+      err: z.unknown(),
+      innerInstructions: z.array(z.object({ index: z.int(), instructions: z.array(z.unknown()) })).nullish(),
+      preTokenBalances: Balances.nullish(),
+      postTokenBalances: Balances.nullish(),
+    }),
+    transaction: z.object({
+      message: z.object({ accountKeys: z.array(z.object({ pubkey: z.string() })), instructions: z.array(z.unknown()) }),
+    }),
+  })
+  .nullable()
+
+type Transaction = NonNullable<z.infer<typeof Transaction>>
+
+/** What of a transaction concerns the pot. */
+interface Read {
+  readonly signature: string
+  readonly slot: number
+  readonly at: number
+  /** What each wallet paid in, in the smallest unit. */
+  readonly paid: ReadonlyMap<string, bigint>
+  /** What each was paid out. */
+  readonly won: ReadonlyMap<string, bigint>
+}
+
+/**
+ * The book of a lottery. Whatever moves tokens into its pot or out of it is read from the chain, in the order of the chain, and written
+ * to the history once, whichever process was first: an event is added only behind the one that its writer knows.
+ */
+export class Ledger {
+  readonly #parts: LedgerParts
+  /** The place of the last event of the history that was counted. */
+  #position = ''
+  /** The last transaction of the history, and the newest that was looked at. */
+  #written: string | undefined
+  #newest: string | undefined
+  /** Whether all of the round that is in the history was counted: its beginning may be gone there. */
+  #whole = true
+  /** What transactions did that are read and not written yet; nothing, where it does not concern the pot. */
+  readonly #read = new Map<string, Read | undefined>()
+  readonly #wallets = new Set<string>()
+  #tickets = 0
+  #winners: readonly Winner[] = []
+  #reading: Promise<Round> | undefined
+
+  constructor(parts: LedgerParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * Reads what is new, and answers how the round stands then. What was read stays when it fails, so that a long past is read in several goes.
+   *
+   * @throws WeirError as of the calls, `backend_unavailable` when the history can't be written
+   */
+  catchUp(call: JsonRpcCall): Promise<Round> {
+    this.#reading ??= this.#catchUp(call).finally(() => {
+      this.#reading = undefined
+    })
+    return this.#reading
+  }
+
+  async #catchUp(call: JsonRpcCall): Promise<Round> {
+    do await this.#replay()
+    while (!(await this.#writeAll(await this.#unread(call))))
+    this.#read.clear()
+    return { tickets: this.#tickets, participants: this.#wallets.size, winners: this.#winners }
+  }
+
+  /** Counts what is in the history and was not counted: what other processes wrote, and at first all. */
+  async #replay(): Promise<void> {
+    const { history } = this.#parts
+    for (;;) {
+      const page = await history.read({}, { ...(this.#position !== '' && { after: this.#position }), most: PAGE })
+      const cut = this.#position === '' ? !page.oldest.endsWith(':1') : page.gap !== undefined
+      if (cut) {
+        this.#whole = false
+        this.#written = undefined
+        this.#newest = undefined
+      }
+      for (const { event } of page.events) {
+        this.#count(event)
+        this.#written = event.signature
+        this.#newest = event.signature
+      }
+      this.#position = page.events.at(-1)?.position ?? page.newest
+      if (page.events.length < PAGE) return
+    }
+  }
+
+  #count({ signature, at, entries, draw }: Event): void {
+    if (draw !== undefined) {
+      this.#begin()
+      this.#whole = true
+      this.#winners = [{ winner: draw.winner, amount: draw.amount, signature, at }, ...this.#winners].slice(0, WINNERS)
+    }
+    for (const { wallet, tickets } of entries) {
+      this.#wallets.add(wallet)
+      this.#tickets += tickets
+    }
+  }
+
+  #begin(): void {
+    this.#wallets.clear()
+    this.#tickets = 0
+  }
+
+  /** Counts transactions, given the newest first, and adds them to the history. False: another process added something meanwhile. */
+  async #writeAll(signatures: readonly string[]): Promise<boolean> {
+    // The round is counted from the chain, and what is in the history is not written again.
+    let writing = this.#whole || !signatures.includes(this.#written ?? '')
+    if (!this.#whole) {
+      this.#begin()
+      this.#winners = []
+    }
+    for (const signature of signatures.toReversed()) {
+      const read = this.#read.get(signature)
+      const event = read && this.#eventOf(read)
+      if (event !== undefined && !(writing ? await this.#write(event) : this.#counted(event))) return false
+      writing ||= signature === this.#written
+      this.#newest = signature
+    }
+    this.#whole = true
+    return true
+  }
+
+  #counted(event: Event): boolean {
+    this.#count(event)
+    return true
+  }
+
+  /** Adds an event to the history, unless another process was quicker. */
+  async #write(event: Event): Promise<boolean> {
+    const position = await this.#parts.history.publishAfter({}, this.#position, event)
+    if (position === undefined) return false
+    this.#position = position
+    this.#written = event.signature
+    return this.#counted(event)
+  }
+
+  /** Signatures of transactions that were not looked at, the newest first. What they did is in `#read` then. */
+  async #unread(call: JsonRpcCall): Promise<readonly string[]> {
+    const until = this.#whole ? this.#newest : undefined
+    const found: string[] = []
+    let before: string | undefined
+    for (;;) {
+      const range = { limit: PAGE, ...(until !== undefined && { until }), ...(before !== undefined && { before }) }
+      const params = [this.#parts.pot, { ...range, ...condition() }]
+      const page = await call('getSignaturesForAddress', params, { answer: Signatures })
+      const news = page.filter(({ signature, err }) => err === null && !this.#read.has(signature))
+      for (let at = 0; at < news.length; at += AT_ONCE) {
+        call.signal.throwIfAborted()
+        await Promise.all(news.slice(at, at + AT_ONCE).map(({ signature }) => this.#look(call, signature)))
+      }
+      found.push(...page.map(({ signature }) => signature))
+      before = page.at(-1)?.signature
+      if (page.length < PAGE) return found
+      const drawn = found.some((signature) => (this.#read.get(signature)?.won.size ?? 0) > 0)
+      if (until === undefined && drawn && found.length >= PAST) return found
+    }
+  }
+
+  async #look(call: JsonRpcCall, signature: string): Promise<void> {
+    const options = { encoding: 'jsonParsed', maxSupportedTransactionVersion: 0, commitment: COMMITMENT }
+    const transaction = await call('getTransaction', [signature, options], { answer: Transaction })
+    // It is on the chain, so this node lies behind: what is passed over now would be lost.
+    if (transaction === null) throw new WeirError('upstream_failed', `${signature}: expected the transaction, got none`)
+    this.#read.set(signature, transaction.meta.err === null ? this.#readOf(signature, transaction) : undefined)
+  }
+
+  #readOf(signature: string, { slot, blockTime, meta, transaction: { message } }: Transaction): Read | undefined {
+    const { pot, mint } = this.#parts
+    const ownerOf = new Map<string, string>()
+    for (const { accountIndex, mint: of, owner } of [
+      ...(meta.postTokenBalances ?? []),
+      ...(meta.preTokenBalances ?? []),
+    ]) {
+      const key = message.accountKeys[accountIndex]?.pubkey
+      if (of === mint && key !== undefined && owner !== undefined) ownerOf.set(key, owner)
+    }
+    const paid = new Map<string, bigint>()
+    const won = new Map<string, bigint>()
+    const inner = (meta.innerInstructions ?? []).flatMap(({ instructions }) => instructions)
+    for (const instruction of [...message.instructions, ...inner]) {
+      const read = Transfer.safeParse(instruction)
+      if (!read.success) continue
+      const { source, destination, amount, tokenAmount } = read.data.parsed.info
+      const moved = amount ?? tokenAmount?.amount ?? 0n
+      if (source === destination || moved === 0n) continue
+      if (destination === pot) add(paid, ownerOf.get(source), moved)
+      if (source === pot) add(won, ownerOf.get(destination), moved)
+    }
+    if (paid.size === 0 && won.size === 0) return undefined
+    return { signature, slot, at: (blockTime ?? 0) * 1000, paid, won }
+  }
+
+  #eventOf({ signature, slot, at, paid, won }: Read): Event | undefined {
+    const { ticket, decimals } = this.#parts
+    const entries = [...paid].flatMap(([wallet, amount]) =>
+      amount < ticket ? [] : [{ wallet, tickets: Number(amount / ticket), amount: whole(amount, decimals) }],
+    )
+    const [best] = [...won].toSorted(([, one], [, other]) => Number(other - one))
+    if (entries.length === 0 && best === undefined) return undefined
+    const round = { tickets: this.#tickets, participants: this.#wallets.size }
+    const draw = best && { winner: best[0], amount: whole(best[1], decimals), ...round }
+    return { signature, slot, at, entries, ...(draw && { draw }) }
+  }
+}
+
+/** Nothing is lost where the owner is not told: it is nobody's ticket, and in the pot all the same. */
+function add(sums: Map<string, bigint>, owner: string | undefined, amount: bigint): void {
+  if (owner !== undefined) sums.set(owner, (sums.get(owner) ?? 0n) + amount)
+}

@@ -1,0 +1,55 @@
+import { WeirError } from '@weir/gateway'
+import { Hono } from 'hono'
+import { z } from 'zod'
+import { balance } from './chain.ts'
+import { SETTINGS } from './settings.ts'
+import { Pubkey } from './token.ts'
+
+/** Wallets of one question. */
+const MOST = 1000
+
+const Question = z.object({ wallets: z.array(z.unknown()).min(1).max(MOST), tokenMint: Pubkey })
+
+/** What is not a feed: the page's settings, and balances of many wallets at once. */
+export const routes = new Hono()
+
+// The gateway has the words for what goes wrong.
+routes.onError((error) => {
+  throw error
+})
+
+routes.get('/api/config', (context) => {
+  const { mint, pot, ticket, page } = SETTINGS
+  context.header('cache-control', 'no-cache')
+  return context.json({ ...page, tokenMint: mint, pot, ticket })
+})
+
+routes.post('/api/tokens/balances', async (context) => {
+  const body: unknown = await context.req.json().catch(() => refuse('expected JSON, got something else'))
+  const read = Question.safeParse(body)
+  if (!read.success) {
+    const [issue] = read.error.issues
+    return refuse(`${issue?.path.join('.') || 'body'}: ${issue?.message ?? `expected { wallets, tokenMint }`}`)
+  }
+  const { tokenMint } = read.data
+  const wallets = z.array(Pubkey).safeParse(read.data.wallets)
+  if (!wallets.success) {
+    const bad = wallets.error.issues.map(({ path: [index] }) => JSON.stringify(read.data.wallets[Number(index)]))
+    const more = bad.length > 10 ? ` and ${bad.length - 10} more` : ''
+    return refuse(
+      `wallets: expected addresses of Solana, 32 bytes in base58, got ${bad.slice(0, 10).join(', ')}${more}`,
+    )
+  }
+  const known = await Promise.all(
+    [...new Set(wallets.data)].map(async (wallet) => [
+      wallet,
+      (await balance.get({ tokenMint, wallet })).value.balance,
+    ]),
+  )
+  context.header('cache-control', 'no-store')
+  return context.json({ balances: Object.fromEntries(known) })
+})
+
+function refuse(detail: string): never {
+  throw new WeirError('bad_request', detail)
+}

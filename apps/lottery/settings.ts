@@ -1,0 +1,54 @@
+import { env } from 'node:process'
+import { isAddress } from '@solana/kit'
+import { ConfigError, type Limit } from '@weir/gateway'
+
+const CLUSTERS = ['devnet', 'testnet', 'mainnet']
+/** Those that Helius has. */
+const OF_HELIUS = ['devnet', 'mainnet']
+
+function fail(name: string, expected: string): never {
+  throw new ConfigError('app "lottery"', name, expected, env[name])
+}
+
+function whole(name: string, unless: number): number {
+  const number = Number(env[name] || unless)
+  return Number.isSafeInteger(number) && number > 0 ? number : fail(name, 'a whole number above 0')
+}
+
+function pubkey(name: string): string {
+  const given = env[name] ?? ''
+  return isAddress(given) ? given : fail(name, 'an address of Solana, 32 bytes in base58')
+}
+
+/** The nodes, best first: those that are named, or Helius where there is a key of it, or the cluster's own. */
+function nodes(): readonly string[] {
+  const { SOLANA_URL = '', SOLANA_CLUSTER: cluster = 'devnet', HELIUS_API_KEY: key = '' } = env
+  const named = SOLANA_URL.split(',').filter((url) => url !== '')
+  if (named.length > 0) return named
+  const known = key === '' ? CLUSTERS : OF_HELIUS
+  if (!known.includes(cluster)) fail('SOLANA_CLUSTER', known.join(', '))
+  if (key === '') return [`https://api.${cluster}.solana.com`]
+  return [`https://${cluster}.helius-rpc.com/?api-key=${encodeURIComponent(key)}`]
+}
+
+/** The cluster's own nodes give each address 100 calls in ten seconds, and 40 of one method. */
+const OPEN: readonly Limit[] = [
+  { calls: 100, per: '10s' },
+  { calls: 40, per: '10s', lane: '*' },
+]
+
+const asked = nodes()
+const isOpen = asked.some((url) => URL.parse(url)?.hostname.endsWith('.solana.com') === true)
+
+/** What the environment says; the README has each of its names. */
+export const SETTINGS = {
+  nodes: asked,
+  socket: env.SOLANA_WS_URL ?? asked[0]?.replace(/^http/, 'ws') ?? '',
+  limits: isOpen ? OPEN : ([{ calls: whole('SOLANA_CALLS_PER_SECOND', 100), per: '1s' }] satisfies readonly Limit[]),
+  mint: pubkey('LOTTERY_TOKEN_MINT'),
+  pot: pubkey('LOTTERY_POT'),
+  /** What one ticket costs, in whole tokens. */
+  ticket: whole('LOTTERY_TICKET', 1000),
+  page: { apiBaseUrl: env.API_BASE_URL ?? '', wsUrl: env.WS_URL ?? '' },
+  prices: { url: env.JUPITER_URL, keys: env.JUPITER_API_KEYS },
+}

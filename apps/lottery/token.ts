@@ -1,0 +1,75 @@
+import {
+  type Address,
+  address,
+  getAddressDecoder,
+  getAddressEncoder,
+  getProgramDerivedAddress,
+  isAddress,
+} from '@solana/kit'
+import { z } from 'zod'
+import type { Account } from './solana.ts'
+
+export const TOKEN_PROGRAM = 'TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA'
+const TOKEN_2022 = 'TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb'
+const ASSOCIATED = address('ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL')
+
+/** Associated accounts that are remembered: each takes a millisecond to derive. */
+const REMEMBERED = 100_000
+
+export const Pubkey = z.string().refine((text): boolean => isAddress(text), 'expected an address of Solana, 32 bytes in base58')
+
+const encoder = getAddressEncoder()
+const decoder = getAddressDecoder()
+
+/** Whether an account is of the token program, or of its successor: both lie the same way as far as we read. */
+export function isOfTokens(account: Account): account is NonNullable<Account> {
+  return account !== null && (account.owner === TOKEN_PROGRAM || account.owner === TOKEN_2022)
+}
+
+/** Tokens that somebody has, in the smallest unit: mint at 0, owner at 32, amount at 64, state at 108. Undefined when it is none such. */
+export function tokensIn(
+  account: Account,
+): { readonly mint: string; readonly owner: string; readonly amount: bigint } | undefined {
+  if (!isOfTokens(account) || account.data.length < 165 || account.data[108] === 0) return undefined
+  const { data } = account
+  return { mint: decoder.decode(data), owner: decoder.decode(data, 32), amount: data.readBigUInt64LE(64) }
+}
+
+/** A mint: supply at 36, decimals at 44, whether it is initialized at 45. Undefined when it is none. */
+export function mintIn(account: Account): { readonly supply: bigint; readonly decimals: number } | undefined {
+  if (!isOfTokens(account) || account.data.length < 82 || account.data[45] !== 1) return undefined
+  // Behind the base of 165 bytes, extended accounts say what they are: 1 is a mint.
+  if (account.data.length >= 165 && account.data[165] !== 1) return undefined
+  const { data } = account
+  return { supply: data.readBigUInt64LE(36), decimals: data.readUInt8(44) }
+}
+
+/** Whole tokens. Beyond 2^53 of the smallest unit the last digits are lost, as in every client that shows a number. */
+export function whole(amount: bigint, decimals: number): number {
+  return Number(amount) / 10 ** decimals
+}
+
+const accountOf = new Map<string, Address>()
+const walletOf = new Map<string, string>()
+
+/** Where the tokens of a wallet are: its associated account. */
+export async function associated(wallet: string, mint: string, program: string): Promise<Address> {
+  const name = `${wallet} ${mint} ${program}`
+  const known = accountOf.get(name)
+  if (known !== undefined) return known
+  const seeds = [wallet, program, mint].map((one) => encoder.encode(address(one)))
+  const [account] = await getProgramDerivedAddress({ programAddress: ASSOCIATED, seeds })
+  accountOf.set(name, account)
+  walletOf.set(account, wallet)
+  const [oldest] = accountOf
+  if (accountOf.size > REMEMBERED && oldest !== undefined) {
+    accountOf.delete(oldest[0])
+    walletOf.delete(oldest[1])
+  }
+  return account
+}
+
+/** The wallet whose associated account this is, as far as it was asked for. */
+export function walletAt(account: string): string | undefined {
+  return walletOf.get(account)
+}
