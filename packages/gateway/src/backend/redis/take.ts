@@ -102,6 +102,8 @@ elseif ask.jumped or time < meta.last - ask.slack or server ~= meta.server or (m
   lose(true)
 end
 local now = math.max(time, meta.last)
+-- Nobody was heard for as long: it was Redis that was away, and who is missing may be about to return.
+if now - meta.last >= ask.ttl then set('back', now) end
 set('last', now)
 if server ~= meta.server then set('server', server) end
 
@@ -200,8 +202,9 @@ if me.joined then
   -- than the other was missed. One that is gone and was not replaced may be cut off and alive; after a loss it may only be
   -- slow to tell.
   local gone
+  local returning = now - get('back') < ask.ttl
   for name, node in pairs(nodes) do
-    local late = node.born ~= born and get('sure') > now
+    local late = returning or node.born ~= born and get('sure') > now
     if node ~= me and absent(node) and not late and node.seen <= me.joined and (gone == nil or node.seen < nodes[gone].seen) then
       gone = name
     end
