@@ -101,7 +101,7 @@ export const round = feed('/api/lottery/round', {
   stale: '30s',
   staleIfError: '1h',
   deadline: '30s',
-  live: { follows: () => [at(pot, {})], every: '30s' },
+  live: { follows: () => [at(pot, {})] },
 })
 
 interface Holding {

@@ -55,7 +55,7 @@ export const state = feed('/api/state', {
   },
   ...kept,
   asOf,
-  live: { follows, every: '10s' },
+  live: { follows, confirm: '10s' },
 })
 
 /** The same, and all else that there is to say of the round. */
@@ -89,7 +89,7 @@ export const lottery = feed('/api/lottery/state', {
   },
   ...kept,
   asOf,
-  live: { follows, every: '10s' },
+  live: { follows, confirm: '10s' },
 })
 
 /** How many wallets have entered this round. */
@@ -105,5 +105,5 @@ export const participants = feed('/api/lottery/participants/count', {
   },
   ...kept,
   asOf,
-  live: { follows: () => [at(round, {})], every: '10s' },
+  live: { follows: () => [at(round, {})], confirm: '10s' },
 })

@@ -315,7 +315,7 @@ export const LOAD_OPTIONS = {
 } as const satisfies OptionTable
 
 /** `live` of a feed. */
-export const LIVE_OPTIONS = {
+const MOVING_OPTIONS = {
   every: { kind: 'duration', default: '1s', min: 1, help: 'How often a watched value is asked for.' },
   linger: {
     kind: 'duration',
@@ -329,10 +329,21 @@ export const LIVE_OPTIONS = {
     min: 1,
     help: 'When the budget is too small for all, those that few watch or that seldom change are asked for less often, but no less than this.',
   },
+} as const satisfies OptionTable
+
+/** `live` of a feed. */
+export const LIVE_OPTIONS = {
+  ...MOVING_OPTIONS,
   follows: {
     kind: 'any',
     optional: true,
-    help: '`(key) => [at(feed, key), …]`: the values that it is made of. It is made anew when one of them changes, and every `every` besides; without `from`, such a feed says `asOf` itself.',
+    help: '`(key) => [at(feed, key), …]`: the values that it is made of. It is made anew when one of them changes; without `from`, such a feed says `asOf` itself.',
+  },
+  confirm: {
+    kind: 'duration',
+    default: '30s',
+    min: 1,
+    help: 'With `follows`: how often it is made anew although nothing changed.',
   },
 } as const satisfies OptionTable
 
@@ -371,7 +382,7 @@ export const PUSH_OPTIONS = {
   },
   most: { kind: 'integer', default: 1000, min: 1, help: 'The most subscriptions; keys beyond that are polled.' },
   rate: { kind: 'integer', default: 100, min: 1, help: 'The most messages a second that we send.' },
-  ...LIVE_OPTIONS,
+  ...MOVING_OPTIONS,
 } as const satisfies OptionTable
 
 const { url, headers, confirm, silence, most, rate } = PUSH_OPTIONS
@@ -394,7 +405,7 @@ export const JSON_RPC_PUSH_OPTIONS = {
     optional: true,
     help: '`(result, key) => value`: what a notification says of a key; undefined when it only says that it changed. By default it is asked for.',
   },
-  ...{ confirm, silence, most, rate, ...LIVE_OPTIONS },
+  ...{ confirm, silence, most, rate, ...MOVING_OPTIONS },
 } as const satisfies OptionTable
 
 /** What `log()` takes. */

@@ -85,7 +85,7 @@ export function createSite(parts: SiteParts): SiteAtWork {
     origins.set(name, origin)
     return origin
   }
-  function pushOf({ name: feed, push: plan, upstream, follows, every, where }: FeedPlan) {
+  function pushOf({ name: feed, push: plan, upstream, follows, where }: FeedPlan) {
     if (upstream?.origin !== undefined) {
       const { name, origin } = upstream
       return (listener: PushListener) => originOf(name, origin).feed(listener)
@@ -96,7 +96,7 @@ export function createSite(parts: SiteParts): SiteAtWork {
         if (of === undefined) throw new ConfigError(where, 'live.follows', 'feeds of the same app', path)
         return of.follow(readKey, changed)
       }
-      return (listener: PushListener) => createFollowed({ follows, every, listener, follow })
+      return (listener: PushListener) => createFollowed({ follows, listener, follow })
     }
     if (plan === undefined) return undefined
     return (listener: PushListener) => createPushLink({ feed, plan, listener, clock, emit, random })

@@ -7,7 +7,7 @@ import { type CountingUpstream, countingUpstream, json } from './counting-upstre
 const Sum = z.object({ total: z.number(), at: z.number() })
 
 /** Numbers of an upstream, and sums of two that are made of them. */
-async function opened(upstream: CountingUpstream, live: Omit<LiveOptions, 'follows'> = { every: '1h' }) {
+async function opened(upstream: CountingUpstream, live: Omit<LiveOptions, 'follows'> = { confirm: '1h' }) {
   const numbers = new Map([
     ['/a', 1],
     ['/b', 10],
@@ -42,6 +42,7 @@ async function opened(upstream: CountingUpstream, live: Omit<LiveOptions, 'follo
     stale: '1h',
     asOf: ({ at }) => at,
     live: {
+      every: '50ms',
       linger: '0ms',
       ...live,
       follows: ({ one, other }) => [at(number, { name: one }), at(number, { name: other })],
@@ -78,7 +79,7 @@ test('a value that is made of others follows each of them, and is not made while
 
 test('what it is made of is asked for as long as somebody watches it, and then no more', async () => {
   await using upstream = await countingUpstream()
-  await using site = await opened(upstream, { every: '100ms' })
+  await using site = await opened(upstream)
   {
     await using stream = await site.stream('/sums/a/b')
     await totals(stream, 11)
@@ -119,9 +120,24 @@ test('who asks once gets it made of what is there, and its age is that of the ol
   await totals(stream, 13)
 })
 
+test('it is stale when one of them is, and not for being made long ago', async () => {
+  await using upstream = await countingUpstream()
+  await using site = await opened(upstream)
+  await using stream = await site.stream('/sums/a/b')
+  await totals(stream, 11)
+  // Older than it is fresh for, made of what is confirmed all the time.
+  await new Promise((resolve) => setTimeout(resolve, 1500))
+  expect((await stream.until('heartbeat', ({ data }) => Number(data.now) > Date.now() - 100)).data.stale).toBe(false)
+  site.numbers.delete('/b')
+  await stream.until('heartbeat', ({ data }) => data.stale === true)
+  site.numbers.set('/b', 30)
+  await totals(stream, 31)
+  await stream.until('heartbeat', ({ data }) => data.stale === false)
+})
+
 test('it is made anew every so often although nothing changed, which moves the moment it says', async () => {
   await using upstream = await countingUpstream()
-  await using site = await opened(upstream, { every: '50ms' })
+  await using site = await opened(upstream, { confirm: '50ms' })
   await using stream = await site.stream('/sums/a/b')
   const first = (await totals(stream, 11)).data.value as z.infer<typeof Sum>
   await stream.until('snapshot', ({ data }) => (data.value as z.infer<typeof Sum>).at > first.at)

@@ -159,9 +159,11 @@ export interface LiveOptions<Key = unknown> {
   readonly slowest?: Duration
   /**
    * The values of other feeds that one is made of, each as `at(feed, key)`. They are watched as long as it is, and it is made anew when
-   * one of them changes, beside every `every`. Where there is no upstream, only `asOf` can say how old it is: as old as the oldest of them.
+   * one of them changes. Where there is no upstream, only `asOf` can say how old it is: as old as the oldest of them.
    */
   readonly follows?: (key: Key) => readonly At[]
+  /** With `follows`: how often it is made anew although nothing changed. `'30s'` by default. */
+  readonly confirm?: Duration
 }
 
 /** A value of a feed. Made by `at()`. */
@@ -218,8 +220,8 @@ export interface FeedPlan {
   readonly slowest: number
   /** How its values come by themselves. */
   readonly push: PushPlan | undefined
-  /** What values are made of. */
-  readonly follows: ((key: unknown) => readonly At[]) | undefined
+  /** What values are made of, and how often they are made anew although that did not change, in milliseconds. */
+  readonly follows: { readonly parts: (key: unknown) => readonly At[]; readonly confirm: number } | undefined
 }
 
 /** What a running gateway lends to a feed. */
@@ -319,13 +321,13 @@ function liveOf(
 ): Pick<FeedPlan, 'every' | 'linger' | 'slowest' | 'push' | 'follows'> {
   if (!isPush(live)) {
     const options = live ?? { every: `${Math.max(1, fresh)}ms` }
-    const { follows, ...read } = readOptions(`${where}: live`, LIVE_OPTIONS, options)
+    const { follows, confirm, ...read } = readOptions(`${where}: live`, LIVE_OPTIONS, options)
     if (follows === undefined) return { ...read, push: undefined, follows }
     if (typeof follows !== 'function') throw new ConfigError(`${where}: live`, 'follows', 'a function', follows)
     // What an upstream was asked for is as old as its answer.
     if (asOf === undefined && from === undefined)
       throw new ConfigError(where, 'asOf', 'a function that says how old a value made of others is', asOf)
-    return { ...read, push: undefined, follows: follows as FeedPlan['follows'] }
+    return { ...read, push: undefined, follows: { parts: follows as (key: unknown) => readonly At[], confirm } }
   }
   // A connection is one caller: what it is told may not be for others.
   if (scope !== 'public') throw new ConfigError(where, 'scope', '"public" for a feed with live: push(…)', scope)

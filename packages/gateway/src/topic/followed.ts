@@ -6,21 +6,26 @@ import type { ReadKey } from './key.ts'
 export interface Following {
   /** The moment its age is counted from, on the monotonic clock. */
   readonly since: number
+  /** Whether it is older than its feed allows. */
+  readonly stale: boolean
   stop(): void
 }
 
 export interface FollowedParts {
   readonly follows: NonNullable<FeedPlan['follows']>
-  /** How often a value is made anew although nothing changed, in milliseconds. */
-  readonly every: number
   readonly listener: PushListener
   /** Keeps a value of the feed at this path moving, and tells of its changes. */
   readonly follow: (path: string, readKey: ReadKey, changed: () => void) => Following
 }
 
 /** Values made of others, as what is told of by those: they are to be made anew when one of them changes. */
-export function createFollowed({ follows, every, listener, follow }: FollowedParts): PushSource {
+export function createFollowed({ follows, listener, follow }: FollowedParts): PushSource {
   const followed = new Map<string, readonly Following[]>()
+
+  function oldest(topic: string): number {
+    const [first, ...others] = followed.get(topic) ?? []
+    return others.reduce((oldest, { since }) => Math.min(oldest, since), first?.since ?? Number.NEGATIVE_INFINITY)
+  }
 
   function leave(topic: string): void {
     for (const part of followed.get(topic) ?? []) part.stop()
@@ -32,16 +37,15 @@ export function createFollowed({ follows, every, listener, follow }: FollowedPar
       const changed = () => listener.changed(topic)
       followed.set(
         topic,
-        follows(key).map(({ feed, readKey }) => follow(feed.path, readKey, changed)),
+        follows.parts(key).map(({ feed, readKey }) => follow(feed.path, readKey, changed)),
       )
     },
     leave,
     hears: (topic) => followed.has(topic),
-    heardAt(topic) {
-      const [first, ...others] = followed.get(topic) ?? []
-      return others.reduce((oldest, { since }) => Math.min(oldest, since), first?.since ?? Number.NEGATIVE_INFINITY)
-    },
-    confirm: every,
+    heardAt: oldest,
+    // As long as none of what it is made of is stale, it is not, however long ago it was made.
+    said: (topic) => ({ stale: (followed.get(topic) ?? []).some(({ stale }) => stale), at: oldest(topic) }),
+    confirm: follows.confirm,
     tells: () => false,
     stop() {
       for (const topic of [...followed.keys()]) leave(topic)

@@ -178,12 +178,12 @@ export class LiveFeed implements FeedRunner {
 
   /** Whether an entry is older than the feed allows. One missed round is noise; it is stale when two were missed. */
   stale(entry: Entry): boolean {
-    const { took = 0, gap = 0 } = this.#watched.get(entry.topic) ?? {}
+    const { took = 0, gap = 0, outdated = false } = this.#watched.get(entry.topic) ?? {}
     const said = this.#push?.said?.(entry.topic, entry.versionText)
     if (said?.stale === true) return true
     // For as long as an origin said nothing else it was not stale there, however long ago it told of when it was checked.
-    const held =
-      said === undefined || entry.confirmedAt === Number.NEGATIVE_INFINITY ? 0 : Math.max(0, said.at - entry.since)
+    const unsaid = said === undefined || outdated || entry.confirmedAt === Number.NEGATIVE_INFINITY
+    const held = unsaid ? 0 : Math.max(0, said.at - entry.since)
     // What an origin tells is left alone for that reason, and never for want of calls.
     const missed = this.plan.upstream?.origin === undefined ? gap : 0
     return -this.left(entry) - held > 2 * Math.max(this.#every(), took, missed)
@@ -300,6 +300,9 @@ export class LiveFeed implements FeedRunner {
     return {
       get since() {
         return watched.channel.latest?.since ?? Number.NEGATIVE_INFINITY
+      },
+      get stale() {
+        return watched.channel.stale
       },
       stop: () => void watched.followers.delete(changed),
     }

@@ -1,0 +1,185 @@
+import { compareVersions, parseVersion } from '@weir/protocol'
+import type { Forgery, Lottery, Player } from '@weir/simulators/solana'
+import { describe, expect, test } from 'vitest'
+import { redisServer } from '../../../packages/gateway/test/redis-server.ts'
+import { type Served, serve, world } from './served.ts'
+
+interface Said {
+  readonly jackpot: number
+  readonly participants: number
+  readonly tickets: number
+  readonly winners: readonly { readonly winner: string; readonly amount: number; readonly signature: string }[]
+}
+
+interface Event {
+  readonly signature: string
+  readonly entries: readonly { readonly wallet: string; readonly tickets: number; readonly amount: number }[]
+  readonly draw?: { readonly winner: string; readonly amount: number; readonly participants: number }
+}
+
+async function json<Answer>({ url }: Served, path: string): Promise<Answer> {
+  const answer = await fetch(`${url}${path}`)
+  return (await answer.json()) as Answer
+}
+
+const said = (site: Served) => json<Said>(site, '/api/lottery/state')
+
+async function written(site: Served): Promise<readonly Event[]> {
+  const page = await json<{ readonly events: readonly { readonly event: Event }[] }>(site, '/api/lottery/history')
+  return page.events.map(({ event }) => event)
+}
+
+/** Until the app says of a round what those who made it know. */
+async function tells(site: Served, expected: Partial<Said>, timeout = 20_000): Promise<void> {
+  await expect.poll(() => said(site), { timeout, interval: 100 }).toMatchObject(expected)
+}
+
+function player({ players }: Lottery, index: number): Player {
+  const found = players[index]
+  if (found === undefined) throw new Error(`expected more than ${index} players`)
+  return found
+}
+
+describe('the book', () => {
+  test('counts who paid for a ticket, and nobody else, however it looked', async () => {
+    await using here = await world({ players: 20 })
+    const { lottery } = here
+    await using site = await serve(here.environment)
+    await tells(site, { jackpot: 0, participants: 0, tickets: 0 })
+    lottery.enter(player(lottery, 0), 3)
+    const forged = (['other-mint', 'mention', 'underpaid', 'failed'] satisfies Forgery[]).map((kind) =>
+      lottery.forge(kind, player(lottery, 5)),
+    )
+    lottery.forge('two-owners', player(lottery, 7))
+    lottery.forge('twice', player(lottery, 9))
+    lottery.enter(player(lottery, 0))
+    // What was underpaid is in the pot all the same.
+    await tells(site, { participants: 4, tickets: 8, jackpot: 8999.99999 })
+    expect(lottery.entrants).toHaveLength(4)
+    const events = await written(site)
+    expect(events.map(({ entries }) => entries.map(({ tickets }) => tickets))).toEqual([[3], [1, 1], [2], [1]])
+    expect(events.map(({ signature }) => signature)).not.toEqual(expect.arrayContaining(forged))
+  })
+
+  test('a draw pays out, begins the next round, and is told', async () => {
+    await using here = await world({ players: 20 })
+    const { lottery } = here
+    await using site = await serve(here.environment)
+    for (let index = 0; index < 5; index++) lottery.enter(player(lottery, index), 2)
+    await tells(site, { participants: 5, tickets: 10, jackpot: 10_000 })
+    const winner = player(lottery, 3)
+    const signature = lottery.draw(winner)
+    await tells(site, { participants: 0, tickets: 0, jackpot: 0 })
+    expect((await said(site)).winners).toEqual([
+      { winner: winner.signer.address, amount: 10_000, signature, at: expect.any(Number) },
+    ])
+    expect((await written(site)).at(-1)).toMatchObject({ signature, entries: [], draw: { participants: 5 } })
+    lottery.enter(player(lottery, 1))
+    await tells(site, { participants: 1, tickets: 1, jackpot: 1000 })
+  })
+
+  test('a process that begins anew reads the round from the chain, behind the last draw', async () => {
+    await using here = await world({ players: 40, entries: 60 })
+    const { lottery } = here
+    lottery.draw(player(lottery, 2))
+    for (let index = 0; index < 25; index++) lottery.enter(player(lottery, index), 1)
+    for (let run = 0; run < 2; run++) {
+      await using site = await serve(here.environment)
+      await tells(site, { participants: 25, tickets: 25, jackpot: 25_000 })
+      expect((await said(site)).winners).toHaveLength(1)
+    }
+  })
+
+  test('two processes over one Redis write each transaction once, and one that comes later counts what is written', async () => {
+    await using redis = await redisServer()
+    await using here = await world({ players: 60, entries: 10 })
+    const { lottery } = here
+    const environment = { ...here.environment, REDIS_URL: redis.url }
+    {
+      const sites = await Promise.all([serve(environment), serve(environment)])
+      await using _one = sites[0]
+      await using _other = sites[1]
+      for (let index = 0; index < 50; index++) {
+        lottery.enterAnyone()
+        await Promise.all(sites.map(said))
+      }
+      for (const site of sites) await tells(site, { participants: lottery.entrants.length })
+      const signatures = (await written(sites[1])).map(({ signature }) => signature)
+      expect(signatures).toHaveLength(60)
+      expect(new Set(signatures).size).toBe(60)
+    }
+    const asked = here.solana.stats().byPath.getTransaction?.asked
+    await using later = await serve(environment)
+    await tells(later, { participants: lottery.entrants.length })
+    expect(here.solana.stats().byPath.getTransaction?.asked).toBe(asked)
+  })
+})
+
+describe('when the node fails', () => {
+  test.each([
+    ['drops its WebSocket', { kind: 'socket-drop', for: 4000 }, 0],
+    ['falls 200 slots behind', { kind: 'behind', slots: 200, for: 4000 }, 2],
+    ['goes back in its slots', { kind: 'slot-back', slots: 200, for: 4000 }, 0],
+    ['refuses batches', { kind: 'batch-refused', for: 4000 }, 0],
+    ['answers 429 to all', { kind: '429', for: 4000 }, 2],
+    ['answers 429 and says when to come back', { kind: '429-retry-after', for: 4000 }, 2],
+    ['is unwell', { kind: 'unhealthy', for: 4000 }, 2],
+    ['says nothing', { kind: 'hang', for: 4000 }, 2],
+  ] as const)(
+    'and %s, players keep a state that says how old it is, and all is right again by itself',
+    async (_what, fault, oldAtLeast) => {
+      await using here = await world({ players: 30, entries: 8 })
+      const { lottery } = here
+      await using site = await serve(here.environment)
+      await tells(site, { participants: lottery.entrants.length })
+      const socket = new WebSocket(`${site.url.replace(/^http/, 'ws')}/ws`)
+      await new Promise((resolve) => socket.addEventListener('open', resolve))
+      await expect.poll(() => here.solana.stats().gauges?.subscriptions).toBeGreaterThan(0)
+      // Far enough from the beginning that there is something to fall behind to.
+      const first = here.solana.chain.slot
+      if ('slots' in fault)
+        await expect.poll(() => here.solana.chain.slot - first, { timeout: 60_000 }).toBeGreaterThan(20)
+      here.solana.fault(fault)
+      const began = Date.now()
+      let version = parseVersion('1:0')
+      let oldest = 0
+      while (Date.now() - began < fault.for) {
+        if (Math.random() < 0.3) lottery.enterAnyone()
+        const answer = await fetch(`${site.url}/api/state`)
+        expect(answer.status).toBe(200)
+        const { lastUpdate, participants } = await answer.json()
+        const next = parseVersion(answer.headers.get('weir-version') ?? '')
+        expect(version && next && compareVersions(version, next)).toBeLessThanOrEqual(0)
+        version = next
+        expect(participants).toBeLessThanOrEqual(lottery.entrants.length)
+        oldest = Math.max(oldest, (Date.now() - lastUpdate) / 1000)
+        await new Promise((resolve) => setTimeout(resolve, 100))
+      }
+      expect(oldest).toBeGreaterThanOrEqual(oldAtLeast)
+      await tells(site, { participants: lottery.entrants.length }, 40_000)
+      const signatures = (await written(site)).map(({ signature }) => signature)
+      expect(new Set(signatures).size).toBe(signatures.length)
+      socket.close()
+    },
+    90_000,
+  )
+})
+
+test('balances of a thousand wallets, asked by two hundred at once, are ten calls', async () => {
+  await using here = await world({ players: 1000 })
+  await using site = await serve(here.environment)
+  const wallets = here.lottery.players.map(({ signer }) => signer.address)
+  const body = JSON.stringify({ wallets, tokenMint: here.lottery.mint })
+  await expect.poll(() => here.solana.stats().asked).toBeGreaterThan(0)
+  const before = here.solana.stats().asked
+  const answers = await Promise.all(
+    Array.from({ length: 200 }, async () => {
+      const headers = { 'content-type': 'application/json' }
+      const answer = await fetch(`${site.url}/api/tokens/balances`, { method: 'POST', headers, body })
+      return (await answer.json()) as { readonly balances: Readonly<Record<string, number>> }
+    }),
+  )
+  expect(here.solana.stats().asked - before).toBeLessThanOrEqual(10)
+  for (const { balances } of answers) expect(Object.keys(balances)).toHaveLength(1000)
+  expect(new Set(answers.map((answer) => JSON.stringify(answer))).size).toBe(1)
+}, 60_000)
