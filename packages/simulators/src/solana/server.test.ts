@@ -263,12 +263,13 @@ describe('transactions', () => {
 
   test('what a mint has given out, and which epoch it is', async () => {
     await using sim = await start()
-    const { mint } = await withToken(sim)
+    const { mint, aliceAccount } = await withToken(sim)
     const { value } = await sim.call('getTokenSupply', mint.address, processed)
     expect(value).toEqual({ amount: '100000', decimals: 2, uiAmount: 1_000, uiAmountString: '1000' })
     for (const [account, message] of [
       [NOBODY, 'Invalid param: could not find account'],
       [TOKEN_PROGRAM_ADDRESS, 'Invalid param: not a Token mint'],
+      [aliceAccount, 'Invalid param: not a Token mint'],
     ]) {
       expect(await sim.call('getTokenSupply', account, processed)).toEqual({ code: -32602, message })
     }
