@@ -2,6 +2,7 @@ import {
   AccountRole,
   address,
   appendTransactionMessageInstruction,
+  appendTransactionMessageInstructions,
   compileTransaction,
   compressTransactionMessageUsingAddressLookupTables,
   createSolanaRpc,
@@ -307,6 +308,30 @@ describe('getTransaction', () => {
     expect(await sim.call('getTransaction', 'abc')).toMatchObject({ code: -32602, message: 'Invalid param: WrongSize' })
     expect(await sim.call('getTransaction', signature, { commitment: 'processed' })).toMatchObject({ code: -32602 })
     expect(await sim.call('getTransaction', signature, 'xml')).toMatchObject({ code: -32602 })
+  })
+
+  test('the legacy form is read by every client, and has its version only for who knows of versions', async () => {
+    await using sim = await start()
+    const { alice, bob, mint, aliceAccount } = await withToken(sim)
+    const instructions = await mint.transfer(alice, bob.address, 100_000n)
+    const lifetime = { blockhash: sim.chain.blockhash(sim.chain.slot), lastValidBlockHeight: 10_150n }
+    const message = pipe(
+      createTransactionMessage({ version: 'legacy' }),
+      (empty) => setTransactionMessageFeePayer(alice.address, empty),
+      (paid) => setTransactionMessageLifetimeUsingBlockhash(lifetime, paid),
+      (timed) => appendTransactionMessageInstructions(instructions, timed),
+      (whole) => compileTransaction(whole),
+    )
+    const { signature } = sim.chain.send(await signTransaction([alice.keyPair], message))
+    sim.pass(2)
+    const shown = await sim.call('getTransaction', signature, confirmed)
+    expect(shown).not.toHaveProperty('version')
+    expect(shown.transaction.message).not.toHaveProperty('addressTableLookups')
+    expect(await sim.call('getTransaction', signature, readable)).toMatchObject({ version: 'legacy' })
+    // Nothing is left, which is shown as no number.
+    const place = shown.transaction.message.accountKeys.indexOf(aliceAccount)
+    const left = shown.meta.postTokenBalances.find((one: { accountIndex: number }) => one.accountIndex === place)
+    expect(left.uiTokenAmount).toEqual({ amount: '0', decimals: 2, uiAmount: null, uiAmountString: '0' })
   })
 
   test('one that failed is shown with its error, the fee and no change of tokens', async () => {

@@ -177,7 +177,7 @@ export class Lottery {
   async fill(entries: number): Promise<void> {
     for (let entry = 1; entry <= entries; entry++) {
       this.enterAnyone()
-      // What LiteSVM handed out is freed only between turns.
+      // Slots pass meanwhile, and who asks is answered.
       if (entry % 100 === 0) await setImmediate()
     }
     this.#entries = entries
