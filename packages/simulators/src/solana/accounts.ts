@@ -105,9 +105,11 @@ export function readToken(account: MaybeEncodedAccount) {
   return getTokenDecoder().decode(account.data)
 }
 
-/** A mint's fields; undefined when it is none. */
+/** A mint's fields; undefined when it is none. One with extensions, of Token-2022, says so behind where an account ends. */
 export function readMint(account: MaybeEncodedAccount) {
-  if (!account.exists || account.data.length < getMintSize()) return undefined
+  if (!account.exists) return undefined
+  const isMint = account.data.length === getMintSize() || account.data[getTokenSize()] === 1
+  if (!isMint) return undefined
   return getMintDecoder().decode(account.data)
 }
 

@@ -4,7 +4,6 @@ import {
   type Blockhash,
   type EncodedAccount,
   getBase58Decoder,
-  getSignatureFromTransaction,
   getTransactionEncoder,
   isAddress,
   type MaybeEncodedAccount,
@@ -185,7 +184,7 @@ export class Chain {
 
   /** What would become of a transaction. */
   simulate(transaction: Transaction, checks = ALL_CHECKS): Executed {
-    const signature = getSignatureFromTransaction(transaction)
+    const signature = readSignature(transaction)
     const refusal = this.#refusal(transaction, readMessage(transaction.messageBytes), signature, checks)
     if (refusal !== undefined) return this.#refused(signature, refusal)
     return this.#outcome(signature, this.#svm.simulateTransaction(transaction))
@@ -193,7 +192,7 @@ export class Chain {
 
   /** Executes a transaction. One that fails has paid its fee; one that no validator would take leaves no trace. */
   send(transaction: Transaction): Executed {
-    const signature = getSignatureFromTransaction(transaction)
+    const signature = readSignature(transaction)
     const message = readMessage(transaction.messageBytes)
     const refusal = this.#refusal(transaction, message, signature)
     if (message === undefined || refusal !== undefined) return this.#refused(signature, refusal)
@@ -327,6 +326,12 @@ export class Chain {
 
 function openSvm(): LiteSVM {
   return new LiteSVM().withSigverify(false).withBlockhashCheck(false).withTransactionHistory(0n)
+}
+
+/** The first signature, by which a transaction is known; of zeros where its payer has not signed. */
+function readSignature({ signatures }: Transaction): Signature {
+  const [first] = Object.values(signatures)
+  return toSignature(getBase58Decoder().decode(first ?? new Uint8Array(64)))
 }
 
 function isSigned({ messageBytes, signatures }: Transaction): boolean {

@@ -1,15 +1,26 @@
 import {
   AccountRole,
   address,
+  appendTransactionMessageInstruction,
+  appendTransactionMessageInstructions,
+  compileTransaction,
+  compressTransactionMessageUsingAddressLookupTables,
   createSolanaRpc,
+  createTransactionMessage,
+  getAddressEncoder,
   getBase58Decoder,
   getBase58Encoder,
   getBase64EncodedWireTransaction,
   getSignatureFromTransaction,
   type Instruction,
+  lamports,
+  pipe,
+  setTransactionMessageFeePayer,
+  setTransactionMessageLifetimeUsingBlockhash,
   signature,
+  signTransaction,
 } from '@solana/kit'
-import { TOKEN_PROGRAM_ADDRESS } from '@solana-program/token'
+import { getTransferCheckedInstruction, TOKEN_PROGRAM_ADDRESS } from '@solana-program/token'
 import { describe, expect, test } from 'vitest'
 import { History } from './history.ts'
 import { execute } from './index.ts'
@@ -87,6 +98,65 @@ describe('getSignaturesForAddress', () => {
     sim.pass(2)
     const [newest] = await sim.call('getSignaturesForAddress', aliceAccount, confirmed)
     expect(newest).toMatchObject({ signature, err: null })
+  })
+
+  test('who names an account through a lookup table is listed too, and the table is shown', async () => {
+    await using sim = await start()
+    const { bob, mint, aliceAccount } = await withToken(sim)
+    await mint.give(bob.address, 10n)
+    const table = address('4wTQ6pVPTVRDYsQCZ7nDFbXxvfW7w8oq3YYqXz7nEMbk')
+    const data = Buffer.alloc(56 + 64)
+    data.writeUInt32LE(1)
+    data.writeBigUInt64LE(2n ** 64n - 1n, 4)
+    data.set(getAddressEncoder().encode(aliceAccount), 56)
+    data.set(getAddressEncoder().encode(mint.address), 88)
+    sim.chain.put({
+      address: table,
+      programAddress: address('AddressLookupTab1e1111111111111111111111111'),
+      data,
+      lamports: lamports(1_000_000_000n),
+      executable: false,
+      space: BigInt(data.length),
+    })
+    sim.pass(1)
+    const instruction = getTransferCheckedInstruction({
+      source: await mint.accountOf(bob.address),
+      mint: mint.address,
+      destination: aliceAccount,
+      authority: bob,
+      amount: 3n,
+      decimals: 2,
+    })
+    const lifetime = { blockhash: sim.chain.blockhash(sim.chain.slot), lastValidBlockHeight: 10_151n }
+    const message = pipe(
+      createTransactionMessage({ version: 0 }),
+      (empty) => setTransactionMessageFeePayer(bob.address, empty),
+      (paid) => setTransactionMessageLifetimeUsingBlockhash(lifetime, paid),
+      (timed) => appendTransactionMessageInstruction(instruction, timed),
+      (whole) => compressTransactionMessageUsingAddressLookupTables(whole, { [table]: [aliceAccount, mint.address] }),
+      (small) => compileTransaction(small),
+    )
+    const sent = sim.chain.send(await signTransaction([bob.keyPair], message))
+    expect(sent.error).toBe(null)
+    const { signature } = sent
+    sim.pass(2)
+    const [newest] = await sim.call('getSignaturesForAddress', aliceAccount, confirmed)
+    expect(newest).toMatchObject({ signature, err: null })
+    const options = { ...confirmed, maxSupportedTransactionVersion: 0 }
+    const { meta, transaction } = await sim.call('getTransaction', signature, options)
+    expect(meta.loadedAddresses).toEqual({ readonly: [mint.address], writable: [aliceAccount] })
+    const { accountKeys, addressTableLookups } = transaction.message
+    expect(addressTableLookups).toEqual([{ accountKey: table, readonlyIndexes: [1], writableIndexes: [0] }])
+    expect(accountKeys).not.toContain(aliceAccount)
+    const { uiTokenAmount } = meta.postTokenBalances.find(
+      ({ accountIndex }: { accountIndex: number }) => accountIndex === accountKeys.length,
+    )
+    expect(uiTokenAmount.amount).toBe('100003')
+    const parsed = await sim.call('getTransaction', signature, { ...options, encoding: 'jsonParsed' })
+    expect(parsed.transaction.message.accountKeys.slice(-2)).toEqual([
+      { pubkey: aliceAccount, signer: false, source: 'lookupTable', writable: true },
+      { pubkey: mint.address, signer: false, source: 'lookupTable', writable: false },
+    ])
   })
 
   test.each([
@@ -238,6 +308,30 @@ describe('getTransaction', () => {
     expect(await sim.call('getTransaction', 'abc')).toMatchObject({ code: -32602, message: 'Invalid param: WrongSize' })
     expect(await sim.call('getTransaction', signature, { commitment: 'processed' })).toMatchObject({ code: -32602 })
     expect(await sim.call('getTransaction', signature, 'xml')).toMatchObject({ code: -32602 })
+  })
+
+  test('the legacy form is read by every client, and has its version only for who knows of versions', async () => {
+    await using sim = await start()
+    const { alice, bob, mint, aliceAccount } = await withToken(sim)
+    const instructions = await mint.transfer(alice, bob.address, 100_000n)
+    const lifetime = { blockhash: sim.chain.blockhash(sim.chain.slot), lastValidBlockHeight: 10_150n }
+    const message = pipe(
+      createTransactionMessage({ version: 'legacy' }),
+      (empty) => setTransactionMessageFeePayer(alice.address, empty),
+      (paid) => setTransactionMessageLifetimeUsingBlockhash(lifetime, paid),
+      (timed) => appendTransactionMessageInstructions(instructions, timed),
+      (whole) => compileTransaction(whole),
+    )
+    const { signature } = sim.chain.send(await signTransaction([alice.keyPair], message))
+    sim.pass(2)
+    const shown = await sim.call('getTransaction', signature, confirmed)
+    expect(shown).not.toHaveProperty('version')
+    expect(shown.transaction.message).not.toHaveProperty('addressTableLookups')
+    expect(await sim.call('getTransaction', signature, readable)).toMatchObject({ version: 'legacy' })
+    // Nothing is left, which is shown as no number.
+    const place = shown.transaction.message.accountKeys.indexOf(aliceAccount)
+    const left = shown.meta.postTokenBalances.find((one: { accountIndex: number }) => one.accountIndex === place)
+    expect(left.uiTokenAmount).toEqual({ amount: '0', decimals: 2, uiAmount: null, uiAmountString: '0' })
   })
 
   test('one that failed is shown with its error, the fee and no change of tokens', async () => {

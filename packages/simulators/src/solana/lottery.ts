@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import {
   AccountRole,
   type Address,
@@ -56,7 +57,6 @@ interface Settings {
   readonly authority: KeyPairSigner
   readonly ticketPrice: bigint
   readonly players: readonly Player[]
-  readonly entries: number
 }
 
 /** Who takes part, and where his tokens are. */
@@ -89,6 +89,7 @@ export class Lottery {
   /** Tickets in this round. */
   readonly #tickets = new Map<Player, number>()
   #random: () => number
+  #entries = 0
   #sent = 0
 
   /** Use `openLottery`: keys and addresses take a moment to be made. */
@@ -101,7 +102,7 @@ export class Lottery {
     this.#chain = chain
     this.#seed = settings.seed
     this.#random = sequence(settings.seed)
-    chain.begin(() => this.#open(settings.entries))
+    chain.begin(() => this.#open())
   }
 
   /** The players who have tickets in this round. */
@@ -172,8 +173,18 @@ export class Lottery {
     }
   }
 
+  /** Makes entries, and has them from the beginning when the chain is reset. */
+  async fill(entries: number): Promise<void> {
+    for (let entry = 1; entry <= entries; entry++) {
+      this.enterAnyone()
+      // Slots pass meanwhile, and who asks is answered.
+      if (entry % 100 === 0) await setImmediate()
+    }
+    this.#entries = entries
+  }
+
   /** What there is from the beginning: nobody has the key of a known mint, so it is put there. */
-  #open(entries: number): void {
+  #open(): void {
     this.#tickets.clear()
     this.#random = sequence(this.#seed)
     this.#sent = 0
@@ -184,7 +195,7 @@ export class Lottery {
       this.#putTokens(account, this.mint, signer.address, SUPPLY / BigInt(this.players.length))
       this.#putLamports(signer.address)
     }
-    for (let entry = 0; entry < entries; entry++) this.enterAnyone()
+    for (let entry = 0; entry < this.#entries; entry++) this.enterAnyone()
   }
 
   #pay({ signer, account }: Player, amount: bigint) {
@@ -282,7 +293,9 @@ export async function openLottery(chain: Chain, options: LotteryOptions = {}): P
     signers.map(async (signer) => ({ signer, account: await tokenAccount(signer.address) })),
   )
   const pot = await tokenAccount(authority.address)
-  return new Lottery(chain, { seed, mint, pot, authority, ticketPrice, players: accounts, entries })
+  const lottery = new Lottery(chain, { seed, mint, pot, authority, ticketPrice, players: accounts })
+  await lottery.fill(entries)
+  return lottery
 }
 
 /** 32 bytes that are always the same for the same numbers. */

@@ -225,6 +225,62 @@ describe('transactions', () => {
       message: 'Transaction signature verification failure',
     })
     expect(await sim.call('sendTransaction', 'AAAA', { encoding: 'base64' })).toMatchObject({ code: -32602 })
+    const unsigned = bytes.fill(0, 1, 65).toString('base64')
+    for (const skipPreflight of [true, false]) {
+      const answer = await sim.call('sendTransaction', unsigned, { encoding: 'base64', skipPreflight })
+      expect(answer).toMatchObject({ code: -32003 })
+    }
+    const long = Buffer.alloc(1_233).toString('base64')
+    expect(await sim.call('sendTransaction', long, { encoding: 'base64' })).toMatchObject({
+      code: -32602,
+      message: expect.stringContaining('too large: 1233 bytes (max: 1232 bytes)'),
+    })
+  })
+
+  test('what would become of a transaction, signed and young or not, and nothing comes of it', async () => {
+    await using sim = await start()
+    const { alice, bob, mint, aliceAccount } = await withToken(sim)
+    const signed = sign(sim.chain, alice, await mint.transfer(alice, bob.address, 5n))
+    const wire = getBase64EncodedWireTransaction(signed)
+    const unsigned = Buffer.from(wire, 'base64').fill(0, 1, 65).toString('base64')
+    const simulate = (text: string, options: object = {}) =>
+      sim.call('simulateTransaction', text, { encoding: 'base64', commitment: 'processed', ...options })
+    expect((await simulate(unsigned)).value).toMatchObject({ err: null, accounts: null, replacementBlockhash: null })
+    expect((await simulate(wire, { sigVerify: true })).value.logs).not.toHaveLength(0)
+    expect(await simulate(unsigned, { sigVerify: true })).toMatchObject({ code: -32003 })
+    expect(await simulate(wire, { sigVerify: true, replaceRecentBlockhash: true })).toMatchObject({ code: -32602 })
+    const tooMuch = sign(sim.chain, alice, await mint.transfer(alice, bob.address, 200_000n))
+    expect((await simulate(getBase64EncodedWireTransaction(tooMuch))).value.err).toEqual({
+      InstructionError: [1, { Custom: 1 }],
+    })
+    sim.pass(151)
+    expect((await simulate(wire)).value.err).toBe('BlockhashNotFound')
+    const { value } = await simulate(wire, { replaceRecentBlockhash: true })
+    expect(value).toMatchObject({ err: null, replacementBlockhash: { lastValidBlockHeight: 10_301 } })
+    const { value: left } = await sim.call('getTokenAccountBalance', aliceAccount, processed)
+    expect(left.amount).toBe('100000')
+  })
+
+  test('what a mint has given out, and which epoch it is', async () => {
+    await using sim = await start()
+    const { mint, aliceAccount } = await withToken(sim)
+    const { value } = await sim.call('getTokenSupply', mint.address, processed)
+    expect(value).toEqual({ amount: '100000', decimals: 2, uiAmount: 1_000, uiAmountString: '1000' })
+    for (const [account, message] of [
+      [NOBODY, 'Invalid param: could not find account'],
+      [TOKEN_PROGRAM_ADDRESS, 'Invalid param: not a Token mint'],
+      [aliceAccount, 'Invalid param: not a Token mint'],
+    ]) {
+      expect(await sim.call('getTokenSupply', account, processed)).toEqual({ code: -32602, message })
+    }
+    expect(await sim.call('getEpochInfo', processed)).toEqual({
+      absoluteSlot: 10_000,
+      blockHeight: 10_000,
+      epoch: 0,
+      slotIndex: 10_000,
+      slotsInEpoch: 432_000,
+      transactionCount: 2,
+    })
   })
 
   test('no bytes end the node', async () => {

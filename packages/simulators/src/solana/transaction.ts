@@ -1,4 +1,4 @@
-import { getBase58Decoder, getTransactionDecoder, type MaybeEncodedAccount } from '@solana/kit'
+import { getBase58Decoder, type MaybeEncodedAccount } from '@solana/kit'
 import { TOKEN_PROGRAM_ADDRESS } from '@solana-program/token'
 import { type Lookup, readMint, readToken, showAmount, TOKEN_2022 } from './accounts.ts'
 import type { CalledInstruction, Processed } from './history.ts'
@@ -7,6 +7,8 @@ import { isWritable, type Message, readMessage } from './message.ts'
 import type { TransactionEncoding, TransactionOptions } from './params.ts'
 import { RpcError } from './rpc-error.ts'
 
+/** Bytes of one. */
+const SIGNATURE = 64
 const MEMO_PROGRAMS = ['MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr', 'Memo1UhkJRfHyvLMcVucJwxXeuD728EqVDDwQDxFMNo']
 /** Owners of what no transaction can change, whatever it says. */
 const BUILT_IN = ['NativeLoader1111111111111111111111111111111', 'Sysvar1111111111111111111111111111111111111']
@@ -33,6 +35,7 @@ export function showTransaction(processed: Processed, options: TransactionOption
 
 /** What the memo program was given, each with its length in bytes; null for nothing. */
 export function showMemo(processed: Processed): string | null {
+  if (!processed.before.some(({ address }) => MEMO_PROGRAMS.includes(address))) return null
   const { accounts, instructions } = readProcessed(processed)
   const memos = instructions
     .filter(({ program }) => MEMO_PROGRAMS.includes(accounts[program] ?? ''))
@@ -41,9 +44,14 @@ export function showMemo(processed: Processed): string | null {
 }
 
 function readProcessed({ wire }: Processed): Message {
-  const message = readMessage(getTransactionDecoder().decode(wire).messageBytes)
+  const message = readMessage(wire.subarray(1 + SIGNATURE * countSignatures(wire)))
   if (message === undefined) throw new Error('expected what was executed to be a transaction')
   return message
+}
+
+/** How many a transaction has. The count is one byte: there is room for few. */
+function countSignatures(wire: Uint8Array): number {
+  return wire[0] ?? 0
 }
 
 function readText(bytes: Uint8Array): string | undefined {
@@ -130,8 +138,8 @@ function show(processed: Processed, message: Message, { encoding }: TransactionO
       ),
       recentBlockhash: blockhash,
     },
-    signatures: Object.values(getTransactionDecoder().decode(wire).signatures).map((signature) =>
-      getBase58Decoder().decode(signature ?? new Uint8Array(64)),
+    signatures: Array.from({ length: countSignatures(wire) }, (_, place) =>
+      getBase58Decoder().decode(wire.subarray(1 + SIGNATURE * place, 1 + SIGNATURE * (place + 1))),
     ),
   }
 }
