@@ -241,6 +241,11 @@ export const FEED_OPTIONS = {
     max: 50,
     help: "Percent of `fresh` by which it is shortened at random, so that keys that came together don't expire together.",
   },
+  order: {
+    kind: 'any',
+    optional: true,
+    help: '`(value) => number`: where a value stands in an order of the upstream, such as its slot. What is lower than what is kept is not taken, whether it was asked for or pushed.',
+  },
   asOf: {
     kind: 'any',
     optional: true,
