@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
+import { startSolana } from '../../simulators/src/solana/index.ts'
 import {
   absent,
   anyOf,
@@ -176,6 +177,29 @@ describe('the budget', () => {
     await expect(gateway.get('b')).rejects.toMatchObject({ code: 'upstream_spent' })
     expect(upstream.calls).toHaveLength(1)
   })
+})
+
+test('a method of which there were too many calls rests as long as the node says, and all others go on', async () => {
+  await using upstream = await startSolana({
+    latency: 0,
+    jitter: 0,
+    limits: { calls: 100, methods: { getBalance: 2 } },
+  })
+  const NOBODY = '11111111111111111111111111111112'
+  await using gateway = open(jsonRpc({ name: 'node', url: upstream.url, past: 'none', retries: 0 }), (key, call) =>
+    key.startsWith('balance') ? call('getBalance', [NOBODY]) : call('getAccountInfo', [NOBODY, { encoding: 'base64' }]),
+  )
+  const began = performance.now()
+  const outcomes = await Promise.allSettled([1, 2, 3].map((n) => gateway.get(`balance${n}`)))
+  expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(2)
+  const next = gateway.get('balance4').then(() => performance.now() - began)
+  for (let n = 1; n <= 20; n++) await gateway.get(`info${n}`)
+  expect(upstream.stats().byPath).toMatchObject({
+    getBalance: { served: 2, refused: 1 },
+    getAccountInfo: { served: 20, refused: 0 },
+  })
+  expect(await next).toBeGreaterThanOrEqual(1000)
+  expect(upstream.stats().refused).toBe(1)
 })
 
 describe('an error', () => {
