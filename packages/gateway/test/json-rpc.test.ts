@@ -364,7 +364,7 @@ function wallets(url: string, limit: Limit) {
         return keys.map((_, index) => value[index]?.lamports ?? 0)
       },
     },
-    deadline: '2s',
+    deadline: '3s',
     fresh: '1m',
   })
 }
@@ -399,7 +399,7 @@ test('a thousand wallets that two hundred clients ask for at once are ten calls'
 test('more wallets than there are calls for before the deadline: the rest is refused at once, and may come when that says', async () => {
   const CALLS = 5
   await using upstream = await startSolana({ limits: { calls: CALLS } })
-  const wallet = wallets(upstream.url, { calls: CALLS, per: '3s' })
+  const wallet = wallets(upstream.url, { calls: CALLS, per: '4s' })
   await using _gateway = disposable(createGateway({ apps: [defineApp({ name: 'app', use: [wallet] })] }))
   const began = performance.now()
   const refused: { readonly retryAfter: number; readonly after: number }[] = []
@@ -419,7 +419,7 @@ test('more wallets than there are calls for before the deadline: the rest is ref
   const asked = upstream.stats().byPath.getMultipleAccounts?.asked
   expect(asked).toBe(CALLS)
   // And not when the deadline is over.
-  expect(Math.min(...refused.map(({ after }) => after))).toBeLessThan(2000)
+  expect(Math.max(...refused.map(({ after }) => after))).toBeLessThan(3000)
   const wait = Math.min(...refused.map(({ retryAfter }) => retryAfter))
   await new Promise((resolve) => setTimeout(resolve, wait))
   expect(await ask(lost[0] ?? '')).toBe(0)
