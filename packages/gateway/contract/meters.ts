@@ -91,6 +91,30 @@ export function metersContract(name: string, open: Open): void {
       }),
     )
 
+    test.each([
+      ['with limits', [PER_ACCOUNT]],
+      ['without', []],
+    ])('a lane that was closed rests by itself, as long as it was last told to, in a meter %s', (_, limits) =>
+      run(async ({ backend, late, advance }) => {
+        const meter = opened(backend, { limits })
+        const lanes = async (...lanes: readonly string[]) => {
+          const { granted, wait } = await meter.take(lanes.map((lane) => ({ priority: 'live', cost: 1, lane })))
+          for (const grant of granted) meter.cancel(grant)
+          return [granted.map(({ lane }) => lane), wait] as const
+        }
+        meter.closeLane(5000, 'a')
+        meter.closeLane(1000, 'a')
+        const [granted, wait] = await lanes('a', 'b', 'a', 'c')
+        expect(granted).toEqual(['b', 'c'])
+        expect(wait).toBeGreaterThan(4000)
+        expect(wait).toBeLessThanOrEqual(5000)
+        await advance(4900 - late)
+        expect((await lanes('a', ''))[0]).toEqual([''])
+        await advance(150 + late)
+        expect((await lanes('a', 'b'))[0]).toEqual(['a', 'b'])
+      })(),
+    )
+
     test(
       'every one of several windows holds',
       run(async ({ backend, advance }) => {

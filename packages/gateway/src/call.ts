@@ -196,6 +196,13 @@ export interface UpstreamRequest {
   readonly failed?: (answer: UpstreamAnswer) => boolean
 }
 
+/** A place in a chain that grows. */
+export interface Height {
+  /** What is counted, such as slots that are final: heights are compared only where this is the same. */
+  readonly of: string
+  readonly at: number
+}
+
 /** What an upstream answered, headers by their lower-case names. */
 export interface UpstreamAnswer {
   readonly status: number
@@ -207,6 +214,8 @@ export interface UpstreamAnswer {
   readonly otherKey?: boolean
   /** It was not carried out for how we sent it, which the next try does otherwise. */
   readonly unsent?: boolean
+  /** How far the upstream was when it answered, where it follows a chain and says so. */
+  readonly height?: Height
   /** Milliseconds that it took to begin. */
   readonly took?: number
   /** The cookies it sets, each by itself: they can't be joined. */

@@ -197,6 +197,12 @@ export const ANY_OF_OPTIONS = {
     min: 1,
     help: 'After so long without an answer a second one is asked beside the first.',
   },
+  maxLag: {
+    kind: 'integer',
+    default: 50,
+    min: 0,
+    help: 'Who is further behind the best of them, in slots, is asked only when no other answers. Answers of `jsonRpc()` that have a `context.slot` tell how far a node is.',
+  },
   retries: { kind: 'integer', default: 2, min: 0, max: 10, help: 'How often all of them may be tried again.' },
 } as const satisfies OptionTable
 
@@ -251,6 +257,11 @@ export const FEED_OPTIONS = {
     min: 0,
     max: 50,
     help: "Percent of `fresh` by which it is shortened at random, so that keys that came together don't expire together.",
+  },
+  order: {
+    kind: 'any',
+    optional: true,
+    help: '`(value) => number`: where a value stands in an order of the upstream, such as its slot. What is lower than what is kept is not taken, whether it was asked for or pushed.',
   },
   asOf: {
     kind: 'any',

@@ -100,7 +100,7 @@ export function readPath(plan: FeedPlan, requests: RequestPath, memory: Memory, 
   const resting = () => !plan.essential && strained()
 
   const cache: Cache = createCache({ feed, memory, values, clock, emit, stretch, resting, freshness })
-  const flying = { feed, node, leases, values, bus, clock, emit, keep, known: cache.kept }
+  const flying = { feed, node, leases, values, bus, clock, emit, keep, known: cache.kept, order: plan.order }
   const flown = flight(flying)
   const batched = batch({ feed, most: plan.batch, within: plan.within, bytes: plan.bytes, clock, emit })
   const read = cache.stage(flown(batched(loader(plan, requests.send, clock))))

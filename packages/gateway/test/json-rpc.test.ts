@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
+import { startSolana } from '../../simulators/src/solana/index.ts'
 import {
   absent,
   anyOf,
@@ -11,9 +12,12 @@ import {
   JsonRpcError,
   type JsonRpcOptions,
   jsonRpc,
+  type Limit,
   type Upstream,
+  WeirError,
   type WeirEvent,
 } from '../src/index.ts'
+import { ManualClock } from './manual-clock.ts'
 import { failure, type RpcNode, result, rpcNode } from './rpc-node.ts'
 
 const BIG = 18446744073709551615n
@@ -178,6 +182,29 @@ describe('the budget', () => {
   })
 })
 
+test('a method of which there were too many calls rests as long as the node says, and all others go on', async () => {
+  await using upstream = await startSolana({
+    latency: 0,
+    jitter: 0,
+    limits: { calls: 100, methods: { getBalance: 2 } },
+  })
+  const NOBODY = '11111111111111111111111111111112'
+  await using gateway = open(jsonRpc({ name: 'node', url: upstream.url, past: 'none', retries: 0 }), (key, call) =>
+    key.startsWith('balance') ? call('getBalance', [NOBODY]) : call('getAccountInfo', [NOBODY, { encoding: 'base64' }]),
+  )
+  const began = performance.now()
+  const outcomes = await Promise.allSettled([1, 2, 3].map((n) => gateway.get(`balance${n}`)))
+  expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(2)
+  const next = gateway.get('balance4').then(() => performance.now() - began)
+  for (let n = 1; n <= 20; n++) await gateway.get(`info${n}`)
+  expect(upstream.stats().byPath).toMatchObject({
+    getBalance: { served: 2, refused: 1 },
+    getAccountInfo: { served: 20, refused: 0 },
+  })
+  expect(await next).toBeGreaterThanOrEqual(1000)
+  expect(upstream.stats().refused).toBe(1)
+})
+
 describe('an error', () => {
   test.each([
     [-32005, 'Node is behind by 42 slots', { numSlotsBehind: 42 }],
@@ -318,6 +345,85 @@ test('a hundred accounts that are asked for within 100 ms are one call, and each
     else expect(outcome).toMatchObject({ value: { value: { owner: `k${index}` } } })
   }
   expect(upstream.calls.map(({ params: [asked] }) => (asked as unknown[]).length)).toEqual([100, 50])
+})
+
+/** The lamports of accounts, a hundred in one call, as an app of many wallets would have them. */
+function wallets(url: string, limit: Limit) {
+  const Accounts = z.object({ value: z.array(z.object({ lamports: z.number() }).nullable()) })
+  return feed('/wallets/:key', {
+    name: 'wallet',
+    key: { key: z.string() },
+    value: z.number(),
+    from: jsonRpc({ name: 'node', url, past: 'none', concurrency: 10, limits: [limit] }),
+    load: {
+      batch: 100,
+      within: '100ms',
+      many: async (keys, call) => {
+        const params = [keys.map(({ key }) => key), { encoding: 'base64' }]
+        const { value } = await call('getMultipleAccounts', params, { answer: Accounts })
+        return keys.map((_, index) => value[index]?.lamports ?? 0)
+      },
+    },
+    deadline: '3s',
+    fresh: '1m',
+  })
+}
+
+const DIGITS = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz'
+/** Addresses of accounts that nobody has. */
+const addresses = (count: number) =>
+  Array.from({ length: count }, (_, index) => {
+    // Three digits that are three bytes, after 29 of zero.
+    const digits = [20 + Math.floor(index / 2500), Math.floor(index / 50) % 50, index % 50].map(
+      (value) => DIGITS[value],
+    )
+    return `${'1'.repeat(29)}${digits.join('')}`
+  })
+
+test('a thousand wallets that two hundred clients ask for at once are ten calls', async () => {
+  await using upstream = await startSolana({ limits: { calls: 100 } })
+  const wallet = wallets(upstream.url, { calls: 100, per: '1s' })
+  // Its clock stands still: however long this machine takes, no call is late, and so none is asked for by halves.
+  const clock = new ManualClock()
+  await using _gateway = disposable(createGateway({ apps: [defineApp({ name: 'app', use: [wallet] })], clock }))
+  const keys = addresses(1000)
+  expect(new Set(keys).size).toBe(1000)
+  const clients = Array.from({ length: 200 }, (_, client) =>
+    Promise.all(keys.filter((_, index) => index % 20 === client % 20).map((key) => wallet.get({ key }))),
+  )
+  const answers = await Promise.all(clients)
+  expect(answers.flat().every(({ value }) => value === 0)).toBe(true)
+  expect(upstream.stats()).toMatchObject({ refused: 0, byPath: { getMultipleAccounts: { asked: 10 } } })
+})
+
+test('more wallets than there are calls for before the deadline: the rest is refused at once, and may come when that says', async () => {
+  const CALLS = 5
+  await using upstream = await startSolana({ limits: { calls: CALLS } })
+  const wallet = wallets(upstream.url, { calls: CALLS, per: '4s' })
+  await using _gateway = disposable(createGateway({ apps: [defineApp({ name: 'app', use: [wallet] })] }))
+  const began = performance.now()
+  const refused: { readonly retryAfter: number; readonly after: number }[] = []
+  const ask = async (key: string) => {
+    try {
+      return (await wallet.get({ key })).value
+    } catch (error) {
+      if (!(error instanceof WeirError) || error.code !== 'over_budget' || error.retryAfter === undefined) throw error
+      refused.push({ retryAfter: error.retryAfter, after: performance.now() - began })
+      return undefined
+    }
+  }
+  const keys = addresses(2000)
+  const answers = await Promise.all(keys.map(ask))
+  const lost = keys.filter((_, index) => answers[index] === undefined)
+  expect(answers.length - lost.length).toBe(CALLS * 100)
+  const asked = upstream.stats().byPath.getMultipleAccounts?.asked
+  expect(asked).toBe(CALLS)
+  // And not when the deadline is over.
+  expect(Math.max(...refused.map(({ after }) => after))).toBeLessThan(3000)
+  const wait = Math.min(...refused.map(({ retryAfter }) => retryAfter))
+  await new Promise((resolve) => setTimeout(resolve, wait))
+  expect(await ask(lost[0] ?? '')).toBe(0)
+  expect(upstream.stats().refused).toBe(0)
 })
 
 function disposable(gateway: { close(): Promise<void> }): AsyncDisposable {

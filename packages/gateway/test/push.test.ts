@@ -28,10 +28,11 @@ function read(message: unknown): PushNews<Key, number> | undefined {
 
 interface Given extends Partial<PushOptions<Key, number>> {
   readonly asOf?: (value: number) => number
+  readonly order?: (value: number) => number
 }
 
 /** A gateway with one feed of numbers that are pushed. It is asked for seldom, so that what moves was pushed. */
-async function opened(upstream: PushingUpstream, { asOf, ...given }: Given = {}) {
+async function opened(upstream: PushingUpstream, { asOf, order, ...given }: Given = {}) {
   const number = feed('/numbers/:name', {
     name: 'number',
     key: { name: z.string() },
@@ -40,6 +41,7 @@ async function opened(upstream: PushingUpstream, { asOf, ...given }: Given = {})
     load: { one: ({ name }, call) => call.get(`/${name}`) as Promise<number> },
     fresh: '10ms',
     ...(asOf === undefined ? {} : { asOf }),
+    ...(order === undefined ? {} : { order }),
     live: push({
       url: upstream.ws,
       subscribe: ({ name }, id) => ({ method: 'subscribe', id, name }),
@@ -210,9 +212,9 @@ describe('a feed whose upstream pushes', () => {
     await sees(a, 1)
   })
 
-  test('does not go back to a value that says it is older', async () => {
+  test.each(['asOf', 'order'])('does not go back to a value that says it is older, by `%s`', async (name) => {
     await using upstream = await pushingUpstream()
-    await using site = await opened(upstream, { asOf: (value) => value })
+    await using site = await opened(upstream, { [name]: (value: number) => value })
     await using a = await site.follow('a')
     await subscribed(upstream, 'a')
     for (const value of [5, 3, 4, 6]) upstream.set('a', value)

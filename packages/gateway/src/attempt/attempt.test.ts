@@ -3,7 +3,7 @@ import { ManualClock } from '../../test/manual-clock.ts'
 import { request } from '../../test/request.ts'
 import { memoryMeters } from '../backend/memory/meters.ts'
 import { createBudget } from '../budget/budget.ts'
-import type { UpstreamAnswer, UpstreamRequest } from '../call.ts'
+import type { Height, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import { WeirError } from '../errors.ts'
 import type { WeirEvent } from '../events.ts'
 import { type AttemptPolicy, attempt } from './attempt.ts'
@@ -99,7 +99,7 @@ interface Asked {
   readonly provider: string
   readonly at: number
   readonly request: UpstreamRequest
-  answer(status?: number, headers?: Readonly<Record<string, string>>): void
+  answer(status?: number, headers?: Readonly<Record<string, string>>, height?: Height): void
   fail(error: Error): void
 }
 
@@ -125,8 +125,8 @@ function openMany(
 
   function ask(provider: string, request: UpstreamRequest): Promise<UpstreamAnswer> {
     const { promise, resolve, reject } = Promise.withResolvers<UpstreamAnswer>()
-    const answer: Asked['answer'] = (status = 200, headers = {}) =>
-      resolve({ status, headers, body: Buffer.from(provider) })
+    const answer: Asked['answer'] = (status = 200, headers = {}, height = undefined) =>
+      resolve({ status, headers, body: Buffer.from(provider), ...(height === undefined ? {} : { height }) })
     request.signal?.addEventListener('abort', () => reject(request.signal?.reason))
     asked.push({ provider, at: clock.monotonic() - start, request, answer, fail: reject })
     const status = says.get(provider)
@@ -295,6 +295,137 @@ describe('providers by score', () => {
       await clock.advance(5000)
     }
     expect(order().slice(5)).toContain('a')
+  })
+})
+
+describe('providers that follow a chain', () => {
+  /** What was asked last is answered at these heights, in turn. */
+  function chain(policy: Partial<AttemptPolicy> = {}, names = ['a', 'b']) {
+    const many = openMany({ maxLag: 50, ...policy }, { names })
+    const at = async (height: number, of = 'slots') => {
+      many.asked.at(-1)?.answer(200, {}, { of, at: height })
+      await many.clock.settle()
+    }
+    /** One call, of which those that are asked, one after the other, are at these heights; who answered it, and who was asked. */
+    async function call(...heights: number[]) {
+      const before = many.asked.length
+      const answered = many.outcome()
+      for (const height of heights) {
+        await many.clock.settle()
+        await at(height)
+      }
+      const by = await answered
+      await many.clock.settle()
+      return [by, ...many.order().slice(before)]
+    }
+    return { ...many, at, call }
+  }
+
+  test('one that is too far behind is gone past at once, and asked last from then on', async () => {
+    const { call, at, events } = chain()
+    // Of b nothing is known: it is asked the same, beside.
+    expect(await call(1000)).toEqual(['a', 'a', 'b'])
+    await at(1000)
+    expect(await call(950)).toEqual(['a', 'a'])
+    expect(await call(949, 1001)).toEqual(['b', 'a', 'b'])
+    expect(events).toContainEqual({
+      type: 'attempt.skipped',
+      upstream: 'all',
+      provider: 'a',
+      reason: 'it is 51 behind',
+    })
+    expect(await call(1002)).toEqual(['b', 'b'])
+    expect(events.filter(({ type }) => type === 'attempt.failed')).toEqual([])
+  })
+
+  test('one that stands still is found out, and comes back when it has caught up', async () => {
+    const { call, at, clock } = chain()
+    await call(1000)
+    await at(1000)
+    await clock.advance(5000)
+    // Only a was heard, and it says the same as ever.
+    expect(await call(1000)).toEqual(['a', 'a', 'b'])
+    await at(1060)
+    expect(await call(1000, 1061)).toEqual(['b', 'a', 'b'])
+    await clock.advance(4000)
+    expect(await call(1070)).toEqual(['b', 'b'])
+    await clock.advance(1000)
+    expect(await call(1075)).toEqual(['b', 'b', 'a'])
+    await at(1010)
+    expect(await call(1080)).toEqual(['b', 'b'])
+    await clock.advance(5000)
+    expect(await call(1090)).toEqual(['b', 'b', 'a'])
+    await at(1089)
+    expect(await call(1091)).toEqual(['a', 'a'])
+  })
+
+  test('while the best can not answer, the nearest of the others does', async () => {
+    const { call, at, asked, outcome, clock, order } = chain({}, ['a', 'b', 'c'])
+    await call(1000)
+    for (const { provider, answer } of asked.slice(1))
+      answer(200, {}, { of: 'slots', at: provider === 'b' ? 800 : 700 })
+    await clock.settle()
+    const begun = order().length
+    const answered = outcome()
+    await clock.settle()
+    asked.at(-1)?.answer(503)
+    await clock.settle()
+    await at(801)
+    await clock.settle()
+    await at(702)
+    expect(await answered).toBe('b')
+    expect(order().slice(begun)).toEqual(['a', 'b', 'c'])
+  })
+
+  test('what may not be sent twice is neither sent on nor copied', async () => {
+    const { at, outcome, clock, order, call } = chain()
+    await call(1000)
+    await at(1100)
+    await clock.advance(5000)
+    const sent = outcome({ method: 'POST' })
+    await clock.settle()
+    await at(1000)
+    expect(await sent).toBe('a')
+    await clock.settle()
+    expect(order()).toEqual(['a', 'b', 'a'])
+  })
+
+  test('a call that takes long is held against what was known when it began, and other counts against none', async () => {
+    const { at, asked, outcome, clock, call, order } = chain()
+    await call(1000)
+    await at(1000)
+    const slow = outcome()
+    await clock.settle()
+    const [first] = asked.slice(-1)
+    expect(await call(1100)).toEqual(['a', 'a'])
+    first?.answer(200, {}, { of: 'slots', at: 1001 })
+    expect(await slow).toBe('a')
+    const other = outcome()
+    await clock.settle()
+    await at(5, 'epochs')
+    expect(await other).toBe('a')
+    expect(order()).toEqual(['a', 'b', 'a', 'a', 'a'])
+  })
+
+  test('one that loses the race with old news does not win it', async () => {
+    const { at, asked, outcome, clock, call } = chain({ hedge: 80 })
+    await call(1000)
+    await at(1100)
+    await clock.settle()
+    const raced = outcome()
+    await clock.advance(80)
+    const [first, second] = asked.slice(-2)
+    expect([first?.provider, second?.provider]).toEqual(['a', 'b'])
+    first?.answer(200, {}, { of: 'slots', at: 1000 })
+    await clock.settle()
+    second?.answer(200, {}, { of: 'slots', at: 1101 })
+    expect(await raced).toBe('b')
+  })
+
+  test('whose heights are not compared are asked as any others', async () => {
+    const { call } = chain({ maxLag: Number.POSITIVE_INFINITY })
+    expect(await call(1000)).toEqual(['a', 'a'])
+    expect(await call(1)).toEqual(['a', 'a'])
   })
 })
 

@@ -2,6 +2,7 @@ import type { Next, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import type { Clock } from '../clock.ts'
 import { asWeirError, type ErrorCode, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
+import { createHeights } from './heights.ts'
 import { type Call, createProvider, type Provider } from './provider.ts'
 import { createRetryBudget } from './retry-budget.ts'
 
@@ -28,6 +29,8 @@ export interface AttemptPolicy {
   readonly hedge: number | undefined
   /** In the order they are named, or the one that did best of late. */
   readonly choose: 'order' | 'score'
+  /** How far, in what they count, one may be behind the best of them and still be asked as any other. Undefined: they are not compared. */
+  readonly maxLag?: number
 }
 
 /** The first pause before a retry, and the longest, in milliseconds; each is a random part of it. */
@@ -38,6 +41,18 @@ const LONGEST_PAUSE = 5000
 interface Chosen {
   readonly provider: Provider
   readonly call: Call
+}
+
+/** An answer, and by how much whoever gave it was behind the best. */
+interface Answered {
+  readonly answer: UpstreamAnswer
+  readonly behind: number
+}
+
+/** One round of a request: who was asked, and the best answer of those who are too far behind. */
+interface Round {
+  readonly asked: Set<Provider>
+  nearest: Answered | undefined
 }
 
 /** How long to wait after a 429 that nobody has read more out of, in milliseconds. */
@@ -56,13 +71,17 @@ const UNWELL: readonly ErrorCode[] = ['upstream_failed', 'upstream_timeout']
  */
 export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<UpstreamAnswer>> {
   const { upstream, policy, clock, emit, random = Math.random } = parts
+  const { maxLag = Number.POSITIVE_INFINITY } = policy
   const providers = parts.providers.map(({ name, send }) => createProvider(name, send, clock))
   const lags = new Map(parts.providers.map(({ name, lag }) => [name, lag ?? ageOf]))
   const retries = createRetryBudget()
+  const heights = createHeights<Provider>(clock)
 
-  /** The providers that may be asked, the best first. */
+  /** The providers that may be asked, the best first; those that are too far behind last. */
   function ranked(): readonly Provider[] {
-    return policy.choose === 'order' ? providers : [...providers].sort((a, b) => a.score - b.score)
+    const late = (provider: Provider) => (heights.behind(provider) > maxLag ? heights.behind(provider) : 0)
+    const best = ({ score }: Provider) => (policy.choose === 'order' ? 0 : score)
+    return [...providers].sort((a, b) => late(a) - late(b) || best(a) - best(b))
   }
 
   /** The next that may be asked and was not. Why others were passed over is told. */
@@ -85,7 +104,8 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
     return undefined
   }
 
-  async function ask({ provider, call }: Chosen, request: UpstreamRequest): Promise<UpstreamAnswer> {
+  async function exchange({ provider, call }: Chosen, request: UpstreamRequest): Promise<Answered> {
+    const reached = heights.begin()
     try {
       let answer = await provider.send(request)
       // What was not carried out may be sent again, whatever it is. The budget gives it the other key.
@@ -94,12 +114,14 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
         emit({ type: 'attempt.retried', upstream, after: 0 })
         answer = await provider.send(request)
       }
+      const behind = answer.height === undefined ? 0 : reached(provider, answer.height)
+      if (answer.height !== undefined) lookAround(request)
       const failure = failureOf(provider.name, answer)
       if (failure !== undefined) throw request.passes?.(answer.status) ? new Passing(failure, answer) : failure
       if (request.failed?.(answer)) call.left()
       else call.answered(true)
       call.lagged(Math.max(0, lags.get(provider.name)?.(answer) ?? 0))
-      return answer
+      return { answer, behind }
     } catch (thrown) {
       if (request.signal?.aborted) {
         call.left()
@@ -113,10 +135,36 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
     }
   }
 
+  /** The answer of one that is not too far behind. */
+  async function ask(chosen: Chosen, request: UpstreamRequest, round: Round): Promise<UpstreamAnswer> {
+    const answered = await exchange(chosen, request)
+    const { answer, behind } = answered
+    if (behind <= maxLag || !isRepeatable(request)) return answer
+    const { name } = chosen.provider
+    emit({ type: 'attempt.skipped', upstream, provider: name, reason: `it is ${behind} behind` })
+    if (behind < (round.nearest?.behind ?? Number.POSITIVE_INFINITY)) round.nearest = answered
+    throw new WeirError('upstream_failed', `${name}: it is ${behind} behind`)
+  }
+
+  /**
+   * Asks those the same of which nothing was heard for a while, and lets the answer go: nobody is known to be behind as long as only he is
+   * asked, nor to have caught up while he is not. When nothing is asked, nobody needs to know.
+   */
+  function lookAround({ urgency: _urgency, ...request }: UpstreamRequest): void {
+    if (maxLag === Number.POSITIVE_INFINITY || !isRepeatable(request)) return
+    for (const provider of providers) {
+      const call = heights.isDue(provider) ? provider.enter() : undefined
+      if (call === undefined) continue
+      exchange({ provider, call }, { ...request, priority: 'background', signal: undefined }).catch(() => {
+        // Told by then, as any failure is.
+      })
+    }
+  }
+
   /** Asks one, and beside it a second when the first is slow. The first answer wins, and the other call is aborted. */
-  async function askHedged(first: Chosen, request: UpstreamRequest, asked: Set<Provider>): Promise<UpstreamAnswer> {
+  async function askHedged(first: Chosen, request: UpstreamRequest, round: Round): Promise<UpstreamAnswer> {
     const { hedge } = policy
-    if (hedge === undefined || !isRepeatable(request)) return ask(first, request)
+    if (hedge === undefined || !isRepeatable(request)) return ask(first, request, round)
     const controllers = [new AbortController(), new AbortController()] as const
     const gone = () => {
       for (const controller of controllers) controller.abort(request.signal?.reason)
@@ -126,14 +174,14 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
     const { promise: second, resolve: settleSecond } = Promise.withResolvers<UpstreamAnswer>()
     let hedged = false
     const timer = clock.after(hedge, () => {
-      const other = choose(asked)
+      const other = choose(round.asked)
       if (other === undefined) return
       hedged = true
       emit({ type: 'attempt.hedged', upstream, provider: other.provider.name })
-      settleSecond(ask(other, { ...request, signal: controllers[1].signal }))
+      settleSecond(ask(other, { ...request, signal: controllers[1].signal }, round))
     })
     try {
-      const main = ask(first, { ...request, signal: controllers[0].signal })
+      const main = ask(first, { ...request, signal: controllers[0].signal }, round)
       // A first that fails before the hedge began is a failure; once both are under way the last one's failure is.
       return await Promise.race([
         main.catch((error) => (hedged ? second : Promise.reject(error))),
@@ -148,23 +196,27 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
 
   return async (request) => {
     retries.tried()
-    for (let round = 0; ; round++) {
-      const asked = new Set<Provider>()
+    for (let rounds = 0; ; rounds++) {
+      const round: Round = { asked: new Set(), nearest: undefined }
+      const { asked } = round
       let failure: WeirError | undefined
       // Another provider is asked at once: it has a budget of its own.
       for (let chosen = choose(asked); chosen !== undefined; chosen = choose(asked)) {
         try {
-          return await askHedged(chosen, request, asked)
+          return await askHedged(chosen, request, round)
         } catch (thrown) {
           failure = asWeirError(thrown)
           if (request.signal?.aborted) throw thrown
-          if (!isRepeatable(request) || !mayGoBetter(failure)) return handOver(thrown)
+          if (!isRepeatable(request) || !mayGoBetter(failure)) return round.nearest?.answer ?? handOver(thrown)
         }
       }
+      // One of an honest age is better than none.
+      if (round.nearest !== undefined) return round.nearest.answer
       if (failure === undefined) throw allOpen(upstream, providers)
-      const pause = random() * Math.min(LONGEST_PAUSE, PAUSE * 2 ** round)
+      const pause = random() * Math.min(LONGEST_PAUSE, PAUSE * 2 ** rounds)
       const late = clock.monotonic() + pause >= request.deadline
-      if (round >= policy.retries || PASSING.includes(failure.code) || late || !retries.take()) return handOver(failure)
+      if (rounds >= policy.retries || PASSING.includes(failure.code) || late || !retries.take())
+        return handOver(failure)
       emit({ type: 'attempt.retried', upstream, after: pause })
       await sleep(clock, pause, request.signal)
     }

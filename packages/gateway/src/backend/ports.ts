@@ -108,6 +108,8 @@ export interface Meter {
   cancel(grant: Grant): void
   /** The upstream said to wait: nothing is granted, on this key or on all, for so many milliseconds. */
   close(duration: number, key: number | undefined): void
+  /** The same, of the calls of one lane. */
+  closeLane(duration: number, lane: string): void
   /** The upstream refused a call that we thought would fit: limits shrink, and creep back. */
   backOff(): void
   /** This key is used up for good. */

@@ -287,6 +287,61 @@ describe('a 429', () => {
     })
   })
 
+  const OF_METHOD = { 'retry-after': '3', 'x-ratelimit-method-remaining': '-1', 'x-ratelimit-rps-remaining': '50' }
+
+  test('of one lane closes that lane alone, whatever was declared, and no other waits for it', async () => {
+    const { clock, start, ask, started, paths, events, outcomes } = open({ concurrency: 1, limits: [] })
+    ask('a1', { lane: 'a' })
+    ask('a2', { lane: 'a' })
+    ask('a3', { lane: 'a', deadline: start + 3000 })
+    ask('b1', { lane: 'b' })
+    ask('none')
+    await clock.settle()
+    started[0]?.answer(429, OF_METHOD)
+    await clock.settle()
+    // Who waits for it in vain is told so, and so is who comes.
+    ask('a4', { lane: 'a', deadline: start + 2999 })
+    await clock.settle()
+    expect(outcomes.sort()).toEqual(['a1 answered', 'a3 over_budget', 'a4 over_budget'])
+    started[1]?.answer()
+    await clock.settle()
+    started[2]?.answer()
+    await clock.advance(2999)
+    expect(paths().sort()).toEqual(['a1', 'b1', 'none'])
+    await clock.advance(1)
+    expect(paths().at(-1)).toBe('a2')
+    expect(events).toContainEqual({
+      type: 'budget.closed',
+      upstream: 'jupiter',
+      for: 3000,
+      reason: 'the upstream answered 429 to a',
+    })
+  })
+
+  test('of one lane does not shrink the limits of all', async () => {
+    const { clock, ask, started } = open({ limits: [{ limit: 10, window: 1000, by: 'account' }] })
+    ask('a', { lane: 'a' })
+    await clock.settle()
+    started[0]?.answer(429, OF_METHOD)
+    await clock.advance(1001)
+    for (let count = 0; count < 20; count++) ask('b', { lane: 'b' })
+    await clock.settle()
+    expect(started).toHaveLength(11)
+  })
+
+  test('of one lane, to a call without one, closes all', async () => {
+    const { clock, ask, started } = open()
+    ask('a')
+    await clock.settle()
+    started[0]?.answer(429, OF_METHOD)
+    await clock.settle()
+    ask('b', { lane: 'b' })
+    await clock.advance(2999)
+    expect(started).toHaveLength(1)
+    await clock.advance(1)
+    expect(started).toHaveLength(2)
+  })
+
   test('a second one extends the rest', async () => {
     const { clock, ask, started } = open()
     ask('a')

@@ -64,6 +64,10 @@ interface Waiter {
   readonly start: Start
   admit(grant: Grant): void
   fail(error: unknown): void
+  /** It would not start before its deadline. */
+  refuse(): void
+  /** Goes to the queue of its lane. */
+  move(): void
 }
 
 /** How long a call may travel, in milliseconds, beside being held up. One that we gave up arrives all the same. */
@@ -109,7 +113,7 @@ export function createBudget(parts: BudgetParts): Budget {
   const { upstream, meter, plan, clock, emit, concurrency, keys, stall = STALL } = parts
   // What an upstream counts apart waits apart: a full lane must not hold up the others.
   const lanes = new Map<string, FairQueue<Waiter>>()
-  const apart = plan.limits.some(({ lane }) => lane !== undefined)
+  let apart = plan.limits.some(({ lane }) => lane !== undefined)
   const byAccount = plan.limits.some(({ by }) => by === 'account')
   // Grants whose moment has not come, by lane: for each of them one waiter needs no other.
   const promised = new Map<string, number>()
@@ -129,6 +133,8 @@ export function createBudget(parts: BudgetParts): Budget {
   const shutUntil = keys.map(() => Number.NEGATIVE_INFINITY)
   /** Before this moment on the monotonic clock nothing starts, as far as is known. */
   let opensAt = 0
+  /** The same, of lanes that were closed alone. */
+  const lanesOpenAt = new Map<string, number>()
 
   function laneOf({ lane = '' }: Start): string {
     return apart ? lane : ''
@@ -182,12 +188,24 @@ export function createBudget(parts: BudgetParts): Budget {
 
   async function startWaiting(): Promise<void> {
     for (let places = best(); places.length > 0 && running + promises < concurrency; places = best()) {
-      const asked = meter.take(wantsOf(places))
-      const { granted, wait, never } = asked instanceof Promise ? await asked.catch(unreachable) : asked
-      for (const grant of granted) promise(grant)
-      if (granted.length > 0) rounds += 1
-      if (never === 'spent') return failAll(new WeirError('upstream_spent', `${upstream}: every key is used up`))
-      if (granted.length > 0) continue
+      let started = false
+      let wait: number | undefined
+      // A lane that is held up holds up no other, also where there is room for fewer calls than lanes wait.
+      for (let asked = 0; asked < places.length && !started; ) {
+        const wants = wantsOf(places.slice(asked))
+        const taken = meter.take(wants)
+        const answer = taken instanceof Promise ? await taken.catch(unreachable) : taken
+        for (const grant of answer.granted) promise(grant)
+        if (answer.never === 'spent')
+          return failAll(new WeirError('upstream_spent', `${upstream}: every key is used up`))
+        started = answer.granted.length > 0
+        wait = least(wait, answer.wait)
+        asked += wants.length
+      }
+      if (started) {
+        rounds += 1
+        continue
+      }
       // Where only the end of a call can tell, its place comes free a window later.
       opensAt = clock.monotonic() + (wait ?? shortest)
       if (wait !== undefined && refusedInVain(places)) continue
@@ -200,11 +218,8 @@ export function createBudget(parts: BudgetParts): Budget {
 
   /** Who can't start before the deadline is told now, and not when it is over. */
   function refusedInVain([first]: readonly Place<Waiter>[]): boolean {
-    if (first === undefined) return false
-    const { start, fail } = first.item
-    const patience = Math.max(0, Math.round(start.deadline - clock.monotonic()))
-    if (start.deadline > opensAt) return false
-    fail(refuse(first.priority, expected(start), `expected to start within ${patience} ms`))
+    if (first === undefined || first.item.start.deadline > opensAt) return false
+    first.item.refuse()
     return true
   }
 
@@ -307,9 +322,10 @@ export function createBudget(parts: BudgetParts): Budget {
   /** Milliseconds until one that comes now would start, as things stand. */
   function expected(start: Start): number {
     const queue = queueOf(start)
-    if (queue.size === 0) return 0
+    const closed = Math.max(0, (lanesOpenAt.get(laneOf(start)) ?? 0) - clock.monotonic())
+    if (queue.size === 0) return closed
     // Which lane it is that opens then is not known.
-    const shut = apart ? 0 : Math.max(0, opensAt - clock.monotonic())
+    const shut = apart ? closed : Math.max(0, opensAt - clock.monotonic())
     return shut + lasting(queue.ahead(start.priority, start.client), laneOf(start))
   }
 
@@ -340,14 +356,14 @@ export function createBudget(parts: BudgetParts): Budget {
       return Promise.reject(refuse(start.priority, Math.max(1, wait), `expected to start within ${patience} ms`))
     }
     return new Promise((resolve, reject) => {
-      const queue = queueOf(start)
+      let queue = queueOf(start)
       const waiter: Waiter = {
         start,
         admit(grant) {
           done()
           running += 1
           emit({ type: 'budget.started', upstream, waited: clock.monotonic() - since, priority: place.priority })
-          resolve(begun(grant))
+          resolve(begun(grant, start))
         },
         fail(error) {
           if (!queue.leave(place)) return
@@ -355,6 +371,15 @@ export function createBudget(parts: BudgetParts): Budget {
           queuedCost -= start.cost
           done()
           reject(error)
+        },
+        refuse() {
+          const patience = Math.max(0, Math.round(start.deadline - clock.monotonic()))
+          waiter.fail(refuse(place.priority, expected(start), `expected to start within ${patience} ms`))
+        },
+        move() {
+          if (!queue.leave(place)) return
+          queue = queueOf(start)
+          place = queue.add(waiter, place.priority, start.client, place.since)
         },
       }
       const late = clock.after(start.deadline - since, () => {
@@ -372,7 +397,7 @@ export function createBudget(parts: BudgetParts): Budget {
         deaf?.()
         start.signal?.removeEventListener('abort', aborted)
       }
-      const place = queue.add(waiter, start.priority, start.client, since)
+      let place = queue.add(waiter, start.priority, start.client, since)
       queued += 1
       queuedCost += start.cost
       if (start.cost !== 1) odd += 1
@@ -380,7 +405,21 @@ export function createBudget(parts: BudgetParts): Budget {
     })
   }
 
-  function begun(grant: Grant): Started {
+  /** The upstream counts this lane apart, whatever was declared: from now on it waits apart, and no other for it. */
+  function closeLane(lane: string, rest: number): void {
+    if (!apart) {
+      apart = true
+      for (const waiter of [...(lanes.get('') ?? [])]) waiter.move()
+    }
+    const opens = Math.max(lanesOpenAt.get(lane) ?? 0, clock.monotonic() + rest)
+    lanesOpenAt.set(lane, opens)
+    for (const waiter of [...(lanes.get(lane) ?? [])]) if (waiter.start.deadline <= opens) waiter.refuse()
+    meter.closeLane(rest, lane)
+    emit({ type: 'budget.closed', upstream, for: rest, reason: `the upstream answered 429 to ${lane}` })
+    pumpSoon()
+  }
+
+  function begun(grant: Grant, { lane }: Start): Started {
     const at = clock.monotonic()
     return {
       key: grant.key,
@@ -413,6 +452,10 @@ export function createBudget(parts: BudgetParts): Budget {
           })
         }
         if (word.rest === undefined) return
+        if (word.ofLane && lane !== undefined) {
+          closeLane(lane, word.rest)
+          return
+        }
         const rested = clock.monotonic() + word.rest
         shutUntil.forEach((until, key) => {
           if (byAccount || key === grant.key) shutUntil[key] = Math.max(until, rested)
@@ -473,8 +516,12 @@ export function createBudget(parts: BudgetParts): Budget {
 }
 
 /** Whether a call was refused for the key it came with, and not for what it was: it was not carried out. */
-function isOfItsKey({ status }: UpstreamAnswer, { spent, rest }: Word): boolean {
-  return status < 500 && (spent || rest !== undefined)
+function isOfItsKey({ status }: UpstreamAnswer, { spent, rest, ofLane }: Word): boolean {
+  return status < 500 && (spent || (rest !== undefined && !ofLane))
+}
+
+function least(one: number | undefined, other: number | undefined): number | undefined {
+  return one === undefined || other === undefined ? (one ?? other) : Math.min(one, other)
 }
 
 function isTimeout(thrown: unknown): boolean {

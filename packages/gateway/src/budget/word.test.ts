@@ -88,6 +88,7 @@ describe('the word of an answer', () => {
   test('of a success is what is left', () => {
     expect(read(200, { 'x-ratelimit-remaining': '17', 'retry-after': '5' })).toEqual({
       rest: undefined,
+      ofLane: false,
       left: 17,
       spent: false,
     })
@@ -106,6 +107,25 @@ describe('the word of an answer', () => {
     [402, '{"code":"insufficient_quota"}'],
   ])('%i with %s is a key that is used up, which no rest helps', (status, body) => {
     expect(read(status, { 'retry-after': '7' }, body)).toMatchObject({ rest: undefined, spent: true })
+  })
+
+  const OF_METHOD = '{"error":{"code":429,"message":"Too many requests for a specific RPC call"}}'
+  const remaining = (method: string | undefined, rps: string | undefined) => ({
+    ...(method === undefined ? {} : { 'x-ratelimit-method-remaining': method }),
+    ...(rps === undefined ? {} : { 'x-ratelimit-rps-remaining': rps }),
+  })
+
+  test.each([
+    ['nothing left of the method', remaining('-1', '50'), '', true],
+    ['the same, without a word of all calls', remaining('0', undefined), '', true],
+    ['the words of public nodes', {}, OF_METHOD, true],
+    ['these, where nothing of all calls is left', remaining('-1', '-2'), OF_METHOD, false],
+    ['these, and something left of both', remaining('9', '90'), OF_METHOD, true],
+    ['other words, and something left of both', remaining('9', '90'), 'rate limited', false],
+    ['no words', {}, '', false],
+  ])('a refusal with %s', (_, headers, body, ofLane) => {
+    expect(read(429, { ...headers, 'retry-after': '7' }, body)).toMatchObject({ rest: 7000, ofLane })
+    expect(read(200, headers, body).ofLane).toBe(false)
   })
 
   test('a success that quotes such words is none', () => {

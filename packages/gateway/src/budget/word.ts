@@ -4,6 +4,8 @@ import type { UpstreamAnswer } from '../call.ts'
 export interface Word {
   /** The call was refused for coming too soon: rest so many milliseconds. */
   readonly rest: number | undefined
+  /** That is so of calls of its lane alone, such as a method that has a limit of its own. */
+  readonly ofLane: boolean
   /** So many calls are left in the upstream's window. */
   readonly left: number | undefined
   /** The key is used up: no rest will help. */
@@ -19,20 +21,34 @@ const UNNAMED = 1000
 /** How the known upstreams say that a key is used up, in the body of a refusal. */
 const SPENT = /"insufficient_quota"|max usage reached|_spend_limit_reached"/
 
+/** How public nodes of Solana say that a method's own limit is reached; they say it of others too, where headers don't tell them apart. */
+const OF_METHOD = /for a specific RPC call/
+
 /**
  * Reads the budget out of an answer: `Retry-After` (seconds or an HTTP date), `retry-after-ms`, `x-ratelimit-reset` (Unix
- * seconds), resets as Go durations (`6m0s`), and how much remains.
+ * seconds), resets as Go durations (`6m0s`), how much remains, and of which limit a
+ * node with limits for each method speaks (`x-ratelimit-method-remaining`, `x-ratelimit-rps-remaining`).
  *
  * @param now wall time in milliseconds since 1970
  */
 export function readWord({ status, headers, body }: UpstreamAnswer, now: number): Word {
-  const spent = status >= 400 && SPENT.test(body.subarray(0, 2000).toString())
+  const said = status >= 400 ? body.toString('utf8', 0, 2000) : ''
+  const spent = SPENT.test(said)
   const remaining = headers['x-ratelimit-remaining'] ?? headers['x-ratelimit-remaining-requests']
+  const tooSoon = status === 429 && !spent
   return {
-    rest: status === 429 && !spent ? restAfter(headers, now) : undefined,
+    rest: tooSoon ? restAfter(headers, now) : undefined,
+    ofLane: tooSoon && isOfMethod(headers, said),
     left: remaining !== undefined && /^\s*-?\d+\s*$/.test(remaining) ? Number(remaining) : undefined,
     spent,
   }
+}
+
+/** Whether a refusal is of a method's limit. Where headers tell that of all calls nothing is left, it is not. */
+function isOfMethod(headers: Readonly<Record<string, string>>, said: string): boolean {
+  const [method, all] = ['method', 'rps'].map((limit) => headers[`x-ratelimit-${limit}-remaining`])
+  if (all !== undefined && Number(all) <= 0) return false
+  return (method !== undefined && Number(method) <= 0) || OF_METHOD.test(said)
 }
 
 /**

@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ask } from '../../test/ask.ts'
 import { content } from '../../test/content.ts'
@@ -7,7 +8,7 @@ import type { Ask } from '../call.ts'
 import type { Content, Stored } from '../entry.ts'
 import { WeirError } from '../errors.ts'
 import type { WeirEvent } from '../events.ts'
-import { flight } from './flight.ts'
+import { arrival, flight } from './flight.ts'
 
 interface Asked {
   readonly ask: Ask
@@ -367,6 +368,61 @@ describe('10,000 who wait for one key are one call', () => {
     for (const controller of all) controller.abort(new Error('left'))
     expect(new Set(await Promise.all(answers))).toEqual(new Set(['left']))
     expect(aborts()).toEqual([true])
+  })
+})
+
+describe('values that have an order', () => {
+  const order = (value: unknown) => (value as { slot: number | bigint }).slot
+
+  test('only rise, from whatever node they are asked for, and pushed or not; what is equal is taken', async () => {
+    const News = fc.record({
+      slot: fc.integer({ min: 0, max: 9 }),
+      node: fc.constantFrom('n1', 'n2'),
+      pushed: fc.boolean(),
+    })
+    await fc.assert(
+      fc.asyncProperty(fc.array(News, { maxLength: 12 }), async (all) => {
+        const { clock, asked, values, parts, below } = open()
+        let highest = -1
+        for (const [count, { slot, node, pushed }] of all.entries()) {
+          const one = { ...parts, node, order }
+          const value = { slot, count }
+          if (pushed) {
+            await arrival(one)('/prices/SOL', content(value))
+          } else {
+            const answer = flight(one)(below)(ask()).catch((error: unknown) => error)
+            await clock.settle()
+            asked.shift()?.answer(value)
+            const older = slot < highest
+            expect(await answer).toMatchObject(older ? { code: 'upstream_failed' } : { json: expect.anything() })
+          }
+          const kept = JSON.parse(text((await values.read('/prices/SOL')) as Stored) ?? '')
+          expect(kept).toEqual(slot >= highest ? value : expect.objectContaining({ slot: highest }))
+          highest = kept.slot
+        }
+      }),
+    )
+  })
+
+  test('may be bigints, and nothing is older than what was dropped, or than nothing', async () => {
+    const { values, parts } = open()
+    const arrived = arrival({ ...parts, node: 'n1', order })
+    const come = async (given: Content) => text((await arrived('/prices/SOL', given)) as Stored)
+    const slot = (value: bigint): Content => ({ ...content(0), json: Buffer.from(`{"slot":${value}}`) })
+    expect(await come(slot(2n ** 64n))).toBe('{"slot":18446744073709551616}')
+    expect(await come(slot(2n ** 64n - 1n))).toBe('{"slot":18446744073709551616}')
+    await values.expire('/prices/SOL')
+    expect(await come(slot(3n))).toBe('{"slot":3}')
+    expect(await come({ ...content(0), json: undefined, reason: 'gone' })).toBeUndefined()
+    expect(await come(slot(2n))).toBe('{"slot":2}')
+  })
+
+  test('of which one can not be read are taken as they come, and that is told', async () => {
+    const { events, parts } = open()
+    const arrived = arrival({ ...parts, node: 'n1', order })
+    await arrived('/prices/SOL', content({ slot: 2 }))
+    expect(text((await arrived('/prices/SOL', content(null))) as Stored)).toBe('null')
+    expect(events).toMatchObject([{ type: 'failed', where: 'price: order' }])
   })
 })
 

@@ -5,6 +5,7 @@ import type { Clock, Timer } from '../clock.ts'
 import { addressOf, type Content, hashOf, type Stored } from '../entry.ts'
 import { WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
+import { parseJson } from '../json.ts'
 import { sharing } from './sharing.ts'
 
 export interface FlightParts {
@@ -20,6 +21,8 @@ export interface FlightParts {
   readonly keep: number
   /** What this node knows of a topic. */
   known(topic: string): Known
+  /** Where a value stands in an order of the upstream's own: what is lower than what is kept is not taken. */
+  readonly order?: ((value: unknown) => number | bigint | undefined) | undefined
 }
 
 type Known = Pick<Stored, 'version' | 'checkedAt'> | undefined
@@ -45,9 +48,10 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
       const before = parts.known(ask.topic)
       const left = () => Math.max(1, ask.deadline - clock.monotonic())
       let lease = await leases.acquire(ask.topic, node, HELD, 0)
+      let stored: Stored | undefined
       for (;;) {
         // Also with the lease in hand: whoever had it before may have published since this node looked.
-        const stored = await values.read(ask.topic)
+        stored = await values.read(ask.topic)
         if (stored !== undefined && isNews(stored, before)) {
           if (lease.held) await leases.release(ask.topic, node, lease.token)
           return stored
@@ -64,13 +68,19 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
       const renewed = renewing(parts, ask.topic, lease.token)
       try {
         const content = await next({ ...ask, signal, urgency })
-        const stored = (await publish(parts, ask.topic, lease.token, content)) ?? (await values.read(ask.topic))
-        if (stored === undefined)
+        // Nobody but the holder may have published since.
+        if (stored !== undefined && isOlder(parts, content, stored))
+          throw new WeirError(
+            'upstream_failed',
+            `${feed}: what it has of ${addressOf(ask.topic)} is older than what is known`,
+          )
+        const taken = (await publish(parts, ask.topic, lease.token, content)) ?? (await values.read(ask.topic))
+        if (taken === undefined)
           throw new WeirError(
             'internal',
             `${feed}: the lease on ${addressOf(ask.topic)} was lost before the answer came`,
           )
-        return stored
+        return taken
       } finally {
         renewed.stop()
         await leases.release(ask.topic, node, lease.token)
@@ -86,17 +96,33 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
  * Undefined, and nothing is changed, while another node is fetching it.
  */
 export function arrival(parts: FlightParts): (topic: string, content: Content) => Promise<Stored | undefined> {
-  const { node, leases } = parts
+  const { node, leases, values, order } = parts
   return async (topic, content) => {
     // Its version says whether it is news; nobody needs to be held off.
     if (content.stamp !== undefined) return publish(parts, topic, 0, content)
     const lease = await leases.acquire(topic, node, HELD, 0)
     if (!lease.held) return undefined
     try {
+      const stored = order === undefined ? undefined : await values.read(topic)
+      // It came late.
+      if (stored !== undefined && isOlder(parts, content, stored)) return stored
       return await publish(parts, topic, lease.token, content)
     } finally {
       await leases.release(topic, node, lease.token)
     }
+  }
+}
+
+/** Whether a content says of itself that it is older than what is kept, unless that was dropped. */
+function isOlder({ order, feed, emit }: FlightParts, { json, stamp }: Content, stored: Stored): boolean {
+  if (order === undefined || json === undefined || stamp !== undefined) return false
+  if (stored.json === undefined || stored.checkedAt === 0 || json.equals(stored.json)) return false
+  try {
+    const [then, now] = [json, stored.json].map((text) => order(parseJson(text.toString())))
+    return then !== undefined && now !== undefined && then < now
+  } catch (error) {
+    emit({ type: 'failed', where: `${feed}: order`, error })
+    return false
   }
 }
 

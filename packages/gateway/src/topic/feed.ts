@@ -128,6 +128,12 @@ export interface FeedOptions<Schemas extends KeySchemas, Value extends StandardS
   readonly mustRevalidate?: boolean
   /** Percent of `fresh` by which it is shortened at random, so that keys don't expire together. 10 by default, 50 at most. */
   readonly spread?: number
+  /**
+   * Where a value stands in an order of the upstream, such as the slot it is of. What is lower than what is kept, as from a node that is
+   * behind, is not taken, whether it was asked for or pushed: to ask then fails as if the upstream had failed. The number is part of the value, so
+   * another number is another version. What is absent has none, and is always taken.
+   */
+  readonly order?: (value: StandardSchemaV1.InferOutput<Value>) => number | bigint | undefined
   /** Of what moment a value says it is: a Date, milliseconds since 1970 or ISO 8601. Age and freshness count from there. */
   readonly asOf?: (value: StandardSchemaV1.InferOutput<Value>) => Date | number | string | undefined
   /** Names by which `dropTagged()` finds it. */
@@ -210,6 +216,7 @@ export interface FeedPlan {
   readonly missing: number
   readonly scope: Scope
   readonly freshness: Freshness
+  readonly order: ((value: unknown) => number | bigint | undefined) | undefined
   readonly mustRevalidate: boolean
   readonly essential: boolean
   readonly warm: readonly unknown[] | URL
@@ -288,6 +295,7 @@ export function feed<
     ...(origin === undefined ? loadOf(where, read.load) : loadFrom(where, scope)),
     scope,
     freshness: freshnessOf(where, read),
+    order: read.order as FeedPlan['order'],
     mustRevalidate: read.mustRevalidate,
     essential: read.essential,
     warm: warmOf(where, read.warm),
@@ -357,8 +365,8 @@ function scopeFor(where: string, { scope, warm }: OptionsOf<typeof FEED_OPTIONS>
 }
 
 function freshnessOf(where: string, read: OptionsOf<typeof FEED_OPTIONS>): Freshness {
-  const { fresh, mustRevalidate, spread, asOf, tags } = read
-  for (const [name, given] of Object.entries({ asOf, tags })) {
+  const { fresh, mustRevalidate, spread, asOf, order, tags } = read
+  for (const [name, given] of Object.entries({ asOf, order, tags })) {
     if (given !== undefined && typeof given !== 'function') throw new ConfigError(where, name, 'a function', given)
   }
   const stale = mustRevalidate ? 0 : read.stale

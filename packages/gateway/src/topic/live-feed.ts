@@ -9,7 +9,7 @@ import type { Emit } from '../events.ts'
 import type { Channel, Hub, Listener } from '../hub/hub.ts'
 import type { PushListener, PushSource } from '../upstream/push.ts'
 import { Told } from '../upstream/told.ts'
-import type { FeedPlan, FeedRunner, Reading } from './feed.ts'
+import { type FeedPlan, type FeedRunner, isAbsent, type Reading } from './feed.ts'
 import type { Following } from './followed.ts'
 import type { ReadKey } from './key.ts'
 import { createPartition, type Partition } from './partition.ts'
@@ -577,11 +577,12 @@ export class LiveFeed implements FeedRunner {
     if (!watched.asking) void this.#poller.ask(watched)
   }
 
-  /** What says of itself that it is older than what is known came late. */
-  #isOlder({ channel: { latest } }: Watched, value: unknown): boolean {
-    const { asOf } = this.plan.freshness
-    if (asOf === undefined || latest === undefined || latest.absent) return false
-    const [then, now] = [asOf(value), asOf(latest.value)]
+  /** What says of itself that it is older than what came before it, or is known, came late. */
+  #isOlder({ channel: { latest }, pushed }: Watched, value: unknown): boolean {
+    const { freshness, order = freshness.asOf } = this.plan
+    const known = pushed?.value ?? latest?.value
+    if (order === undefined || known === undefined || isAbsent(known) || isAbsent(value)) return false
+    const [then, now] = [order(value), order(known)]
     return then !== undefined && now !== undefined && then < now
   }
 

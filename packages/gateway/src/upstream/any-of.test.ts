@@ -19,9 +19,9 @@ describe('anyOf', () => {
     expect(anyOf('all', [anyOf('some', [a, b]), c]).providers).toEqual([a, b, c])
   })
 
-  test('takes how to choose, when to hedge and how often to try again', () => {
-    const { policy } = anyOf('any', [a, b], { choose: 'score', hedge: '80ms', retries: 4 })
-    expect(policy).toEqual({ choose: 'score', hedge: 80, retries: 4 })
+  test('takes how to choose, when to hedge, how often to try again and how far one may be behind', () => {
+    const { policy } = anyOf('any', [a, b], { choose: 'score', hedge: '80ms', retries: 4, maxLag: 7 })
+    expect(policy).toEqual({ choose: 'score', hedge: 80, retries: 4, maxLag: 7 })
   })
 
   test.each([

@@ -8,6 +8,11 @@ export interface AnyOfOptions {
   readonly choose?: 'order' | 'score'
   /** After so long without an answer a second one is asked beside the first. Never by default. */
   readonly hedge?: Duration
+  /**
+   * Nodes of one chain, as `jsonRpc()` knows them by the slots of their answers: who is further behind the best, in slots, is asked only when no
+   * other answers, until it has caught up. So that this is known, a call is copied to those that nothing was heard of for 5 s. 50 by default.
+   */
+  readonly maxLag?: number
   /** How often all of them may be tried again. 2 by default. */
   readonly retries?: number
 }
@@ -25,12 +30,12 @@ export function anyOf<Client>(
   options: AnyOfOptions = {},
 ): Upstream<Client> {
   const where = `anyOf ${JSON.stringify(name)}`
-  const { choose, hedge, retries } = readOptions(where, ANY_OF_OPTIONS, options)
+  const { choose, hedge, retries, maxLag } = readOptions(where, ANY_OF_OPTIONS, options)
   if (choose !== 'order' && choose !== 'score') throw new ConfigError(where, 'choose', '"order" or "score"', choose)
   const [first] = upstreams
   if (first === undefined) throw new ConfigError(where, 'upstreams', 'at least one upstream', upstreams)
   const providers = upstreams.flatMap((upstream) => upstream.providers)
   const twice = providers.find((one, index) => providers.findIndex((other) => other.name === one.name) !== index)
   if (twice !== undefined) throw new ConfigError(where, 'upstreams', 'upstreams with different names', twice.name)
-  return { ...first, name, policy: { choose, hedge, retries }, providers }
+  return { ...first, name, policy: { choose, hedge, retries, maxLag }, providers }
 }

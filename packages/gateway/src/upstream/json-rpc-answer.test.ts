@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { resultOf, rpcStatus } from './json-rpc-answer.ts'
+import { request } from '../../test/request.ts'
+import { resultOf, rpcStatus, slotOf } from './json-rpc-answer.ts'
 
 function answer(body: string, status = 200) {
   return { status, headers: { 'content-type': 'application/json' }, body: Buffer.from(body) }
@@ -28,6 +29,37 @@ describe('the true status of an answer', () => {
     ['a page', 502, '<h1>"error"</h1>', 502],
   ])('%s', (_, status, body, expected) => {
     expect(rpcStatus(answer(body, status))).toBe(expected)
+  })
+})
+
+describe('the slot of an answer', () => {
+  const slot = (method: string, params: string, body: string) =>
+    slotOf(request({ body: `{"jsonrpc":"2.0","id":12,"method":"${method}","params":${params}}` }), answer(body))
+  const value = '{"jsonrpc":"2.0","result":{"context":{"apiVersion":"2.0.15","slot":341197053},"value":null},"id":7}'
+
+  test.each([
+    ['beside a value', 'getBalance', '["a"]', value, { of: 'finalized', at: 341197053 }],
+    [
+      'of what is confirmed',
+      'getBalance',
+      '["a",{"commitment":"confirmed"}]',
+      value,
+      { of: 'confirmed', at: 341197053 },
+    ],
+    ['that was asked for', 'getSlot', '[]', '{"jsonrpc":"2.0","result":7,"id":1}', { of: 'finalized', at: 7 }],
+    [
+      'that is not reached',
+      'getBalance',
+      '["a"]',
+      '{"error":{"code":-32016,"data":{"contextSlot":5}},"id":1}',
+      { of: 'finalized', at: 5 },
+    ],
+    ['in no answer to getBlockHeight', 'getBlockHeight', '[]', '{"jsonrpc":"2.0","result":7,"id":1}', undefined],
+    ['in no list', 'getProgramAccounts', '["a"]', '{"jsonrpc":"2.0","result":[],"id":1}', undefined],
+    ['in no text', 'getBalance', '["a"]', '{"result":"\\"context\\":{\\"slot\\":5}","id":1}', undefined],
+    ['in no parameter', 'getVersion', '["\\"method\\":\\"getSlot\\","]', '{"result":7,"id":1}', undefined],
+  ])('%s', (_, method, params, body, expected) => {
+    expect(slot(method, params, body)).toEqual(expected)
   })
 })
 

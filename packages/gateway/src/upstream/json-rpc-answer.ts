@@ -1,4 +1,4 @@
-import type { UpstreamAnswer } from '../call.ts'
+import type { Height, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import { show, WeirError } from '../errors.ts'
 import { parseJson } from '../json.ts'
 import { isRecord } from '../options.ts'
@@ -69,6 +69,21 @@ export function rpcStatus({ status, body }: UpstreamAnswer): number {
     default:
       return status
   }
+}
+
+/**
+ * The slot that a node of Solana says it was at: beside a value (`context`), when one was asked for that it has not reached, or as the answer to
+ * `getSlot`. Slots of different commitment lie apart by design.
+ */
+export function slotOf({ body: asked }: UpstreamRequest, { body }: UpstreamAnswer): Height | undefined {
+  const call = typeof asked === 'string' ? asked : ''
+  // It comes before the value, which may be large.
+  const head = body.toString('latin1', 0, 400)
+  const said = /"context":\{[^{}]*"slot":(\d+)|"contextSlot":(\d+)/.exec(head)
+  const alone = /"method":"getSlot"[,}]/.test(call.slice(0, 100)) ? /"result":(\d+)[,}]/.exec(head) : null
+  const at = Number(said?.[1] ?? said?.[2] ?? alone?.[1])
+  if (Number.isNaN(at)) return undefined
+  return { of: /"commitment":"(\w+)"/.exec(call)?.[1] ?? 'finalized', at }
 }
 
 /**

@@ -4,7 +4,7 @@ import { stringifyJson } from '../json.ts'
 import { isRecord, JSON_RPC_OPTIONS, readOptions } from '../options.ts'
 import { validated } from './answer.ts'
 import { charge, type HttpGet, type HttpOptions, httpUpstream } from './http.ts'
-import { resultOf, rpcStatus } from './json-rpc-answer.ts'
+import { resultOf, rpcStatus, slotOf } from './json-rpc-answer.ts'
 import { arrays } from './json-rpc-arrays.ts'
 import { redact, secretsOf } from './redact.ts'
 import type { CallContext, Upstream } from './upstream.ts'
@@ -91,7 +91,8 @@ export function jsonRpc(options: JsonRpcOptions): Upstream<JsonRpcCall> {
       const read = arrays({ upstream: name, most, clock })(redact(secrets)(next))
       return async (request) => {
         const answer = await read(request)
-        return { ...answer, status: rpcStatus(answer) }
+        const height = slotOf(request, answer)
+        return { ...answer, status: rpcStatus(answer), ...(height === undefined ? {} : { height }) }
       }
     },
     client: (context) => jsonRpcCall(name, context, nextId),

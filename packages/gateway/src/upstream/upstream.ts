@@ -62,6 +62,8 @@ export interface UpstreamPolicy {
   readonly hedge: number | undefined
   /** Providers in the order they are named, or the one that did best of late. */
   readonly choose: 'order' | 'score'
+  /** How far, in what they count, one may be behind the best of them and still be asked as any other. Undefined: they are not compared. */
+  readonly maxLag?: number
 }
 
 /** One request as a client of an upstream describes it; urgency, deadline and abort come from those who wait. */

@@ -40,6 +40,7 @@ function clusterMeter(upstream: string, line: Line<PrimarySide>, clock: Clock): 
     settle: ({ id, cost }, truth = cost) => line.tell('settle', [upstream, id, truth]),
     cancel: ({ id }) => line.tell('cancel', [upstream, id]),
     close: (duration, key) => line.tell('close', [upstream, duration, key]),
+    closeLane: (duration, lane) => line.tell('closeLane', [upstream, duration, lane]),
     backOff: () => line.tell('backOff', [upstream]),
     spend: (key) => line.tell('spend', [upstream, key]),
     learn: (left, key) => line.tell('learn', [upstream, left, key]),

@@ -30,6 +30,7 @@ export interface PrimarySide {
   settle(upstream: string, grant: number, cost: number): void
   cancel(upstream: string, grant: number): void
   close(upstream: string, duration: number, key: number | undefined): void
+  closeLane(upstream: string, duration: number, lane: string): void
   backOff(upstream: string): void
   spend(upstream: string, key: number): void
   learn(upstream: string, left: number, key: number): void

@@ -122,6 +122,7 @@ function serveWorker(carrier: Carrier, { backend, desks, clock, report }: Worker
     settle: (upstream, grant, cost) => desks.of(upstream).settle(worker, grant, cost),
     cancel: (upstream, grant) => desks.of(upstream).cancel(worker, grant),
     close: (upstream, duration, key) => desks.of(upstream).meter.close(duration, key),
+    closeLane: (upstream, duration, lane) => desks.of(upstream).meter.closeLane(duration, lane),
     backOff: (upstream) => desks.of(upstream).meter.backOff(),
     spend: (upstream, key) => desks.of(upstream).meter.spend(key),
     learn: (upstream, left, key) => desks.of(upstream).meter.learn(left, key),

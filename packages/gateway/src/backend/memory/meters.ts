@@ -60,6 +60,7 @@ export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
 
   const begun = clock.monotonic()
   const shut = Math.max(0, ...plan.limits.map(({ window }) => window).filter((window) => window <= LONG))
+  const lanesClosedUntil = new Map<string, number>()
   let closedUntil = plan.past === 'unknown' && shut > 0 ? begun + shut + LAST_ARRIVALS : 0
   /** Until then only one call at a time is granted, since what is left of the long windows is not known. */
   let probingUntil = plan.past === 'unknown' && longest > LONG ? begun + longest + LAST_ARRIVALS : 0
@@ -88,7 +89,7 @@ export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
     if (now < probingUntil && running > 0) at = Math.max(at, now + PROBE)
     const of = share(now)
     for (const window of key.windows) at = Math.max(at, window.earliest(window.units(cost), now, of))
-    let laneAt = now
+    let laneAt = Math.max(now, lanesClosedUntil.get(lane) ?? now)
     for (const window of apart(key, lane, now)) laneAt = Math.max(laneAt, window.earliest(window.units(cost), now, of))
     return { at: Math.max(at, laneAt), byLane: at <= now && laneAt > now }
   }
@@ -155,6 +156,12 @@ export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
       const key = index === undefined ? undefined : keys[index]
       if (key === undefined) closedUntil = Math.max(closedUntil, until)
       else key.closedUntil = Math.max(key.closedUntil, until)
+    },
+
+    closeLane(duration, lane) {
+      const now = clock.monotonic()
+      for (const [other, until] of lanesClosedUntil) if (until <= now) lanesClosedUntil.delete(other)
+      lanesClosedUntil.set(lane, Math.max(now + duration, lanesClosedUntil.get(lane) ?? now))
     },
 
     backOff() {

@@ -5,7 +5,7 @@ import type { Ask } from './take.ts'
 
 /** A node cut off from the others, spending its own share of the limits: the others leave it that much. */
 export interface Alone {
-  readonly meter: Pick<Meter, 'close' | 'backOff' | 'spend' | 'learn'>
+  readonly meter: Pick<Meter, 'close' | 'closeLane' | 'backOff' | 'spend' | 'learn'>
   take(wants: readonly Want[], id: () => number): Grants
   /** False when the grant is not one of its own. */
   settle(grant: Grant, cost: number): boolean

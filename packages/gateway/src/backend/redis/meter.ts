@@ -7,7 +7,7 @@ import { type Alone, alone as aloneWith, type Ended } from './alone.ts'
 import type { RedisChannels } from './channels.ts'
 import type { RedisConnection } from './connection.ts'
 import type { Keys } from './keys.ts'
-import { type Ask, type Listed, type Place, TAKE, type Told } from './take.ts'
+import { type Ask, type Listed, type Place, type Rested, TAKE, type Told } from './take.ts'
 
 export interface MeterParts {
   readonly connection: RedisConnection
@@ -77,7 +77,7 @@ const CLASSES: readonly Priority[] = ['interactive', 'live', 'background']
 interface News {
   done: readonly Ended[]
   cancel: readonly Grant[]
-  close: readonly { readonly until: number; readonly key: number }[]
+  close: readonly { readonly until: number; readonly of: Rested }[]
   spend: readonly { readonly key: number }[]
   learn: readonly { readonly left: number; readonly key: number; readonly at: number }[]
   backOff: boolean
@@ -120,8 +120,8 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
   /** Redis knows more of the past than nodes can tell; and whether this node told all there is to know of the last loss. */
   let untold = true
   let whole = false
-  /** Until when keys rest, as far as was heard; -1: all. */
-  const closed = new Map<number, number>()
+  /** Until when what rests does, as far as was heard. */
+  const closed = new Map<Rested, number>()
   let spent: readonly number[] = []
   /** Redis's clock less ours, as far as the last answer told. */
   let offset: { readonly least: number; readonly most: number } | undefined
@@ -188,7 +188,7 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
       done: sent.done.map(({ grant, truth, at }) => [...placeOf(grant), truth, asked - at]),
       cancel: sent.cancel.map(placeOf),
       keep: kept.map(({ grant }) => placeOf(grant)),
-      close: sent.close.filter(({ until }) => until > asked).map(({ until, key }) => [until - asked, key]),
+      close: sent.close.filter(({ until }) => until > asked).map(({ until, of }) => [until - asked, of]),
       spend: sent.spend.map(({ key }) => key),
       learn: sent.learn.filter(({ at }) => probing || asked - at < NEWS).map(({ left, key }) => [left, key]),
     }
@@ -227,7 +227,8 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
     away = false
     // Who comes waits until all know of it.
     if (roster !== rosterTold) flushSoon(0)
-    for (const [duration, key] of listed(told.closed)) rest(key, asked + duration)
+    for (const [of, until] of closed) if (until <= now) closed.delete(of)
+    for (const [duration, of] of listed(told.closed)) rest(of, asked + duration)
     spent = listed(told.spent)
 
     const granted = listed(told.granted).map((one) => grantOf(one, asked, now))
@@ -251,7 +252,7 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
     if (first) return
     news.carry = [...running.values(), ...ended]
     news.members = [...new Set([...news.members, ...members])]
-    news.close = [...closed].map(([key, until]) => ({ until, key }))
+    news.close = [...closed].map(([of, until]) => ({ until, of }))
     news.spend = [...new Set([...news.spend.map(({ key }) => key), ...spent])].map((key) => ({ key }))
     flushSoon(0)
   }
@@ -265,8 +266,17 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
     }
   }
 
-  function rest(key: number, until: number): void {
-    closed.set(key, Math.max(closed.get(key) ?? 0, until))
+  function rest(of: Rested, until: number): void {
+    closed.set(of, Math.max(closed.get(of) ?? 0, until))
+  }
+
+  /** The upstream said so. */
+  function heed(of: Rested, duration: number): void {
+    const until = clock.monotonic() + duration
+    rest(of, until)
+    news.close = [...news.close, { until, of }]
+    if (alone !== undefined) closeThat(alone, of, duration)
+    flushSoon(0)
   }
 
   /** The moment of a grant lies between when it was asked and when it was told: opens late, closes early. */
@@ -289,7 +299,7 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
     if (heard === 0 || own === 0) return { granted: [], wait: AGAIN }
     if (now < from) return { granted: [], wait: Math.max(1, Math.min(AGAIN, from - now)) }
     alone = aloneWith(plan, share, clock)
-    for (const [key, until] of closed) if (until > now) alone.meter.close(until - now, key < 0 ? undefined : key)
+    for (const [of, until] of closed) if (until > now) closeThat(alone, of, until - now)
     for (const key of [...spent, ...news.spend.map(({ key }) => key)]) alone.meter.spend(key)
     return takeAlone(alone, wants)
   }
@@ -369,13 +379,8 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
       flushSoon()
     },
 
-    close(duration, key) {
-      const until = clock.monotonic() + duration
-      rest(key ?? -1, until)
-      news.close = [...news.close, { until, key: key ?? -1 }]
-      alone?.meter.close(duration, key)
-      flushSoon(0)
-    },
+    close: (duration, key) => heed(key ?? -1, duration),
+    closeLane: (duration, lane) => heed(lane, duration),
 
     backOff() {
       news.backOff = true
@@ -403,6 +408,11 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
       if (heard > 0 && alone === undefined) await exchange([]).catch(() => {})
     },
   }
+}
+
+function closeThat({ meter }: Alone, of: Rested, duration: number): void {
+  if (typeof of === 'string') meter.closeLane(duration, of)
+  else meter.close(duration, of < 0 ? undefined : of)
 }
 
 function placeOf({ id, key, lane, cost }: Grant): Place {

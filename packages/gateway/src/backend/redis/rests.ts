@@ -19,7 +19,7 @@ local fields = redis.call('HGETALL', KEYS[1])
 for i = 1, #fields, 2 do
   local left = tonumber(fields[i + 1]) - now
   longest = math.max(longest, left)
-  if left > 0 then table.insert(told, { fields[i], left }) end
+  if left > 0 then table.insert(told, { fields[i], left }) else redis.call('HDEL', KEYS[1], fields[i]) end
 end
 redis.call('PEXPIRE', KEYS[1], math.ceil(longest))
 return cjson.encode(told)
@@ -33,6 +33,7 @@ const SPENT = 3_600_000
 
 const ALL = 'all'
 const USED_UP = 'spent '
+const LANE = 'lane '
 
 /**
  * The meter of an upstream without limits. There is no reason to ask Redis for leave, so calls never wait for it; but a rest
@@ -52,6 +53,7 @@ export function restsOnly(upstream: string, plan: MeterPlan, { connection, keys,
     const told: readonly (readonly [string, number])[] | Readonly<Record<string, never>> = JSON.parse(String(reply))
     for (const [what, left] of Array.isArray(told) ? told : []) {
       if (what.startsWith(USED_UP)) own.spend(Number(what.slice(USED_UP.length)))
+      else if (what.startsWith(LANE)) own.closeLane(left, what.slice(LANE.length))
       else own.close(left, what === ALL ? undefined : Number(what))
     }
   }
@@ -75,6 +77,10 @@ export function restsOnly(upstream: string, plan: MeterPlan, { connection, keys,
     close(duration, key) {
       own.close(duration, key)
       tell(key === undefined ? ALL : String(key), duration)
+    },
+    closeLane(duration, lane) {
+      own.closeLane(duration, lane)
+      tell(LANE + lane, duration)
     },
     spend(key) {
       own.spend(key)

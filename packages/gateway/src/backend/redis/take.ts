@@ -284,7 +284,8 @@ if ask.backOff and now - get('slowedAt') >= shortest then
   set('slowedAt', now)
 end
 for _, one in ipairs(ask.close) do
-  local field = one[2] < 0 and 'closed' or 'closed:' .. one[2]
+  local of = one[2]
+  local field = type(of) == 'string' and 'closedLane:' .. of or of < 0 and 'closed' or 'closed:' .. of
   set(field, math.max(get(field), now + one[1]))
 end
 for _, key in ipairs(ask.spend) do set('spent:' .. key, now + ask.spentFor) end
@@ -377,7 +378,9 @@ local function choose(want)
     local key = (get('turn') + i) % ask.keys
     if get('spent:' .. key) <= now then
       local rests = math.max(now, get('closed'), get('closed:' .. key))
-      local at, again, laneAt, laneAgain = math.max(rests, open), math.max(rests, math.min(open, soon)), now, now
+      local at, again = math.max(rests, open), math.max(rests, math.min(open, soon))
+      local laneAt = math.max(now, get('closedLane:' .. want.lane))
+      local laneAgain = laneAt
       if meta.probing and redis.call('ZCOUNT', METER .. ':running', exact(now), '+inf') > 0 then
         at, again = math.huge, math.max(again, now + ask.horizon * 2)
       end
@@ -454,6 +457,8 @@ local closed, spent = {}, {}
 for field, value in pairs(meta) do
   local key = string.match(field, '^closed:?(%d*)$')
   if key and value > now then table.insert(closed, { value - now, tonumber(key) or -1 }) end
+  local lane = string.match(field, '^closedLane:(.*)$')
+  if lane and value > now then table.insert(closed, { value - now, lane }) elseif lane then set(field, nil) end
   key = string.match(field, '^spent:(%d+)$')
   if key and value > now then table.insert(spent, tonumber(key)) end
 end
@@ -510,6 +515,9 @@ return answer
 /** A place: id, key, lane, cost. */
 export type Place = readonly [id: number, key: number, lane: string, cost: number]
 
+/** What rests: a key by its index, all of them as -1, or the calls of a lane by its name. */
+export type Rested = number | string
+
 /** What a node asks of `TAKE`. Times are milliseconds. */
 export interface Ask {
   readonly node: string
@@ -564,8 +572,7 @@ export interface Ask {
   readonly keep: readonly Place[]
   /** What was spent alone, and all that counts when the windows were born anew; an age of -1: the call is under way. */
   readonly carry: readonly (readonly [...Place, age: number])[]
-  /** A key of -1: all. */
-  readonly close: readonly (readonly [duration: number, key: number])[]
+  readonly close: readonly (readonly [duration: number, of: Rested])[]
   readonly spend: readonly number[]
   readonly learn: readonly (readonly [left: number, key: number])[]
   readonly backOff: boolean
@@ -581,8 +588,8 @@ export interface Told {
   /** When the windows were last born anew. */
   readonly born: string
   readonly granted: Listed<readonly [...Place, opensIn: number]>
-  /** Rests that go on, for so many milliseconds; a key of -1: all. */
-  readonly closed: Listed<readonly [duration: number, key: number]>
+  /** Rests that go on, for so many milliseconds. */
+  readonly closed: Listed<readonly [duration: number, of: Rested]>
   /** Keys that are used up. */
   readonly spent: Listed<number>
   readonly wait?: number
