@@ -123,7 +123,7 @@ function answerOf(parts: RpcParts, said: unknown, call: Call): Soon<Reply | unde
 /** An id as it came, as JSON. Undefined for what is none. */
 function idOf({ id }: Readonly<Record<string, unknown>>): string | undefined {
   if (id === undefined || id === null) return 'null'
-  return typeof id === 'string' || JSON.isRawJSON(id) ? JSON.stringify(id) : undefined
+  return typeof id === 'string' || typeof id === 'number' || JSON.isRawJSON(id) ? JSON.stringify(id) : undefined
 }
 
 function replyOf(id: string, of: NonNullable<Reply['of']>): Reply {
