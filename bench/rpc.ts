@@ -11,8 +11,9 @@ import { Agent, createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createGateway, defineApp, jsonRpc, rpc } from '../packages/gateway/src/index.ts'
 
-const [calls = 20_000, bytes = 200] = process.argv.slice(2).map(Number)
-const ROUNDS = 7
+const [calls = 2000, bytes = 200] = process.argv.slice(2).map(Number)
+const ROUNDS = 41
+const WARMING = 5
 const CONNECTIONS = 32
 const PARAMS = ['So11111111111111111111111111111111111111112', { commitment: 'confirmed', encoding: 'base64' }]
 
@@ -53,7 +54,7 @@ async function compare(): Promise<void> {
   }
   const forms = { GET: [] as number[], POST: [] as number[] }
   try {
-    for (let round = 0; round <= ROUNDS; round++) {
+    for (let round = 0; round <= WARMING + ROUNDS; round++) {
       for (const form of ['GET', 'POST'] as const) {
         const before = Number(await cpu())
         let left = calls
@@ -62,8 +63,8 @@ async function compare(): Promise<void> {
             while (left > 0) await ask(url, agent, form, left--)
           }),
         )
-        // The first is for warming up.
-        if (round > 0) forms[form].push((Number(await cpu()) - before) / calls)
+        // The first few are for warming up.
+        if (round > WARMING) forms[form].push((Number(await cpu()) - before) / calls)
       }
     }
   } finally {
