@@ -413,7 +413,7 @@ describe('a JSON-RPC route', () => {
       asked.resolve()
       return undefined
     }
-    await using site = await open(node)
+    await using site = await open(node, { node: { timeout: '10m' }, route: { deadline: '10m' } })
     const controller = new AbortController()
     const body = `[${call('getSlot')},${call('getBalance', [ADDRESS])}]`
     const headers = { 'content-type': 'application/json' }
