@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { parseJson, stringifyJson } from './json.ts'
+import { parseJson, parseToWrite, stringifyJson } from './json.ts'
 
 test.each([
   '{"rentEpoch":18446744073709551615,"lamports":2039280}',
@@ -25,6 +25,22 @@ test('any JSON is read and written as JSON itself does', () => {
     fc.property(fc.json(), (text) => {
       expect(JSON.stringify(JSON.parse(text))).toBe(stringifyJson(JSON.parse(text)))
       expect(stringifyJson(parseJson(text))).toBe(stringifyJson(parseJson(stringifyJson(parseJson(text)) ?? '')))
+    }),
+  )
+})
+
+test('what is only written again keeps every digit and dot', () => {
+  const Short = fc
+    .tuple(fc.constantFrom('', '-'), fc.nat(), fc.constantFrom('', '.0', '.50', 'e2', 'E+7'))
+    .map((parts) => parts.join(''))
+  const Long = fc.bigInt({ min: 2n ** 53n, max: 10n ** 16n }).map(String)
+  const Longer = fc.bigInt({ min: -(10n ** 20n), max: 10n ** 20n }).map(String)
+  const Written = fc.oneof(Short, Long, Longer, fc.constant('-0'))
+  fc.assert(
+    fc.property(fc.array(Written), Written, fc.string(), fc.constantFrom('', ' ', '\n'), (list, n, text, blank) => {
+      const json = (blank: string) =>
+        `{"list":[${blank}${list.join(`,${blank}`)}],"n":${blank}${n},"t":${JSON.stringify(text)}}`
+      expect(stringifyJson(parseToWrite(json(blank)))).toBe(json(''))
     }),
   )
 })

@@ -28,12 +28,16 @@ export function parseJson(text: string): unknown {
   )
 }
 
+/** Where a number stands that would be written otherwise than it came: a long one, a fraction, an exponent, a zero with a sign. */
+const OTHERWISE = /[[:,\s](?:-0|-?\d{16}|-?\d+[.eE])/
+
 /**
- * The same for what is only to be written again, by whatever writer: such numbers are texts to it.
+ * The same for what is only to be written again, by whatever writer: every number is written as it came.
  *
  * @throws SyntaxError when the text is no JSON
  */
 export function parseToWrite(text: string): unknown {
+  if (!OTHERWISE.test(text)) return JSON.parse(text)
   return JSON.parse(text, (_key, value, { source }) =>
     typeof value === 'number' && source !== undefined ? JSON.rawJSON(source) : value,
   )

@@ -37,9 +37,7 @@ describe('a log', () => {
 
   test('has a name of its own in its app, which says who calls where that matters', () => {
     const twice = [log('/a/:mint', base), log('/b/:mint', base)]
-    expect(() => defineApp({ name: 'app', use: twice })).toThrow(
-      'logs, proxies and sockets with different names, got "trades"',
-    )
+    expect(() => defineApp({ name: 'app', use: twice })).toThrow('parts with different names, got "trades"')
     const mine = log('/mine/:mint', { ...base, scope: 'user' })
     expect(() => defineApp({ name: 'app', use: [mine] })).toThrow('since the log at /mine/:mint is not public')
   })

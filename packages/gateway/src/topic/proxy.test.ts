@@ -53,8 +53,6 @@ describe('a proxy', () => {
 
   test('has a name of its own in its app', () => {
     const twice = [proxy('/a/*', { to, name: 'same' }), proxy('/b/*', { to, name: 'same' })]
-    expect(() => defineApp({ name: 'app', use: twice })).toThrow(
-      /feeds, logs, proxies and sockets with different names, got "same"/,
-    )
+    expect(() => defineApp({ name: 'app', use: twice })).toThrow(/parts with different names, got "same"/)
   })
 })

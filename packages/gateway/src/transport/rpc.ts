@@ -1,11 +1,14 @@
 import { isUtf8 } from 'node:buffer'
+import { crc32 } from 'node:zlib'
 import type { Answer, AnswerHeaders, Call, Soon } from '../call.ts'
-import type { Entry } from '../entry.ts'
+import { accepts, WORTH_IT } from '../compress.ts'
+import type { Encoding, Entry } from '../entry.ts'
 import { asWeirError, problemOf, show, WeirError } from '../errors.ts'
 import { parseToWrite } from '../json.ts'
 import { isRecord } from '../options.ts'
 import type { LiveFeed } from '../topic/live-feed.ts'
 import { PARAMS_EXPECTED, paramsText } from '../topic/rpc-params.ts'
+import { GZIP_HEAD, gzipEnd, gzipPiece } from './gzip.ts'
 import { cacheStatus, inBand, type SnapshotParts } from './snapshot.ts'
 
 export interface RpcParts extends SnapshotParts {
@@ -28,8 +31,8 @@ const UNHEALTHY = -32005
 
 /** What a call is answered. */
 interface Reply {
-  /** In JSON. A value stands in it as the text it came as: written anew, large numbers would lose digits. */
-  readonly texts: readonly (string | Buffer)[]
+  /** In JSON. A value stands in it as its entry, and goes out as the text it came as: written anew, large numbers would lose digits. */
+  readonly texts: readonly (string | Entry)[]
   /** Where it was answered with what is kept, or is from now on. */
   readonly of?: { readonly feed: LiveFeed; readonly entry: Entry; readonly hit: boolean }
   /** Seconds. */
@@ -49,18 +52,18 @@ export async function rpcAnswers(parts: RpcParts, call: Call): Promise<Answer> {
   if (!Array.isArray(said)) {
     const reply =
       said === undefined ? refusal('null', NO_JSON, 'Parse error: expected JSON') : await answerOf(parts, said, call)
-    return reply === undefined ? NOTHING : whole(parts, reply.texts, [reply])
+    return reply === undefined ? NOTHING : whole(parts, call, reply.texts, [reply])
   }
   if (said.length === 0 || said.length > parts.calls) {
     const reply = refusal('null', NO_CALL, `Invalid request: expected 1 to ${parts.calls} calls, got ${said.length}`)
-    return whole(parts, reply.texts, [reply])
+    return whole(parts, call, reply.texts, [reply])
   }
   const replies = (await Promise.all(said.map((one) => answerOf(parts, one, call)))).filter(
     (reply) => reply !== undefined,
   )
   if (replies.length === 0) return NOTHING
   const texts = replies.flatMap((reply, index) => [index === 0 ? '[' : ',', ...reply.texts])
-  return whole(parts, [...texts, ']'], replies)
+  return whole(parts, call, [...texts, ']'], replies)
 }
 
 const NOTHING: Answer = { kind: 'whole', status: 204, headers: { 'cache-control': 'no-store' }, body: null }
@@ -123,13 +126,13 @@ function answerOf(parts: RpcParts, said: unknown, call: Call): Soon<Reply | unde
 /** An id as it came, as JSON. Undefined for what is none. */
 function idOf({ id }: Readonly<Record<string, unknown>>): string | undefined {
   if (id === undefined || id === null) return 'null'
-  return typeof id === 'string' || JSON.isRawJSON(id) ? JSON.stringify(id) : undefined
+  return typeof id === 'string' || typeof id === 'number' || JSON.isRawJSON(id) ? JSON.stringify(id) : undefined
 }
 
 function replyOf(id: string, of: NonNullable<Reply['of']>): Reply {
-  const { json, reason = '' } = of.entry.content
+  const { absent, content } = of.entry
   // What is no value says itself, as the node did.
-  const said = json === undefined ? [`${HEAD}${reason}`] : [`${HEAD}"result":`, json]
+  const said = absent ? [`${HEAD}${content.reason}`] : [`${HEAD}"result":`, of.entry]
   return { texts: [...said, `,"id":${id}}`], of }
 }
 
@@ -150,8 +153,12 @@ function refusal(id: string, code: number, message: string, data?: object): Repl
   return { texts: [`${HEAD}"error":${JSON.stringify({ code, message, data })},"id":${id}}`] }
 }
 
+const NO_BYTES = Buffer.alloc(0)
+const PACKED: Encoding<Entry> = { name: 'gzip piece', encode: ({ content }) => gzipPiece(content.json ?? NO_BYTES) }
+
 /** No cache keeps it, since it has an id of somebody's. One call says how old its answer is; of many there is no one age. */
-function whole(parts: RpcParts, texts: Reply['texts'], replies: readonly Reply[]): Answer {
+function whole(parts: RpcParts, call: Call, texts: Reply['texts'], replies: readonly Reply[]): Answer {
+  const accepted = call.header('accept-encoding')
   const [first] = replies
   const of = replies.length === 1 ? first?.of : undefined
   const headers: AnswerHeaders =
@@ -161,6 +168,14 @@ function whole(parts: RpcParts, texts: Reply['texts'], replies: readonly Reply[]
   headers['content-type'] = 'application/json'
   const retryAfter = Math.max(0, ...replies.map(({ retryAfter = 0 }) => retryAfter))
   if (retryAfter > 0) headers['retry-after'] = String(retryAfter)
-  const body = Buffer.concat(texts.map((text) => (typeof text === 'string' ? Buffer.from(text) : text)))
+  const parted = texts.map((text) => (typeof text === 'string' ? Buffer.from(text) : (text.content.json ?? NO_BYTES)))
+  const length = parted.reduce((sum, bytes) => sum + bytes.length, 0)
+  if (length < WORTH_IT || !accepts(accepted, 'gzip'))
+    return { kind: 'whole', status: 200, headers, body: Buffer.concat(parted, length) }
+  headers['content-encoding'] = 'gzip'
+  // Each value is packed once, for all who get it; only what is around it is its caller's own.
+  const packed = texts.map((text) => (typeof text === 'string' ? gzipPiece(text) : text.encoded.as(PACKED)))
+  const checksum = parted.reduce((sum, bytes) => crc32(bytes, sum), 0)
+  const body = Buffer.concat([GZIP_HEAD, ...packed, gzipEnd(checksum, length)])
   return { kind: 'whole', status: 200, headers, body }
 }
