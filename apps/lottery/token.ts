@@ -16,7 +16,9 @@ const ASSOCIATED = address('ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL')
 /** Associated accounts that are remembered: each takes a millisecond to derive. */
 const REMEMBERED = 100_000
 
-export const Pubkey = z.string().refine((text): boolean => isAddress(text), 'expected an address of Solana, 32 bytes in base58')
+export const Pubkey = z
+  .string()
+  .refine((text): boolean => isAddress(text), 'expected an address of Solana, 32 bytes in base58')
 
 const encoder = getAddressEncoder()
 const decoder = getAddressDecoder()
