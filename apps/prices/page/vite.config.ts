@@ -1,1 +1,1 @@
-export { PAGE_CONFIG as default } from '../../../scripts/page-config.ts'
+export { PAGE_CONFIG as default } from '@weir/ui/page-config'

@@ -30,6 +30,8 @@ export interface LinkParts {
   readonly ports: Ports
   /** Where the server is: `https://example.com`. */
   readonly url: string
+  /** Where its WebSockets are, if not there. */
+  readonly socketUrl?: string
   /** How long the first word may take, in milliseconds. */
   readonly patience: number
   /** How often many topics are asked for where nothing streams, in milliseconds. */
