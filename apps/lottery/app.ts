@@ -46,5 +46,6 @@ export default defineApp({
   name: 'lottery',
   use: [state, lottery, participants, price, token, pot, round, history, balance, ws, node],
   graphql: true,
+  page: new URL('./page/dist/', import.meta.url),
   routes,
 })

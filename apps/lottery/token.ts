@@ -27,11 +27,7 @@ function isPubkey(text: string): boolean {
   return true
 }
 
-export const Pubkey = z
-  .string()
-  .refine(isPubkey, 'expected an address of Solana, 32 bytes in base58')
-  .string()
-  .refine((text): boolean => isAddress(text), 'expected an address of Solana, 32 bytes in base58')
+export const Pubkey = z.string().refine(isPubkey, 'expected an address of Solana, 32 bytes in base58')
 
 const encoder = getAddressEncoder()
 const decoder = getAddressDecoder()

@@ -1,8 +1,8 @@
 import { type Jupiter, startJupiter } from '@weir/simulators'
 import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { launch, type Visit, visit } from '../../../scripts/browser.ts'
 import { openRoad } from '../../../scripts/road.ts'
-import { launch, type Visit, visit } from './browser.ts'
 import { KEY, reaching, type Served, serve } from './served.ts'
 
 const SOL = 'So11111111111111111111111111111111111111112'

@@ -18,6 +18,8 @@ import { askValues } from './values.ts'
 export interface ClientOptions {
   /** Where the server is; the page's own origin. Node needs it. */
   readonly url?: string
+  /** Where WebSockets go, where that is another server: `wss://example.com`. It lets in pages that its app's `origins` names. */
+  readonly socketUrl?: string
   /** Transports to use, the best first: `['sse', 'ws', 'poll']`. */
   readonly transports?: readonly Transport[]
   /** How long a topic that nobody hears any more stays live, in milliseconds: 5,000. Who comes back has its value at once. */

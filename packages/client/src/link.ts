@@ -30,6 +30,8 @@ export interface LinkParts {
   readonly ports: Ports
   /** Where the server is: `https://example.com`. */
   readonly url: string
+  /** Where its WebSockets are, if not there. */
+  readonly socketUrl?: string
   /** How long the first word may take, in milliseconds. */
   readonly patience: number
   /** How often many topics are asked for where nothing streams, in milliseconds. */
@@ -86,10 +88,14 @@ export interface Carrier extends Omit<Link, 'want'> {
 /** What one connection carries, by the server's limits: so many topics, and so long an address. */
 const MOST_TOPICS = 500
 const LONGEST_QUERY = 7000
+/** What a topic takes in an address beside itself: its parameter, and the version that is had of it. */
+const NAMED = 40
 
-/** Topics as they stand in an address. */
-export function topicQuery(topics: readonly string[]): string {
-  return topics.map((topic) => `topic=${encodeURIComponent(topic)}`).join('&')
+/** Topics as they stand in an address, each with what is had of it where that is asked for. */
+export function topicQuery(topics: readonly string[], since?: LinkEars['since']): string {
+  return topics
+    .map((topic) => `topic=${encodeURIComponent(topic)}${since ? `&since=${since(topic) ?? ''}` : ''}`)
+    .join('&')
 }
 
 /** The address of a topic with something more in its query. */
@@ -103,7 +109,7 @@ export function partTopics(topics: readonly string[], longest = LONGEST_QUERY): 
   let room = 0
   const parts: string[][] = []
   for (const topic of topics) {
-    const length = encodeURIComponent(topic).length + 7
+    const length = encodeURIComponent(topic).length + NAMED
     room -= length
     if (room < 0 || part.length === MOST_TOPICS) {
       part = []

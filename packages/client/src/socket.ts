@@ -14,7 +14,10 @@ interface Waiting {
 export const openSocket: OpenLink = (parts, ears) => {
   function connect(): WebSocket | undefined {
     try {
-      return parts.ports.WebSocket && new parts.ports.WebSocket(`${parts.url.replace(/^http/, 'ws')}/weir/ws`)
+      return (
+        parts.ports.WebSocket &&
+        new parts.ports.WebSocket(`${(parts.socketUrl ?? parts.url).replace(/^http/, 'ws')}/weir/ws`)
+      )
     } catch {
       // A page's own policy forbids it: blocked like any other way.
       return undefined

@@ -27,10 +27,8 @@ export const openSse: OpenLink = (parts, ears) => {
     }
 
     async function read(): Promise<void> {
-      const [first = '', ...rest] = topics
-      const since = rest.length === 0 && ears.since(first)
-      const answer = await parts.ports.fetch(`${parts.url}/weir/stream?${topicQuery(topics)}`, {
-        headers: { accept: 'text/event-stream', ...(since && { 'last-event-id': since }) },
+      const answer = await parts.ports.fetch(`${parts.url}/weir/stream?${topicQuery(topics, ears.since)}`, {
+        headers: { accept: 'text/event-stream' },
         cache: 'no-store',
         signal: leaving.signal,
       })

@@ -10,6 +10,18 @@ import { client, isLeft, listen, rising, serveWorld } from './world.ts'
 const ALL: readonly Transport[] = ['sse', 'ws', 'poll']
 const QUICK = { heartbeat: '200ms' } as const
 
+test('WebSockets go to an address of their own, where one is given', async () => {
+  await using world = await serveWorld()
+  await using road = await openRoad(world.url)
+  await using sockets = await openRoad(world.url)
+  using weir = client({ url: road.url, socketUrl: sockets.url.replace('http', 'ws'), transports: ['ws', 'sse'] })
+  const item = listen(weir, '/items/a')
+  await expect.poll(() => item.heard.length).toBeGreaterThan(1)
+  expect(await weir.get('/items/still')).toMatchObject({ value: { count: 0 } })
+  expect(weir.status().transport).toBe('ws')
+  expect([road.opened.ws, sockets.opened.ws]).toEqual([0, 1])
+})
+
 describe.each(ALL)('by %s alone', (transport) => {
   test('a feed is heard as it changes, with versions that only rise', async () => {
     await using world = await serveWorld()

@@ -29,7 +29,7 @@ import { publish } from './transport/publish.ts'
 import { rpcAnswers } from './transport/rpc.ts'
 import { snapshot } from './transport/snapshot.ts'
 import { lastVersion, type SseParts, sse, sseOf } from './transport/sse.ts'
-import { type Topic, topicOr, topicsOf } from './transport/topics.ts'
+import { heldTopicsOf, type Topic, topicOr } from './transport/topics.ts'
 import { values } from './transport/values.ts'
 import { websocket } from './transport/websocket.ts'
 
@@ -219,13 +219,13 @@ function topicRoutes(
       scoped: anyScoped,
       handle(call) {
         formOf(call, ['sse'])
-        const topics = [...new Set(topicsOf(call))].map((topic) =>
-          topicOr(topic, (topic) => find(topic, call.identity)),
-        )
-        const known = lastVersion(call)
+        const held = heldTopicsOf(call)
+        const topics = [...held.keys()].map((topic) => topicOr(topic, (topic) => find(topic, call.identity)))
+        const last = lastVersion(call)
         admission.hold()
         // One version can't be that of many topics.
-        return sseOf(live, call.header('accept-encoding'), stream, topics, topics.length === 1 ? known : undefined)
+        const known = last !== undefined && held.size === 1 ? [last] : [...held.values()]
+        return sseOf(live, call.header('accept-encoding'), stream, topics, known)
       },
     },
     {
@@ -330,7 +330,7 @@ function streamRoute(parts: AddressParts, stream: Stream): Route {
         })),
       )
       parts.admission.hold()
-      return sseOf(parts.live, accepted, path, topics, undefined)
+      return sseOf(parts.live, accepted, path, topics)
     },
   }
 }

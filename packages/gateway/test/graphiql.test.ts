@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { launch, visit } from '../../../apps/prices/test/browser.ts'
+import { launch, visit } from '../../../scripts/browser.ts'
 import { createGateway, defineApp, log } from '../src/index.ts'
 
 test('GraphiQL, in a browser, asks nobody else for anything, knows the schema and follows a log', async () => {

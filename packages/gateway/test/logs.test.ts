@@ -305,6 +305,19 @@ describe.each(RUNTIMES)('a log, on runtime $name', ({ serve }) => {
       })
     })
 
+    test('goes on after what the client has of each, on a stream of many', async () => {
+      await using opened = await open()
+      const { site, trades, sell } = opened
+      const positions = await sell(1, 3)
+      await trades.publish({ mint: 'JUP' }, { n: 9 })
+      const both = '/weir/stream?topic=/trades/SOL&topic=/trades/JUP'
+      await using stream = await follow(site, `${both}&since=${positions[1]}&since=`)
+      expect((await heard(stream, 2)).toSorted()).toEqual([3, 9])
+      expect((await site.fetch(`${both}&since=${positions[1]}`)).status).toBe(400)
+      expect((await site.fetch(`${both}&since=x&since=`)).status).toBe(400)
+      expect((await site.fetch('/weir/values?topic=/trades/SOL&since=')).status).toBe(400)
+    })
+
     test('resumes on a stream of it alone', async () => {
       await using opened = await open()
       const positions = await opened.sell(1, 3)

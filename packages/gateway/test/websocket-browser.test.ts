@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { launch, visit } from '../../../apps/prices/test/browser.ts'
+import { launch, visit } from '../../../scripts/browser.ts'
 import { createGateway } from '../src/index.ts'
 import { countingUpstream, json } from './counting-upstream.ts'
 import { testApp } from './served.ts'

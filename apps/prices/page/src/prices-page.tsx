@@ -1,12 +1,12 @@
-import { CopyButton, Note, ThemeSwitch } from '@weir/ui'
-import { ConnectionPill } from './connection-pill.tsx'
-import { type Page, PageContext } from './page-context.ts'
+import { ConnectionPill, CopyButton, Mark, Note, ThemeSwitch } from '@weir/ui'
+import { type Page, PageContext, usePage } from './page-context.ts'
 import { useStatus, useWatchlist } from './page-hooks.ts'
 import { PageTitle } from './page-title.tsx'
 import { StatusLine } from './status-line.tsx'
 import { TokenDetail } from './token-detail.tsx'
 import { TokenSearch } from './token-search.tsx'
 import { useRowOrder } from './use-row-order.ts'
+import { useStaleness } from './use-staleness.ts'
 import { WatchlistTable } from './watchlist-table.tsx'
 
 /** Live prices of the tokens one watches. */
@@ -32,7 +32,7 @@ function Frame({ page }: { readonly page: Page }) {
         </h1>
         <TokenSearch />
         <div className="top-end">
-          <ConnectionPill />
+          <PricesPill />
           <ThemeSwitch />
         </div>
       </header>
@@ -56,6 +56,12 @@ function Frame({ page }: { readonly page: Page }) {
   )
 }
 
+function PricesPill() {
+  const { clock } = usePage()
+  const { mints } = useWatchlist()
+  return <ConnectionPill clock={clock} status={useStatus()} {...useStaleness()} total={mints.length} what="Tokens" />
+}
+
 function EmptyList({ restore }: { readonly restore: () => void }) {
   return (
     <div className="empty">
@@ -70,13 +76,5 @@ function EmptyList({ restore }: { readonly restore: () => void }) {
         Search for a token by symbol, name or mint to add it.
       </Note>
     </div>
-  )
-}
-
-function Mark() {
-  return (
-    <svg className="mark" viewBox="0 0 24 24" width="24" height="24" aria-hidden="true">
-      <path d="M3 7h9c3 0 3 3 3 5s0 5 3 5h3M3 12h6M3 17h8" />
-    </svg>
   )
 }

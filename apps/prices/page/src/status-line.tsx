@@ -1,12 +1,12 @@
-import { formatDuration } from '@weir/ui'
-import { type ReactNode, useSyncExternalStore } from 'react'
+import { LostWords } from '@weir/ui'
+import type { ReactNode } from 'react'
 import { usePage } from './page-context.ts'
 import { useStatus, useWatchlist } from './page-hooks.ts'
 import { useStaleness } from './use-staleness.ts'
 
 /** One line, always there, that says what happened and what one can do about it. */
 export function StatusLine() {
-  const { watchlist, tokens } = usePage()
+  const { watchlist, tokens, clock, client } = usePage()
   const { mints, malformed, edit } = useWatchlist()
   const status = useStatus()
   const { stale } = useStaleness()
@@ -15,7 +15,7 @@ export function StatusLine() {
   let words: ReactNode = count
   if (status.state === 'offline') {
     tone = 'lost'
-    words = <LostWords />
+    words = <LostWords clock={clock} client={client} left="The last prices are shown" />
   } else if (edit !== undefined) {
     words = (
       <>
@@ -42,21 +42,5 @@ export function StatusLine() {
         {edit === undefined ? '' : `${tokens.label(edit.mint)} ${edit.kind}`}
       </span>
     </p>
-  )
-}
-
-function LostWords() {
-  const { clock, client } = usePage()
-  const { retryAt } = useStatus()
-  const next = useSyncExternalStore(clock.subscribe, () =>
-    retryAt === undefined ? 'trying now' : `next try in ${formatDuration(retryAt - Date.now() + 999)}`,
-  )
-  return (
-    <>
-      Connection lost. The last prices are shown; {next}.{' '}
-      <button type="button" className="link-button" onClick={() => client.retry()}>
-        Try now
-      </button>
-    </>
   )
 }

@@ -1,5 +1,5 @@
+import { shortAddress } from '@weir/ui'
 import { DEFAULT_TOKENS, type Token } from './default-tokens.ts'
-import { shortMint } from './mint.ts'
 import { loadToken } from './token-service.ts'
 
 const KEY = 'weir.prices.tokens'
@@ -26,7 +26,7 @@ export class TokenBook {
 
   /** What to call a token, named or not. */
   label(mint: string): string {
-    return this.#tokens.get(mint)?.symbol ?? shortMint(mint)
+    return this.#tokens.get(mint)?.symbol ?? shortAddress(mint)
   }
 
   subscribe = (changed: () => void): (() => void) => {

@@ -9,9 +9,9 @@ import {
   Monogram,
   PriceText,
   Skeleton,
+  shortAddress,
 } from '@weir/ui'
 import { type ReactNode, useEffect, useRef } from 'react'
-import { shortMint } from './mint.ts'
 import { usePage } from './page-context.ts'
 import { useOverdue, usePriceEntry, useStatus, useToken, useWatchlist } from './page-hooks.ts'
 import { PriceChart } from './price-chart.tsx'
@@ -44,7 +44,7 @@ export function TokenDetail({ mint }: { readonly mint: string }) {
   useEffect(() => {
     if (panel.current !== null && getComputedStyle(panel.current).position === 'fixed') panel.current.focus()
   }, [])
-  const label = token?.symbol ?? shortMint(mint)
+  const label = token?.symbol ?? shortAddress(mint)
   return (
     <aside
       className="detail"
@@ -68,7 +68,7 @@ export function TokenDetail({ mint }: { readonly mint: string }) {
       <PriceChart points={prices.points(mint)} clock={clock} label={label} />
       <dl className="facts">
         <Fact name="Mint">
-          <code title={mint}>{shortMint(mint)}</code>
+          <code title={mint}>{shortAddress(mint)}</code>
           <CopyButton text={() => mint} label="Copy mint" />
         </Fact>
         <Fact name="Liquidity">

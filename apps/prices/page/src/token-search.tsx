@@ -1,6 +1,16 @@
-import { formatPrice, formatUsd, Icon, Monogram, Note, SearchBox, type SearchOption, Skeleton } from '@weir/ui'
+import {
+  formatPrice,
+  formatUsd,
+  Icon,
+  Monogram,
+  Note,
+  SearchBox,
+  type SearchOption,
+  Skeleton,
+  shortAddress,
+} from '@weir/ui'
 import { useEffect, useState } from 'react'
-import { isMint, shortMint } from './mint.ts'
+import { isMint } from './mint.ts'
 import { usePage } from './page-context.ts'
 import { useWatchlist } from './page-hooks.ts'
 import { type FoundToken, searchTokens } from './token-service.ts'
@@ -137,7 +147,7 @@ function FoundRow({ token, watched }: { readonly token: FoundToken; readonly wat
           )}
         </span>
         <span className="token-name">
-          {token.name} · {shortMint(token.mint)}
+          {token.name} · {shortAddress(token.mint)}
         </span>
       </div>
       <div className="found-facts">
@@ -155,7 +165,7 @@ function BareRow({ mint, watched }: { readonly mint: string; readonly watched: b
     <div className="found">
       <Monogram label="?" seed={mint} />
       <div className="token">
-        <span className="token-symbol">{shortMint(mint)}</span>
+        <span className="token-symbol">{shortAddress(mint)}</span>
         <span className="token-name">
           {watched ? 'On the list' : 'Watch this address; nothing else is known of it'}
         </span>

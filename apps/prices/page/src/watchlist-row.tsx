@@ -1,6 +1,5 @@
-import { AgeText, ChangeText, formatUsd, Icon, Monogram, PriceText, Skeleton, Sparkline } from '@weir/ui'
+import { AgeText, ChangeText, formatUsd, Icon, Monogram, PriceText, Skeleton, Sparkline, shortAddress } from '@weir/ui'
 import { type KeyboardEvent, type MouseEvent, memo } from 'react'
-import { shortMint } from './mint.ts'
 import { usePage } from './page-context.ts'
 import { useOverdue, usePriceEntry, useToken } from './page-hooks.ts'
 import { tokenAddress } from './page-state.ts'
@@ -28,7 +27,7 @@ export const WatchlistRow = memo(function WatchlistRow({
   const entry = usePriceEntry(mint)
   const token = useToken(mint)
   const overdue = useOverdue(entry)
-  const label = token?.symbol ?? shortMint(mint)
+  const label = token?.symbol ?? shortAddress(mint)
   const open = (event: MouseEvent) => {
     // With a modifier or another button it is a link like any other.
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey || event.button !== 0) return

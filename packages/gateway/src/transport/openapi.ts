@@ -270,6 +270,13 @@ const PARAMETERS: Json = {
     description: 'With `as=sse`: the position after which to begin; `Last-Event-ID` goes before it.',
     schema: VERSION,
   },
+  sinceEach: {
+    name: 'since',
+    in: 'query',
+    description:
+      'The version or position that the client has of each topic, empty where it has none: as often as `topic`, or not at all.',
+    schema: { type: 'array', items: { type: 'string', examples: ['1753000000000:42'] } },
+  },
   wait: {
     name: 'wait',
     in: 'query',
@@ -349,7 +356,7 @@ function topicsOperation(scoped: boolean): Json {
   return {
     operationId: 'weirStream',
     summary: 'Many topics on one connection.',
-    parameters: [parameter('topic'), parameter('resume')],
+    parameters: ['topic', 'sinceEach', 'resume'].map(parameter),
     responses: {
       200: { description: 'Each value, and then every change; an error for those that are none.', content: EVENTS },
       ...failed(scoped),

@@ -92,20 +92,25 @@ export function eventStream(
   }
 }
 
-/** Opens a stream of several topics. Those that can't be had are told as errors, and the others go on. */
+/**
+ * Opens a stream of several topics. Those that can't be had are told as errors, and the others go on.
+ *
+ * @param known the version that the client has of each, in the order of the topics
+ */
 export function sseOf(
   parts: SseParts,
   accepted: string | undefined,
   path: string,
   topics: readonly (Topic | Failure)[],
-  known: Version | undefined,
+  known: readonly (Version | undefined)[] = [],
 ): LiveAnswer {
   const { hub } = parts
   const failed = topics.filter((topic) => 'problem' in topic)
   let usual = 0
   for (const topic of topics) if (!('problem' in topic)) usual = Math.max(usual, topic.of.usual(topic.readKey.topic))
   function join(listener: Listener): void {
-    for (const topic of topics) if (!('problem' in topic)) topic.of.watch(listener, topic.readKey, known)
+    for (const [index, topic] of topics.entries())
+      if (!('problem' in topic)) topic.of.watch(listener, topic.readKey, known[index])
     // Of nothing it would be silent for ever, and count as lost: it hears that its own address is there.
     if (failed.length === topics.length) hub.join(listener, hub.channel(path), undefined)
   }

@@ -1,5 +1,5 @@
 import type { Client } from '@weir/client'
-import type { Clock } from '@weir/ui'
+import type { Clock } from './clock.ts'
 
 /** The server's time as the client knows it, and one timer for every age on the page. */
 export function createPageClock(client: Pick<Client, 'now'>): Clock {

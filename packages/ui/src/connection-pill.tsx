@@ -1,31 +1,38 @@
 import type { Status, Transport } from '@weir/client'
-import { type ConnectionStatus, formatAge, formatDuration, StatusPill } from '@weir/ui'
 import { useSyncExternalStore } from 'react'
-import { usePage } from './page-context.ts'
-import { useStatus, useWatchlist } from './page-hooks.ts'
-import { useStaleness } from './use-staleness.ts'
+import { formatAge, formatDuration } from './age.ts'
+import type { Clock } from './clock.ts'
+import { type ConnectionStatus, StatusPill } from './status-pill.tsx'
 
-const TRANSPORTS: Readonly<Record<Transport, string>> = { sse: 'SSE', ws: 'WebSocket', poll: 'Polling' }
+/** What transports are called. */
+export const TRANSPORTS: Readonly<Record<Transport, string>> = { sse: 'SSE', ws: 'WebSocket', poll: 'Polling' }
+
+interface ConnectionPillProps {
+  readonly clock: Clock
+  readonly status: Status
+  /** How many of the values on the page can't be confirmed. */
+  readonly stale: number
+  /** How many there are. */
+  readonly total: number
+  /** When the one longest unconfirmed last was, milliseconds since 1970 by the clock. */
+  readonly oldest: number
+  /** What the values are, for the list of facts: `Tokens`. */
+  readonly what: string
+}
 
 /** How the connection is doing, in a word. */
-export function ConnectionPill() {
-  const { clock } = usePage()
-  const status = useStatus()
-  const { mints } = useWatchlist()
-  const { stale, oldest } = useStaleness()
+export function ConnectionPill({ clock, status, stale, total, oldest, what }: ConnectionPillProps) {
   const online = useOnline()
   const word = connectionWord(status, stale, online)
   const detail = useSyncExternalStore(clock.subscribe, () => {
-    if (word === 'stale') {
-      return stale < mints.length ? `${stale} of ${mints.length}` : formatDuration(clock.now() - oldest)
-    }
+    if (word === 'stale') return stale < total ? `${stale} of ${total}` : formatDuration(clock.now() - oldest)
     return status.lostAt === undefined ? undefined : formatDuration(Date.now() - status.lostAt)
   })
   const facts: [string, string][] = [
     ['Transport', status.transport === undefined ? 'none' : TRANSPORTS[status.transport]],
     ['Gateway level', status.level ?? 'not known'],
     ['Heartbeat', status.heartbeat === undefined ? 'not known' : `every ${formatDuration(status.heartbeat)}`],
-    ['Tokens', String(mints.length)],
+    [what, String(total)],
   ]
   if (stale > 0) facts.push(['Stale', `${stale}, oldest ${formatAge(clock.now() - oldest)}`])
   return <StatusPill status={word} detail={detail} facts={facts} />

@@ -1,0 +1,54 @@
+import { AgeText, Skeleton } from '@weir/ui'
+import { useSyncExternalStore } from 'react'
+import { countOf } from './amount.ts'
+import { type HistoryLine, MOST_LINES } from './history-lines.ts'
+import { usePage } from './page-context.ts'
+import { WalletName } from './wallet-name.tsx'
+
+/** The newest entries as they come. Their place is kept from the beginning, so that nothing below moves. */
+export function HistoryList({ own }: { readonly own: string }) {
+  const { history } = usePage()
+  const lines = useSyncExternalStore(history.subscribe, history.lines)
+  return (
+    <section className="history" aria-labelledby="history">
+      <h2 id="history">Newest entries</h2>
+      {lines?.length === 0 && (
+        <p className="nothing">Nobody has entered yet. The first entry shows here as it comes.</p>
+      )}
+      <ol className="lines history-lines" style={{ minHeight: `${MOST_LINES * 40}px` }}>
+        {lines === undefined &&
+          [22, 18, 24, 20].map((width) => (
+            <li className="line" key={width}>
+              <Skeleton width={width} />
+            </li>
+          ))}
+        {lines?.map((line) => (
+          <li className="line" key={line.key} data-kind={line.kind}>
+            <LineWords line={line} own={own} />
+          </li>
+        ))}
+      </ol>
+    </section>
+  )
+}
+
+function LineWords({ line, own }: { readonly line: HistoryLine; readonly own: string }) {
+  const { clock } = usePage()
+  if (line.kind === 'gap')
+    return (
+      <span>
+        {line.missed === undefined
+          ? 'The history was begun anew here.'
+          : `${countOf(line.missed, 'transaction')} could not be had here.`}
+      </span>
+    )
+  return (
+    <>
+      <WalletName wallet={line.wallet} own={own} />
+      <span>
+        {line.kind === 'draw' ? `won ${countOf(line.amount, 'token')}: a new round` : countOf(line.tickets, 'ticket')}
+      </span>
+      <AgeText clock={clock} since={line.at} what={line.kind === 'draw' ? 'Drawn' : 'Entered'} />
+    </>
+  )
+}

@@ -1,0 +1,44 @@
+import { useFeed } from '@weir/client/react'
+import { useEffect, useRef, useState } from 'react'
+import { usePage } from './page-context.ts'
+import { isRound, newWinner, ROUND, type Round, type Winner } from './round.ts'
+
+/** How the round stands, and how well that is known. */
+export interface RoundNews {
+  /** Undefined until anything came. */
+  readonly round: Round | undefined
+  /** When it was last confirmed, milliseconds since 1970 by the server's clock; 0 while nothing came. */
+  readonly checkedAt: number
+  /** It can't be confirmed, or the connection is lost: what is shown is the last that there was. */
+  readonly stale: boolean
+  /** Why it can't be had. */
+  readonly problem: string | undefined
+}
+
+export function useRound(): RoundNews {
+  const { value, checkedAt, stale, problem } = useFeed(ROUND)
+  return { round: isRound(value) ? value : undefined, checkedAt, stale, problem: problem?.detail }
+}
+
+/** How long a winner is celebrated, in milliseconds. */
+const CELEBRATED = 30_000
+
+/** Who has just won, for half a minute. */
+export function useNewWinner(round: Round | undefined): Winner | undefined {
+  const { clock } = usePage()
+  const known = useRef<readonly Winner[]>(undefined)
+  const [winner, setWinner] = useState<Winner>()
+  const winners = round?.winners
+  useEffect(() => {
+    if (winners === undefined) return
+    const won = newWinner(known.current, winners, clock.now())
+    known.current = winners
+    if (won !== undefined) setWinner(won)
+  }, [winners, clock])
+  useEffect(() => {
+    if (winner === undefined) return
+    const timer = setTimeout(() => setWinner(undefined), CELEBRATED)
+    return () => clearTimeout(timer)
+  }, [winner])
+  return winner
+}

@@ -1,0 +1,1 @@
+export { PAGE_CONFIG as default } from '@weir/ui/page-config'
