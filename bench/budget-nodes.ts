@@ -5,8 +5,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RedisNodes } from '../packages/gateway/test/redis-nodes.ts'
-import { redisServer } from '../packages/gateway/test/redis-server.ts'
 import { mostWithin, slowRoad } from '../packages/gateway/test/slow-road.ts'
+import { redisServer } from '../scripts/redis-server.ts'
 
 const LIMIT = 50
 const WINDOW = 1000

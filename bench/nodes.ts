@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { createClient } from 'redis'
 import { Crowd, type CrowdReport } from '../packages/gateway/test/crowd.ts'
-import { type RedisServer, redisServer } from '../packages/gateway/test/redis-server.ts'
+import { type RedisServer, redisServer } from '../scripts/redis-server.ts'
 import { MINTS, Site, STREAM, Upstream } from './prices.ts'
 
 /** Gateways that share one real Redis, each a process of its own, before one strict simulator. */

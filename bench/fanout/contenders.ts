@@ -2,8 +2,8 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } fro
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { freePort } from '../../packages/gateway/test/free-port.ts'
 import { clientFrame } from '../../packages/gateway/test/raw-socket.ts'
+import { freePort } from '../../scripts/free-port.ts'
 import { type Running, run, runProgram, weir } from '../../scripts/running.ts'
 import { messageOf } from './message.ts'
 

@@ -1,7 +1,7 @@
 import { compareVersions, parseVersion } from '@weir/protocol'
 import type { Forgery, Lottery, Player } from '@weir/simulators/solana'
 import { describe, expect, test } from 'vitest'
-import { redisServer } from '../../../packages/gateway/test/redis-server.ts'
+import { redisServer } from '../../../scripts/redis-server.ts'
 import { type Served, serve, world } from './served.ts'
 
 interface Said {

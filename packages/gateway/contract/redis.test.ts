@@ -1,4 +1,4 @@
-import { redisServer } from '../test/redis-server.ts'
+import { redisServer } from '../../../scripts/redis-server.ts'
 import { redisContract } from './redis.ts'
 
 redisContract('redis', () => redisServer())

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from 'redis'
 import { expect, test } from 'vitest'
+import { redisServer } from '../../../scripts/redis-server.ts'
 import { RedisNodes } from './redis-nodes.ts'
-import { redisServer } from './redis-server.ts'
 import { mostWithin, slowRoad } from './slow-road.ts'
 
 const LIMIT = 50

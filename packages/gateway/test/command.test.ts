@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
 import { EventStream } from '../../../scripts/event-stream.ts'
+import { freePort } from '../../../scripts/free-port.ts'
 import { type Running, weir } from '../../../scripts/running.ts'
 import { GATEWAY_OPTIONS, START_OPTIONS } from '../src/options.ts'
 import { type CountingUpstream, countingUpstream, json } from './counting-upstream.ts'
-import { freePort } from './free-port.ts'
 
 /** Options of `createGateway()` that have no flag. */
 const INNER = ['apps', 'clock', 'observe', 'worker']

@@ -7,9 +7,9 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { launch, visit } from '../../../scripts/browser.ts'
 import { EventStream } from '../../../scripts/event-stream.ts'
+import { freePort } from '../../../scripts/free-port.ts'
 import { createGateway, defineApp, type Gateway, log } from '../src/index.ts'
 import { type CountingUpstream, countingUpstream, json } from './counting-upstream.ts'
-import { freePort } from './free-port.ts'
 import { RUNTIMES, testApp } from './served.ts'
 
 const ROWS = Array.from({ length: 100 }, (_, row) => ({ row, name: `Zeile ${row} – €` }))

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { createClient } from 'redis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type RedisServer, redisServer } from '../../../scripts/redis-server.ts'
 import type { Backend, LogLine } from '../src/backend/ports.ts'
 import { redisBackend } from '../src/backend/redis/backend.ts'
 import type { Stored } from '../src/entry.ts'
 import { content } from './content.ts'
-import { type RedisServer, redisServer } from './redis-server.ts'
 
 const TOPIC = '/prices/SOL'
 const BOUNDS = { events: 10, age: 60_000 }

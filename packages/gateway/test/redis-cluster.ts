@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from 'redis'
-import { freePort } from './free-port.ts'
-import { type RedisServer, redisServer } from './redis-server.ts'
+import { freePort } from '../../../scripts/free-port.ts'
+import { type RedisServer, redisServer } from '../../../scripts/redis-server.ts'
 
 /** A real Redis Cluster of a test's own: three masters on free ports, each with a replica where that is asked for. */
 export interface RedisCluster extends AsyncDisposable {

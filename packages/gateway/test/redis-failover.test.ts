@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
+import { type RedisServer, redisServer } from '../../../scripts/redis-server.ts'
 import type { Backend, LogLine } from '../src/backend/ports.ts'
 import { redisBackend } from '../src/backend/redis/backend.ts'
 import { redisKeys } from '../src/backend/redis/keys.ts'
@@ -7,7 +8,6 @@ import { slotOf } from '../src/backend/redis/slot.ts'
 import { hashOf, type Stored } from '../src/entry.ts'
 import { content } from './content.ts'
 import { order, redisCluster } from './redis-cluster.ts'
-import { type RedisServer, redisServer } from './redis-server.ts'
 import { relay } from './relay.ts'
 
 const DEADLINE = 250

@@ -4,12 +4,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { createClient } from 'redis'
 import { describe, expect, test } from 'vitest'
+import { redisServer } from '../../../scripts/redis-server.ts'
 import type { Publication } from '../src/backend/ports.ts'
 import { redisBackend } from '../src/backend/redis/backend.ts'
 import { redisKeys } from '../src/backend/redis/keys.ts'
 import { hashOf } from '../src/entry.ts'
 import { content } from './content.ts'
-import { redisServer } from './redis-server.ts'
 
 const TOPIC = '/prices/SOL'
 const DEADLINE = 250

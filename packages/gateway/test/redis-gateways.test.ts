@@ -4,9 +4,9 @@ import { createClient } from 'redis'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { EventStream } from '../../../scripts/event-stream.ts'
+import { type RedisServer, redisServer } from '../../../scripts/redis-server.ts'
 import { createGateway, defineApp, feed, http, type WeirEvent } from '../src/index.ts'
 import { type CountingUpstream, countingUpstream, json } from './counting-upstream.ts'
-import { type RedisServer, redisServer } from './redis-server.ts'
 import { testApp } from './served.ts'
 
 const NODES = 4

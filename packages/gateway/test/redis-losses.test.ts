@@ -3,12 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { createClient } from 'redis'
 import { expect, test } from 'vitest'
+import { redisServer } from '../../../scripts/redis-server.ts'
 import { expectWithin, type Seen } from '../contract/meters-in-traffic.ts'
 import type { Grant, Meter, MeterLimit } from '../src/backend/ports.ts'
 import { redisBackend } from '../src/backend/redis/backend.ts'
 import { redisKeys } from '../src/backend/redis/keys.ts'
 import { type Clock, systemClock, type Timer } from '../src/clock.ts'
-import { redisServer } from './redis-server.ts'
 import { relay } from './relay.ts'
 
 /** The longest that a call takes, and for how long after a process died its last calls arrive. Milliseconds. */

@@ -2,12 +2,12 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from 'redis'
 import { expect, test } from 'vitest'
+import { redisServer } from '../../../scripts/redis-server.ts'
 import type { Grant, Meter, MeterPlan } from '../src/backend/ports.ts'
 import { redisBackend } from '../src/backend/redis/backend.ts'
 import { redisKeys } from '../src/backend/redis/keys.ts'
 import { type Clock, systemClock } from '../src/clock.ts'
 import type { Priority } from '../src/events.ts'
-import { redisServer } from './redis-server.ts'
 import { relay } from './relay.ts'
 
 const PLAN: MeterPlan = {

@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { redisServer } from '../../../scripts/redis-server.ts'
 import { expectWithin, type Journey, journeys, limits, type Seen } from '../contract/meters-in-traffic.ts'
 import type { Meter, MeterLimit } from '../src/backend/ports.ts'
 import { redisBackend } from '../src/backend/redis/backend.ts'
-import { redisServer } from './redis-server.ts'
 
 /** The longest that one of the journeys takes, in milliseconds. */
 const TIMEOUT = 4100

@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { EventStream } from '../../../scripts/event-stream.ts'
+import { redisServer } from '../../../scripts/redis-server.ts'
 import { openRoad } from '../../../scripts/road.ts'
 import { systemClock } from '../src/clock.ts'
 import {
@@ -27,7 +28,6 @@ import {
 import type { OriginCall } from '../src/upstream/told.ts'
 import { openCable } from './cable.ts'
 import { type CountingUpstream, countingUpstream, json } from './counting-upstream.ts'
-import { redisServer } from './redis-server.ts'
 
 const KEY = { id: z.string() }
 const VALUE = z.unknown()

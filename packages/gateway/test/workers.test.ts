@@ -1,11 +1,11 @@
 import { compareVersions, parseVersion } from '@weir/protocol'
 import { describe, expect, test, vi } from 'vitest'
 import { EventStream } from '../../../scripts/event-stream.ts'
+import { freePort } from '../../../scripts/free-port.ts'
+import { redisServer } from '../../../scripts/redis-server.ts'
 import { run, weir } from '../../../scripts/running.ts'
 import { type CountingUpstream, countingUpstream, json } from './counting-upstream.ts'
 import { Crowd } from './crowd.ts'
-import { freePort } from './free-port.ts'
-import { redisServer } from './redis-server.ts'
 import { type WorkerHealth, Workers } from './workers.ts'
 
 const STEPS = 'packages/gateway/test/fixtures/steps.ts'
