@@ -6,8 +6,8 @@ import { type Running, run } from './running.ts'
 import { reach, STAND_INS } from './stand-ins.ts'
 
 const ROOT = join(import.meta.dirname, '..')
-const [jupiter] = STAND_INS
-if (jupiter === undefined) throw new Error('expected an upstream that npm start knows')
+const [jupiter, solana] = STAND_INS
+if (jupiter === undefined || solana === undefined) throw new Error('expected two upstreams that npm start knows')
 
 describe('npm start decides for each upstream', () => {
   test('to simulate it when nobody named it', () => {
@@ -23,6 +23,11 @@ describe('npm start decides for each upstream', () => {
   test('with --live to ask the real one, within what it gives without a key', () => {
     expect(reach(jupiter, true, {})).toEqual({ JUPITER_URL: 'https://api.jup.ag', JUPITER_PLAN: 'keyless' })
     expect(reach(jupiter, true, { JUPITER_API_KEYS: '' })).toMatchObject({ JUPITER_PLAN: 'keyless' })
+  })
+
+  test("to simulate also with --live what is nobody's but the user's, until it is named", () => {
+    expect(reach(solana, true, {})).toBeUndefined()
+    expect(reach(solana, true, { LOTTERY_POT: 'x' })).toEqual({})
   })
 
   test("with --live and a key to ask the real one by the user's plan", () => {
@@ -42,7 +47,9 @@ describe('npm start', () => {
       const graphiql = await fetch(`${url}/graphql`, { headers: { accept: 'text/html' } })
       expect(await graphiql.text()).toContain('GraphiQL')
       const all = descendants(running)
-      expect(all).toHaveLength(2)
+      const [, lottery = ''] = await running.says(/^lottery +(http:\S+)$/m)
+      expect(await (await fetch(`${lottery}/api/state`)).json()).toMatchObject({ participants: expect.any(Number) })
+      expect(all).toHaveLength(3)
       // A terminal's Ctrl-C reaches all of them; a signal from elsewhere the first alone.
       for (const pid of name === 'SIGINT' ? [running.pid, ...all] : [running.pid]) process.kill(pid, name)
       expect(await running.ended).toBe(0)
@@ -58,6 +65,9 @@ describe('npm start', () => {
       PORT: '0',
       JUPITER_URL: own.url,
       JUPITER_API_KEYS: 'jup_mine',
+      SOLANA_URL: 'http://127.0.0.1:9',
+      LOTTERY_TOKEN_MINT: 'DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263',
+      LOTTERY_POT: 'DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263',
     })
     const [, url = ''] = await running.says(/^prices +(http:\S+)$/m)
     expect(running.said).not.toContain('simulated')

@@ -23,20 +23,20 @@ for (const standIn of STAND_INS) {
 serve([...apps, ...args.filter((arg) => arg !== '--live')])
 
 /** A simulator in a process of its own. */
-async function imitate({ variable, keys, simulator }: StandIn): Promise<NodeJS.ProcessEnv> {
-  const key = `jup_${simulator}_local`
-  const child = fork(join(ROOT, 'packages/simulators/src/main.ts'), [simulator, '--strict', '--key', `${key}=weir`], {
+async function imitate({ simulator, args, told, live, variable }: StandIn): Promise<NodeJS.ProcessEnv> {
+  const child = fork(join(ROOT, 'packages/simulators/src/main.ts'), [simulator, ...args], {
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   })
   simulators.push(child)
-  const url = await firstUrl(child, simulator)
-  process.stdout.write(`${simulator.padEnd(12)} ${url}  (simulated; \`npm start -- --live\` uses the real one)\n`)
-  return { [variable]: url, [keys]: key }
+  const said = await firstLine(child, simulator)
+  const real = live === undefined ? `${variable} names a real one` : '`npm start -- --live` uses the real one'
+  process.stdout.write(`${simulator.padEnd(12)} ${said.url}  (simulated; ${real})\n`)
+  return told(said)
 }
 
-function firstUrl(child: ChildProcess, name: string): Promise<string> {
+function firstLine(child: ChildProcess, name: string): Promise<Readonly<Record<string, string>>> {
   return new Promise((resolve, reject) => {
-    child.stdout?.once('data', (line: Buffer) => resolve(JSON.parse(line.toString()).url))
+    child.stdout?.once('data', (line: Buffer) => resolve(JSON.parse(line.toString())))
     child.once('exit', (code) => reject(new Error(`the simulator of ${name} ended with ${code} before it listened`)))
   })
 }
