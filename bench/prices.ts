@@ -58,7 +58,7 @@ export class Upstream implements AsyncDisposable {
   }
 }
 
-/** The prices app, served by the `weir` command in a process of its own. */
+/** An app, served by the `weir` command in a process of its own. */
 export class Site implements AsyncDisposable {
   readonly #running: Running
   readonly url: string
@@ -70,11 +70,27 @@ export class Site implements AsyncDisposable {
     this.port = Number(new URL(url).port)
   }
 
-  /** On a free port, unless the arguments name one. */
-  static async start(upstream: Upstream, ...args: readonly string[]): Promise<Site> {
-    const environment = { JUPITER_URL: upstream.url, JUPITER_API_KEYS: KEY }
-    const running = weir(['start', 'apps/prices', '--port', '0', ...args], environment)
-    return new Site(running, (await running.says(/^prices +(\S+)$/m))[1] ?? '')
+  /** The prices app, on a free port, unless the arguments name one. */
+  static start(upstream: Upstream, ...args: readonly string[]): Promise<Site> {
+    return Site.of('prices', upstream, {}, args)
+  }
+
+  /** The app of this name, which asks that upstream for prices. */
+  static async of(
+    app: string,
+    upstream: Upstream,
+    environment: Readonly<Record<string, string>>,
+    args: readonly string[] = [],
+  ): Promise<Site> {
+    const told = { JUPITER_URL: upstream.url, JUPITER_API_KEYS: KEY, ...environment }
+    const running = weir(['start', `apps/${app}`, '--port', '0', ...args], told)
+    return new Site(running, (await running.says(new RegExp(`^${app} +(\\S+)$`, 'm')))[1] ?? '')
+  }
+
+  /** Resident memory, in bytes. */
+  get memory(): number {
+    const [, kilobytes] = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${this.#running.pid}/status`, 'utf8')) ?? []
+    return Number(kilobytes) * 1024
   }
 
   async health(): Promise<Readonly<Record<string, unknown>>> {
