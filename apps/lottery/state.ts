@@ -25,71 +25,42 @@ function lastUpdate(...parts: readonly { readonly age: number }[]): number {
 
 const asOf = ({ lastUpdate }: { readonly lastUpdate: number }) => lastUpdate
 
-const kept = { fresh: '5s', stale: '30s', staleIfError: '1h' } as const
-const follows = () => [at(price, { tokenMint: mint }), at(pot, {}), at(round, {})]
+/** All that there is to say; each feed takes what its schema names. */
+async function standing() {
+  const parts = await Promise.all([tokenPrice(), pot.get({}), round.get({})])
+  const [price, { value: inPot }, { value: standing }] = parts
+  const declared = { tokenMint: mint, pot: potAddress, ticket }
+  return { ...declared, ...standing, tokenPrice: price.value, jackpot: inPot.jackpot, lastUpdate: lastUpdate(...parts) }
+}
+
+const kept = { fresh: '5s', stale: '30s', staleIfError: '1h', asOf } as const
+const live = { follows: () => [at(price, { tokenMint: mint }), at(pot, {}), at(round, {})], confirm: '10s' } as const
+
+const State = z.object({
+  tokenPrice: z.number().nullable(),
+  jackpot: z.number(),
+  participants: z.int(),
+  lastUpdate: z.int(),
+})
 
 /** What every player sees. */
 export const state = feed('/api/state', {
-  name: 'state',
-  key: {},
-  value: z.object({
-    tokenPrice: z.number().nullable(),
-    jackpot: z.number(),
-    participants: z.int(),
-    lastUpdate: z.int(),
-  }),
-  load: {
-    one: async () => {
-      const parts = await Promise.all([tokenPrice(), pot.get({}), round.get({})])
-      const [
-        { value: tokenPrice_ },
-        {
-          value: { jackpot },
-        },
-        {
-          value: { participants },
-        },
-      ] = parts
-      return { tokenPrice: tokenPrice_, jackpot, participants, lastUpdate: lastUpdate(...parts) }
-    },
-  },
+  ...{ name: 'state', key: {}, value: State, load: { one: standing }, live },
   ...kept,
-  asOf,
-  live: { follows, confirm: '10s' },
+})
+
+const Lottery = State.extend({
+  tokenMint: z.string(),
+  pot: z.string(),
+  ticket: z.number(),
+  tickets: z.int(),
+  winners: z.array(Winner).readonly(),
 })
 
 /** The same, and all else that there is to say of the round. */
 export const lottery = feed('/api/lottery/state', {
-  name: 'lottery',
-  key: {},
-  value: z.object({
-    tokenMint: z.string(),
-    pot: z.string(),
-    ticket: z.number(),
-    tokenPrice: z.number().nullable(),
-    jackpot: z.number(),
-    participants: z.int(),
-    tickets: z.int(),
-    winners: z.array(Winner).readonly(),
-    lastUpdate: z.int(),
-  }),
-  load: {
-    one: async () => {
-      const parts = await Promise.all([tokenPrice(), pot.get({}), round.get({})])
-      const [
-        { value: tokenPrice_ },
-        {
-          value: { jackpot },
-        },
-        { value: standing },
-      ] = parts
-      const declared = { tokenMint: mint, pot: potAddress, ticket }
-      return { ...declared, tokenPrice: tokenPrice_, jackpot, ...standing, lastUpdate: lastUpdate(...parts) }
-    },
-  },
+  ...{ name: 'lottery', key: {}, value: Lottery, load: { one: standing }, live },
   ...kept,
-  asOf,
-  live: { follows, confirm: '10s' },
 })
 
 /** How many wallets have entered this round. */
@@ -104,6 +75,5 @@ export const participants = feed('/api/lottery/participants/count', {
     },
   },
   ...kept,
-  asOf,
   live: { follows: () => [at(round, {})], confirm: '10s' },
 })
