@@ -160,7 +160,7 @@ const Tokens = z.object({ value: z.array(Token) })
 const OfTokens = z.object({ value: Token })
 
 /** What owners have of a mint, by one subscription to all token accounts of it. */
-function balances(solana: Solana, mint: string, decoded: string[] = []) {
+function balances(solana: Solana, mint: string, decoded: string[] = [], fresh: '10ms' | '1h' = '10ms') {
   return feed('/balances/:owner', {
     name: 'balance',
     key: { owner: z.string() },
@@ -173,7 +173,7 @@ function balances(solana: Solana, mint: string, decoded: string[] = []) {
         return value[0]?.account.data.parsed.info.tokenAmount.amount ?? absent('no token account')
       },
     },
-    fresh: '10ms',
+    fresh,
     live: jsonRpcPush({
       url: solana.socketUrl,
       subscribe: () => [
@@ -227,12 +227,12 @@ describe('a subscription that is for many keys', () => {
     await using solana = await start()
     const mint = await Mint.create(solana.chain, 2)
     const [a, b] = [(await newSigner(solana.chain)).address, (await newSigner(solana.chain)).address]
-    const declared = balances(solana, mint.address)
+    const declared = balances(solana, mint.address, [], '1h')
     await mint.give(b, 1n)
     await using site = await serve(declared)
     await using _one = await site.follow(`/balances/${a}`)
     await subscribed(solana, 1)
-    // Known from a read, and another by now.
+    // Fresh from a read, and another by now.
     expect(await declared.get({ owner: b })).toMatchObject({ value: '1' })
     await mint.give(b, 2n)
     await using two = await site.follow(`/balances/${b}`)
