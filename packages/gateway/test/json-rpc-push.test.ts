@@ -8,6 +8,7 @@ import {
   absent,
   ConfigError,
   createGateway,
+  type Duration,
   defineApp,
   type Feed,
   feed,
@@ -160,7 +161,15 @@ const Tokens = z.object({ value: z.array(Token) })
 const OfTokens = z.object({ value: Token })
 
 /** What owners have of a mint, by one subscription to all token accounts of it. */
-function balances(solana: Solana, mint: string, decoded: string[] = []) {
+function balances(
+  solana: Solana,
+  mint: string,
+  {
+    decoded = [],
+    fresh = '10ms',
+    every = '20ms',
+  }: { readonly decoded?: string[]; readonly fresh?: Duration; readonly every?: Duration } = {},
+) {
   return feed('/balances/:owner', {
     name: 'balance',
     key: { owner: z.string() },
@@ -173,7 +182,7 @@ function balances(solana: Solana, mint: string, decoded: string[] = []) {
         return value[0]?.account.data.parsed.info.tokenAmount.amount ?? absent('no token account')
       },
     },
-    fresh: '10ms',
+    fresh,
     live: jsonRpcPush({
       url: solana.socketUrl,
       subscribe: () => [
@@ -190,7 +199,7 @@ function balances(solana: Solana, mint: string, decoded: string[] = []) {
         return OfTokens.parse(result).value.account.data.parsed.info.tokenAmount.amount
       },
       ...SELDOM,
-      every: '20ms',
+      every,
     }),
   })
 }
@@ -207,7 +216,7 @@ describe('a subscription that is for many keys', () => {
     ]
     for (const owner of [a, b, other]) await mint.give(owner, 100n)
     const decoded: string[] = []
-    await using site = await serve(balances(solana, mint.address, decoded))
+    await using site = await serve(balances(solana, mint.address, { decoded }))
     await using one = await site.follow(`/balances/${a}`)
     await subscribed(solana, 1)
     await using two = await site.follow(`/balances/${b}`)
@@ -227,12 +236,12 @@ describe('a subscription that is for many keys', () => {
     await using solana = await start()
     const mint = await Mint.create(solana.chain, 2)
     const [a, b] = [(await newSigner(solana.chain)).address, (await newSigner(solana.chain)).address]
-    const declared = balances(solana, mint.address)
+    const declared = balances(solana, mint.address, { fresh: '1h', every: '1h' })
     await mint.give(b, 1n)
     await using site = await serve(declared)
     await using _one = await site.follow(`/balances/${a}`)
     await subscribed(solana, 1)
-    // Known from a read, and another by now.
+    // Fresh from a read, and another by now.
     expect(await declared.get({ owner: b })).toMatchObject({ value: '1' })
     await mint.give(b, 2n)
     await using two = await site.follow(`/balances/${b}`)
