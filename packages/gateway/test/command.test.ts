@@ -9,7 +9,8 @@ import { EventStream } from '../../../scripts/event-stream.ts'
 import { freePort } from '../../../scripts/free-port.ts'
 import { type Running, weir } from '../../../scripts/running.ts'
 import { GATEWAY_OPTIONS, START_OPTIONS } from '../src/options.ts'
-import { type CountingUpstream, countingUpstream, json } from './counting-upstream.ts'
+import { countingUpstream, json } from './counting-upstream.ts'
+import { mostWithin } from './slow-road.ts'
 
 /** Options of `createGateway()` that have no flag. */
 const INNER = ['apps', 'clock', 'observe', 'worker']
@@ -37,23 +38,6 @@ async function takePort(): Promise<{ readonly port: number } & AsyncDisposable> 
       await once(server, 'close')
     },
   }
-}
-
-/** When each call arrives from now on, milliseconds by the monotonic clock. */
-function watchArrivals(upstream: CountingUpstream): readonly number[] {
-  const arrivals: number[] = []
-  const { answer } = upstream
-  upstream.answer = (path, response) => {
-    arrivals.push(performance.now())
-    answer(path, response)
-  }
-  return arrivals
-}
-
-/** The most of these moments within any so many milliseconds. */
-function mostIn(milliseconds: number, moments: readonly number[]): number {
-  const counts = moments.map((from) => moments.filter((at) => at >= from && at - from < milliseconds).length)
-  return Math.max(0, ...counts)
 }
 
 async function openStream(address: string): Promise<EventStream> {
@@ -89,7 +73,7 @@ describe('weir start', () => {
 
   test('two apps on two ports keep within the budget of the upstream that both name', async () => {
     await using upstream = await countingUpstream()
-    const arrivals = watchArrivals(upstream)
+    const { arrivals } = upstream
     await using running = weir(['start', LEFT, RIGHT, '--port', '0'], { UPSTREAM_URL: upstream.url })
     const sites = [await addressOf(running, 'left'), await addressOf(running, 'right')]
     // 16 keys are more than three windows of five.
@@ -98,7 +82,7 @@ describe('weir start', () => {
     )
     expect(answers.map(({ status }) => status)).toEqual(Array(16).fill(200))
     expect(arrivals).toHaveLength(16)
-    expect(mostIn(1000, arrivals)).toBe(5)
+    expect(mostWithin(arrivals, 1000)).toBe(5)
   })
 
   test('takes its origins from --origin or WEIR_ORIGIN, one for each app, and asks no other upstream', async () => {

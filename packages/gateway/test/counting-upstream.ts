@@ -8,6 +8,8 @@ export interface CountingUpstream extends AsyncDisposable {
   readonly asked: Map<string, number>
   /** Calls in all. */
   readonly calls: number
+  /** When each arrived, milliseconds by the monotonic clock. */
+  readonly arrivals: readonly number[]
   /** What it answers from now on; by default the JSON of its path. */
   answer: (path: string, response: ServerResponse) => void
 }
@@ -19,7 +21,9 @@ export function json(response: ServerResponse, value: unknown, status = 200): vo
 
 export async function countingUpstream(): Promise<CountingUpstream> {
   const asked = new Map<string, number>()
+  const arrivals: number[] = []
   const server = createServer((request, response) => {
+    arrivals.push(performance.now())
     const path = request.url ?? '/'
     asked.set(path, (asked.get(path) ?? 0) + 1)
     upstream.answer(path, response)
@@ -28,6 +32,7 @@ export async function countingUpstream(): Promise<CountingUpstream> {
   const upstream: CountingUpstream = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     asked,
+    arrivals,
     get calls() {
       return [...asked.values()].reduce((sum, count) => sum + count, 0)
     },

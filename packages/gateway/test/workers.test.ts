@@ -4,8 +4,9 @@ import { EventStream } from '../../../scripts/event-stream.ts'
 import { freePort } from '../../../scripts/free-port.ts'
 import { redisServer } from '../../../scripts/redis-server.ts'
 import { run, weir } from '../../../scripts/running.ts'
-import { type CountingUpstream, countingUpstream, json } from './counting-upstream.ts'
+import { countingUpstream, json } from './counting-upstream.ts'
 import { Crowd } from './crowd.ts'
+import { mostWithin } from './slow-road.ts'
 import { type WorkerHealth, Workers } from './workers.ts'
 
 const STEPS = 'packages/gateway/test/fixtures/steps.ts'
@@ -21,21 +22,6 @@ const EVERY = 100
 /** A connection of its own, so that the system picks a worker anew. */
 function once(url: string, init: RequestInit = {}): Promise<Response> {
   return fetch(url, { ...init, headers: { ...init.headers, connection: 'close' } })
-}
-
-/** When each call arrives from now on, milliseconds by the monotonic clock. */
-function arrivalsAt(upstream: CountingUpstream): number[] {
-  const arrivals: number[] = []
-  const { answer } = upstream
-  upstream.answer = (path, response) => {
-    arrivals.push(performance.now())
-    answer(path, response)
-  }
-  return arrivals
-}
-
-function mostIn(window: number, arrivals: readonly number[]): number {
-  return Math.max(0, ...arrivals.map((from) => arrivals.filter((at) => at >= from && at < from + window).length))
 }
 
 async function stream(url: string): Promise<EventStream> {
@@ -83,7 +69,7 @@ describe('what workers share', () => {
     )
     expect(new Set(seen.map(({ id }) => id)).size).toBe(1)
 
-    const arrivals = arrivalsAt(upstream)
+    const { arrivals } = upstream
     await expect.poll(() => arrivals.length, { interval: 5 }).toBeGreaterThanOrEqual(20)
     // One of them asks ten times a second, a twentieth sooner or later.
     expect((arrivals[19] ?? 0) - (arrivals[0] ?? 0)).toBeGreaterThan(19 * EVERY * 0.95 - EVERY)
@@ -126,7 +112,7 @@ describe('what workers share', () => {
   test('the budget of an upstream is not broken by three workers under load, nor when they are killed with calls under way', async () => {
     await using upstream = await countingUpstream()
     upstream.answer = (path, response) => void setTimeout(() => json(response, { path }), 50)
-    const arrivals = arrivalsAt(upstream)
+    const { arrivals } = upstream
     await using site = await Workers.start(3, [LEFT, RIGHT], { UPSTREAM_URL: upstream.url })
     let key = 0
     let going = true
@@ -145,7 +131,7 @@ describe('what workers share', () => {
     await expect.poll(() => arrivals.length - before).toBeGreaterThan(9)
     going = false
     await Promise.all(clients)
-    expect(mostIn(1000, arrivals)).toBe(5)
+    expect(mostWithin(arrivals, 1000)).toBe(5)
   })
 })
 
