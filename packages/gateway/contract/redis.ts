@@ -31,7 +31,7 @@ export function redisContract(name: string, start: () => Promise<Started>): void
     await Promise.all(Array.from({ length: 30 }, (_, index) => backend.values.read(`${index}`)))
     return {
       backend,
-      late: 1000,
+      late: 300,
       advance: async (milliseconds) => {
         await sleep(milliseconds + 1)
       },
