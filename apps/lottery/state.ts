@@ -34,7 +34,12 @@ async function standing() {
 }
 
 const kept = { fresh: '5s', stale: '30s', staleIfError: '1h', asOf } as const
-const live = { follows: () => [at(price, { tokenMint: mint }), at(pot, {}), at(round, {})], confirm: '10s' } as const
+/** An entry is in the pot before it is in the book: a state has both. */
+const live = {
+  follows: () => [at(price, { tokenMint: mint }), at(pot, {}), at(round, {})],
+  within: '300ms',
+  confirm: '10s',
+} as const
 
 const State = z.object({
   tokenPrice: z.number().nullable(),

@@ -350,6 +350,12 @@ export const LIVE_OPTIONS = {
     optional: true,
     help: '`(key) => [at(feed, key), …]`: the values that it is made of. It is made anew when one of them changes; without `from`, such a feed says `asOf` itself.',
   },
+  within: {
+    kind: 'duration',
+    default: '0ms',
+    min: 0,
+    help: 'With `follows`: how long it waits after a change for others that belong to it, so that all are told at once.',
+  },
   confirm: {
     kind: 'duration',
     default: '30s',

@@ -96,7 +96,7 @@ export function createSite(parts: SiteParts): SiteAtWork {
         if (of === undefined) throw new ConfigError(where, 'live.follows', 'feeds of the same app', path)
         return of.follow(readKey, changed)
       }
-      return (listener: PushListener) => createFollowed({ follows, listener, follow })
+      return (listener: PushListener) => createFollowed({ follows, listener, clock, follow })
     }
     if (plan === undefined) return undefined
     return (listener: PushListener) => createPushLink({ feed, plan, listener, clock, emit, random })

@@ -135,6 +135,19 @@ test('it is stale when one of them is, and not for being made long ago', async (
   await stream.until('heartbeat', ({ data }) => data.stale === false)
 })
 
+test('it waits for what belongs to a change, and is made once for all of it', async () => {
+  await using upstream = await countingUpstream()
+  await using site = await opened(upstream, { confirm: '1h', within: '300ms' })
+  await using stream = await site.stream('/sums/a/b')
+  await totals(stream, 11)
+  const made = site.made()
+  site.numbers.set('/a', 2)
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  site.numbers.set('/b', 20)
+  expect((await stream.until('snapshot')).data.value).toMatchObject({ total: 22 })
+  expect(site.made()).toBe(made + 1)
+})
+
 test('it is made anew every so often although nothing changed, which moves the moment it says', async () => {
   await using upstream = await countingUpstream()
   await using site = await opened(upstream, { confirm: '50ms' })

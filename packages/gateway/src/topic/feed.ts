@@ -168,6 +168,8 @@ export interface LiveOptions<Key = unknown> {
    * one of them changes. Where there is no upstream, only `asOf` can say how old it is: as old as the oldest of them.
    */
   readonly follows?: (key: Key) => readonly At[]
+  /** With `follows`: how long it waits after a change for others that belong to it, so that all are told at once. Not at all by default. */
+  readonly within?: Duration
   /** With `follows`: how often it is made anew although nothing changed. `'30s'` by default. */
   readonly confirm?: Duration
 }
@@ -227,8 +229,16 @@ export interface FeedPlan {
   readonly slowest: number
   /** How its values come by themselves. */
   readonly push: PushPlan | undefined
-  /** What values are made of, and how often they are made anew although that did not change, in milliseconds. */
-  readonly follows: { readonly parts: (key: unknown) => readonly At[]; readonly confirm: number } | undefined
+  readonly follows: FollowPlan | undefined
+}
+
+/** What values are made of. Times in milliseconds. */
+export interface FollowPlan {
+  readonly parts: (key: unknown) => readonly At[]
+  /** How long others may follow a change before they are made anew. */
+  readonly within: number
+  /** How often they are made anew although nothing changed. */
+  readonly confirm: number
 }
 
 /** What a running gateway lends to a feed. */
@@ -329,13 +339,13 @@ function liveOf(
 ): Pick<FeedPlan, 'every' | 'linger' | 'slowest' | 'push' | 'follows'> {
   if (!isPush(live)) {
     const options = live ?? { every: `${Math.max(1, fresh)}ms` }
-    const { follows, confirm, ...read } = readOptions(`${where}: live`, LIVE_OPTIONS, options)
+    const { follows, within, confirm, ...read } = readOptions(`${where}: live`, LIVE_OPTIONS, options)
     if (follows === undefined) return { ...read, push: undefined, follows }
     if (typeof follows !== 'function') throw new ConfigError(`${where}: live`, 'follows', 'a function', follows)
     // What an upstream was asked for is as old as its answer.
     if (asOf === undefined && from === undefined)
       throw new ConfigError(where, 'asOf', 'a function that says how old a value made of others is', asOf)
-    return { ...read, push: undefined, follows: { parts: follows as (key: unknown) => readonly At[], confirm } }
+    return { ...read, push: undefined, follows: { parts: follows as FollowPlan['parts'], within, confirm } }
   }
   // A connection is one caller: what it is told may not be for others.
   if (scope !== 'public') throw new ConfigError(where, 'scope', '"public" for a feed with live: push(…)', scope)

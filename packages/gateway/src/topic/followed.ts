@@ -1,5 +1,6 @@
+import type { Clock, Timer } from '../clock.ts'
 import type { PushListener, PushSource } from '../upstream/push.ts'
-import type { FeedPlan } from './feed.ts'
+import type { FollowPlan } from './feed.ts'
 import type { ReadKey } from './key.ts'
 
 /** A value that another is made of, as long as it is followed. */
@@ -12,32 +13,47 @@ export interface Following {
 }
 
 export interface FollowedParts {
-  readonly follows: NonNullable<FeedPlan['follows']>
+  readonly follows: FollowPlan
   readonly listener: PushListener
+  readonly clock: Clock
   /** Keeps a value of the feed at this path moving, and tells of its changes. */
   readonly follow: (path: string, readKey: ReadKey, changed: () => void) => Following
 }
 
 /** Values made of others, as what is told of by those: they are to be made anew when one of them changes. */
-export function createFollowed({ follows, listener, follow }: FollowedParts): PushSource {
+export function createFollowed({ follows, listener, clock, follow }: FollowedParts): PushSource {
   const followed = new Map<string, readonly Following[]>()
+  /** Of those that wait for what belongs to a change. */
+  const waiting = new Map<string, Timer>()
 
   function oldest(topic: string): number {
     const [first, ...others] = followed.get(topic) ?? []
     return others.reduce((oldest, { since }) => Math.min(oldest, since), first?.since ?? Number.NEGATIVE_INFINITY)
   }
 
+  function changed(topic: string): void {
+    if (waiting.has(topic)) return
+    const over = () => {
+      waiting.delete(topic)
+      listener.changed(topic)
+    }
+    if (follows.within === 0) over()
+    else waiting.set(topic, clock.after(follows.within, over))
+  }
+
   function leave(topic: string): void {
+    waiting.get(topic)?.stop()
+    waiting.delete(topic)
     for (const part of followed.get(topic) ?? []) part.stop()
     followed.delete(topic)
   }
 
   return {
     follow(topic, key) {
-      const changed = () => listener.changed(topic)
+      const parts = follows.parts(key)
       followed.set(
         topic,
-        follows.parts(key).map(({ feed, readKey }) => follow(feed.path, readKey, changed)),
+        parts.map(({ feed, readKey }) => follow(feed.path, readKey, () => changed(topic))),
       )
     },
     leave,
