@@ -55,7 +55,7 @@ function Frame({ page: { clock, config } }: { readonly page: Page }) {
         <Jackpot round={round} winner={winner} own={wallet} />
         <WalletCheck wallet={wallet} round={round} onWallet={choose} />
         <WinnersList round={round} winner={winner} own={wallet} />
-        <HistoryList own={wallet} />
+        <HistoryList round={round} own={wallet} />
       </main>
       <footer className="about">
         <Address name="Token" address={config.tokenMint} />

@@ -23,6 +23,7 @@ export function StatusLine({ news }: { readonly news: RoundNews }) {
     )
   } else if (checkedAt === 0) {
     if (problem !== undefined) [tone, words] = ['stale', `The round can’t be had now: ${problem}`]
+    else if (state === 'live') words = 'Connected. The round is being read from the chain.'
   } else if (state !== 'idle' && state !== 'connecting') {
     tone = stale ? 'stale' : 'calm'
     words = (
