@@ -31,7 +31,7 @@ test('a winner is news once, and neither to who has just come nor when it was lo
 })
 
 test('what an earlier server left is no round', () => {
-  expect(isRound({ jackpot: 1, participants: 1, tickets: 1, winners: [] })).toBe(true)
+  expect(isRound({ jackpot: 1, participants: 1, tickets: 1, winners: [], lastUpdate: 1 })).toBe(true)
   for (const other of [
     null,
     undefined,

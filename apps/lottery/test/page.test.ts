@@ -128,6 +128,7 @@ describe('the round', () => {
   })
 
   test('that is drawn begins anew, and its winner is told once, and quietly', async () => {
+    lottery.enter(player(0), 4)
     const page = await open()
     await says(jackpot(page), /^[1-9]/)
     const had = await inPot(page)
@@ -265,6 +266,7 @@ describe('how it looks', () => {
 describe('when something fails', () => {
   test('a server that dies leaves its last words, muted; one that comes back is live again, and its history begins anew', async () => {
     excused = UNREACHED
+    lottery.enter(player(6), 2)
     const first = await serve()
     const page = await open(first.url)
     await says(jackpot(page), /^[1-9]/)
@@ -359,6 +361,7 @@ describe('when something fails', () => {
 
   test('opened again while the server is away, it is there as it last was, and says so', async () => {
     excused = /Failed to (load resource|fetch)|net::ERR/
+    lottery.enter(player(6), 2)
     const first = await serve()
     const page = await open(first.url)
     await connection(page, 'live')
@@ -382,7 +385,7 @@ describe('when something fails', () => {
     solana.fault({ kind: 'dead' })
     solana.fault({ kind: 'socket-drop' })
     try {
-      await page.locator('.pill[data-status="stale"]').waitFor({ timeout: 70_000 })
+      await page.locator('.pill[data-status="stale"]').waitFor({ timeout: 90_000 })
       await says(
         statusLine(page),
         /^Not being confirmed at the source\. The last that came is shown, confirmed \d+ (s|min) ago/,
@@ -391,7 +394,10 @@ describe('when something fails', () => {
     } finally {
       solana.clearFaults()
     }
-    await page.locator('.pill[data-status="live"]').waitFor({ timeout: 30_000 })
-    // What is read from the chain counts as stale after half a minute, and not before.
-  }, 120_000)
+    const last = await inPot(page)
+    lottery.enter(player(2), 3)
+    await page.locator('.pill[data-status="live"]').waitFor({ timeout: 40_000 })
+    await expect.poll(() => inPot(page)).toBe(last + 3)
+    // What is read from the chain counts as stale after a minute, and not before.
+  }, 150_000)
 })

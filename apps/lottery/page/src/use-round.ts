@@ -1,5 +1,5 @@
 import { useFeed } from '@weir/client/react'
-import { useEffect, useRef, useState } from 'react'
+import { useEffect, useRef, useState, useSyncExternalStore } from 'react'
 import { usePage } from './page-context.ts'
 import { isRound, newWinner, ROUND, type Round, type Winner } from './round.ts'
 
@@ -7,17 +7,25 @@ import { isRound, newWinner, ROUND, type Round, type Winner } from './round.ts'
 export interface RoundNews {
   /** Undefined until anything came. */
   readonly round: Round | undefined
-  /** When it was last confirmed, milliseconds since 1970 by the server's clock; 0 while nothing came. */
-  readonly checkedAt: number
+  /** Of when it is, milliseconds since 1970 by the server's clock; 0 while nothing came. */
+  readonly asOf: number
   /** It can't be confirmed, or the connection is lost: what is shown is the last that there was. */
   readonly stale: boolean
   /** Why it can't be had. */
   readonly problem: string | undefined
 }
 
+/** The book of entries is read anew every half minute where nobody enters, and may miss that once, in milliseconds. */
+const OLDEST = 60_000
+
 export function useRound(): RoundNews {
-  const { value, checkedAt, stale, problem } = useFeed(ROUND)
-  return { round: isRound(value) ? value : undefined, checkedAt, stale, problem: problem?.detail }
+  const { clock } = usePage()
+  const { value, stale, problem } = useFeed(ROUND)
+  const round = isRound(value) ? value : undefined
+  const asOf = round?.lastUpdate ?? 0
+  // A round is made of several parts: one that is confirmed says nothing of the others.
+  const overdue = useSyncExternalStore(clock.subscribe, () => asOf > 0 && clock.now() - asOf > OLDEST)
+  return { round, asOf, stale: stale || overdue, problem: problem?.detail }
 }
 
 /** How long a winner is celebrated, in milliseconds. */
