@@ -81,7 +81,7 @@ test('counts what was bought since the last draw, however long that is, and what
         ]
         const { count } = world(events, first)
         await expect.poll(() => count.get().known, { interval: 1 }).toBe(true)
-        const drawn = events.findLastIndex((each) => each === 'draw')
+        const drawn = events.lastIndexOf('draw')
         const had = events.slice(Math.max(0, drawn, first - 1))
         const expected = had.reduce((sum, each) => sum + (each !== 'draw' && each[0] === 'me' ? each[1] : 0), 0)
         expect(count.get()).toEqual({ count: expected, whole: first === 1 || drawn >= first - 1, known: true })
