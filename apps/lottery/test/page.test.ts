@@ -1,5 +1,4 @@
-import { type Jupiter, startJupiter } from '@weir/simulators'
-import { type Lottery, openLottery, type Player, type Solana, startSolana } from '@weir/simulators/solana'
+import type { Lottery, Player, Solana } from '@weir/simulators/solana'
 import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import {
@@ -15,12 +14,11 @@ import {
   visit,
 } from '../../../scripts/browser.ts'
 import { openRoad } from '../../../scripts/road.ts'
-import { type Served, serveApp } from '../../../scripts/served.ts'
-
-const KEY = 'jup_test'
+import type { Served } from '../../../scripts/served.ts'
+import { serve as serveIn, type World, world } from './served.ts'
 
 let browser: Browser
-let jupiter: Jupiter
+let chain: World
 let solana: Solana
 let lottery: Lottery
 let served: Served
@@ -28,19 +26,15 @@ const visits: Visit[] = []
 let excused: RegExp | undefined
 
 beforeAll(async () => {
-  ;[browser, jupiter, solana] = await Promise.all([
-    launch(),
-    startJupiter({ strict: true, keys: { [KEY]: 'weir' } }),
-    startSolana(),
-  ])
-  lottery = await openLottery(solana.chain, { players: 12 })
+  ;[browser, chain] = await Promise.all([launch(), world({ players: 12 })])
+  ;({ solana, lottery } = chain)
   served = await serve()
 })
 
 afterAll(async () => {
   await browser?.close()
   await served?.[Symbol.asyncDispose]()
-  await Promise.all([jupiter?.close(), solana?.close()])
+  await chain?.[Symbol.asyncDispose]()
 })
 
 afterEach(async () => {
@@ -53,9 +47,7 @@ afterEach(async () => {
 })
 
 function serve(more: Readonly<Record<string, string>> = {}, args: readonly string[] = []): Promise<Served> {
-  const upstreams = { SOLANA_URL: solana.url, JUPITER_URL: jupiter.url, JUPITER_API_KEYS: KEY }
-  const { mint, pot } = lottery
-  return serveApp('lottery', { ...upstreams, LOTTERY_TOKEN_MINT: mint, LOTTERY_POT: pot, ...more }, args)
+  return serveIn({ ...chain.environment, ...more }, args)
 }
 
 /** Opens the page in a fresh profile. Whatever it complains of, and whoever else it asks, fails the test. */
@@ -385,7 +377,7 @@ describe('when something fails', () => {
     solana.fault({ kind: 'dead' })
     solana.fault({ kind: 'socket-drop' })
     try {
-      await page.locator('.pill[data-status="stale"]').waitFor({ timeout: 90_000 })
+      await page.locator('.pill[data-status="stale"]').waitFor({ timeout: 40_000 })
       await says(
         statusLine(page),
         /^Not being confirmed at the source\. The last that came is shown, confirmed \d+ (s|min) ago/,
@@ -398,6 +390,5 @@ describe('when something fails', () => {
     lottery.enter(player(2), 3)
     await page.locator('.pill[data-status="live"]').waitFor({ timeout: 40_000 })
     await expect.poll(() => inPot(page)).toBe(last + 3)
-    // What is read from the chain counts as stale after a minute, and not before.
-  }, 150_000)
+  }, 90_000)
 })

@@ -1,5 +1,5 @@
 import { useFeed } from '@weir/client/react'
-import { useEffect, useRef, useState, useSyncExternalStore } from 'react'
+import { useEffect, useRef, useState } from 'react'
 import { usePage } from './page-context.ts'
 import { isRound, newWinner, ROUND, type Round, type Winner } from './round.ts'
 
@@ -15,17 +15,10 @@ export interface RoundNews {
   readonly problem: string | undefined
 }
 
-/** The book of entries is read anew every half minute where nobody enters, and may miss that once, in milliseconds. */
-const OLDEST = 60_000
-
 export function useRound(): RoundNews {
-  const { clock } = usePage()
   const { value, stale, problem } = useFeed(ROUND)
   const round = isRound(value) ? value : undefined
-  const asOf = round?.lastUpdate ?? 0
-  // A round is made of several parts: one that is confirmed says nothing of the others.
-  const overdue = useSyncExternalStore(clock.subscribe, () => asOf > 0 && clock.now() - asOf > OLDEST)
-  return { round, asOf, stale: stale || overdue, problem: problem?.detail }
+  return { round, asOf: round?.lastUpdate ?? 0, stale, problem: problem?.detail }
 }
 
 /** How long a winner is celebrated, in milliseconds. */
