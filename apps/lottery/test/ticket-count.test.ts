@@ -109,6 +109,14 @@ test('a very long round is read for ten answers, and then it is a least', async 
   expect(ticketWords(all.count.get(), 12_000)).toBe('at least 10000 of 12000')
 })
 
+test('where the beginning is gone, what is left is counted once', async () => {
+  const rest = world(
+    Array.from({ length: 1500 }, () => ['me', 1] as const),
+    401,
+  )
+  await expect.poll(() => rest.count.get()).toEqual({ count: 1100, whole: false, known: true })
+})
+
 test('a gap makes it a least, until the next draw; a history that begins anew is counted anew', async () => {
   const one = world([['me', 2]])
   await expect.poll(() => one.count.get().known).toBe(true)
