@@ -1,7 +1,8 @@
 import { address, createSolanaRpc } from '@solana/kit'
 import type { Lottery } from '@weir/simulators/solana'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Served, serve, type World, world } from './served.ts'
+import type { Served } from '../../../scripts/served.ts'
+import { serve, type World, world } from './served.ts'
 
 interface State {
   readonly tokenPrice: number | null

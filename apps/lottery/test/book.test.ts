@@ -2,7 +2,8 @@ import { compareVersions, parseVersion } from '@weir/protocol'
 import type { Forgery, Lottery, Player } from '@weir/simulators/solana'
 import { describe, expect, test } from 'vitest'
 import { redisServer } from '../../../scripts/redis-server.ts'
-import { type Served, serve, world } from './served.ts'
+import type { Served } from '../../../scripts/served.ts'
+import { serve, world } from './served.ts'
 
 interface Said {
   readonly jackpot: number

@@ -1,11 +1,6 @@
 import { type Jupiter, startJupiter } from '@weir/simulators'
 import { type Lottery, type LotteryOptions, openLottery, type Solana, startSolana } from '@weir/simulators/solana'
-import { type Running, weir } from '../../../scripts/running.ts'
-
-/** The app, served by the `weir` command in a process of its own. */
-export interface Served extends Running {
-  readonly url: string
-}
+import { type Served, serveApp } from '../../../scripts/served.ts'
 
 /** What the app stands on: a chain with a lottery, its node, and who says prices. */
 export interface World extends AsyncDisposable {
@@ -37,11 +32,6 @@ export async function world(options: LotteryOptions = {}): Promise<World> {
 }
 
 /** Serves the app, on any free port unless told. */
-export async function serve(
-  environment: Readonly<Record<string, string>>,
-  args: readonly string[] = [],
-): Promise<Served> {
-  const running = weir(['start', 'apps/lottery', '--port', '0', ...args], environment)
-  const [, url = ''] = await running.says(/^lottery +(http:\S+)$/m)
-  return Object.assign(running, { url })
+export function serve(environment: Readonly<Record<string, string>>, args: readonly string[] = []): Promise<Served> {
+  return serveApp('lottery', environment, args)
 }

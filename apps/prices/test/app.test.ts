@@ -2,8 +2,9 @@ import { type Jupiter, type JupiterOptions, startJupiter } from '@weir/simulator
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { EventStream, type StreamEvent } from '../../../scripts/event-stream.ts'
 import { weir } from '../../../scripts/running.ts'
+import type { Served } from '../../../scripts/served.ts'
 import { POPULAR } from '../popular.ts'
-import { KEY, reaching, type Served, serve } from './served.ts'
+import { KEY, reaching, serve } from './served.ts'
 
 const SOL = 'So11111111111111111111111111111111111111112'
 const JUP = 'JUPyiwrYJFskUPiHa7hkeR8VUtAeFoSYbKedZNsDvCN'

@@ -1,18 +1,28 @@
 import { type Jupiter, startJupiter } from '@weir/simulators'
 import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { launch, type Visit, visit } from '../../../scripts/browser.ts'
+import {
+  change,
+  colorOf,
+  connection,
+  launch,
+  nameless,
+  overflow,
+  paintOf,
+  token,
+  UNREACHED,
+  type Visit,
+  visit,
+} from '../../../scripts/browser.ts'
 import { openRoad } from '../../../scripts/road.ts'
-import { KEY, reaching, type Served, serve } from './served.ts'
+import type { Served } from '../../../scripts/served.ts'
+import { KEY, reaching, serve } from './served.ts'
 
 const SOL = 'So11111111111111111111111111111111111111112'
 const JUP = 'JUPyiwrYJFskUPiHa7hkeR8VUtAeFoSYbKedZNsDvCN'
 const BONK = 'DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263'
 /** Shaped like a mint, and nobody's. */
 const NOBODY = 'Nobody1111111111111111111111111111111111111'
-
-/** What a browser says by itself of a server that is not there. */
-const UNREACHED = /net::ERR_(CONNECTION_REFUSED|INCOMPLETE_CHUNKED_ENCODING|CONNECTION_RESET|EMPTY_RESPONSE)/
 
 let browser: Browser
 let jupiter: Jupiter
@@ -66,32 +76,6 @@ function priceOf(page: Page, mint: string): Locator {
   return row(page, mint).locator('.price .hidden')
 }
 
-/** Waits until the connection's pill says this word. */
-async function connection(page: Page, word: string): Promise<void> {
-  await page.locator(`.pill[data-status="${word}"]`).waitFor()
-}
-
-/** Waits until a text is another than it was, and returns it. */
-async function change(text: Locator, before: string | null): Promise<string | null> {
-  await expect.poll(() => text.textContent(), { timeout: 10_000 }).not.toBe(before)
-  return text.textContent()
-}
-
-/** A token's colour as the page computes it now. */
-function token(page: Page, name: string): Promise<string> {
-  return page.evaluate((name) => {
-    const probe = document.body.appendChild(document.createElement('i'))
-    probe.style.color = `var(${name})`
-    const { color } = getComputedStyle(probe)
-    probe.remove()
-    return color
-  }, name)
-}
-
-function colorOf(element: Locator): Promise<string> {
-  return element.evaluate((each) => getComputedStyle(each).color)
-}
-
 describe('a first visit', () => {
   test('names its tokens within a second, before any price is there, and nothing moves when prices come', async () => {
     // A gateway that just began: its budget is shut for a second, so the page is painted well before any price.
@@ -101,18 +85,7 @@ describe('a first visit', () => {
     expect(await page.locator('tbody tr').count()).toBe(14)
     expect(await row(page, JUP).textContent()).toContain('Jupiter')
     await priceOf(page, SOL).waitFor({ state: 'attached' })
-    const { painted, shifted } = await page.evaluate(
-      () =>
-        new Promise<{ painted: number | undefined; shifted: number }>((resolve) => {
-          const [paint] = performance.getEntriesByName('first-contentful-paint')
-          let shifted = 0
-          new PerformanceObserver((list) => {
-            for (const entry of list.getEntries()) shifted += (entry as PerformanceEntry & { value: number }).value
-          }).observe({ type: 'layout-shift', buffered: true })
-          // What was buffered is handed over in a task of its own, before this one.
-          setTimeout(() => resolve({ painted: paint?.startTime, shifted }), 50)
-        }),
-    )
+    const { painted, shifted } = await paintOf(page)
     expect(painted).toBeLessThan(1000)
     expect(shifted).toBeLessThan(0.01)
   })
@@ -259,12 +232,10 @@ describe('how it looks', () => {
     async (width) => {
       const page = await open('/', { viewport: { width, height: 844 } })
       await priceOf(page, BONK).waitFor({ state: 'attached' })
-      const overflow = () =>
-        page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
-      expect(await overflow()).toBe(0)
+      expect(await overflow(page)).toBe(0)
       await row(page, SOL).getByRole('link').click()
       await page.getByRole('complementary').waitFor()
-      expect(await overflow()).toBe(0)
+      expect(await overflow(page)).toBe(0)
       expect(await page.getByRole('button', { name: 'Close detail' }).isVisible()).toBe(true)
     },
   )
@@ -272,15 +243,7 @@ describe('how it looks', () => {
   test('everything one can press or fill in has a name, and the table has one', async () => {
     const page = await open(`/?mints=${SOL},${JUP}&token=${SOL}`)
     await page.getByRole('slider').waitFor({ state: 'attached' })
-    const nameless = await page.locator('a, button, input').evaluateAll((all) =>
-      all
-        .filter((each) => {
-          const name = each.getAttribute('aria-label') ?? each.textContent ?? ''
-          return name.trim() === ''
-        })
-        .map((each) => each.outerHTML),
-    )
-    expect(nameless).toEqual([])
+    expect(await nameless(page)).toEqual([])
     await page.getByRole('table', { name: 'Watched tokens' }).waitFor()
     await page.getByRole('combobox', { name: 'Search tokens' }).waitFor()
     expect(await page.locator('html').getAttribute('lang')).toBe('en')

@@ -3,12 +3,15 @@ import { useSyncExternalStore } from 'react'
 import { countOf } from './amount.ts'
 import { type HistoryLine, MOST_LINES } from './history-lines.ts'
 import { usePage } from './page-context.ts'
+import type { Round } from './round.ts'
 import { WalletName } from './wallet-name.tsx'
 
 /** The newest entries as they come. Their place is kept from the beginning, so that nothing below moves. */
-export function HistoryList({ own }: { readonly own: string }) {
+export function HistoryList({ round, own }: { readonly round: Round | undefined; readonly own: string }) {
   const { history } = usePage()
-  const lines = useSyncExternalStore(history.subscribe, history.lines)
+  const heard = useSyncExternalStore(history.subscribe, history.lines)
+  // An empty history says nothing while the round is still being read from the chain.
+  const lines = round === undefined && heard?.length === 0 ? undefined : heard
   return (
     <section className="history" aria-labelledby="history">
       <h2 id="history">Newest entries</h2>

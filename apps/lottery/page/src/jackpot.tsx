@@ -25,7 +25,8 @@ export function Jackpot({ round, winner, own }: JackpotProps) {
           <Skeleton width={7} />
         ) : (
           <>
-            <CountingNumber value={round.jackpot} format={formatAmount} /> <span className="jackpot-unit">tokens</span>
+            <CountingNumber value={round.jackpot} format={formatAmount} />
+            <span className="jackpot-unit"> tokens</span>
           </>
         )}
       </p>

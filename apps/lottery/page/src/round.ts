@@ -8,6 +8,8 @@ export interface Round {
   readonly tickets: number
   /** The last first. */
   readonly winners: readonly Winner[]
+  /** Of when the oldest part of this is, milliseconds since 1970 by the server's clock. */
+  readonly lastUpdate: number
 }
 
 export interface Winner {
@@ -24,8 +26,9 @@ export const ROUND = '/api/lottery/state'
 /** Checks that a value is how a round stands: what is kept from an earlier visit may be of an earlier server. */
 export function isRound(value: unknown): value is Round {
   if (typeof value !== 'object' || value === null) return false
-  const { jackpot, participants, tickets, winners } = value as Partial<Round>
-  return [jackpot, participants, tickets].every((number) => typeof number === 'number') && Array.isArray(winners)
+  const { jackpot, participants, tickets, winners, lastUpdate } = value as Partial<Round>
+  const numbers = [jackpot, participants, tickets, lastUpdate]
+  return numbers.every((number) => typeof number === 'number') && Array.isArray(winners)
 }
 
 /** The winner that is new to who knew these; undefined when nobody is, or it was long ago. */

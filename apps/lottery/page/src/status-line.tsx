@@ -8,21 +8,18 @@ import type { RoundNews } from './use-round.ts'
 export function StatusLine({ news }: { readonly news: RoundNews }) {
   const { clock, client } = usePage()
   const { state, transport, level } = useStatus()
-  const { checkedAt, stale, problem } = news
-  const age = checkedAt > 0 && <AgeText clock={clock} since={checkedAt} what="Confirmed" />
+  const { asOf, stale, problem } = news
+  const age = asOf > 0 && <AgeText clock={clock} since={asOf} what="Confirmed" />
   let tone = 'calm'
   let words: ReactNode = 'Connecting.'
   if (state === 'offline') {
     tone = 'lost'
     words = (
-      <LostWords
-        clock={clock}
-        client={client}
-        left={checkedAt > 0 ? 'The last that came is shown' : 'Nothing came yet'}
-      />
+      <LostWords clock={clock} client={client} left={asOf > 0 ? 'The last that came is shown' : 'Nothing came yet'} />
     )
-  } else if (checkedAt === 0) {
+  } else if (asOf === 0) {
     if (problem !== undefined) [tone, words] = ['stale', `The round can’t be had now: ${problem}`]
+    else if (state === 'live') words = 'Connected. The round is being read from the chain.'
   } else if (state !== 'idle' && state !== 'connecting') {
     tone = stale ? 'stale' : 'calm'
     words = (

@@ -73,11 +73,8 @@ export class TicketCount {
     const until = this.#history.position()
     if (until === undefined) return
     this.#reading = new AbortController()
-    const { signal } = this.#reading
-    countBack(this.#client, this.#wallet, until, signal).then(
-      ({ count, whole }) => {
-        if (!signal.aborted) this.#become({ count: this.#tickets.count + count, whole, known: true })
-      },
+    countBack(this.#client, this.#wallet, until, this.#reading.signal).then(
+      ({ count, whole }) => this.#become({ count: this.#tickets.count + count, whole, known: true }),
       // Nobody waits for it any more.
       () => {},
     )

@@ -7,8 +7,8 @@ import { isRound, newWinner, ROUND, type Round, type Winner } from './round.ts'
 export interface RoundNews {
   /** Undefined until anything came. */
   readonly round: Round | undefined
-  /** When it was last confirmed, milliseconds since 1970 by the server's clock; 0 while nothing came. */
-  readonly checkedAt: number
+  /** Of when it is, milliseconds since 1970 by the server's clock; 0 while nothing came. */
+  readonly asOf: number
   /** It can't be confirmed, or the connection is lost: what is shown is the last that there was. */
   readonly stale: boolean
   /** Why it can't be had. */
@@ -16,8 +16,9 @@ export interface RoundNews {
 }
 
 export function useRound(): RoundNews {
-  const { value, checkedAt, stale, problem } = useFeed(ROUND)
-  return { round: isRound(value) ? value : undefined, checkedAt, stale, problem: problem?.detail }
+  const { value, stale, problem } = useFeed(ROUND)
+  const round = isRound(value) ? value : undefined
+  return { round, asOf: round?.lastUpdate ?? 0, stale, problem: problem?.detail }
 }
 
 /** How long a winner is celebrated, in milliseconds. */

@@ -1,0 +1,394 @@
+import type { Lottery, Player, Solana } from '@weir/simulators/solana'
+import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import {
+  colorOf,
+  connection,
+  launch,
+  nameless,
+  overflow,
+  paintOf,
+  token,
+  UNREACHED,
+  type Visit,
+  visit,
+} from '../../../scripts/browser.ts'
+import { openRoad } from '../../../scripts/road.ts'
+import type { Served } from '../../../scripts/served.ts'
+import { serve as serveIn, type World, world } from './served.ts'
+
+let browser: Browser
+let chain: World
+let solana: Solana
+let lottery: Lottery
+let served: Served
+const visits: Visit[] = []
+let excused: RegExp | undefined
+
+beforeAll(async () => {
+  ;[browser, chain] = await Promise.all([launch(), world({ players: 12 })])
+  ;({ solana, lottery } = chain)
+  served = await serve()
+})
+
+afterAll(async () => {
+  await browser?.close()
+  await served?.[Symbol.asyncDispose]()
+  await chain?.[Symbol.asyncDispose]()
+})
+
+afterEach(async () => {
+  const said = visits.flatMap(({ complaints }) => complaints).filter((complaint) => excused?.test(complaint) !== true)
+  const strangers = visits.flatMap(({ strangers }) => strangers)
+  excused = undefined
+  for (const each of visits.splice(0)) await each[Symbol.asyncDispose]()
+  expect(said).toEqual([])
+  expect(strangers).toEqual([])
+})
+
+function serve(more: Readonly<Record<string, string>> = {}, args: readonly string[] = []): Promise<Served> {
+  return serveIn({ ...chain.environment, ...more }, args)
+}
+
+/** Opens the page in a fresh profile. Whatever it complains of, and whoever else it asks, fails the test. */
+async function open(url = served.url, options: BrowserContextOptions = {}): Promise<Page> {
+  const visited = await visit(browser, url, options)
+  visited.page.setDefaultTimeout(10_000)
+  visits.push(visited)
+  return visited.page
+}
+
+function player(index: number): Player {
+  const found = lottery.players[index]
+  if (found === undefined) throw new Error(`expected a player ${index}`)
+  return found
+}
+
+const wallet = (index: number): string => player(index).signer.address
+const short = (index: number): string => `${wallet(index).slice(0, 4)}…${wallet(index).slice(-4)}`
+
+/** The jackpot as it is read aloud. */
+const jackpot = (page: Page): Locator => page.locator('.jackpot-amount > .hidden')
+const figure = (page: Page, name: string): Locator => page.locator(`[data-figure="${name}"] dd`).first()
+const fact = (page: Page, name: string): Locator => page.locator(`.holding [data-fact="${name}"] dd`)
+const entries = (page: Page): Locator => page.locator('.history-lines li')
+const statusLine = (page: Page): Locator => page.locator('.status-line')
+
+async function says(text: Locator, words: string | RegExp): Promise<void> {
+  await expect.poll(() => text.textContent(), { timeout: 15_000 }).toMatch(words)
+}
+
+/** Tickets that were bought in this round, as the chain has it. */
+const inPot = (page: Page): Promise<number> =>
+  jackpot(page)
+    .textContent()
+    .then((text) => Number(text?.replaceAll(',', '')) / 1000)
+
+describe('the round', () => {
+  test('that is empty says so, with what a ticket costs; it is painted within a second, and nothing moves', async () => {
+    const page = await open()
+    await says(jackpot(page), /^0$/)
+    await page.getByText('Nobody has entered yet.').waitFor()
+    await page.getByText('Nobody has won yet.').waitFor()
+    expect(await figure(page, 'A ticket costs').textContent()).toBe('1,000 tokens')
+    expect(await figure(page, 'Tickets').textContent()).toBe('0')
+    await connection(page, 'live')
+    const { painted, shifted } = await paintOf(page)
+    expect(painted).toBeLessThan(1000)
+    expect(shifted).toBeLessThan(0.01)
+  })
+
+  test('moves with each entry: jackpot, worth, tickets, participants, and the list', async () => {
+    const page = await open()
+    await says(jackpot(page), /^0$/)
+    lottery.enter(player(0), 3)
+    lottery.enter(player(1), 2)
+    await says(jackpot(page), /^5,000$/)
+    // It counts up to what is read aloud.
+    await says(page.locator('.jackpot-amount > [aria-hidden]'), /^5,000$/)
+    await says(figure(page, 'Tickets'), /^5$/)
+    await says(figure(page, 'Participants'), /^2$/)
+    await expect.poll(() => entries(page).count()).toBe(2)
+    expect(await entries(page).first().textContent()).toMatch(`${short(1)}2 tickets`)
+    expect(await page.locator('.jackpot-worth').textContent()).toMatch(/^worth \$0\.\d\d$/)
+    expect(await figure(page, 'Token price').textContent()).toMatch(/0\.0000\d+ US dollars/)
+    expect(await page.title()).toBe('5,000 · Lottery')
+    await says(statusLine(page), /^Confirmed (now|\d+ s ago), by WebSocket\.$/)
+    // Who comes later sees the same, from the history.
+    const later = await open()
+    await expect.poll(() => entries(later).count()).toBe(2)
+  })
+
+  test('that is drawn begins anew, and its winner is told once, and quietly', async () => {
+    lottery.enter(player(0), 4)
+    const page = await open()
+    await says(jackpot(page), /^[1-9]/)
+    const had = await inPot(page)
+    lottery.draw(player(1))
+    await says(page.locator('.last-draw[data-fresh="true"]'), `${short(1)} just won ${had},000 tokens`)
+    await says(jackpot(page), /^0$/)
+    await says(figure(page, 'Tickets'), /^0$/)
+    expect(await page.locator('.winners li').first().textContent()).toMatch(`${short(1)}${had},000 tokens`)
+    expect(await entries(page).first().textContent()).toMatch(`won ${had},000 tokens: a new round`)
+    expect(await page.getByRole('status').allTextContents()).toContain(`${short(1)} has won ${had},000 tokens`)
+    // Nothing else is read aloud: what ticks is in no live region.
+    expect(
+      await page.locator('main [aria-live]:not(.icon-button *), main [role="status"], main [role="log"]').count(),
+    ).toBe(0)
+    // Who comes after it sees who won, and no celebration.
+    const later = await open()
+    await says(later.locator('.last-draw'), `${short(1)} won ${had},000 tokens`)
+    expect(await later.locator('[data-fresh="true"]').count()).toBe(0)
+  })
+})
+
+describe('a wallet', () => {
+  const field = (page: Page) => page.getByRole('textbox', { name: 'Address of a wallet' })
+  const hint = (page: Page) => page.locator('.hint')
+
+  test('is read as one types, with blanks that came along, and what is wrong with it is said', async () => {
+    const page = await open()
+    await field(page).fill('So1')
+    await says(hint(page), '32 to 44 characters')
+    expect(await field(page).getAttribute('aria-invalid')).toBe('false')
+    await field(page).fill('So0')
+    await says(hint(page), 'An address has no “0” in it.')
+    expect(await field(page).getAttribute('aria-invalid')).toBe('true')
+    await field(page).fill(wallet(2).slice(0, -1))
+    await says(hint(page), /not 32 bytes long|32 to 44/)
+    await field(page).fill(`${wallet(2)}1111`)
+    await says(hint(page), /44 characters at most|not 32 bytes/)
+    expect(await page.locator('.holding').count()).toBe(0)
+    await field(page).fill(`  ${wallet(2).slice(0, 20)} \t${wallet(2).slice(20)} `)
+    await says(hint(page), 'Remembered on this device alone.')
+    await says(fact(page, 'Balance'), / tokens$/)
+    await says(fact(page, 'Worth'), /^\$[\d,]+\.\d\d$/)
+  })
+
+  test('has its balance and its tickets live, is `you` in the lists, and is there on the next visit until it is forgotten', async () => {
+    lottery.enter(player(3), 2)
+    const page = await open()
+    await field(page).fill(wallet(3))
+    await says(fact(page, 'Tickets'), /^2 of \d+$/)
+    const balance = async () =>
+      Number.parseFloat(((await fact(page, 'Balance').textContent()) ?? '').replaceAll(',', ''))
+    await says(fact(page, 'Balance'), / tokens$/)
+    const before = await balance()
+    lottery.enter(player(3), 4)
+    lottery.enter(player(4), 1)
+    await says(fact(page, 'Tickets'), /^6 of \d+$/)
+    await expect.poll(balance, { timeout: 15_000 }).toBe(before - 4000)
+    await says(entries(page).filter({ hasText: 'you' }).first(), /^you4 tickets/)
+    await page.reload()
+    await says(fact(page, 'Tickets'), /^6 of \d+$/)
+    expect(await field(page).inputValue()).toBe(wallet(3))
+    await field(page).focus()
+    await page.keyboard.press('Tab')
+    await page.keyboard.press('Enter')
+    expect(await page.locator('.holding').count()).toBe(0)
+    await page.reload()
+    await says(jackpot(page), /^\d/)
+    expect(await field(page).inputValue()).toBe('')
+  })
+
+  test('that wins is told so', async () => {
+    const page = await open()
+    await field(page).fill(wallet(5))
+    lottery.enter(player(5))
+    await says(fact(page, 'Tickets'), /^1 of/)
+    await says(page.locator('.jackpot-amount > .hidden'), /^[1-9]/)
+    lottery.draw(player(5))
+    await says(page.locator('.last-draw'), 'you just won')
+    expect((await page.getByRole('status').allTextContents()).join()).toContain('You have won')
+    await says(fact(page, 'Tickets'), /^0$/)
+  })
+})
+
+describe('how it looks', () => {
+  test.each([390, 768, 1440])('fits %i pixels without a horizontal scroll, in both themes', async (width) => {
+    const page = await open(served.url, { viewport: { width, height: 844 }, colorScheme: 'dark' })
+    await says(jackpot(page), /^\d/)
+    await page.getByRole('textbox').fill(wallet(0))
+    await says(fact(page, 'Balance'), / tokens$/)
+    expect(await overflow(page)).toBe(0)
+    const dark = await colorOf(page.locator('.jackpot-amount'))
+    await page.getByRole('button', { name: 'Switch to light theme' }).click()
+    await expect.poll(() => colorOf(page.locator('.jackpot-amount'))).not.toBe(dark)
+  })
+
+  test('everything one can press or fill in has a name, and every part a heading', async () => {
+    const page = await open()
+    await says(jackpot(page), /^\d/)
+    await page.getByRole('textbox').fill(wallet(0))
+    await says(fact(page, 'Balance'), / tokens$/)
+    expect(await nameless(page)).toEqual([])
+    expect(await page.getByRole('heading', { level: 1 }).textContent()).toBe('Lottery')
+    expect(await page.getByRole('heading', { level: 2 }).allTextContents()).toEqual([
+      'Jackpot',
+      'Check my wallet',
+      'Last winners',
+      'Newest entries',
+    ])
+    expect(await page.locator('html').getAttribute('lang')).toBe('en')
+  })
+
+  test.each([
+    ['no-preference', true],
+    ['reduce', false],
+  ] as const)('with the wish for motion `%s`, the jackpot counts up: %s', async (reducedMotion, counts) => {
+    const page = await open(served.url, { reducedMotion })
+    await says(jackpot(page), /^\d/)
+    const shown = page.locator('.jackpot-amount > [aria-hidden]')
+    const before = await shown.textContent()
+    await page.evaluate(() => {
+      const place = document.querySelector('.jackpot-amount > [aria-hidden]')
+      if (place === null) throw new Error('expected a jackpot')
+      const seen: (string | null)[] = []
+      Object.assign(window, { seen })
+      new MutationObserver(() => seen.push(place.textContent)).observe(place, { childList: true, subtree: true })
+    })
+    lottery.enter(player(6), 5)
+    const after = (Number(before?.replaceAll(',', '')) + 5000).toLocaleString('en-US')
+    await says(shown, new RegExp(`^${after}$`))
+    const seen = await page.evaluate(() => (window as unknown as { seen: readonly string[] }).seen)
+    expect(seen.some((text) => text !== before && text !== after)).toBe(counts)
+  })
+})
+
+describe('when something fails', () => {
+  test('a server that dies leaves its last words, muted; one that comes back is live again, and its history begins anew', async () => {
+    excused = UNREACHED
+    lottery.enter(player(6), 2)
+    const first = await serve()
+    const page = await open(first.url)
+    await says(jackpot(page), /^[1-9]/)
+    await connection(page, 'live')
+    await expect.poll(() => entries(page).count()).toBeGreaterThan(0)
+    expect(await colorOf(page.locator('.jackpot-amount'))).toBe(await token(page, '--live'))
+    first.signal('SIGKILL')
+    await first.ended
+    await connection(page, 'reconnecting')
+    await says(
+      statusLine(page),
+      /^Connection lost\. The last that came is shown; (trying now|next try in \d+ s)\. Try now$/,
+    )
+    await expect.poll(() => colorOf(page.locator('.jackpot-amount'))).toBe(await token(page, '--muted'))
+    const last = await inPot(page)
+    await using second = await serve({}, ['--port', new URL(first.url).port])
+    expect(second.url).toBe(first.url)
+    await connection(page, 'live')
+    lottery.enter(player(7), 1)
+    await expect.poll(() => inPot(page), { timeout: 15_000 }).toBe(last + 1)
+    await page.getByText('The history was begun anew here.').or(entries(page).nth(11)).first().waitFor()
+    await says(entries(page).first(), `${short(7)}1 ticket`)
+    expect(new Set(await entries(page).allTextContents()).size).toBeGreaterThan(1)
+  }, 60_000)
+
+  test('blocked transports give way to the next, down to polling, and news comes by each', async () => {
+    excused = UNREACHED
+    await using road = await openRoad(served.url)
+    const page = await open(road.url)
+    const moves = async (name: string, by: number) => {
+      await says(statusLine(page), new RegExp(`, by ${name}\\.$`))
+      const before = await inPot(page)
+      lottery.enter(player(by), 2)
+      await expect.poll(() => inPot(page), { timeout: 15_000 }).toBe(before + 2)
+      await says(entries(page).first(), `${short(by)}2 tickets`)
+      await connection(page, 'live')
+    }
+    await says(jackpot(page), /^\d/)
+    await moves('WebSocket', 8)
+    road.block('ws')
+    await moves('SSE', 9)
+    road.block('ws', 'sse')
+    await moves('Polling', 10)
+    road.block()
+    await moves('WebSocket', 11)
+    // Up to ten seconds pass until a better transport is tried again.
+  }, 90_000)
+
+  test('a history with a hole says so', async () => {
+    excused = UNREACHED
+    await using road = await openRoad(served.url)
+    const page = await open(road.url)
+    await says(jackpot(page), /^\d/)
+    await expect.poll(() => entries(page).count()).toBeGreaterThan(0)
+    // Of what is said next, one message is lost, as a server might that forgot it.
+    await page.evaluate(() => {
+      const { parse } = JSON
+      let lost = false
+      JSON.parse = (text: string) => {
+        const read = parse(text)
+        if (read?.type !== 'event' || lost) return read
+        lost = true
+        const [epoch = '', offset = ''] = read.position.split(':')
+        return { ...read, position: `${epoch}:${Number(offset) + 3}` }
+      }
+    })
+    lottery.enter(player(0), 1)
+    await page.getByText('3 transactions could not be had here.').waitFor()
+  })
+
+  test('WebSockets go where WS_URL says, and where that refuses them the page goes on without', async () => {
+    excused = /WebSocket connection to/
+    await using road = await openRoad(served.url)
+    await using own = await serve({ WS_URL: road.url.replace('http', 'ws') })
+    const visited = await visit(browser, own.url)
+    await using _ = visited
+    await says(statusLine(visited.page), /, by SSE\.$/)
+    expect(road.opened.ws).toBeGreaterThan(0)
+  })
+
+  test('a server that does not say what its lottery is is told of, with what one can do', async () => {
+    excused = /50[0-9]/
+    const visited = await visit(browser, `${served.url}/api/config`)
+    await using _ = visited
+    await visited.page.route('**/api/config', (route) => route.fulfill({ status: 503, body: 'away' }))
+    await visited.page.goto(served.url)
+    await visited.page.getByText('The lottery can’t be shown now').waitFor()
+    await visited.page.unroute('**/api/config')
+    await visited.page.getByRole('button', { name: 'Try again' }).click()
+    await says(jackpot(visited.page), /^\d/)
+  })
+
+  test('opened again while the server is away, it is there as it last was, and says so', async () => {
+    excused = /Failed to (load resource|fetch)|net::ERR/
+    lottery.enter(player(6), 2)
+    const first = await serve()
+    const page = await open(first.url)
+    await connection(page, 'live')
+    await says(jackpot(page), /^[1-9]/)
+    const last = await jackpot(page).textContent()
+    await page.evaluate(async () => {
+      await navigator.serviceWorker.ready
+    })
+    first.signal('SIGKILL')
+    await first.ended
+    await page.reload()
+    await says(jackpot(page), new RegExp(`^${last}$`))
+    expect(await colorOf(page.locator('.jackpot-amount'))).toBe(await token(page, '--muted'))
+  })
+
+  test('a chain that can’t be reached makes the round stale, and fresh when it is back', async () => {
+    await using app = await serve()
+    const page = await open(app.url)
+    await says(jackpot(page), /^\d/)
+    await connection(page, 'live')
+    solana.fault({ kind: 'dead' })
+    solana.fault({ kind: 'socket-drop' })
+    try {
+      await page.locator('.pill[data-status="stale"]').waitFor({ timeout: 40_000 })
+      await says(
+        statusLine(page),
+        /^Not being confirmed at the source\. The last that came is shown, confirmed \d+ (s|min) ago/,
+      )
+      await expect.poll(() => colorOf(page.locator('.jackpot-amount'))).toBe(await token(page, '--muted'))
+    } finally {
+      solana.clearFaults()
+    }
+    const last = await inPot(page)
+    lottery.enter(player(2), 3)
+    await page.locator('.pill[data-status="live"]').waitFor({ timeout: 40_000 })
+    await expect.poll(() => inPot(page)).toBe(last + 3)
+  }, 90_000)
+})

@@ -1,0 +1,17 @@
+import { type Running, weir } from './running.ts'
+
+/** An app, served by the `weir` command in a process of its own. */
+export interface Served extends Running {
+  readonly url: string
+}
+
+/** Serves the app of a name, on any free port unless told. */
+export async function serveApp(
+  name: string,
+  environment: Readonly<Record<string, string>>,
+  args: readonly string[] = [],
+): Promise<Served> {
+  const running = weir(['start', `apps/${name}`, '--port', '0', ...args], environment)
+  const [, url = ''] = await running.says(new RegExp(`^${name} +(http:\\S+)$`, 'm'))
+  return Object.assign(running, { url })
+}
