@@ -78,11 +78,23 @@ async function says(text: Locator, words: string | RegExp): Promise<void> {
   await expect.poll(() => text.textContent(), { timeout: 15_000 }).toMatch(words)
 }
 
-/** Tickets that were bought in this round, as the chain has it. */
-const inPot = (page: Page): Promise<number> =>
-  jackpot(page)
-    .textContent()
-    .then((text) => Number(text?.replaceAll(',', '')) / 1000)
+/** Tickets in the pot of the chain. */
+let inPot = 0
+
+function enter(index: number, tickets = 1): void {
+  lottery.enter(player(index), tickets)
+  inPot += tickets
+}
+
+function draw(index: number): void {
+  lottery.draw(player(index))
+  inPot = 0
+}
+
+/** Waits until the page has what the chain has. */
+async function catchesUp(page: Page): Promise<void> {
+  await says(jackpot(page), new RegExp(`^${(inPot * 1000).toLocaleString('en-US')}$`))
+}
 
 describe('the round', () => {
   test('that is empty says so, with what a ticket costs; it is painted within a second, and nothing moves', async () => {
@@ -101,8 +113,8 @@ describe('the round', () => {
   test('moves with each entry: jackpot, worth, tickets, participants, and the list', async () => {
     const page = await open()
     await says(jackpot(page), /^0$/)
-    lottery.enter(player(0), 3)
-    lottery.enter(player(1), 2)
+    enter(0, 3)
+    enter(1, 2)
     await says(jackpot(page), /^5,000$/)
     // It counts up to what is read aloud.
     await says(page.locator('.jackpot-amount > [aria-hidden]'), /^5,000$/)
@@ -120,16 +132,16 @@ describe('the round', () => {
   })
 
   test('that is drawn begins anew, and its winner is told once, and quietly', async () => {
-    lottery.enter(player(0), 4)
+    enter(0, 4)
+    const had = inPot
     const page = await open()
-    await says(jackpot(page), /^[1-9]/)
-    const had = await inPot(page)
-    lottery.draw(player(1))
+    await catchesUp(page)
+    draw(1)
     await says(page.locator('.last-draw[data-fresh="true"]'), `${short(1)} just won ${had},000 tokens`)
     await says(jackpot(page), /^0$/)
     await says(figure(page, 'Tickets'), /^0$/)
-    expect(await page.locator('.winners li').first().textContent()).toMatch(`${short(1)}${had},000 tokens`)
-    expect(await entries(page).first().textContent()).toMatch(`won ${had},000 tokens: a new round`)
+    await says(page.locator('.winners li').first(), `${short(1)}${had},000 tokens`)
+    await says(entries(page).first(), `won ${had},000 tokens: a new round`)
     expect(await page.getByRole('status').allTextContents()).toContain(`${short(1)} has won ${had},000 tokens`)
     // Nothing else is read aloud: what ticks is in no live region.
     expect(
@@ -166,16 +178,17 @@ describe('a wallet', () => {
   })
 
   test('has its balance and its tickets live, is `you` in the lists, and is there on the next visit until it is forgotten', async () => {
-    lottery.enter(player(3), 2)
+    enter(3, 2)
     const page = await open()
+    await catchesUp(page)
     await field(page).fill(wallet(3))
     await says(fact(page, 'Tickets'), /^2 of \d+$/)
     const balance = async () =>
       Number.parseFloat(((await fact(page, 'Balance').textContent()) ?? '').replaceAll(',', ''))
     await says(fact(page, 'Balance'), / tokens$/)
     const before = await balance()
-    lottery.enter(player(3), 4)
-    lottery.enter(player(4), 1)
+    enter(3, 4)
+    enter(4, 1)
     await says(fact(page, 'Tickets'), /^6 of \d+$/)
     await expect.poll(balance, { timeout: 15_000 }).toBe(before - 4000)
     await says(entries(page).filter({ hasText: 'you' }).first(), /^you4 tickets/)
@@ -194,10 +207,10 @@ describe('a wallet', () => {
   test('that wins is told so', async () => {
     const page = await open()
     await field(page).fill(wallet(5))
-    lottery.enter(player(5))
+    enter(5)
     await says(fact(page, 'Tickets'), /^1 of/)
-    await says(page.locator('.jackpot-amount > .hidden'), /^[1-9]/)
-    lottery.draw(player(5))
+    await catchesUp(page)
+    draw(5)
     await says(page.locator('.last-draw'), 'you just won')
     expect((await page.getByRole('status').allTextContents()).join()).toContain('You have won')
     await says(fact(page, 'Tickets'), /^0$/)
@@ -237,9 +250,10 @@ describe('how it looks', () => {
     ['reduce', false],
   ] as const)('with the wish for motion `%s`, the jackpot counts up: %s', async (reducedMotion, counts) => {
     const page = await open(served.url, { reducedMotion })
-    await says(jackpot(page), /^\d/)
+    await catchesUp(page)
     const shown = page.locator('.jackpot-amount > [aria-hidden]')
-    const before = await shown.textContent()
+    const before = await jackpot(page).textContent()
+    await says(shown, new RegExp(`^${before}$`))
     await page.evaluate(() => {
       const place = document.querySelector('.jackpot-amount > [aria-hidden]')
       if (place === null) throw new Error('expected a jackpot')
@@ -247,7 +261,7 @@ describe('how it looks', () => {
       Object.assign(window, { seen })
       new MutationObserver(() => seen.push(place.textContent)).observe(place, { childList: true, subtree: true })
     })
-    lottery.enter(player(6), 5)
+    enter(6, 5)
     const after = (Number(before?.replaceAll(',', '')) + 5000).toLocaleString('en-US')
     await says(shown, new RegExp(`^${after}$`))
     const seen = await page.evaluate(() => (window as unknown as { seen: readonly string[] }).seen)
@@ -258,10 +272,10 @@ describe('how it looks', () => {
 describe('when something fails', () => {
   test('a server that dies leaves its last words, muted; one that comes back is live again, and its history begins anew', async () => {
     excused = UNREACHED
-    lottery.enter(player(6), 2)
+    enter(6, 2)
     const first = await serve()
     const page = await open(first.url)
-    await says(jackpot(page), /^[1-9]/)
+    await catchesUp(page)
     await connection(page, 'live')
     await expect.poll(() => entries(page).count()).toBeGreaterThan(0)
     expect(await colorOf(page.locator('.jackpot-amount'))).toBe(await token(page, '--live'))
@@ -273,12 +287,11 @@ describe('when something fails', () => {
       /^Connection lost\. The last that came is shown; (trying now|next try in \d+ s)\. Try now$/,
     )
     await expect.poll(() => colorOf(page.locator('.jackpot-amount'))).toBe(await token(page, '--muted'))
-    const last = await inPot(page)
     await using second = await serve({}, ['--port', new URL(first.url).port])
     expect(second.url).toBe(first.url)
     await connection(page, 'live')
-    lottery.enter(player(7), 1)
-    await expect.poll(() => inPot(page), { timeout: 15_000 }).toBe(last + 1)
+    enter(7, 1)
+    await catchesUp(page)
     await page.getByText('The history was begun anew here.').or(entries(page).nth(11)).first().waitFor()
     await says(entries(page).first(), `${short(7)}1 ticket`)
     expect(new Set(await entries(page).allTextContents()).size).toBeGreaterThan(1)
@@ -290,9 +303,8 @@ describe('when something fails', () => {
     const page = await open(road.url)
     const moves = async (name: string, by: number) => {
       await says(statusLine(page), new RegExp(`, by ${name}\\.$`))
-      const before = await inPot(page)
-      lottery.enter(player(by), 2)
-      await expect.poll(() => inPot(page), { timeout: 15_000 }).toBe(before + 2)
+      enter(by, 2)
+      await catchesUp(page)
       await says(entries(page).first(), `${short(by)}2 tickets`)
       await connection(page, 'live')
     }
@@ -311,7 +323,7 @@ describe('when something fails', () => {
     excused = UNREACHED
     await using road = await openRoad(served.url)
     const page = await open(road.url)
-    await says(jackpot(page), /^\d/)
+    await catchesUp(page)
     await expect.poll(() => entries(page).count()).toBeGreaterThan(0)
     // Of what is said next, one message is lost, as a server might that forgot it.
     await page.evaluate(() => {
@@ -325,7 +337,7 @@ describe('when something fails', () => {
         return { ...read, position: `${epoch}:${Number(offset) + 3}` }
       }
     })
-    lottery.enter(player(0), 1)
+    enter(0, 1)
     await page.getByText('3 transactions could not be had here.').waitFor()
   })
 
@@ -353,11 +365,11 @@ describe('when something fails', () => {
 
   test('opened again while the server is away, it is there as it last was, and says so', async () => {
     excused = /Failed to (load resource|fetch)|net::ERR/
-    lottery.enter(player(6), 2)
+    enter(6, 2)
     const first = await serve()
     const page = await open(first.url)
     await connection(page, 'live')
-    await says(jackpot(page), /^[1-9]/)
+    await catchesUp(page)
     const last = await jackpot(page).textContent()
     await page.evaluate(async () => {
       await navigator.serviceWorker.ready
@@ -386,9 +398,8 @@ describe('when something fails', () => {
     } finally {
       solana.clearFaults()
     }
-    const last = await inPot(page)
-    lottery.enter(player(2), 3)
+    enter(2, 3)
     await page.locator('.pill[data-status="live"]').waitFor({ timeout: 40_000 })
-    await expect.poll(() => inPot(page)).toBe(last + 3)
+    await catchesUp(page)
   }, 90_000)
 })
