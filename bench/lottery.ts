@@ -1,7 +1,7 @@
 /**
  * The lottery's own figures: players who poll and players on sockets, on one process, a simulated node and simulated prices, first while nothing
  * changes but the price, then while somebody enters every second. Then what one player costs in bytes, by each way there is.
- * `node bench/lottery.ts [PLAYERS OF EACH KIND] [SECONDS]`
+ * `node bench/lottery.ts [PLAYERS OF EACH KIND] [SECONDS] [load | bytes]`: one of both alone.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -13,6 +13,7 @@ import { head, quantile, row, Site, Upstream } from './prices.ts'
 
 const players = Number(process.argv[2] ?? 10_000)
 const seconds = Number(process.argv[3] ?? 60)
+const only = process.argv[4]
 
 /** What the guide reckons with: 100,000 players, each asking every 30 s. */
 const WITHOUT = 3333
@@ -84,26 +85,30 @@ function request(method: string, path: string, body = ''): string {
 const rpc = (method: string, params: unknown) =>
   request('POST', '/', JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }))
 
-head(
-  'the chain',
-  'players on sockets',
-  'players who poll',
-  'calls to the node a second',
-  'for prices a second',
-  'all, of those without Weir',
-  'refused',
-  'connections to the node, most',
-  'polls from memory',
-  'p50, ms',
-  'p99, ms',
-  'gateway CPU',
-  'memory, MB',
-  'failed',
-)
-await measure('is quiet', 0)
-await measure('has an entry every second', 1000)
-process.stdout.write('\n')
-await weigh()
+if (only !== 'bytes') await load()
+if (only !== 'load') await weigh()
+
+async function load(): Promise<void> {
+  head(
+    'the chain',
+    'players on sockets',
+    'players who poll',
+    'calls to the node a second',
+    'for prices a second',
+    'all, of those without Weir',
+    'refused',
+    'connections to the node, most',
+    'polls from memory',
+    'p50, ms',
+    'p99, ms',
+    'gateway CPU',
+    'memory, MB',
+    'failed',
+  )
+  await measure('is quiet', 0)
+  await measure('has an entry every second', 1000)
+  process.stdout.write('\n')
+}
 
 async function measure(chain: string, pace: number): Promise<void> {
   await using upstream = await Upstream.start()
