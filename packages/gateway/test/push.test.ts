@@ -265,7 +265,7 @@ describe('a feed whose upstream pushes', () => {
     await using _a = await site.follow('a')
     await subscribed(upstream, 'a')
     upstream.drop()
-    await subscribed(upstream)
+    await expect.poll(() => upstream.connections).toBe(2)
     await subscribed(upstream, 'a')
     expect(upstream.said.map(({ method }) => method)).toEqual(['auth', 'subscribe', 'auth', 'subscribe'])
     expect(addresses).toBe(2)
