@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { balance, history, pot, round, token } from './chain.ts'
 import { price } from './price.ts'
 import { routes } from './routes.ts'
+import { SETTINGS } from './settings.ts'
 import { solana } from './solana.ts'
 import { lottery, participants, state } from './state.ts'
 
@@ -46,6 +47,7 @@ export default defineApp({
   name: 'lottery',
   use: [state, lottery, participants, price, token, pot, round, history, balance, ws, node],
   graphql: true,
+  origins: SETTINGS.origins,
   page: new URL('./page/dist/', import.meta.url),
   routes,
 })

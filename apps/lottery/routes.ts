@@ -24,6 +24,21 @@ routes.get('/api/config', (context) => {
   return context.json({ ...page, tokenMint: mint, pot, ticket })
 })
 
+/** Balances that are being read: hundreds who ask for the same thousand wallets wait for a thousand promises, and not for each its own. */
+const readings = new Map<string, Promise<number>>()
+
+function reading(tokenMint: string, wallet: string): Promise<number> {
+  const name = `${tokenMint} ${wallet}`
+  const known = readings.get(name)
+  if (known !== undefined) return known
+  const read = balance
+    .get({ tokenMint, wallet })
+    .then(({ value }) => value.balance)
+    .finally(() => readings.delete(name))
+  readings.set(name, read)
+  return read
+}
+
 routes.post('/api/tokens/balances', async (context) => {
   const body: unknown = await context.req.json().catch(() => refuse('expected JSON, got something else'))
   const read = Question.safeParse(body)
@@ -40,14 +55,10 @@ routes.post('/api/tokens/balances', async (context) => {
       `wallets: expected addresses of Solana, 32 bytes in base58, got ${bad.slice(0, 10).join(', ')}${more}`,
     )
   }
-  const known = await Promise.all(
-    [...new Set(wallets.data)].map(async (wallet) => [
-      wallet,
-      (await balance.get({ tokenMint, wallet })).value.balance,
-    ]),
-  )
+  const distinct = [...new Set(wallets.data)]
+  const balances = await Promise.all(distinct.map((wallet) => reading(tokenMint, wallet)))
   context.header('cache-control', 'no-store')
-  return context.json({ balances: Object.fromEntries(known) })
+  return context.json({ balances: Object.fromEntries(distinct.map((wallet, at) => [wallet, balances[at]])) })
 })
 
 function refuse(detail: string): never {

@@ -49,6 +49,8 @@ export const SETTINGS = {
   pot: pubkey('LOTTERY_POT'),
   /** What one ticket costs, in whole tokens. */
   ticket: whole('LOTTERY_TICKET', 1000),
+  /** Other sites that the page may come from. */
+  origins: (env.PAGE_ORIGINS ?? '').split(',').filter((origin) => origin !== ''),
   page: { apiBaseUrl: env.API_BASE_URL ?? '', wsUrl: env.WS_URL ?? '' },
   prices: { url: env.JUPITER_URL, keys: env.JUPITER_API_KEYS },
 }

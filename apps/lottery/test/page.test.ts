@@ -351,6 +351,22 @@ describe('when something fails', () => {
     expect(road.opened.ws).toBeGreaterThan(0)
   })
 
+  test('served from elsewhere it asks where API_BASE_URL and WS_URL say, if PAGE_ORIGINS there lets it', async () => {
+    await using api = await serve({ PAGE_ORIGINS: '*' })
+    const elsewhere = { API_BASE_URL: api.url, WS_URL: `${api.url.replace('http', 'ws')}/weir/ws` }
+    await using shell = await serve(elsewhere)
+    const visited = await visit(browser, shell.url)
+    await using _ = visited
+    await says(statusLine(visited.page), /, by WebSocket\.$/)
+    // What has to be asked for over HTTP is asked for there too.
+    expect(visited.strangers.some((url) => url.startsWith(api.url))).toBe(true)
+    expect(visited.complaints).toEqual([])
+    await using closed = await serve({ ...elsewhere, API_BASE_URL: served.url, WS_URL: '' })
+    const refused = await visit(browser, closed.url)
+    await using __ = refused
+    await expect.poll(() => refused.complaints.some((complaint) => complaint.includes('CORS'))).toBe(true)
+  })
+
   test('a server that does not say what its lottery is is told of, with what one can do', async () => {
     excused = /50[0-9]/
     const visited = await visit(browser, `${served.url}/api/config`)

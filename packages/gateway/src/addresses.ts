@@ -17,6 +17,7 @@ import type { RpcRoute } from './topic/rpc.ts'
 import type { AppSocket } from './topic/socket.ts'
 import type { Stream } from './topic/stream.ts'
 import { appSocket } from './transport/app-socket.ts'
+import { crossOrigin } from './transport/cross-origin.ts'
 import { formOf } from './transport/form.ts'
 import { checkHandshake } from './transport/handshake.ts'
 import { jsonAnswer } from './transport/json-answer.ts'
@@ -90,7 +91,11 @@ export function createAddresses(parts: AddressParts): Handler {
     return { of, readKey: of.keyOf(match.parameters, query.join('?'), identity) }
   }
 
+  const others = crossOrigin(app.origins)
+
   function answer(call: Call): { readonly route: string; readonly answer: Soon<Answer> } {
+    const preflight = others?.preflight(call)
+    if (preflight !== undefined) return { route: 'preflight', answer: preflight }
     admission.admit(call)
     const match = router.find(call)
     if (match !== undefined) {
@@ -126,7 +131,7 @@ export function createAddresses(parts: AddressParts): Handler {
     function told(given: Answer): Answer {
       const status = given.kind === 'whole' ? given.status : LIVE_STATUS[given.kind]
       emit({ type: 'route.answered', app: app.name, route, status, took: clock.monotonic() - started })
-      return given
+      return others === undefined ? given : others.allow(call, given)
     }
     function failed(thrown: unknown): Answer {
       const problem = problemAnswer(thrown)

@@ -40,7 +40,7 @@ export interface AppOptions {
   readonly use: readonly Part[]
   /** Who calls, for feeds and logs with a scope; undefined when nobody is known. */
   readonly identify?: Identify
-  /** Other sites whose pages may open a WebSocket here, such as `https://shop.example`; `*` for all. */
+  /** Other sites whose pages may ask here (CORS) and open a WebSocket, such as `https://shop.example`; `*` for all. */
   readonly origins?: readonly string[] | string
   /** Serves the feeds and logs at `/graphql` too. */
   readonly graphql?: boolean | GraphqlOptions

@@ -604,7 +604,7 @@ export const APP_OPTIONS = {
   origins: {
     kind: 'texts',
     default: '',
-    help: 'Other sites whose pages may open a WebSocket here, such as `https://shop.example`; `*` for all. Its own pages always may.',
+    help: 'Other sites whose pages may ask here and open a WebSocket, such as `https://shop.example`; `*` for all. Its own pages always may. Cookies are taken of none but those.',
   },
   graphql: {
     kind: 'any',
