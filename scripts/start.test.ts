@@ -57,6 +57,7 @@ describe('npm start', () => {
       await expect(fetch(url)).rejects.toThrow()
       await expect(fetch(`${simulator}/__stats`)).rejects.toThrow()
     },
+    60_000,
   )
 
   test('starts no simulator of an upstream that the user named', async () => {

@@ -353,7 +353,7 @@ describe('when something fails', () => {
 
   test('served from elsewhere it asks where API_BASE_URL and WS_URL say, if PAGE_ORIGINS there lets it', async () => {
     await using api = await serve({ PAGE_ORIGINS: '*' })
-    const elsewhere = { API_BASE_URL: api.url, WS_URL: `${api.url.replace('http', 'ws')}/weir/ws` }
+    const elsewhere = { API_BASE_URL: api.url, WS_URL: api.url.replace('http', 'ws') }
     await using shell = await serve(elsewhere)
     const visited = await visit(browser, shell.url)
     await using _ = visited

@@ -50,11 +50,11 @@ test('several nodes are one: the page is told where to go, and the first that an
     ...GOOD,
     SOLANA_URL: `${NOWHERE},${NOWHERE}/`,
     API_BASE_URL: 'https://api.example',
-    WS_URL: 'wss://live.example/weir/ws',
+    WS_URL: 'wss://live.example',
   })
   expect(await (await fetch(`${site.url}/api/config`)).json()).toMatchObject({
     apiBaseUrl: 'https://api.example',
-    wsUrl: 'wss://live.example/weir/ws',
+    wsUrl: 'wss://live.example',
     pot: POT,
     ticket: 1000,
   })

@@ -314,7 +314,7 @@ describe('weir doctor', () => {
 test('an app may be a folder, and is found by its full path', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'weir-app-'))
   try {
-    await writeFile(join(folder, 'app.mjs'), "export default { kind: 'app', name: 'plain', use: [] }\n")
+    await writeFile(join(folder, 'app.mjs'), "export default { kind: 'app', name: 'plain', use: [], origins: [] }\n")
     await using running = weir(['check', folder])
     expect(await running.ended).toBe(0)
     expect(running.said).toContain('app "plain"')
