@@ -151,6 +151,7 @@ export const JSON_RPC_OPTIONS = {
     help: 'Where it is. A query in it, such as `?api-key=…`, is sent with each call and told to nobody.',
   },
   timeout: { ...HTTP_OPTIONS.timeout, default: '30s' },
+  limits: { ...HTTP_OPTIONS.limits, help: `${HTTP_OPTIONS.limits.help} By default 100 calls a second.` },
   array: {
     kind: 'integer',
     default: 1,

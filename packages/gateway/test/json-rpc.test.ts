@@ -59,7 +59,10 @@ describe('a JSON-RPC upstream', () => {
     expect(jsonRpc({ name: 'node', url: 'https://rpc.example.com/?api-key=K' })).toMatchObject({
       kind: 'upstream',
       name: 'node',
-      settings: { url: 'https://rpc.example.com/', concurrency: 10, timeout: 30_000, conditional: false },
+      settings: {
+        ...{ url: 'https://rpc.example.com/', concurrency: 10, timeout: 30_000, conditional: false },
+        limits: [{ limit: 100, window: 1000 }],
+      },
     })
   })
 

@@ -6,10 +6,14 @@ import { validated } from './answer.ts'
 import { charge, type HttpGet, type HttpOptions, httpUpstream } from './http.ts'
 import { resultOf, rpcStatus, slotOf } from './json-rpc-answer.ts'
 import { arrays } from './json-rpc-arrays.ts'
+import type { Limit } from './limits.ts'
 import { redact, secretsOf } from './redact.ts'
 import type { CallContext, Upstream } from './upstream.ts'
 
-/** What `jsonRpc()` takes: as `http()`, with 30 s for a call. A query in `url`, such as `?api-key=…`, is sent with each call. */
+/**
+ * What `jsonRpc()` takes: as `http()`, with 30 s for a call, and 100 calls a second unless `limits` says another. A query in `url`, such as
+ * `?api-key=…`, is sent with each call.
+ */
 export interface JsonRpcOptions extends Omit<HttpOptions, 'conditional' | 'statusOf'> {
   /**
    * Calls that start in one instant are sent as one array of at most so many. Where the provider refuses that, each goes alone from then
@@ -47,6 +51,9 @@ export interface JsonRpcCallOptions extends Pick<HttpGet, 'answer' | 'cost' | 'c
   readonly repeatable?: boolean
 }
 
+/** What nodes usually allow, where nothing else is said. */
+const USUAL: readonly Limit[] = [{ calls: 100, per: '1s' }]
+
 /** Methods that change nothing, by their names. */
 const READS = /(^|_)(get|is|has)[A-Z]/
 
@@ -63,6 +70,7 @@ export function jsonRpc(options: JsonRpcOptions): Upstream<JsonRpcCall> {
   const address = new URL(url)
   const { origin, pathname, search } = address
   const asked = httpUpstream('jsonRpc', {
+    limits: USUAL,
     ...plain,
     url: origin + pathname,
     timeout: `${timeout}ms`,
