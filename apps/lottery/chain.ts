@@ -71,6 +71,8 @@ export const pot = feed('/api/lottery/pot', {
       return { jackpot: whole(tokens.amount, decimals), amount: String(tokens.amount) }
     },
     silence: '10s',
+    // A node that lies behind keeps its connection, and says nothing of what it does not know.
+    confirm: '10s',
   }),
 })
 

@@ -156,6 +156,37 @@ test('it is made anew every so often although nothing changed, which moves the m
   await stream.until('snapshot', ({ data }) => (data.value as z.infer<typeof Sum>).at > first.at)
 })
 
+test('one that has an upstream too is not confirmed while it is asked for, however long that takes', async () => {
+  await using upstream = await countingUpstream()
+  let hangs = false
+  upstream.answer = (path, response) => {
+    if (path === '/part' || !hangs) json(response, hangs ? 2 : 1)
+  }
+  const from = http({ name: 'numbers', url: upstream.url, past: 'none', retries: 0, timeout: '3s' })
+  const shared = { key: {}, value: z.number(), from, stale: '1h' } as const
+  const part = feed('/part', {
+    ...{ ...shared, name: 'part', fresh: '20ms', live: { every: '20ms' } },
+    load: { one: (_key, call) => call.get('/part') as Promise<number> },
+  })
+  const whole = feed('/whole', {
+    ...{
+      ...shared,
+      name: 'whole',
+      fresh: '20ms',
+      live: { every: '20ms', confirm: '1h', follows: () => [at(part, {})] },
+    },
+    load: { one: (_key, call) => call.get('/whole') as Promise<number> },
+  })
+  const gateway = createGateway({ apps: [defineApp({ name: 'parts', use: [part, whole] })], heartbeat: '50ms' })
+  await using _ = { [Symbol.asyncDispose]: () => gateway.close(100) }
+  const [url] = await gateway.listen({ port: 0 })
+  await using stream = new EventStream(await fetch(`${url}/whole?as=sse`))
+  await stream.until('snapshot')
+  await stream.until('heartbeat', ({ data }) => Number(data.now) - Number(data.checkedAt) < 500)
+  hangs = true
+  await stream.until('heartbeat', ({ data }) => Number(data.now) - Number(data.checkedAt) > 1000 && data.stale === true)
+})
+
 test('one that does not say how old it is, or follows what is not a feed here, is refused', async () => {
   const options = {
     name: 'sum',

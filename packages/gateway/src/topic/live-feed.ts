@@ -517,8 +517,9 @@ export class LiveFeed implements FeedRunner {
   }
 
   /** What is pushed when it changes still is what it was, as of the moment the upstream was last heard. */
-  #confirm({ channel: { latest }, outdated }: Watched): void {
-    if (outdated || latest === undefined || latest.absent || !this.#push?.hears(latest.topic)) return
+  #confirm({ channel: { latest }, outdated, asking }: Watched): void {
+    // What it is now is being asked for, or is to be.
+    if (outdated || asking || latest === undefined || latest.absent || !this.#push?.hears(latest.topic)) return
     // Who tells how old it is is believed in that.
     if (this.#push.tells(latest.topic)) return
     const { clock } = this.#parts
