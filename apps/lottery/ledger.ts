@@ -1,6 +1,6 @@
 import { type JsonRpcCall, type Log, WeirError } from '@weir/gateway'
 import { z } from 'zod'
-import { COMMITMENT, condition } from './solana.ts'
+import { COMMITMENT, condition, seen } from './solana.ts'
 import { whole } from './token.ts'
 
 /** One transaction of the pot: who entered by it, and what it paid out. */
@@ -39,13 +39,16 @@ const PAGE = 1000
 /** At first the history is read back to the last draw, and so many transactions at least. */
 const PAST = 1000
 
+/** Transactions that are known again, should a node not know the one that is to be the last. */
+const KNOWN = 10_000
+
 /** Winners that are told. */
 const WINNERS = 10
 
 /** Transactions that are asked for at once: the budget lets them go one by one, and what is known of them is kept. */
 const AT_ONCE = 16
 
-const Signatures = z.array(z.object({ signature: z.string(), err: z.unknown() }))
+const Signatures = z.array(z.object({ signature: z.string(), slot: z.int(), err: z.unknown() }))
 
 const Amount = z.string().transform((digits) => BigInt(digits))
 
@@ -109,6 +112,8 @@ export class Ledger {
   #whole = true
   /** What transactions did that are read and not written yet; nothing, where it does not concern the pot. */
   readonly #read = new Map<string, Read | undefined>()
+  /** The latest that were looked at or are in the history. */
+  readonly #known = new Set<string>()
   readonly #wallets = new Set<string>()
   #tickets = 0
   #winners: readonly Winner[] = []
@@ -151,7 +156,7 @@ export class Ledger {
       for (const { event } of page.events) {
         this.#count(event)
         this.#written = event.signature
-        this.#newest = event.signature
+        this.#looked(event.signature)
       }
       this.#position = page.events.at(-1)?.position ?? page.newest
       if (page.events.length < PAGE) return
@@ -188,10 +193,17 @@ export class Ledger {
       const event = read && this.#eventOf(read)
       if (event !== undefined && !(writing ? await this.#write(event) : this.#counted(event))) return false
       writing ||= signature === this.#written
-      this.#newest = signature
+      this.#looked(signature)
     }
     this.#whole = true
     return true
+  }
+
+  #looked(signature: string): void {
+    this.#newest = signature
+    this.#known.add(signature)
+    const [oldest] = this.#known
+    if (this.#known.size > KNOWN && oldest !== undefined) this.#known.delete(oldest)
   }
 
   #counted(event: Event): boolean {
@@ -216,7 +228,11 @@ export class Ledger {
     for (;;) {
       const range = { limit: PAGE, ...(until !== undefined && { until }), ...(before !== undefined && { before }) }
       const params = [this.#parts.pot, { ...range, ...condition() }]
-      const page = await call('getSignaturesForAddress', params, { answer: Signatures })
+      const told = await call('getSignaturesForAddress', params, { answer: Signatures })
+      // A node that does not have the last one tells all before it again: that must not be written twice.
+      const end = until === undefined ? -1 : told.findIndex(({ signature }) => this.#known.has(signature))
+      const page = end === -1 ? told : told.slice(0, end)
+      for (const { slot } of page.slice(0, 1)) seen(slot)
       const news = page.filter(({ signature, err }) => err === null && !this.#read.has(signature))
       for (let at = 0; at < news.length; at += AT_ONCE) {
         call.signal.throwIfAborted()

@@ -42,7 +42,8 @@ const OfProgram = z.object({ context: Context, value: z.object({ pubkey: z.strin
 /** The newest slot that was heard of. What a node says of an older one is not news: it lies behind, or was asked before. */
 let newest = 0
 
-function seen(slot: number): void {
+/** From now on a node is asked for no less than this. */
+export function seen(slot: number): void {
   newest = Math.max(newest, slot)
 }
 
