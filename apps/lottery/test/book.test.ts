@@ -1,3 +1,5 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { compareVersions, parseVersion } from '@weir/protocol'
 import type { Forgery, Lottery, Player } from '@weir/simulators/solana'
 import { describe, expect, test } from 'vitest'
@@ -17,6 +19,8 @@ interface Event {
   readonly entries: readonly { readonly wallet: string; readonly tickets: number; readonly amount: number }[]
   readonly draw?: { readonly winner: string; readonly amount: number; readonly participants: number }
 }
+
+const JSON_TYPE = { 'content-type': 'application/json' }
 
 async function json<Answer>({ url }: Served, path: string): Promise<Answer> {
   const answer = await fetch(`${url}${path}`)
@@ -115,6 +119,38 @@ describe('the book', () => {
     expect(here.solana.stats().byPath.getTransaction?.asked).toBe(asked)
   })
 })
+
+test('a node that does not know the last transaction tells all again, and none of it is written twice', async () => {
+  await using here = await world({ players: 30, entries: 10 })
+  const { lottery, solana } = here
+  // The node, but it forgets what is to be the last.
+  const road = createServer(async (request, response) => {
+    const chunks: Buffer[] = []
+    for await (const chunk of request) chunks.push(chunk)
+    const call = JSON.parse(Buffer.concat(chunks).toString())
+    if (call.method === 'getSignaturesForAddress') delete call.params[1].until
+    const answer = await fetch(solana.url, { method: 'POST', headers: JSON_TYPE, body: JSON.stringify(call) })
+    response.writeHead(answer.status, JSON_TYPE).end(await answer.text())
+  })
+  await new Promise<void>((resolve) => road.listen(0, '127.0.0.1', resolve))
+  try {
+    const url = `http://127.0.0.1:${(road.address() as AddressInfo).port}`
+    await using site = await serve({ ...here.environment, SOLANA_URL: url, SOLANA_WS_URL: solana.socketUrl })
+    await tells(site, { participants: lottery.entrants.length })
+    for (let entry = 0; entry < 3; entry++) {
+      lottery.enter(player(lottery, entry), 1)
+      await expect
+        .poll(async () => [await said(site), (await written(site)).length][1], { timeout: 20_000, interval: 100 })
+        .toBeGreaterThan(10 + entry)
+    }
+    const signatures = (await written(site)).map(({ signature }) => signature)
+    expect(signatures).toHaveLength(13)
+    expect(new Set(signatures).size).toBe(13)
+  } finally {
+    road.closeAllConnections()
+    road.close()
+  }
+}, 60_000)
 
 describe('when the node fails', () => {
   test.each([
