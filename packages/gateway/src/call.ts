@@ -1,7 +1,11 @@
+import type { WeirError } from './errors.ts'
 import type { Priority } from './events.ts'
 
 /** Characters of the longest address that is read. */
 export const LONGEST_ADDRESS = 32_768
+
+/** A host with or without a port (RFC 9110, 7.2; RFC 3986, 3.2.2), or nothing. Anything else would change the address it is put into. */
+export const HOST = /^(?:\[[0-9a-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d{0,5})?$/i
 
 /** A request, whatever server took it: plain data, so that a cached read builds nothing else. */
 export interface Call {
@@ -18,6 +22,8 @@ export interface Call {
   headers(): Iterable<readonly [name: string, value: string]>
   /** The address of the peer. */
   readonly remote: string
+  /** Why the request itself is refused, where the runtime found it malformed. */
+  readonly fault?: WeirError | undefined
   /** Who calls, where an address wants to know and the app can say. */
   identity: Identity | undefined
   /**

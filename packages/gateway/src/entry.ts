@@ -73,10 +73,23 @@ export class Encoded<Subject> {
   }
 }
 
-/** The address of a topic: a topic that is not everybody's names, after `#`, whose it is. */
+/** Stands between an address and the identity in a private topic: a line break, which no request target can contain. */
+const OWNED_BY = '\n'
+
+/** The topic of a value at `address` that belongs to the caller named by `owner`, not to everyone. */
+export function privateTopic(address: string, owner: string): string {
+  return address + OWNED_BY + owner
+}
+
+/** The address of a topic, without the identity that a private topic carries. */
 export function addressOf(topic: string): string {
-  const end = topic.indexOf('#')
+  const end = topic.indexOf(OWNED_BY)
   return end === -1 ? topic : topic.slice(0, end)
+}
+
+/** The identity in a private topic; empty for a public one. */
+export function ownerOf(topic: string): string {
+  return topic.slice(addressOf(topic).length + OWNED_BY.length)
 }
 
 /** One version of a topic, on this node: immutable but for what `confirm` moves. */
@@ -96,12 +109,18 @@ export class Entry {
   /** The share of its freshness that it does without, so that what came together does not expire together. */
   spread = 0
   readonly encoded: Encoded<Entry>
+  /** The feed it was kept by: two feeds may never read each other's entries, whatever their topics are. */
+  readonly feed: string
+  /** Whether it belongs to one tenant or user, so that no look-up by address may find it. */
+  readonly private: boolean
   #value: unknown
   #versionText: string | undefined
   #parsed = false
 
-  constructor(topic: string, key: unknown, stored: Stored, confirmedAt: number) {
+  constructor(topic: string, key: unknown, stored: Stored, confirmedAt: number, feed = '') {
     this.topic = topic
+    this.feed = feed
+    this.private = addressOf(topic) !== topic
     this.key = key
     this.content = { json: stored.json, reason: stored.reason, absentFor: stored.absentFor }
     this.version = stored.version

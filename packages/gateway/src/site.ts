@@ -10,10 +10,11 @@ import { Entry } from './entry.ts'
 import { ConfigError } from './errors.ts'
 import { createHub, type Hub } from './hub/hub.ts'
 import { NO_REQUESTS, type PipelineParts, proxyPath, readPath } from './pipeline.ts'
+import { otherPathOf } from './route/overlap.ts'
 import type { Route } from './route/router.ts'
 import type { FeedPlan } from './topic/feed.ts'
 import { createFollowed } from './topic/followed.ts'
-import type { ReadKey } from './topic/key.ts'
+import { keysApart, type ReadKey } from './topic/key.ts'
 import { type Dropped, LiveFeed } from './topic/live-feed.ts'
 import { LiveLog } from './topic/live-log.ts'
 import { LiveProxy } from './topic/live-proxy.ts'
@@ -110,8 +111,16 @@ export function createSite(parts: SiteParts): SiteAtWork {
   const dropped = (feed: string, what: Dropped) => bus.announce(DROPS, JSON.stringify({ feed, what }))
   const shared = { hub, bus, leases, node: parts.pipeline.node, clock, emit, stretch }
   const declared = app.use.filter((part) => part.kind === 'feed')
+  const logged = app.use.filter((part) => part.kind === 'log')
+  const paths = [...declared, ...logged].map(({ path }) => path)
+  /** Without the keys whose address another feed or log serves. */
+  function apart<Plan extends FeedPlan | LogPlan>(plan: Plan): Plan {
+    const otherPath = otherPathOf(plan.path, paths)
+    return otherPath === undefined ? plan : { ...plan, keys: keysApart(plan.keys, otherPath) }
+  }
   const feeds = new Map<string, LiveFeed>()
-  for (const { plan, runner } of declared) {
+  for (const { plan: given, runner } of declared) {
+    const plan = apart(given)
     if (runner !== undefined)
       throw new ConfigError(plan.where, 'gateway', 'one gateway for each declaration', 'a second one')
     const { upstream, where } = plan
@@ -122,12 +131,11 @@ export function createSite(parts: SiteParts): SiteAtWork {
       new LiveFeed({ ...shared, plan, path, push: pushOf(plan), dropped: (what) => dropped(plan.path, what) }),
     )
   }
-  const logged = app.use.filter((part) => part.kind === 'log')
   const logs = new Map<string, LiveLog>()
   for (const { plan, runner } of logged) {
     if (runner !== undefined)
       throw new ConfigError(plan.where, 'gateway', 'one gateway for each declaration', 'a second one')
-    logs.set(plan.path, new LiveLog({ plan, logs: logsOf(plan), hub, clock, emit }))
+    logs.set(plan.path, new LiveLog({ plan: apart(plan), logs: logsOf(plan), hub, clock, emit }))
   }
   const proxies = new Map<string, LiveProxy>()
   for (const part of app.use) {

@@ -2,7 +2,7 @@ import { connect } from 'node:net'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { type Caller, defineApp, feed, http, type Identity, stream, WeirError } from '../src/index.ts'
+import { type Caller, createGateway, defineApp, feed, http, type Identity, stream, WeirError } from '../src/index.ts'
 import { countingUpstream, json } from './counting-upstream.ts'
 import { RUNTIMES } from './served.ts'
 
@@ -165,24 +165,102 @@ describe.each(RUNTIMES)('values that are not everybody’s, on runtime $name', (
   })
 })
 
-test('an address with a fragment, which only a forger sends, is nobody’s topic', async () => {
-  await using upstream = await countingUpstream()
-  upstream.answer = (_, response) => json(response, {})
-  const declared = app(upstream.url)
-  await using site = await RUNTIMES[0]?.serve({ apps: [declared.app] })
-  await declared.mine.get({ id: '1' }, { tenant: 'a', user: 'ann' })
-  const url = new URL((await site?.gateway.listen({ port: 0 }))?.[0] ?? '')
-  const answered = await new Promise<string>((resolve) => {
-    const socket = connect(Number(url.port), url.hostname)
-    let text = ''
-    socket.on('data', (chunk) => {
-      text += chunk.toString()
+describe('an address never leads to a private value', () => {
+  /** Sends a request target as it is written, and reads the whole answer. */
+  function send(url: string, target: string): Promise<string> {
+    const { port, hostname } = new URL(url)
+    return new Promise((resolve, reject) => {
+      const socket = connect(Number(port), hostname).once('error', reject)
+      let text = ''
+      socket.on('data', (chunk) => {
+        text += chunk.toString()
+      })
+      socket.once('close', () => resolve(text))
+      socket.write(`GET ${target} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n`)
     })
-    socket.on('close', () => resolve(text))
-    socket.write('GET /mine/1#tenant=a&user=ann HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n')
+  }
+
+  /** A public feed that matches the addresses of a private one, as its neighbours in real apps do. */
+  async function open(scope: 'tenant' | 'user') {
+    const upstream = await countingUpstream()
+    upstream.answer = (_, response) => json(response, {})
+    const base = { value: z.unknown(), from: source(upstream.url), fresh: '1m' } as const
+    const key = { id: z.string() }
+    const item = feed('/items/:id', { ...base, name: 'item', key, load: { one: async ({ id }) => ({ id }) } })
+    const own = feed('/items/me', {
+      ...{ ...base, name: 'own', key: {}, scope },
+      load: { one: async (_, call) => ({ secret: call.caller }) },
+    })
+    const gateway = createGateway({ apps: [defineApp({ name: 'test', use: [item, own], identify, graphql: true })] })
+    const [url = ''] = await gateway.listen({ port: 0 })
+    await own.get({}, { tenant: 'a', user: 'ann' })
+    return {
+      url,
+      item,
+      async [Symbol.asyncDispose]() {
+        await gateway.close(1000)
+        await upstream[Symbol.asyncDispose]()
+      },
+    }
+  }
+
+  test.each(['tenant', 'user'] as const)('of a %s, however its topic is spelled', async (scope) => {
+    await using site = await open(scope)
+    const owner = scope === 'user' ? 'tenant=a&user=ann' : 'tenant=a'
+    const separator = fc.oneof(
+      fc.constantFrom(
+        '#',
+        '%23',
+        '\\n',
+        '%0A',
+        '%0a',
+        '%00',
+        '?',
+        '&',
+        ';',
+        '|',
+        '%7C',
+        '\u00a0',
+        '##',
+        '/#',
+        '?#',
+        '%2523',
+      ),
+      fc.string({ maxLength: 3 }).filter((text) => !/[\r\n \0]/.test(text)),
+    )
+    const form = fc.constantFrom('', '?as=json', '&as=sse', '?as=poll')
+    const path = fc.constantFrom(
+      '/items/me',
+      '/items/%6de',
+      '/items/m%65',
+      'http://a/items/me',
+      '/items/me/',
+      '//items/me',
+    )
+    await fc.assert(
+      fc.asyncProperty(path, separator, form, async (path, separator, form) => {
+        const answer = await send(site.url, `${path}${separator}${owner}${form}`)
+        expect(answer).not.toContain('"ann"')
+        expect(answer).not.toContain('"tenant":"a"')
+      }),
+      { numRuns: 200 },
+    )
   })
-  expect(answered).toMatch(/^HTTP\/1\.1 40[014]/)
-  expect(answered).not.toContain('"user":"ann"')
+
+  test('a request target with a fragment is malformed', async () => {
+    await using site = await open('user')
+    for (const target of ['/items/a#', '/items/me#tenant=&user=ann', 'http://a/items/a#b', '#', '/#'])
+      expect(await send(site.url, target)).toMatch(/^HTTP\/1\.1 400 (.|\n|\r)*"code":"bad_request"/)
+  })
+
+  test('a key whose address belongs to another feed is refused in every form', async () => {
+    await using site = await open('user')
+    await expect(site.item.get({ id: 'me' })).rejects.toMatchObject({ code: 'bad_key' })
+    expect(await send(site.url, '/items/m%65')).toMatch(/"code":"bad_key"/)
+    expect(await send(site.url, '/weir/values?topic=/items/m%2565')).toMatch(/"code":"bad_key"/)
+    expect(await send(site.url, '/graphql?query=%7Bitem(id:%22me%22)%7D')).not.toContain('"id"')
+    expect(await send(site.url, '/items/you')).toMatch(/^HTTP\/1\.1 200/)
+  })
 })
 
 describe('a declaration', () => {

@@ -16,7 +16,7 @@ export interface AdmissionParts {
 
 /** Who may come in now. */
 export interface Admission {
-  /** Any call. @throws WeirError `uri_too_long` */
+  /** Any call. @throws WeirError `uri_too_long`, `bad_request` for a malformed request */
   admit(call: Call): void
   /** A call for what the app gives; operators' addresses are not shed. @throws WeirError `maintenance`, `draining` */
   serve(): void
@@ -36,7 +36,8 @@ export function createAdmission({ emit, level, connections, most }: AdmissionPar
   }
 
   return {
-    admit({ url }) {
+    admit({ url, fault }) {
+      if (fault !== undefined) refuse(fault)
       if (url.length > LONGEST_ADDRESS) {
         refuse(
           new WeirError(

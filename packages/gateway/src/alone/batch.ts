@@ -47,8 +47,8 @@ export function createBatch<Key, Value>(options: BatchOptions<Key, Value>): Batc
   return {
     load: (key, { signal } = {}) =>
       load({
-        // By this keys are known that were slow; those that look alike are kept apart together. What follows a `#` would say whose.
-        topic: typeof key === 'object' ? '' : String(key).replaceAll('#', '%'),
+        // Slow keys are remembered by this text. Encoded, so that no key reads as a private topic.
+        topic: typeof key === 'object' ? '' : encodeURIComponent(String(key).toWellFormed()),
         key,
         priority: 'interactive',
         client: '',

@@ -4,7 +4,7 @@ import { ask } from '../../test/ask.ts'
 import { absence, content } from '../../test/content.ts'
 import { ManualClock } from '../../test/manual-clock.ts'
 import type { Ask } from '../call.ts'
-import type { Content } from '../entry.ts'
+import { type Content, ownerOf, privateTopic } from '../entry.ts'
 import { WeirError } from '../errors.ts'
 import type { WeirEvent } from '../events.ts'
 import { batch } from './batch.ts'
@@ -329,12 +329,12 @@ describe('a batch in which a key is slow', () => {
   test('does not put two callers in one call for being slow', async () => {
     const slow = new Set<string>()
     const { round } = openTimed((topic) => (slow.has(topic) ? 9000 : 50))
-    const all = KEYS.slice(0, 16).flatMap((key) => [`${key}#u:1`, `${key}#u:2`])
+    const all = KEYS.slice(0, 16).flatMap((key) => [privateTopic(key, 'u:1'), privateTopic(key, 'u:2')])
     await round(all)
     for (const topic of all.slice(0, 12)) slow.add(topic)
     for (let i = 0; i < 3; i++) {
       const { calls } = await round(all)
-      for (const topics of calls) expect(new Set(topics.map((topic) => topic.split('#')[1])).size).toBe(1)
+      for (const topics of calls) expect(new Set(topics.map(ownerOf)).size).toBe(1)
     }
   })
 

@@ -1,6 +1,6 @@
 import type { Ask, Stage } from '../call.ts'
 import type { Clock, Timer } from '../clock.ts'
-import { addressOf, type Content } from '../entry.ts'
+import { addressOf, type Content, ownerOf } from '../entry.ts'
 import { WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { createPace } from './pace.ts'
@@ -207,9 +207,9 @@ export function batch<Value = Content>({
   }
 }
 
-/** What may share a call: the same class, and never the values of two callers. */
+/** Keys that may share a call: those of one priority, and never the values of two callers. */
 function kindOf({ priority, topic }: Ask): string {
-  return priority + topic.slice(addressOf(topic).length)
+  return priority + ownerOf(topic)
 }
 
 /** Ends the waiting of one; a call of which nobody waits for anything any more is given up. */

@@ -59,7 +59,8 @@ export function createCache(parts: CacheParts): Cache {
 
   function known(topic: string, how: 'get' | 'peek' = 'get'): Entry | undefined {
     const kept = memory.entries[how](topic)
-    return kept instanceof Entry ? kept : undefined
+    // Two feeds may have values at one address, and proxies keep answers here too.
+    return kept instanceof Entry && kept.feed === feed ? kept : undefined
   }
 
   function left(entry: Entry): number {
@@ -77,7 +78,7 @@ export function createCache(parts: CacheParts): Cache {
       if (order === 0) kept.confirm(stored, confirmedAt)
       if (order <= 0) return kept
     }
-    const entry = new Entry(topic, key, stored, confirmedAt)
+    const entry = new Entry(topic, key, stored, confirmedAt, feed)
     entry.spread = spread * random()
     if (entry.absent) {
       memory.keep(entry, [])

@@ -1,4 +1,4 @@
-import type { Answer, AnswerHeaders, Call } from '../call.ts'
+import { type Answer, type AnswerHeaders, type Call, HOST } from '../call.ts'
 import { show, WeirError } from '../errors.ts'
 
 /** The largest body that an app's own routes take, in bytes. */
@@ -11,10 +11,10 @@ export async function own(
   largest = LARGEST_BODY,
 ): Promise<Answer> {
   const bodiless = call.method === 'GET' || call.method === 'HEAD'
-  const host = call.header('host') ?? 'localhost'
+  const host = call.header('host') || 'localhost'
   const headers = new Headers()
   for (const [name, value] of call.headers()) headers.append(name, value)
-  const address = URL.parse(`http://${host}${call.url}`)
+  const address = HOST.test(host) ? URL.parse(`http://${host}${call.url}`) : null
   if (address === null) throw new WeirError('bad_request', `host: expected the name of a host, got ${show(host)}`)
   if (/^(CONNECT|TRACE|TRACK)$/i.test(call.method)) {
     throw new WeirError('method_not_allowed', `expected a method that a Request can have, got ${call.method}`)

@@ -15,6 +15,7 @@ import { WeirError } from '../errors.ts'
 import { noSocket, problemAnswer } from '../transport/problem.ts'
 import { bare } from './bare.ts'
 import { Outflow, outflowOf } from './outflow.ts'
+import { readTarget } from './request-target.ts'
 import { createUpgrade, type SocketLimits, type Upgrade } from './socket.ts'
 
 /** Connections that may wait to be accepted: a herd of thousands arrives at once, and the system's 511 would turn most away. */
@@ -343,6 +344,7 @@ class NodeCall implements Call {
   readonly url: string
   readonly path: string
   readonly query: string
+  readonly fault: WeirError | undefined
   identity: Identity | undefined
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
@@ -353,9 +355,9 @@ class NodeCall implements Call {
     this.#response = response
     this.method = request.method ?? 'GET'
     this.identity = undefined
-    const url = request.url ?? '/'
-    // A proxy's absolute form (RFC 9112, 3.2.2) names the same resource.
-    this.url = url.startsWith('/') ? url : url.replace(/^https?:\/\/[^/?]*/i, '') || '/'
+    const { url, fault } = readTarget(request)
+    this.url = url
+    this.fault = fault
     const mark = this.url.indexOf('?')
     this.path = mark === -1 ? this.url : this.url.slice(0, mark)
     this.query = mark === -1 ? '' : this.url.slice(mark + 1)
@@ -427,6 +429,8 @@ function hasBody({ headers }: IncomingMessage): boolean {
 /** What Node's parser refuses still gets an answer that names the fault. */
 function refuse(error: Error & { code?: string; rawPacket?: Buffer }, stream: unknown): void {
   const socket = stream as Socket
+  // The rest of a request that was refused: to close while it is still arriving would reset the connection, and lose the answer.
+  if (socket.writableEnded && !socket.destroyed) return
   // In the midst of a live answer another one would be taken for a part of it.
   if (error.code === 'ECONNRESET' || !socket.writable || outflowOf(socket) !== undefined) {
     socket.destroy()
@@ -437,16 +441,20 @@ function refuse(error: Error & { code?: string; rawPacket?: Buffer }, stream: un
   socket.end(
     `HTTP/1.1 ${status} Refused\r\n${lines.join('')}content-length: ${Buffer.byteLength(String(body))}\r\nconnection: close\r\n\r\n${body}`,
   )
+  setTimeout(() => socket.destroy(), FAREWELL).unref()
 }
 
 function refusal({ code, rawPacket, message }: Error & { code?: string; rawPacket?: Buffer }): WeirError {
   if (code !== 'HPE_HEADER_OVERFLOW') {
     return new WeirError('bad_request', `expected HTTP/1.1, got something else: ${message}`)
   }
-  // A line that long can only be the request line; no header we know is.
-  const line = rawPacket?.indexOf('\r\n') ?? 0
-  if (line === -1 || line > LONGEST_ADDRESS) {
+  // The chunk that exceeded the limit begins inside the request target or inside a header.
+  const [line = ''] = rawPacket?.toString('latin1').split('\r\n', 1) ?? []
+  if (/^\S* HTTP\/1\.\d$/.test(line)) {
     return new WeirError('uri_too_long', `expected an address of at most ${LONGEST_ADDRESS} characters, got more`)
   }
-  return new WeirError('headers_too_large', `expected at most ${LARGEST_HEAD} bytes of headers, got more`)
+  return new WeirError(
+    'headers_too_large',
+    `expected at most ${LARGEST_HEAD} bytes of request line and headers, got more`,
+  )
 }

@@ -14,13 +14,14 @@ export function toFetch(handle: Handler): (request: Request, remote?: string) =>
 }
 
 function callOf(request: Request, remote: string): Call {
-  const { pathname, search } = new URL(request.url)
+  const { pathname, search, host } = new URL(request.url)
   return {
     method: request.method,
     url: pathname + search,
     path: pathname,
     query: search.slice(1),
-    header: (name) => request.headers.get(name) ?? undefined,
+    // A Request names its host in its address; many platforms give it no Host field.
+    header: (name) => request.headers.get(name) ?? (name === 'host' ? host : undefined),
     headers: () => request.headers,
     remote,
     identity: undefined,

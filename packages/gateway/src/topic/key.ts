@@ -163,6 +163,25 @@ export function keyReader(
   }
 }
 
+/**
+ * The same keys without those whose address another part of the app serves: two values must never have one topic.
+ *
+ * @param otherPath the path that serves an address, where that is not the path of these keys
+ */
+export function keysApart(keys: KeyReader, otherPath: (address: string) => string | undefined): KeyReader {
+  function checked(readKey: ReadKey): ReadKey {
+    const other = otherPath(readKey.topic)
+    if (other === undefined) return readKey
+    throw new WeirError('bad_key', `${readKey.topic}: expected a key of its own address, got one that ${other} serves`)
+  }
+  return {
+    ...keys,
+    fromParts: (parts) => checked(keys.fromParts(parts)),
+    fromAddress: (parameters, query, ours) => checked(keys.fromAddress(parameters, query, ours)),
+    fromTopic: (topic) => checked(keys.fromTopic(topic)),
+  }
+}
+
 /** One form for all writings of a character: the same key must not be two topics. */
 function normal(name: string, value: unknown): unknown {
   if (typeof value !== 'string') return value

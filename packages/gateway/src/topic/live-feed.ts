@@ -155,10 +155,11 @@ export class LiveFeed implements FeedRunner {
     return this.#parts.path.fresh(topic) ?? this.#moving(topic)
   }
 
-  /** The same for a reader, and counted as what memory has given. */
-  hit(topic: string): Entry | undefined {
-    const entry = this.fresh(topic)
-    if (entry !== undefined) this.#parts.emit({ type: 'cache.read', feed: this.plan.name, outcome: 'hit' })
+  /** The public value at an address that needs no call, counted as a hit; an address never leads to a private value. */
+  hit(address: string): Entry | undefined {
+    const entry = this.fresh(address)
+    if (entry === undefined || entry.private) return undefined
+    this.#parts.emit({ type: 'cache.read', feed: this.plan.name, outcome: 'hit' })
     return entry
   }
 

@@ -1,4 +1,5 @@
 import type { Identity } from '../call.ts'
+import { privateTopic } from '../entry.ts'
 import { ConfigError, WeirError } from '../errors.ts'
 import type { ReadKey } from './key.ts'
 
@@ -14,10 +15,10 @@ export function scopeOf(where: string, given: unknown): Scope {
 }
 
 /**
- * The key as one caller has it. All that is kept or sent goes by topic, so what is not public has a topic of its own for each
- * of those who may see it: what follows `#` is never part of an address.
+ * The key as one caller has it. Everything is stored and sent by topic, so a value that is not public has a separate topic for
+ * each tenant or user that may see it, one that no address can spell.
  *
- * @throws WeirError `unidentified` when the caller is not known well enough
+ * @throws WeirError `unidentified` when the scope needs a tenant or user that the caller lacks
  */
 export function keyFor(scope: Scope, readKey: ReadKey, identity: Identity | undefined): ReadKey {
   if (scope === 'public') return readKey
@@ -27,5 +28,5 @@ export function keyFor(scope: Scope, readKey: ReadKey, identity: Identity | unde
   }
   const seen: Identity = scope === 'user' ? { tenant, user } : { tenant }
   const name = new URLSearchParams(Object.entries(seen)).toString()
-  return { ...readKey, topic: `${readKey.topic}#${name}`, identity: seen }
+  return { ...readKey, topic: privateTopic(readKey.topic, name), identity: seen }
 }

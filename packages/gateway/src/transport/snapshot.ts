@@ -76,7 +76,7 @@ export function inBand({ clock, level }: SnapshotParts, feed: LiveFeed, entry: E
 /** The value of an entry as an answer, compressed where that pays; 304 to those who have it, 404 when there is none. */
 export function whole(call: Call, entry: Entry, headers: AnswerHeaders): Answer {
   const { json } = entry.content
-  headers.vary = entry.topic === entry.address ? VARY : `${VARY}, authorization, cookie`
+  headers.vary = entry.private ? `${VARY}, authorization, cookie` : VARY
   if (json === undefined) return problemAnswer(absence(entry), headers)
 
   const compression = chooseCompression(call.header('accept-encoding'), json.byteLength)

@@ -1,0 +1,41 @@
+import type { IncomingMessage } from 'node:http'
+import { HOST } from '../call.ts'
+import { show, WeirError } from '../errors.ts'
+
+/** Where a request goes: the path and query it names, or why it names none. */
+export interface RequestTarget {
+  /** Path and query, still percent-encoded, in origin form (RFC 9112, 3.2.1). */
+  readonly url: string
+  readonly fault: WeirError | undefined
+}
+
+/**
+ * Reads the request target and the Host field. The absolute form that proxies send names the same resource, and its host
+ * replaces the Host field (RFC 9112, 3.2.2). A fragment has no form, so that what follows `#` is never part of an address.
+ */
+export function readTarget(request: IncomingMessage): RequestTarget {
+  const target = request.url ?? '/'
+  if (target.includes('#')) {
+    const fault = new WeirError('bad_request', `expected a request target without a fragment, got ${show(target)}`)
+    return { url: target.slice(0, target.indexOf('#')) || '/', fault }
+  }
+  if (target.startsWith('/') || target === '*') return { url: target, fault: hostFault(request, request.headers.host) }
+  const [, host = '', url = ''] = /^https?:\/\/([^/?]*)(.*)$/is.exec(target) ?? []
+  if (host === '' || !HOST.test(host)) {
+    return { url: '/', fault: new WeirError('bad_request', `expected a path or an http address, got ${show(target)}`) }
+  }
+  const fault = hostFault(request, request.headers.host)
+  request.headers.host = host
+  return { url: url.startsWith('/') ? url : `/${url}`, fault }
+}
+
+/** A request has one Host field, which names a host and nothing else (RFC 9112, 3.2); Node sees to it that there is one. */
+function hostFault({ rawHeaders }: IncomingMessage, host = ''): WeirError | undefined {
+  if (!HOST.test(host)) return new WeirError('bad_request', `host: expected the name of a host, got ${show(host)}`)
+  let fields = 0
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]
+    if (name?.length === 4 && name.toLowerCase() === 'host') fields += 1
+  }
+  return fields > 1 ? new WeirError('bad_request', `host: expected one field, got ${fields}`) : undefined
+}

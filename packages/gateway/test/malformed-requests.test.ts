@@ -1,0 +1,106 @@
+import { connect } from 'node:net'
+import { Hono } from 'hono'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createGateway, type Gateway } from '../src/index.ts'
+import { type CountingUpstream, countingUpstream, json } from './counting-upstream.ts'
+import { testApp } from './served.ts'
+
+let upstream: CountingUpstream
+let gateway: Gateway
+let url: URL
+
+beforeAll(async () => {
+  upstream = await countingUpstream()
+  upstream.answer = (path, response) => json(response, { path })
+  const routes = new Hono()
+    .get('/whoami', (c) => c.text(new URL(c.req.url).host))
+    .get('/secret', (c) => c.text('the secret route'))
+  gateway = createGateway({ apps: [testApp(upstream, { routes })] })
+  url = new URL((await gateway.listen({ port: 0 }))[0] ?? '')
+})
+
+afterAll(async () => {
+  await gateway.close(1000)
+  await upstream[Symbol.asyncDispose]()
+})
+
+/** Sends the lines of a request as they are, and reads the status and the body of the answer. */
+async function send(...lines: readonly string[]): Promise<readonly [status: number, body: string]> {
+  const text = await new Promise<string>((resolve, reject) => {
+    const socket = connect(Number(url.port), url.hostname).once('error', reject)
+    let text = ''
+    socket.on('data', (chunk) => {
+      text += chunk.toString()
+    })
+    socket.once('close', () => resolve(text))
+    socket.write(`${[...lines, 'connection: close'].join('\r\n')}\r\n\r\n`)
+  })
+  return [Number(text.slice(9, 12)), text.slice(text.indexOf('\r\n\r\n') + 4)]
+}
+
+describe('the Host of a request', () => {
+  test.each(['a', 'example.com', 'example.com:8080', '127.0.0.1:80', '[::1]', '[::1]:80', 'a_b.test', 'example.com:'])(
+    'may be %s',
+    async (host) => {
+      expect((await send('GET /items/a HTTP/1.1', `host: ${host}`))[0]).toBe(200)
+      expect((await send('GET /whoami HTTP/1.1', `host: ${host}`))[0]).toBe(200)
+    },
+  )
+
+  test.each([
+    'a/secret?',
+    'a/',
+    'a?',
+    'a#',
+    'a@b',
+    'a:b@c',
+    'a b',
+    'a\\secret',
+    '[::1',
+    'a:1:2',
+    'a:999999',
+    '<a>',
+    'http://a',
+  ])('that names anything else than a host changes no address: %s', async (host) => {
+    for (const target of ['/whoami', '/items/a']) {
+      const [status, body] = await send(`GET ${target} HTTP/1.1`, `host: ${host}`)
+      expect([status, JSON.parse(body).code]).toEqual([400, 'bad_request'])
+    }
+  })
+
+  test.each([
+    ['example.com', 'example.com'],
+    ['a', 'b'],
+  ])('that stands twice is refused: %s and %s', async (one, other) => {
+    for (const target of ['/whoami', '/items/a']) {
+      const [status, body] = await send(`GET ${target} HTTP/1.1`, `host: ${one}`, `Host: ${other}`)
+      expect([status, JSON.parse(body).code]).toEqual([400, 'bad_request'])
+    }
+  })
+
+  test('is the one of the absolute form where a proxy sends that', async () => {
+    expect((await send('GET http://b.test:81/whoami HTTP/1.1', 'host: a.test'))[1]).toContain('\r\nb.test:81\r\n')
+    expect((await send('GET HTTP://b.test HTTP/1.1', 'host: a.test'))[0]).toBe(404)
+    for (const target of ['http://a@b/whoami', 'http:///whoami', 'ftp://b/whoami', 'http://b#/whoami'])
+      expect((await send(`GET ${target} HTTP/1.1`, 'host: a.test'))[0]).toBe(400)
+  })
+})
+
+test.each([70_000, 100_000, 300_000])(
+  '%d bytes of headers and an address of that length are told apart',
+  async (size) => {
+    const refused = async (...lines: readonly string[]) => {
+      const [status, body] = await send(...lines)
+      return [status, JSON.parse(body).code]
+    }
+    expect(await refused('GET /items/a HTTP/1.1', 'host: a', `x-a: ${'a'.repeat(size)}`)).toEqual([
+      431,
+      'headers_too_large',
+    ])
+    const many = Array.from({ length: size / 100 }, (_, index) => `x-${index}: ${'a'.repeat(100)}`)
+    expect(await refused('GET /items/a HTTP/1.1', 'host: a', ...many)).toEqual([431, 'headers_too_large'])
+    // In the middle of a longer one there is nothing to tell them apart by.
+    if (size <= 100_000)
+      expect(await refused(`GET /items/${'a'.repeat(size)} HTTP/1.1`, 'host: a')).toEqual([414, 'uri_too_long'])
+  },
+)
