@@ -29,3 +29,22 @@ export const systemClock: Clock = {
     setImmediate(task)
   },
 }
+
+/**
+ * Keeps the process alive for as long as one of the promises that it is given is pending: timers here do not, and Node ends a
+ * process that waits for nothing else, with its work undone.
+ */
+export function keepAlive(): <Result>(promise: Promise<Result>) => Promise<Result> {
+  let pending = 0
+  let handle: NodeJS.Timeout | undefined
+  function settled(): void {
+    pending -= 1
+    if (pending === 0) clearInterval(handle)
+  }
+  return (promise) => {
+    if (pending === 0) handle = setInterval(() => {}, 2 ** 30)
+    pending += 1
+    promise.then(settled, settled)
+    return promise
+  }
+}

@@ -1,5 +1,5 @@
 import { batch } from '../batch/batch.ts'
-import { systemClock } from '../clock.ts'
+import { keepAlive, systemClock } from '../clock.ts'
 import { WeirError } from '../errors.ts'
 import { BATCH_OPTIONS, type Duration, readOptions } from '../options.ts'
 
@@ -44,17 +44,20 @@ export function createBatch<Key, Value>(options: BatchOptions<Key, Value>): Batc
     const got = Array.isArray(results) ? `${results.length} results` : typeof results
     throw new WeirError('upstream_invalid', `createBatch(): many: expected ${asks.length} results, got ${got}`)
   })
+  const awaited = keepAlive()
   return {
     load: (key, { signal } = {}) =>
-      load({
-        // Slow keys are remembered by this text. Encoded, so that no key reads as a private topic.
-        topic: typeof key === 'object' ? '' : encodeURIComponent(String(key).toWellFormed()),
-        key,
-        priority: 'interactive',
-        client: '',
-        deadline: Number.POSITIVE_INFINITY,
-        signal,
-        refresh: false,
-      }),
+      awaited(
+        load({
+          // Slow keys are remembered by this text. Encoded, so that no key reads as a private topic.
+          topic: typeof key === 'object' ? '' : encodeURIComponent(String(key).toWellFormed()),
+          key,
+          priority: 'interactive',
+          client: '',
+          deadline: Number.POSITIVE_INFINITY,
+          signal,
+          refresh: false,
+        }),
+      ),
   }
 }

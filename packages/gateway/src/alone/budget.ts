@@ -1,7 +1,7 @@
 import { memoryMeters } from '../backend/memory/meters.ts'
 import { type Budget as BudgetStage, createBudget as createStage } from '../budget/budget.ts'
 import { readWord } from '../budget/word.ts'
-import { type Clock, systemClock } from '../clock.ts'
+import { type Clock, keepAlive, systemClock } from '../clock.ts'
 import { ConfigError, WeirError } from '../errors.ts'
 import type { Emit, Priority } from '../events.ts'
 import { BUDGET_OPTIONS, type Duration, milliseconds, readOptions } from '../options.ts'
@@ -99,33 +99,39 @@ export function createBudget(options: BudgetOptions): Budget {
     keys: names,
   })
 
-  return {
-    async run(call, { priority = 'interactive', client = '', deadline = '10s', cost = 1, lane, signal } = {}) {
-      const until = clock.monotonic() + milliseconds(where, 'deadline', deadline)
-      if (!(cost > 0)) throw new WeirError('bad_request', `${name}: cost: expected a number above 0, got ${cost}`)
-      const started = await stage.enter({
-        priority,
-        client,
-        cost,
-        deadline: until,
-        signal,
-        ...(lane === undefined ? {} : { lane }),
+  async function run<Result>(
+    call: (call: RunCall) => Promise<Result> | Result,
+    { priority = 'interactive', client = '', deadline = '10s', cost = 1, lane, signal }: RunOptions,
+  ): Promise<Result> {
+    const until = clock.monotonic() + milliseconds(where, 'deadline', deadline)
+    if (!(cost > 0)) throw new WeirError('bad_request', `${name}: cost: expected a number above 0, got ${cost}`)
+    const started = await stage.enter({
+      priority,
+      client,
+      cost,
+      deadline: until,
+      signal,
+      ...(lane === undefined ? {} : { lane }),
+    })
+    let truth: number | undefined
+    try {
+      return await call({
+        key: started.key,
+        answered({ status, headers, cost }) {
+          truth = cost
+          const plain = headers instanceof Headers ? Object.fromEntries(headers) : headers
+          started.heed(readWord({ status, headers: plain, body: Buffer.alloc(0) }, clock.now()))
+        },
       })
-      let truth: number | undefined
-      try {
-        return await call({
-          key: started.key,
-          answered({ status, headers, cost }) {
-            truth = cost
-            const plain = headers instanceof Headers ? Object.fromEntries(headers) : headers
-            started.heed(readWord({ status, headers: plain, body: Buffer.alloc(0) }, clock.now()))
-          },
-        })
-      } finally {
-        // What was given up may still be on its way.
-        started.end({ arrived: signal?.aborted !== true, ...(truth === undefined ? {} : { cost: truth }) })
-      }
-    },
+    } finally {
+      // What was given up may still be on its way.
+      started.end({ arrived: signal?.aborted !== true, ...(truth === undefined ? {} : { cost: truth }) })
+    }
+  }
+
+  const awaited = keepAlive()
+  return {
+    run: (call, options = {}) => awaited(run(call, options)),
     get queued() {
       return stage.queued
     },

@@ -2,7 +2,7 @@ import { formatVersion } from '@weir/protocol'
 import { memoryBackend } from '../backend/memory/backend.ts'
 import { createCache as createStage } from '../cache/cache.ts'
 import { createMemory } from '../cache/memory.ts'
-import { type Clock, systemClock } from '../clock.ts'
+import { type Clock, keepAlive, systemClock } from '../clock.ts'
 import { ConfigError, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { flight } from '../flight/flight.ts'
@@ -79,18 +79,13 @@ export function createCache<Value>(options: CacheOptions<Value>): Cache<Value> {
     }),
   )
 
+  const awaited = keepAlive()
   return {
     async get(key, { signal } = {}) {
       const until = clock.monotonic() + deadline
-      const entry = await read({
-        topic: key,
-        key,
-        priority: 'interactive',
-        client: '',
-        deadline: until,
-        signal,
-        refresh: false,
-      })
+      const ask = { topic: key, key, priority: 'interactive', client: '', deadline: until, signal } as const
+      const found = read({ ...ask, refresh: false })
+      const entry = found instanceof Promise ? await awaited(found) : found
       // What was stored is what `load` gave, as JSON has it.
       const value = entry.value as Value
       return { value, version: formatVersion(entry.version), age: Math.max(0, clock.monotonic() - entry.confirmedAt) }

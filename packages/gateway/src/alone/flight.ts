@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from '../clock.ts'
+import { type Clock, keepAlive, systemClock } from '../clock.ts'
 import type { Emit } from '../events.ts'
 import { sharing } from '../flight/sharing.ts'
 import { type Duration, FLIGHT_OPTIONS, milliseconds, readOptions } from '../options.ts'
@@ -40,10 +40,12 @@ export function createFlight<Value>(options: FlightOptions<Value>): Flight<Value
     start: ({ topic, deadline }, gone) =>
       untilDeadline(name, clock, deadline, gone, (signal) => options.load(topic, signal)),
   })
+  const awaited = keepAlive()
   return {
     load(key, { signal, deadline = '10s' } = {}) {
       const until = clock.monotonic() + milliseconds(name, 'deadline', deadline)
-      return share({ topic: key, key, priority: 'interactive', client: '', deadline: until, signal, refresh: false })
+      const ask = { topic: key, key, priority: 'interactive', client: '', deadline: until, signal } as const
+      return awaited(share({ ...ask, refresh: false }))
     },
   }
 }

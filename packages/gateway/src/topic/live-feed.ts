@@ -2,7 +2,7 @@ import type { Problem, Version } from '@weir/protocol'
 import { compareVersions } from '@weir/protocol'
 import type { Bus, Leases } from '../backend/ports.ts'
 import type { Ask, Identity, Soon } from '../call.ts'
-import type { Clock, Timer } from '../clock.ts'
+import { type Clock, keepAlive, type Timer } from '../clock.ts'
 import { addressOf, type Entry, type Stored } from '../entry.ts'
 import { asWeirError, problemOf, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
@@ -107,6 +107,8 @@ export class LiveFeed implements FeedRunner {
   readonly #push: PushSource | undefined
   /** What code waited for last. */
   #awaited: { readonly entry: Promise<Entry>; readonly reading: Promise<Reading<unknown>> } | undefined
+  /** A script that waits for a value must not end before it has it. */
+  readonly #keepAlive = keepAlive()
   #watchdog: Timer | undefined
   readonly #partition: Partition | undefined
 
@@ -225,7 +227,7 @@ export class LiveFeed implements FeedRunner {
       if (!(entry instanceof Promise)) return Promise.resolve(this.#reading(entry))
       // Those who wait for one call have one promise, and one reading: nothing is done for each of thousands.
       if (this.#awaited?.entry !== entry)
-        this.#awaited = { entry, reading: entry.then((entry) => this.#reading(entry)) }
+        this.#awaited = { entry, reading: this.#keepAlive(entry.then((entry) => this.#reading(entry))) }
       return this.#awaited.reading
     } catch (thrown) {
       return Promise.reject(thrown)
