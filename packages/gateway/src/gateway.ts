@@ -60,7 +60,10 @@ export function createGateway(options: GatewayOptions): Gateway {
     stretch: () => level.stretch,
     strained: () => level.strained,
   }
-  const upstreams = openUpstreams(apps, pipeline)
+  const upstreams = orEnd(
+    () => openUpstreams(apps, pipeline),
+    () => backend.close(),
+  )
   const admission = createAdmission({
     emit,
     level: () => level.now,
@@ -79,24 +82,12 @@ export function createGateway(options: GatewayOptions): Gateway {
     nodes: () => nodes.all(),
     fleet: worker?.fleet,
   })
-  for (const app of apps) {
-    sites.push(
-      createSite({
-        app,
-        pipeline,
-        upstreams,
-        admission,
-        level,
-        operations: owned,
-        heartbeat,
-        sockets,
-        deflate: read.eventDeflate,
-        memory: memory / apps.length,
-      }),
-    )
-  }
-  // Only now, when nothing can fail any more: a refused gateway must not keep the declarations.
-  for (const site of sites) site.start()
+  const shared = { pipeline, upstreams, admission, level, operations: owned, heartbeat, sockets }
+  const kept = { deflate: read.eventDeflate, memory: Math.floor(memory / apps.length) }
+  orEnd(() => {
+    for (const app of apps) sites.push(createSite({ ...shared, ...kept, app }))
+    for (const site of sites) site.start()
+  }, stop)
   const nodes = createNodes({
     node,
     version: metadata.version,
@@ -135,10 +126,25 @@ export function createGateway(options: GatewayOptions): Gateway {
       const latecomers = setInterval(() => void left.then(leave), LATECOMERS)
       await Promise.all([left, ...servers.map((server) => server.close(within, handover))])
       clearInterval(latecomers)
-      await Promise.all(sites.map((site) => site.stop()))
-      await upstreams.close()
-      await backend.close()
+      await stop()
     },
+  }
+
+  async function stop(): Promise<void> {
+    await Promise.all(sites.map((site) => site.stop()))
+    await upstreams.close()
+    await backend.close()
+  }
+}
+
+/** What `make` gives. When it throws, `end` closes what was begun, so that the next gateway finds the declarations free. */
+function orEnd<Made>(make: () => Made, end: () => Promise<unknown>): Made {
+  try {
+    return make()
+  } catch (error) {
+    // The caller gets the cause, and not what closing a half-made gateway might throw.
+    end().catch(() => {})
+    throw error
   }
 }
 

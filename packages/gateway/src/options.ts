@@ -854,7 +854,8 @@ function withUnit(
   const name = match?.[2] ?? ''
   const unit = Object.hasOwn(units, name) ? units[name] : undefined
   if (match === null || unit === undefined) throw new ConfigError(where, key, expected, value)
-  return Number(match[1]) * unit
+  // Half a byte or a millisecond is nothing that anything here can count.
+  return Math.round(Number(match[1]) * unit)
 }
 
 const KINDS: Readonly<Record<Kind, string>> = {

@@ -168,7 +168,9 @@ export function createSite(parts: SiteParts): SiteAtWork {
     },
     async stop() {
       stopHearing()
-      for (const part of [...declared, ...logged]) part.runner = undefined
+      // A declaration that another gateway runs stays with that one.
+      for (const feed of declared) if (feed.runner === feeds.get(feed.path)) feed.runner = undefined
+      for (const log of logged) if (log.runner === logs.get(log.path)) log.runner = undefined
       for (const log of logs.values()) log.stop()
       await Promise.all([...feeds.values()].map((feed) => feed.stop()))
       for (const origin of origins.values()) origin.stop()

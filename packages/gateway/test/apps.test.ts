@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { createGateway, defineApp, feed, http, log } from '../src/index.ts'
 import { countingUpstream, json } from './counting-upstream.ts'
@@ -59,4 +59,45 @@ test('logs of two apps do not meet, also when they have one address', async () =
 test('two apps of one name are refused, since by it they are told apart', () => {
   const apps = [defineApp({ name: 'prices', use: [] }), defineApp({ name: 'prices', use: [] })]
   expect(() => createGateway({ apps })).toThrow('gateway: apps: expected apps with different names, got "prices"')
+})
+
+test.each([1, 2, 3, 5, 7])('%d apps share any amount of memory', async (count) => {
+  const apps = Array.from({ length: count }, (_, index) => defineApp({ name: `app-${index}`, use: [] }))
+  for (const memory of ['64mb', '1kb', '1.1kb', '100.3mb', undefined] as const) {
+    const gateway = createGateway({ apps, ...(memory === undefined ? {} : { memory }) })
+    await gateway.close()
+  }
+})
+
+describe('a gateway that could not be made', () => {
+  const key = { id: z.string() }
+  const load = { one: async () => 1 }
+  const from = http({ name: 'source', url: 'http://127.0.0.1:1' })
+  const item = () => feed('/items/:id', { name: 'item', key, value: z.number(), from, load })
+
+  test.each([
+    ['keys to prewarm that its schema refuses', { warm: [{ id: 1 }] }, 'warm[0]'],
+    ['a file of keys that is not there', { warm: new URL('file:///nowhere.json') }, 'warm'],
+  ])('leaves its declarations free: %s', async (_what, bad, named) => {
+    const good = item()
+    const broken = feed('/broken/:id', { name: 'broken', key, value: z.number(), from, load, ...(bad as object) })
+    const apps = [defineApp({ name: 'good', use: [good] }), defineApp({ name: 'broken', use: [broken] })]
+    // The same cause each time, and not that a gateway has them already.
+    for (let round = 0; round < 3; round++) expect(() => createGateway({ apps })).toThrow(named)
+    await createGateway({ apps: apps.slice(0, 1) }).close()
+  })
+
+  test('takes nothing from a gateway that runs', async () => {
+    const other = item()
+    const one = item()
+    const running = createGateway({ apps: [defineApp({ name: 'one', use: [one] })] })
+    try {
+      const apps = [defineApp({ name: 'two', use: [other] }), defineApp({ name: 'one', use: [one] })]
+      expect(() => createGateway({ apps })).toThrow('one gateway for each declaration')
+      expect((await one.get({ id: 'a' })).value).toBe(1)
+      await createGateway({ apps: apps.slice(0, 1) }).close()
+    } finally {
+      await running.close()
+    }
+  })
 })
