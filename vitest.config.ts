@@ -7,8 +7,9 @@ export default defineConfig({
     include: ['packages/*/{src,test,contract}/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'scripts/**/*.test.ts'],
     globalSetup: 'scripts/test-setup.ts',
     typecheck: { enabled: false },
-    testTimeout: 20_000,
-    hookTimeout: 60_000,
+    // A busy machine takes long; a test that hangs is still ended.
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
     // A condition that is waited for may take long on a busy machine; it fails only when it never comes.
     expect: { poll: { timeout: 10_000 } },
     pool: 'forks',

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createClient } from 'redis'
 import { freePort } from './free-port.ts'
+import { leashed } from './leash.ts'
 
 /** A real redis-server of a test's own, that keeps nothing on disk. */
 export interface RedisServer extends AsyncDisposable {
@@ -30,11 +31,10 @@ export async function redisServer(flags: readonly string[] = []): Promise<RedisS
   let server: ChildProcess | undefined
 
   async function start(): Promise<void> {
-    const child = spawn(
-      'redis-server',
-      ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', directory, ...flags],
-      { stdio: ['ignore', 'pipe', 'ignore'] },
-    )
+    const bound = ['--port', String(port), '--bind', '127.0.0.1', '--dir', directory]
+    const child = spawn(...leashed('redis-server', [...bound, '--save', '', '--appendonly', 'no', ...flags]), {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
     server = child
     let ready = () => {}
     const listens = new Promise<void>((resolve) => {

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { leashed } from '../../../scripts/leash.ts'
 
 /** What a crowd can be told to do. */
 export type CrowdOrder = { readonly id: number } & Doing
@@ -55,7 +56,7 @@ export class Crowd implements AsyncDisposable {
   /** @param through a command that runs another, such as `ip netns exec NAME`: the crowd is run by it */
   constructor(through: readonly string[] = []) {
     const [program = '', ...args] = [...through, process.execPath, join(import.meta.dirname, 'fixtures/crowd.ts')]
-    this.#child = spawn(program, args, { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] })
+    this.#child = spawn(...leashed(program, args), { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] })
     // A channel to many listeners: every order listens for its own answer.
     this.#child.setMaxListeners(50)
   }

@@ -137,7 +137,7 @@ test('importing it gives its values, starts nothing and keeps no process alive',
   `
   const { status, signal, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', script], {
     encoding: 'utf8',
-    timeout: 15_000,
+    timeout: 45_000,
   })
   expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: '' })
   expect(JSON.parse(stdout)).toEqual({ names: VALUES, open: [] })

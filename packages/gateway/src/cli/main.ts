@@ -45,6 +45,9 @@ ${[...Object.entries(START_OPTIONS), ...TYPED].map(([name, { help }]) => `  --${
   With --workers, SIGHUP replaces one worker after the other and drops no request (kill -HUP PID).
 `
 
+// A reader of the output that is gone, or a disk that is full, costs lines and not the service.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+
 process.exitCode = await main(process.argv.slice(2))
 
 async function main(args: readonly string[]): Promise<number> {

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createGateway } from '../gateway.ts'
 import type { Gateway } from '../gateway-api.ts'
 import { createLog } from '../observe/log.ts'
+import { watchFaults } from './faults.ts'
 import { BY_SIGNAL, NEXT_LEVEL } from './level-by-signal.ts'
 import { cannotListen } from './listen-error.ts'
 import { loadApps } from './load-app.ts'
@@ -28,7 +29,10 @@ export async function start(line: CommandLine): Promise<number> {
 
 async function serve({ apps: paths, port, host, level, options }: CommandLine): Promise<number> {
   const apps = await loadApps(paths)
-  const gateway = createGateway({ ...options, apps, observe: createLog() })
+  const log = createLog()
+  const fault = Promise.withResolvers<number>()
+  const gateway = createGateway({ ...options, apps, observe: log })
+  watchFaults(log, () => fault.resolve(1))
   gateway.level.set(level, 'by hand, with --level')
   process.on('SIGUSR2', () => press(gateway))
   try {
@@ -44,13 +48,13 @@ async function serve({ apps: paths, port, host, level, options }: CommandLine): 
   if (process.env.DATABASE_URL)
     process.stdout.write('DATABASE_URL is set, and nothing of these apps uses it yet: all is kept in memory.\n')
   const hide = showStatus(gateway)
-  await stopSignal()
+  const code = await Promise.race([stopSignal(), fault.promise])
   hide()
   process.stdout.write('Draining: live clients are told to come back, calls under way are finished.\n')
   // A second Ctrl-C ends it at once.
   process.once('SIGINT', () => process.exit(130))
   await gateway.close(DRAIN)
-  return 0
+  return code
 }
 
 /** Of the signals that are left to programs, SIGUSR1 is Node's own: it would open its debugger. */
@@ -59,6 +63,6 @@ function press({ level }: Gateway): void {
   process.stdout.write(`level ${level.now}\n`)
 }
 
-function stopSignal(): Promise<unknown> {
-  return Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
+function stopSignal(): Promise<number> {
+  return Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]).then(() => 0)
 }

@@ -29,6 +29,17 @@ export async function supervise(line: CommandLine & { readonly workers: number }
   const say = (sentence: string) => void process.stderr.write(`weir: ${sentence}\n`)
   const mostMemory = line.workerMemory ?? shareOfMemory(workers)
   let { level } = line
+  const { promise: ready, resolve: isReady } = Promise.withResolvers<Crew>()
+  // Signals are handled from the first moment on: unhandled, they would end this process and all workers with it.
+  process.on('SIGUSR2', () => {
+    level = NEXT_LEVEL[level]
+    log({ type: 'admission.level', level, reason: BY_SIGNAL })
+    process.stdout.write(`level ${level}\n`)
+    void ready.then((crew) => {
+      crew.level = level
+    })
+  })
+  const hungUp = rollUntilHungUp(ready)
 
   for (let tries = 1; ; tries++) {
     const port = line.port === 0 ? await freePorts(apps.length, host) : line.port
@@ -42,14 +53,7 @@ export async function supervise(line: CommandLine & { readonly workers: number }
       return came.code
     }
     if (Array.isArray(came)) {
-      process.on('SIGUSR2', () => {
-        level = NEXT_LEVEL[level]
-        crew.level = level
-        log({ type: 'admission.level', level, reason: BY_SIGNAL })
-        process.stdout.write(`level ${level}\n`)
-      })
-      const hungUp = rollUntilHungUp(crew)
-      // Only now, when signals are heard.
+      isReady(crew)
       for (const { app, url } of came) process.stdout.write(`${app.padEnd(12)} ${url}\n`)
       process.stdout.write(`${workers} workers\n`)
       await Promise.race([stopped, hungUp])
@@ -62,17 +66,21 @@ export async function supervise(line: CommandLine & { readonly workers: number }
   }
 }
 
-/** SIGHUP replaces all workers. It also comes when a terminal is closed: then nothing can be said on it, and this resolves. */
-function rollUntilHungUp(crew: Crew): Promise<void> {
+/** SIGHUP replaces all workers. It also comes when a terminal is closed: then writing to it fails, and this resolves. */
+function rollUntilHungUp(ready: Promise<Crew>): Promise<void> {
   return new Promise((resolve) => {
     process.on('SIGHUP', () => {
       try {
         writeSync(1, 'Replacing the workers, one after the other.\n')
-      } catch {
-        resolve()
-        return
+      } catch (error) {
+        // Of a pipe or a file, a reader that is gone or a full disk says nothing of the operator's wish.
+        if ((error as NodeJS.ErrnoException).code === 'EIO') {
+          resolve()
+          return
+        }
       }
-      void crew.roll().then((done) => {
+      const rolled = ready.then((crew) => crew.roll())
+      void rolled.then((done) => {
         process.stdout.write(done ? 'All workers are replaced.\n' : 'A new worker did not listen: the others go on.\n')
       })
     })

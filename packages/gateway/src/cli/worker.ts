@@ -7,6 +7,7 @@ import type { Gateway } from '../gateway-api.ts'
 import { createLog } from '../observe/log.ts'
 import { GATEWAY_OPTIONS } from '../options.ts'
 import { doorOf } from './door.ts'
+import { watchFaults } from './faults.ts'
 import { BY_SIGNAL } from './level-by-signal.ts'
 import { cannotListen } from './listen-error.ts'
 import { loadApps } from './load-app.ts'
@@ -25,6 +26,7 @@ export async function work(line: CommandLine, start: WorkerStart, drain: number)
   const log = createLog()
   const report = (error: unknown) => log({ type: 'failed', where: 'worker', error })
   const { promise: told, resolve: leave } = Promise.withResolvers<{ within: number; handover: boolean }>()
+  watchFaults(log, () => leave({ within: drain, handover: true }))
 
   const apps = await loadApps(line.apps)
   const answers: WorkerOrders = {

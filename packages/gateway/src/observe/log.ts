@@ -1,12 +1,19 @@
 import { pino } from 'pino'
+import { ConfigError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 
 /** The same trouble is told once in so many milliseconds, with how often it came: a dead upstream must not fill the disk. */
 const ONCE_IN = 5000
 
+/** Bytes of log lines that may wait for a reader. */
+const MOST_UNREAD = 1_048_576
+
 /** Logs what an operator must know, as lines of JSON on standard error. */
 export function createLog(): Emit {
-  const log = pino({ name: 'weir', level: process.env.LOG_LEVEL ?? 'info' }, pino.destination({ dest: 2, sync: true }))
+  // Written beside the event loop, so that a reader that stands still stops no client; what it leaves unread is lost.
+  const lines = pino.destination({ dest: 2, sync: false, maxLength: MOST_UNREAD })
+  lines.on('error', () => {})
+  const log = pino({ name: 'weir', level: logLevel(process.env.LOG_LEVEL) }, lines)
   const told = new Map<string, { at: number; unsaid: number }>()
 
   /** How often it came since it was last told; undefined when it is too soon to tell again. */
@@ -36,8 +43,17 @@ export function createLog(): Emit {
         log.warn({ upstream: event.upstream, for: event.for, reason: event.reason }, 'an upstream asked us to wait')
         break
       case 'admission.level':
-        log.info({ level: event.level, reason: event.reason }, 'the level changed')
+        // `level` is the severity of the line.
+        log.info({ gatewayLevel: event.level, reason: event.reason }, 'the level changed')
         break
     }
   }
+}
+
+/** @throws ConfigError when it names no level */
+function logLevel(given: string | undefined): string {
+  const known = [...Object.keys(pino.levels.values), 'silent']
+  const level = given || 'info'
+  if (!known.includes(level)) throw new ConfigError('environment', 'LOG_LEVEL', `one of ${known.join(', ')}`, given)
+  return level
 }

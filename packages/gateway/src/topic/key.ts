@@ -109,8 +109,12 @@ export function keyReader(
         throw new WeirError('bad_key', `${name}: expected at most ${longest} characters, got ${value.length}`)
       }
       const result = schema['~standard'].validate(value)
-      if (result instanceof Promise)
-        throw new WeirError('internal', `${where}: key.${name}: expected a schema that answers at once, got a promise`)
+      if (result instanceof Promise) {
+        // zod gives one too when a schema throws: a rejection that nothing handles would end the process.
+        result.catch(() => {})
+        const expected = 'a schema that answers at once, got one that waits or throws'
+        throw new WeirError('internal', `${where}: key.${name}: expected ${expected}`)
+      }
       if (result.issues !== undefined) {
         throw new WeirError(
           'bad_key',

@@ -19,5 +19,7 @@ export function jsonSchemaOf(schema: StandardSchemaV1, side: 'input' | 'output')
 /** Whether a schema takes a value. */
 export function takes(schema: StandardSchemaV1, value: unknown): boolean {
   const result = schema['~standard'].validate(value)
+  // zod gives a promise when a schema throws: its rejection must not end the process.
+  if (result instanceof Promise) result.catch(() => {})
   return !(result instanceof Promise) && result.issues === undefined
 }
