@@ -55,7 +55,10 @@ export interface WholeAnswer {
   readonly body: Uint8Array | string | ReadableStream<Uint8Array> | null
 }
 
-/** An answer that goes on: its head is sent at once, then `open` gets the connection. */
+/**
+ * An answer that goes on: its head is sent at once, then `open` gets the connection. What is written to it are whole chunks of
+ * HTTP/1.1; a runtime whose connection takes none removes their frames.
+ */
 export interface LiveAnswer {
   readonly kind: 'live'
   readonly headers: AnswerHeaders

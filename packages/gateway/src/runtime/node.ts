@@ -11,6 +11,7 @@ import {
   LONGEST_ADDRESS,
   type WholeAnswer,
 } from '../call.ts'
+import { LAST_CHUNK, unchunked } from '../chunk.ts'
 import { WeirError } from '../errors.ts'
 import { noSocket, problemAnswer } from '../transport/problem.ts'
 import { bare } from './bare.ts'
@@ -216,13 +217,15 @@ export function sendLive(
     response.once('socket', () => sendLive(answer, request, response, false))
     return
   }
-  // The body ends with the connection, so its bytes need no frames and one buffer serves every client.
+  // What is written are chunks already; HTTP/1.0 knows none, and there the body ends with the connection.
+  const chunked = request.httpVersionMinor > 0
+  const framing = chunked ? { 'transfer-encoding': 'chunked' } : {}
   response.useChunkedEncodingByDefault = false
   response.shouldKeepAlive = false
-  response.writeHead(200, { ...answer.headers, connection: 'close' })
+  response.writeHead(200, { ...answer.headers, ...framing, connection: 'close' })
   response.flushHeaders()
   const { socket } = request
-  const connection = new SocketConnection(socket)
+  const connection = chunked ? new SocketConnection(socket) : new UnchunkedConnection(socket)
   if (inListener && !hasBody(request)) letGo(request, response, connection)
   answer.open(connection)
 }
@@ -307,6 +310,11 @@ function serveUpgrade(
 
 /** A live connection on a TCP socket. */
 export class SocketConnection extends Outflow {
+  /** Whether its body is made of chunks. */
+  get chunked(): boolean {
+    return true
+  }
+
   constructor(socket: Socket, direct = true) {
     super(socket, direct)
     socket.setTimeout(0)
@@ -324,9 +332,21 @@ export class SocketConnection extends Outflow {
 
   close(): void {
     const { socket } = this
+    if (this.chunked && socket.writable) socket.write(LAST_CHUNK)
     socket.destroySoon()
     // One that does not read would never be done; Node's server no longer knows it, so nobody else would cut it.
     setTimeout(() => socket.destroy(), FAREWELL).unref()
+  }
+}
+
+/** One of HTTP/1.0. */
+class UnchunkedConnection extends SocketConnection {
+  override get chunked(): boolean {
+    return false
+  }
+
+  override write(bytes: Uint8Array): boolean {
+    return super.write(unchunked(bytes))
   }
 }
 

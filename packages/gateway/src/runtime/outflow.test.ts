@@ -63,8 +63,8 @@ const sockets = new WebSocketServer({ noServer: true, clientTracking: false, clo
 const MESSAGES: Open = (request, socket, head, direct, opened) =>
   sockets.handleUpgrade(request, socket, head, (peer) => opened(new SocketMessages(peer, socket, direct)))
 
-/** What a connection says at its end, beside what it was given: a WebSocket that it closes, with 1001. */
-const EVENTS_END = Buffer.alloc(0)
+/** What a connection ends with after what it was given: a stream with its last chunk, a WebSocket with a close frame, 1001. */
+const EVENTS_END = Buffer.from('0\r\n\r\n')
 const MESSAGES_END = Buffer.from([0x88, 2, 0x03, 0xe9])
 
 const FULL = Buffer.alloc(1 << 20, 'x')

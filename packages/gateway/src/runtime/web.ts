@@ -1,4 +1,5 @@
 import type { Answer, AnswerHeaders, Call, Connection, ConnectionOwner, Handler, LiveAnswer } from '../call.ts'
+import { unchunked } from '../chunk.ts'
 import { WeirError } from '../errors.ts'
 import { noSocket } from '../transport/problem.ts'
 
@@ -96,7 +97,7 @@ class StreamConnection implements Connection {
 
   write(bytes: Uint8Array): boolean {
     if (!this.#open) return false
-    this.#controller.enqueue(new Uint8Array(bytes))
+    this.#controller.enqueue(new Uint8Array(unchunked(bytes)))
     return (this.#controller.desiredSize ?? 0) > 0
   }
 

@@ -1,10 +1,10 @@
 import type { Failure, Level, Version } from '@weir/protocol'
 import type { AnswerHeaders, Call, LiveAnswer } from '../call.ts'
+import { chunk } from '../chunk.ts'
 import type { Clock } from '../clock.ts'
 import { accepts, WORTH_IT } from '../compress.ts'
 import { Entry } from '../entry.ts'
 import type { Hub, Listener, Notice, Wire } from '../hub/hub.ts'
-import { ownBuffer } from '../own-buffer.ts'
 import { LoggedEvent } from '../topic/logged-event.ts'
 import { readVersion } from '../topic/version.ts'
 import { entryFields } from './entry-fields.ts'
@@ -12,10 +12,10 @@ import { GZIP_HEAD, gzipPiece } from './gzip.ts'
 import type { Topic } from './topics.ts'
 
 /** Messages as server-sent events: `event` is the type, `id` the version, `data` the rest. */
-const PLAIN: Wire = { name: 'sse', encode: (subject) => ownBuffer(eventOf(subject)) }
+const PLAIN: Wire = { name: 'sse', encode: (subject) => chunk(Buffer.from(eventOf(subject))) }
 
 /** The same, each compressed once for all connections. */
-const GZIPPED: Wire = { name: 'sse-gzip', encode: (subject) => gzipPiece(eventOf(subject)) }
+const GZIPPED: Wire = { name: 'sse-gzip', encode: (subject) => chunk(gzipPiece(eventOf(subject))) }
 
 /** A herd that lost its server together comes back spread over this many milliseconds. */
 const RETRY_FROM = 1000
@@ -85,8 +85,11 @@ export function eventStream(
     open(connection) {
       const retry = Math.round(RETRY_FROM + Math.random() * RETRY_SPREAD)
       const listener = hub.listen(connection, wire)
-      const text = `retry: ${retry}\n\n${first()}`
-      connection.write(gzipped ? Buffer.concat([GZIP_HEAD, gzipPiece(text)]) : Buffer.from(text))
+      const event = first()
+      // As a field of the first event: some clients make an empty event of a block that has nothing else.
+      const text = event === '' ? '' : `retry: ${retry}\n${event}`
+      if (gzipped) connection.write(chunk(Buffer.concat([GZIP_HEAD, gzipPiece(text)])))
+      else if (text !== '') connection.write(chunk(Buffer.from(text)))
       join(listener)
     },
   }

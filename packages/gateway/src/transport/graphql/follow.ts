@@ -7,6 +7,7 @@ import {
   type ValidatedSubscriptionArgs,
   validateSubscriptionArgs,
 } from 'graphql'
+import { chunk } from '../../chunk.ts'
 import { type Encoded, Entry } from '../../entry.ts'
 import type { Emit } from '../../events.ts'
 import type { Hub, Listener, Wire } from '../../hub/hub.ts'
@@ -21,7 +22,7 @@ export interface FollowParts {
 }
 
 /** What keeps a silent stream alive. */
-const COMMENT = ':\n\n'
+const COMMENT_CHUNK: Buffer = chunk(Buffer.from(':\n\n'))
 
 /**
  * What a document says of one topic. All who ask for the same have the same one, whatever connection they are on, and each piece
@@ -42,7 +43,7 @@ export class Follow {
     this.#args = args
     this.events = {
       name: 'graphql-sse',
-      encode: () => Buffer.from(COMMENT),
+      encode: () => COMMENT_CHUNK,
       said: (news) => this.#event(news),
     }
   }
@@ -62,7 +63,7 @@ export class Follow {
     let event = this.#events.get(news)
     if (event === undefined) {
       const result = this.result(news)
-      event = Buffer.from(result === '' ? COMMENT : `event: next\ndata: ${result}\n\n`)
+      event = result === '' ? COMMENT_CHUNK : chunk(Buffer.from(`event: next\ndata: ${result}\n\n`))
       this.#events.set(news, event)
     }
     return event
