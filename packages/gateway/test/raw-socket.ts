@@ -92,6 +92,11 @@ export class RawSocket implements AsyncDisposable {
     return this.frames.find(({ head }) => head === 0x88)?.payload.readUInt16BE(0)
   }
 
+  /** The reason in it. */
+  get closedFor(): string | undefined {
+    return this.frames.find(({ head }) => head === 0x88)?.payload.toString('utf8', 2)
+  }
+
   /** Waits for something that comes with bytes, or with the end. */
   async until(true_: () => boolean): Promise<void> {
     while (!true_()) {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { CLOSE_CODES } from '@weir/protocol'
 import { describe, expect, test } from 'vitest'
 import { createGateway } from '../src/index.ts'
 import { countingUpstream, json } from './counting-upstream.ts'
@@ -73,6 +74,8 @@ describe('what breaks RFC 6455 is closed with the code for it', () => {
     await using raw = await RawSocket.open(site.url)
     for (const frame of frames) raw.socket.write(frame)
     expect(await raw.ended()).toBe(code)
+    const named = Object.entries(CLOSE_CODES).find(([, row]) => row.code === code)
+    expect(raw.closedFor).toBe(named?.[0])
     raw.socket.end()
     await expect.poll(() => site.gateway.metrics.summary.connections).toBe(0)
   })
@@ -88,6 +91,37 @@ describe('what RFC 6455 allows is taken', () => {
     expect(raw.head).toMatch(/^HTTP\/1\.1 101 /)
     expect(raw.head.toLowerCase()).toContain(`sec-websocket-accept: ${accept.toLowerCase()}`)
     expect(raw.head).not.toMatch(/sec-websocket-(extensions|protocol)/i)
+  })
+
+  test.each([
+    ['permessage-deflate; server_max_window_bits=15', /server_max_window_bits=15/],
+    ['permessage-deflate; client_max_window_bits', /^sec-websocket-extensions: permessage-deflate/im],
+    ['permessage-deflate; server_max_window_bits=10, permessage-deflate', /^sec-websocket-extensions: perm/im],
+  ])('an offer of compression that can be accepted is: %s', async (offer, answered) => {
+    await using site = await open()
+    await using raw = await RawSocket.open(site.url, '/weir/ws', [`sec-websocket-extensions: ${offer}`])
+    expect(raw.head).toMatch(/^HTTP\/1\.1 101 /)
+    expect(raw.head).toMatch(answered)
+  })
+
+  test.each(['permessage-deflate; unknown=1', 'permessage-deflate; a; a', 'x-other'])(
+    'another is declined, and the connection is a plain one: %s',
+    async (offer) => {
+      await using site = await open()
+      await using raw = await RawSocket.open(site.url, '/weir/ws', [`sec-websocket-extensions: ${offer}`])
+      expect(raw.head).toMatch(/^HTTP\/1\.1 101 /)
+      expect(raw.head).not.toMatch(/sec-websocket-extensions/i)
+      raw.say(PING)
+      await raw.until(() => pongs(raw) === 1)
+    },
+  )
+
+  test('HTTP/1.0 has no upgrade', async () => {
+    await using site = await open()
+    await using raw = new RawSocket(site.url)
+    raw.socket.write(handshake().replace('HTTP/1.1', 'HTTP/1.0'))
+    await raw.until(() => raw.head !== '' || raw.over)
+    expect(raw.head).toMatch(/^HTTP\/1\.[01] 426 /)
   })
 
   test('what is sent with the handshake is not lost', async () => {

@@ -261,9 +261,14 @@ interface Upgrades {
   readonly pending: Set<Socket>
 }
 
-/** Only such a request is handed over by Node: its body would never be read. */
+/** Only such a request is handed over by Node: its body would never be read, and HTTP/1.0 has no upgrade (RFC 9110, 7.8). */
 function wantsSocket(request: IncomingMessage): boolean {
-  return request.method === 'GET' && request.headers.upgrade?.toLowerCase() === 'websocket' && !hasBody(request)
+  return (
+    request.method === 'GET' &&
+    request.httpVersionMinor > 0 &&
+    request.headers.upgrade?.toLowerCase() === 'websocket' &&
+    !hasBody(request)
+  )
 }
 
 /** Answers who asks for a WebSocket: with one, or as any other call, and then the connection ends. */

@@ -1,8 +1,10 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+import { CLOSE_CODES } from '@weir/protocol'
 import { WebSocket, WebSocketServer } from 'ws'
 import type { MessageReader, MessageSocket, SocketAnswer } from '../call.ts'
 import { bare } from './bare.ts'
+import { acceptableOffer, areExtensions } from './deflate-offer.ts'
 import { Outflow } from './outflow.ts'
 
 /** How long a peer may take to answer that it was closed, in milliseconds. */
@@ -18,6 +20,11 @@ export interface SocketLimits {
   /** Whether messages may be compressed, both ways (RFC 7692). */
   readonly deflate: boolean
 }
+
+/** The names of close codes. */
+const REASONS: ReadonlyMap<number, string> = new Map(
+  Object.entries(CLOSE_CODES).map(([name, { code }]) => [code, name]),
+)
 
 /** Makes a WebSocket of the connection of an upgrade. `head`: what the client has sent already. */
 export type Upgrade = (answer: SocketAnswer, request: IncomingMessage, socket: Socket, head: Buffer) => void
@@ -41,9 +48,13 @@ export function createUpgrade({ message, deflate }: SocketLimits): Upgrade {
   const server = new WebSocketServer(options)
   return (answer, request, socket, head) => {
     const { headers } = request
-    // Frames for all are made with the largest window; who wants a smaller one gets plain ones (RFC 7692, 7.1.2.1).
-    if (headers['sec-websocket-extensions']?.includes('server_max_window_bits'))
-      delete headers['sec-websocket-extensions']
+    // ws answers 400 to offers that are to be declined.
+    const extensions = headers['sec-websocket-extensions']
+    if (extensions !== undefined && areExtensions(extensions)) {
+      const offer = acceptableOffer(extensions)
+      if (offer === undefined) delete headers['sec-websocket-extensions']
+      else headers['sec-websocket-extensions'] = offer
+    }
     // Asked for right below, before anybody else's handshake can come between.
     protocol = answer.protocol ?? false
     server.handleUpgrade(request, socket, head, (peer) => answer.open(new SocketMessages(peer, socket)))
@@ -107,7 +118,8 @@ function onPong(this: WebSocket): void {
 
 /** However it came to it: a close frame is the one thing that ws writes, and nothing may follow it (RFC 6455, 5.5.1). */
 function close(this: WebSocket, code?: number, reason?: string | Buffer): void {
-  WebSocket.prototype.close.call(this, code, reason)
+  // ws names no reason for the faults that it finds in frames.
+  WebSocket.prototype.close.call(this, code, reason ?? REASONS.get(code ?? 0))
   ;(this as OwnedPeer)[MESSAGES].shut()
 }
 
