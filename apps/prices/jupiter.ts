@@ -41,14 +41,8 @@ export const Mint = z.string().regex(/^[1-9A-HJ-NP-Za-km-z]{32,44}$/, 'expected 
 export const Price = z.object({
   usdPrice: z.number(),
   /** Percent. */
-  priceChange24h: z
-    .number()
-    .nullish()
-    .transform((change) => change ?? null),
-  liquidity: z
-    .number()
-    .nullish()
-    .transform((liquidity) => liquidity ?? null),
+  priceChange24h: z.number().nullable().default(null),
+  liquidity: z.number().nullable().default(null),
   decimals: z.int(),
 })
 

@@ -148,7 +148,7 @@ describe('what an app serves', () => {
     expect(Object.keys(answers)).toEqual(
       ['200', '204', '304', '400', '404', '414', '431', '500', '502', '503', '504'].sort(),
     )
-    expect(Object.keys(answers['200']?.content ?? {})).toEqual(['application/json', 'text/event-stream'])
+    expect(Object.keys(answers['200']?.content ?? {})).toEqual(['application/json'])
     expect(at('components', 'responses', 'Problem404')).toMatchObject({
       description: expect.stringContaining('`absent`: The upstream has no value for this key.'),
       content: {

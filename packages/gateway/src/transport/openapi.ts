@@ -69,7 +69,7 @@ function feedOperation(feed: FeedPlan): Json {
     parameters: [...keyParameters(path, keys), ...['as', 'after', 'wait', 'resume'].map(parameter)],
     responses: {
       200: {
-        description: 'The value; with `as=sse` the value and then every change.',
+        description: `The value; ${LIVE} the value, and then every change.`,
         headers: headers(
           'etag',
           'weir-version',
@@ -80,7 +80,7 @@ function feedOperation(feed: FeedPlan): Json {
           ...(feed.cdn === undefined ? [] : ['cdn-cache-control']),
           'cache-status',
         ),
-        content: { 'application/json': { schema: ref('schemas', component(name)) }, ...EVENTS },
+        content: { 'application/json': { schema: ref('schemas', component(name)) } },
       },
       204: {
         description: 'With `as=poll`: nothing newer than `after` came while it waited.',
@@ -111,9 +111,9 @@ function logOperation({ path, name, keys, scope }: LogPlan): Json {
     ],
     responses: {
       200: {
-        description: 'Events that are kept, oldest first; with `as=sse` these and then every one that comes.',
+        description: `Events that are kept, oldest first; ${LIVE} these, and then every one that comes.`,
         headers: headers('weir-version', 'weir-level'),
-        content: { 'application/json': { schema: page }, ...EVENTS },
+        content: { 'application/json': { schema: page } },
       },
       204: {
         description: 'With `as=poll`: no event came after `after` while it waited.',
@@ -297,6 +297,12 @@ const PARAMETERS: Json = {
     schema: { type: 'array', minItems: 1, maxItems: MOST_TOPICS, items: { type: 'string', examples: ['/prices/SOL'] } },
   },
 }
+
+/**
+ * Said in words and not as a second media type: generated clients would have the type of an answer as `string | Price`, and a cast
+ * at each use.
+ */
+const LIVE = 'with `as=sse`, as `text/event-stream`,'
 
 const EVENTS: Json = {
   'text/event-stream': {
