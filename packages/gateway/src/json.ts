@@ -15,6 +15,30 @@ declare global {
   }
 }
 
+/** Lists and objects inside each other that a client may send: more than any message has, and nothing that could exhaust the stack. */
+export const DEEPEST = 100
+
+/** Whether the lists and objects of a JSON text nest deeper than `DEEPEST`: to read or to write them again would exhaust the stack. */
+export function isTooDeep(text: string): boolean {
+  let depth = 0
+  let quoted = false
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index)
+    if (code === QUOTE) quoted = !quoted
+    else if (quoted) index += code === BACKSLASH ? 1 : 0
+    else if (OPENING.includes(code)) {
+      depth += 1
+      if (depth > DEEPEST) return true
+    } else if (CLOSING.includes(code)) depth -= 1
+  }
+  return false
+}
+
+const QUOTE = 34
+const BACKSLASH = 92
+const OPENING = [91, 123]
+const CLOSING = [93, 125]
+
 /** Only a text with so many digits in a row can hold such a number; all others are read the quick way. */
 const MANY_DIGITS = /\d{16}/
 

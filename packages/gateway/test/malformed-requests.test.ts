@@ -1,7 +1,8 @@
 import { connect } from 'node:net'
 import { Hono } from 'hono'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createGateway, type Gateway } from '../src/index.ts'
+import { z } from 'zod'
+import { createGateway, defineApp, type Gateway, log } from '../src/index.ts'
 import { type CountingUpstream, countingUpstream, json } from './counting-upstream.ts'
 import { testApp } from './served.ts'
 
@@ -104,3 +105,55 @@ test.each([70_000, 100_000, 300_000])(
       expect(await refused(`GET /items/${'a'.repeat(size)} HTTP/1.1`, 'host: a')).toEqual([414, 'uri_too_long'])
   },
 )
+
+describe('JSON that is nested deeply', () => {
+  const nested = (depth: number) => `${'['.repeat(depth)}1${']'.repeat(depth)}`
+
+  /** A log that takes anything, and the failures that its operator was told. */
+  async function open() {
+    const said = log('/said/:id', { name: 'said', key: { id: z.string() }, event: z.any(), mayPublish: () => true })
+    const failures: unknown[] = []
+    const gateway = createGateway({
+      apps: [defineApp({ name: 'deep', use: [said], graphql: true })],
+      observe: (event) => void (event.type === 'failed' && failures.push(event.error)),
+    })
+    const site = gateway.sites[0]
+    const post = async (path: string, body: string) => {
+      const headers = { 'content-type': 'application/json' }
+      const answer = await site?.fetch(new Request(`http://localhost${path}`, { method: 'POST', headers, body }))
+      return { status: answer?.status, body: (await answer?.json()) as Record<string, unknown> }
+    }
+    return { post, failures, [Symbol.asyncDispose]: () => gateway.close() }
+  }
+
+  test.each([101, 2000, 30_000])('is no event, at %d levels', async (depth) => {
+    await using site = await open()
+    expect(await site.post('/said/a', nested(depth))).toMatchObject({ status: 400, body: { code: 'bad_event' } })
+    expect(site.failures).toEqual([])
+  })
+
+  test('is an event up to 100 levels, brackets in its texts aside', async () => {
+    await using site = await open()
+    for (const event of [nested(100), JSON.stringify({ text: '[{"\\'.repeat(500) })])
+      expect(await site.post('/said/a', event)).toMatchObject({ status: 201 })
+  })
+
+  test.each([1800, 3900, 40_000])('is no GraphQL document, at %d levels', async (depth) => {
+    await using site = await open()
+    const queries = [
+      `{ said(id: ${nested(depth)}) { newest } }`,
+      `# "\n{ said(id: ${nested(depth)}) { newest } }`,
+      `query($id: ${'['.repeat(depth)}String${']'.repeat(depth)}) { said(id: $id) { newest } }`,
+      `${'{ said '.repeat(depth)}${'}'.repeat(depth)}`,
+    ]
+    for (const query of queries) {
+      const { body } = await site.post('/graphql', JSON.stringify({ query }))
+      const text = JSON.stringify(body)
+      expect(text).toMatch(/"code":"(bad_document|too_costly|body_too_large)"/)
+      expect(text.length).toBeLessThan(2000)
+    }
+    const variables = `{"query":"query($id:String!){said(id:$id){newest}}","variables":{"id":${nested(depth)}}}`
+    expect(JSON.stringify((await site.post('/graphql', variables)).body)).toMatch(/"code":"(bad_|body_too_large)/)
+    expect(site.failures).toEqual([])
+  })
+})

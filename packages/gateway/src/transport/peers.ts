@@ -1,7 +1,7 @@
 import { CLOSE_CODES, type CloseName } from '@weir/protocol'
 import type { Connection, ConnectionOwner, MessageReader, MessageSocket } from '../call.ts'
 import type { Clock, Timer } from '../clock.ts'
-import { parseJson } from '../json.ts'
+import { DEEPEST, isTooDeep, parseJson } from '../json.ts'
 import { PING_FRAME, pongFrame } from './frame.ts'
 
 /** What a client of a WebSocket may do. */
@@ -145,7 +145,7 @@ export abstract class Peer implements Connection, ConnectionOwner, MessageReader
   message(text: string): void {
     if (!this.#allow()) return
     const read = readJson(text)
-    if (read === undefined) this.refuse('expected JSON, got something else')
+    if (read === undefined) this.refuse(`expected JSON at most ${DEEPEST} levels deep, got something else`)
     this.#unreadable = read !== undefined && this.hear(read.message) ? 0 : this.#unreadable + 1
     if (this.#unreadable >= MOST_UNREADABLE) this.end('unreadable')
   }
@@ -196,7 +196,7 @@ export abstract class Peer implements Connection, ConnectionOwner, MessageReader
 
 function readJson(text: string): { readonly message: unknown } | undefined {
   try {
-    return { message: parseJson(text) }
+    return isTooDeep(text) ? undefined : { message: parseJson(text) }
   } catch {
     return undefined
   }

@@ -1,6 +1,7 @@
+import { isUtf8 } from 'node:buffer'
 import type { Answer, Call } from '../call.ts'
 import { show, WeirError } from '../errors.ts'
-import { parseJson } from '../json.ts'
+import { DEEPEST, isTooDeep, parseJson } from '../json.ts'
 import type { LiveLog } from '../topic/live-log.ts'
 
 /** The largest event that a client may send, in bytes. */
@@ -17,13 +18,15 @@ export async function publish(log: LiveLog, call: Call, parameters: Readonly<Rec
   // A form of another site could send any other type with this one's cookies, without being asked.
   if (type === undefined || !/^application\/json *(;|$)/i.test(type))
     throw new WeirError('bad_request', `content-type: expected application/json, got ${show(type)}`)
-  const text = Buffer.from(await call.body(LARGEST_EVENT)).toString()
-  const position = await log.submit(readKey, read(text), call.identity)
+  const position = await log.submit(readKey, read(await call.body(LARGEST_EVENT)), call.identity)
   const headers = { 'content-type': 'application/json', 'cache-control': 'no-store' }
   return { kind: 'whole', status: 201, headers, body: JSON.stringify({ position }) }
 }
 
-function read(text: string): unknown {
+function read(body: Uint8Array): unknown {
+  if (!isUtf8(body)) throw new WeirError('bad_event', 'expected JSON in UTF-8, got other bytes')
+  const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString()
+  if (isTooDeep(text)) throw new WeirError('bad_event', `expected JSON at most ${DEEPEST} levels deep, got more`)
   try {
     return parseJson(text)
   } catch {

@@ -2,7 +2,7 @@ import {
   type DocumentNode,
   type ExecutionArgs,
   type ExecutionResult,
-  type GraphQLError,
+  GraphQLError,
   getOperationAST,
   NoSchemaIntrospectionCustomRule,
 } from 'graphql'
@@ -65,7 +65,13 @@ export async function createGraphql(parts: GraphqlParts): Promise<Graphql> {
 
   const ours: Plugin<Asking> = {
     onParse({ parseFn, setParseFn }) {
-      setParseFn((source, options) => parseFn(source, { ...options, maxTokens: MOST_TOKENS }))
+      setParseFn((source, options) => {
+        try {
+          return parseFn(source, { ...options, maxTokens: MOST_TOKENS })
+        } catch (thrown) {
+          throw asGraphQLError(thrown)
+        }
+      })
     },
     onValidate({ addValidationRule }) {
       for (const rule of rules) addValidationRule(rule)
@@ -116,11 +122,11 @@ export async function createGraphql(parts: GraphqlParts): Promise<Graphql> {
     let document: DocumentNode
     try {
       document = parse(query)
+      const errors: readonly GraphQLError[] = validate(schema, document)
+      if (errors.length > 0) return errors.map(coded)
     } catch (thrown) {
-      return [coded(thrown as GraphQLError)]
+      return [coded(asGraphQLError(thrown))]
     }
-    const errors: readonly GraphQLError[] = validate(schema, document)
-    if (errors.length > 0) return errors.map(coded)
     const args = { schema, document, operationName, variableValues: variables }
     if (getOperationAST(document, operationName)?.operation !== 'subscription')
       return stringifyJson(worded(await execute({ ...args, contextValue: await contextFactory() }))) ?? ''
@@ -147,6 +153,13 @@ export async function createGraphql(parts: GraphqlParts): Promise<Graphql> {
     },
     socket: graphqlSocket({ hub, peers, clock, hold, coded, run }),
   }
+}
+
+/** A parser or a rule that ran out of stack threw no error of GraphQL. */
+function asGraphQLError(thrown: unknown): GraphQLError {
+  if (thrown instanceof GraphQLError) return thrown
+  const originalError = thrown instanceof Error ? thrown : new Error(String(thrown))
+  return new GraphQLError(originalError.message, { originalError })
 }
 
 /** The hub delivers; what yoga would send is not read. */
