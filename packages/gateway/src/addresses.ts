@@ -255,6 +255,18 @@ function enter(call: Call, { origins }: App, admission: Admission): void {
   admission.hold()
 }
 
+/** By these graphql-sse reserves a stream for many operations, its single connection mode. */
+const RESERVATIONS = ['PUT', 'DELETE']
+
+function noReservation({ method }: Call): WeirError {
+  const instead = 'set singleConnection: false, the default of graphql-sse, or use graphql-ws'
+  return new WeirError(
+    'method_not_allowed',
+    `/graphql: expected GET or POST, got ${method}; each subscription over SSE has its own connection: ${instead}`,
+    { headers: { allow: 'GET, POST' } },
+  )
+}
+
 /** The feeds and logs in GraphQL, for apps that declare it. */
 function graphqlRoute({ app, admission, live, feeds, logs, peers, clock, emit }: AddressParts): readonly Route[] {
   const options = app.graphql
@@ -274,10 +286,11 @@ function graphqlRoute({ app, admission, live, feeds, logs, peers, clock, emit }:
     {
       path: '/graphql',
       owner: 'graphql',
-      methods: ['GET', 'POST'],
+      methods: ['GET', 'POST', ...RESERVATIONS],
       operator: false,
       scoped: app.identify !== undefined,
       async handle(call) {
+        if (RESERVATIONS.includes(call.method)) throw noReservation(call)
         const graphql = await loading
         // Other upgrades, such as the h2c that curl offers, are left alone (RFC 9110, 7.8).
         if (call.header('upgrade')?.toLowerCase() !== 'websocket')

@@ -227,8 +227,26 @@ describe('what is typed wrong', () => {
     expect(await running.ended).toBe(2)
     const options = [...Object.keys(START_OPTIONS), ...Object.keys(GATEWAY_OPTIONS)]
     const flags = ['help', 'port', 'host', 'level', ...options].filter((name) => !INNER.includes(name))
-    const names = flags.map((name) => `--${name}`).join(', ')
+    const names = flags
+      .map((name) => `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`)
+      .join(', ')
     expect(running.complained).toBe(`weir: --frobnicate: expected one of ${names}, got "--frobnicate"\n`)
+  })
+
+  test('flags of several words are typed with dashes, all of them', async () => {
+    const flags = [
+      '--redis-ca',
+      '/nowhere',
+      '--worker-memory',
+      '1gb',
+      '--socket-burst',
+      '5',
+      '--event-deflate',
+      'false',
+    ]
+    await using running = weir(['start', LEFT, '--redis', 'redis://127.0.0.1:9', ...flags], NO_UPSTREAM)
+    expect(await running.ended).toBe(1)
+    expect(running.complained).toContain('redisCa: expected a file')
   })
 
   test('nothing at all shows the help, exit code 2; asked for, 0', async () => {

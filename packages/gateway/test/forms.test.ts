@@ -153,6 +153,9 @@ describe.each(RUNTIMES)('on runtime $name', ({ serve }) => {
       const after = answers.map(({ headers }) => Number(headers.get('retry-after')))
       expect(after.every((seconds) => seconds >= 1 && seconds <= 3)).toBe(true)
       expect(await answers[0]?.json()).toMatchObject({ code: 'draining', retry: true })
+      const { headers } = answers[0] ?? new Response()
+      // The next call of this connection would come too late, and a problem has no age.
+      expect(['connection', 'age', 'weir-version'].map((name) => headers.get(name))).toEqual(['close', null, null])
       await closed
     })
 

@@ -136,8 +136,8 @@ describe.each(RUNTIMES)('a log, on runtime $name', ({ serve }) => {
       ['?most=0', 'bad_request', 'most: expected a whole number from 1 to 1000, got "0"'],
       ['?most=1001', 'bad_request', 'most: expected a whole number from 1 to 1000, got "1001"'],
       ['?most=1e2', 'bad_request', 'most: expected a whole number from 1 to 1000, got "1e2"'],
-      ['?since=1:1', 'bad_key', 'since: /trades/:mint takes no query parameters'],
-      ['?as=sse&after=1:1', 'bad_key', 'after: /trades/:mint takes no query parameters'],
+      ['?since=1:1', 'bad_key', 'since: /trades/:mint does not take it in this form, only as, after, most; see as'],
+      ['?as=sse&after=1:1', 'bad_key', 'after: /trades/:mint does not take it in this form, only as, since; see as'],
       ['?as=sse&since=now', 'bad_version', 'since: expected epoch:sequence, got "now"'],
       ['?as=poll&after=1:1&wait=2m', 'bad_request', 'wait: expected a duration from 0s to 60s, such as 25s, got "2m"'],
     ])('with %s is refused', async (query, code, detail) => {

@@ -259,3 +259,19 @@ async function replicated(master: RedisServer, replica: RedisServer): Promise<vo
 function never(): never {
   throw new Error('expected a server')
 }
+
+test('a Redis Cluster that is entered by the wrong server is no failure', async () => {
+  await using cluster = await redisCluster()
+  const prefix = randomUUID()
+  const failures: unknown[] = []
+  const report = (error: unknown) => void failures.push(error)
+  const backend = redisBackend({ url: cluster.masters[2]?.url ?? '', prefix, node: 'one', deadline: 5000, report })
+  await using _ = { [Symbol.asyncDispose]: () => backend.close() }
+  for (const topic of oneForEach(redisKeys(prefix).value)) {
+    const heard: string[] = []
+    backend.bus.subscribe(topic, ({ json }) => heard.push(String(json)))
+    await publish(backend, topic, 1)
+    for (let said = 2; heard.length === 0; said++) await publish(backend, topic, said)
+  }
+  expect(failures).toEqual([])
+}, 60_000)

@@ -158,8 +158,8 @@ export function batch<Value = Content>({
           const result = results[index]
           settle(member, () => {
             if (result === undefined) {
-              const got = `expected ${members.length} results, got ${results.length}`
-              member.reject(new WeirError('upstream_invalid', `${feed}: ${got}`))
+              const detail = `${feed}: expected a result for each key, got none for ${addressOf(topicOf(member))}`
+              member.reject(new WeirError('upstream_invalid', detail))
             } else if (result instanceof Error) {
               member.reject(result)
             } else {

@@ -331,9 +331,8 @@ export function createBudget(parts: BudgetParts): Budget {
 
   function refuse(priority: Priority, retryAfter: number, why: string): WeirError {
     emit({ type: 'budget.refused', upstream, priority, retryAfter })
-    return new WeirError('over_budget', `${upstream}: ${why}, could in ${Math.round(retryAfter)} ms; ${queued} wait`, {
-      retryAfter,
-    })
+    const detail = `${upstream}: ${why} (next in ${Math.round(retryAfter)} ms, ${queued} queued)`
+    return new WeirError('over_budget', detail, { retryAfter })
   }
 
   /** It says nothing of the upstream that no answer came sooner than answers do. */
@@ -353,7 +352,7 @@ export function createBudget(parts: BudgetParts): Budget {
     const wait = expected(start)
     if (start.deadline <= since || since + wait > start.deadline) {
       const patience = Math.max(0, Math.round(start.deadline - since))
-      return Promise.reject(refuse(start.priority, Math.max(1, wait), `expected to start within ${patience} ms`))
+      return Promise.reject(refuse(start.priority, Math.max(1, wait), `no capacity within ${patience} ms`))
     }
     return new Promise((resolve, reject) => {
       let queue = queueOf(start)
@@ -374,7 +373,7 @@ export function createBudget(parts: BudgetParts): Budget {
         },
         refuse() {
           const patience = Math.max(0, Math.round(start.deadline - clock.monotonic()))
-          waiter.fail(refuse(place.priority, expected(start), `expected to start within ${patience} ms`))
+          waiter.fail(refuse(place.priority, expected(start), `no capacity within ${patience} ms`))
         },
         move() {
           if (!queue.leave(place)) return
@@ -384,7 +383,7 @@ export function createBudget(parts: BudgetParts): Budget {
       }
       const late = clock.after(start.deadline - since, () => {
         const waited = Math.round(clock.monotonic() - since)
-        waiter.fail(refuse(place.priority, Math.max(1000, expected(start)), `expected to start within ${waited} ms`))
+        waiter.fail(refuse(place.priority, Math.max(1000, expected(start)), `no capacity after a wait of ${waited} ms`))
         // The one behind it may cost less, or be of another lane.
         pumpSoon()
       })

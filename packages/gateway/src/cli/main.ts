@@ -18,7 +18,12 @@ const OPTIONS: Readonly<Record<string, { readonly type: 'string' | 'boolean'; re
   host: { type: 'string' },
   level: { type: 'string' },
   ...Object.fromEntries(Object.keys(START_OPTIONS).map((name) => [name, { type: 'string' }] as const)),
-  ...Object.fromEntries(TYPED.map(([name]) => [name, { type: 'string' }] as const)),
+  ...Object.fromEntries(TYPED.map(([name]) => [typed(name), { type: 'string' }] as const)),
+}
+
+/** An option's name as it is typed: `redisCa` is `--redis-ca`. */
+function typed(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 }
 
 const COMMANDS: Readonly<Record<string, { readonly help: string; run(line: CommandLine): Promise<number> }>> = {
@@ -39,7 +44,7 @@ ${Object.entries(COMMANDS)
   --host ADDRESS   where to listen (HOST, or 127.0.0.1; 0.0.0.0 for everywhere)
   --level LEVEL    how hard it is pressed at start: normal, saver (values last and intervals are three times as long),
                    strained (ten times, and what is not essential rests) or maintenance (nobody is served)
-${[...Object.entries(START_OPTIONS), ...TYPED].map(([name, { help }]) => `  --${name.padEnd(14)} ${help}`).join('\n')}
+${[...Object.entries(START_OPTIONS), ...TYPED].map(([name, { help }]) => `  --${typed(name).padEnd(14)} ${help}`).join('\n')}
 
   While it runs, SIGUSR2 moves it to the next level: normal, saver, strained, and normal again (kill -USR2 PID).
   With --workers, SIGHUP replaces one worker after the other and drops no request (kill -HUP PID).
@@ -127,16 +132,15 @@ function crew(values: Readonly<Record<string, unknown>>): Pick<CommandLine, 'wor
   return { workers, workerMemory: read['worker-memory'] }
 }
 
-function optionsOf(typed: Readonly<Record<string, unknown>>): CommandLine['options'] {
-  const values = {
+function optionsOf(values: Readonly<Record<string, unknown>>): CommandLine['options'] {
+  const fromEnvironment: Readonly<Record<string, string | undefined>> = {
     redis: process.env.REDIS_URL || undefined,
     origin: process.env.WEIR_ORIGIN || undefined,
-    ...typed,
   }
   return Object.fromEntries(
-    Object.entries(values).flatMap(([name, given]) => {
-      const kind = TYPED.find(([typed]) => typed === name)?.[1].kind
-      if (kind === undefined || given === undefined) return []
+    TYPED.flatMap(([name, { kind }]) => {
+      const given = values[typed(name)] ?? fromEnvironment[name]
+      if (given === undefined) return []
       return [[name, kind === 'integer' ? Number(given) : kind === 'boolean' ? truth(given) : given] as const]
     }),
   )

@@ -47,6 +47,9 @@ export interface KeyReader {
 /** Query parameters that choose how a value is answered, and never which; the last two are a poll's alone. */
 const OURS = ['as', 'after', 'wait']
 
+/** Query parameters that some form of a feed or a log takes. */
+const OF_FORMS = [...OURS, 'since', 'most']
+
 const SEGMENT = /^:?[A-Za-z0-9_.~-]+$/
 
 /** The longest text of one part of a key, in characters, unless told. */
@@ -143,6 +146,10 @@ export function keyReader(
     const ours = chosen ?? (given.get('as') === 'poll' ? OURS : ['as'])
     for (const name of given.keys()) {
       if (!ours.includes(name) && !inQuery.includes(name)) {
+        if (OF_FORMS.includes(name)) {
+          const here = [...inQuery, ...ours].join(', ')
+          throw new WeirError('bad_key', `${name}: ${path} does not take it in this form, only ${here}; see as`)
+        }
         const known = inQuery.length === 0 ? 'no query parameters' : `only ${inQuery.join(', ')}`
         throw new WeirError('bad_key', `${name}: ${path} takes ${known}`)
       }

@@ -26,8 +26,9 @@ export function poll(
 
   function answer(news: News, latest?: Entry): Answer {
     if (news instanceof Entry) return whole(call, news, inBand(parts, feed, news))
+    // A problem is no value, and has no age and no version.
+    if (news !== undefined) return answerOf(news, inBand(parts, feed, undefined))
     const headers = inBand(parts, feed, latest)
-    if (news !== undefined) return answerOf(news, headers)
     return { kind: 'whole', status: 204, headers, body: null }
   }
 

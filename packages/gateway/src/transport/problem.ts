@@ -8,6 +8,9 @@ export function problemAnswer(thrown: unknown, headers: AnswerHeaders = {}): Who
   return answerOf(problemOf(error), { ...error.headers, ...headers })
 }
 
+/** The next call of this client is for another server. */
+const LEAVING: AnswerHeaders = { connection: 'close' }
+
 /** A problem as an answer of its own. */
 export function answerOf(problem: Problem, headers: AnswerHeaders = {}): WholeAnswer {
   const retry: AnswerHeaders = problem.retryAfter === undefined ? {} : { 'retry-after': String(problem.retryAfter) }
@@ -18,6 +21,7 @@ export function answerOf(problem: Problem, headers: AnswerHeaders = {}): WholeAn
       'content-type': 'application/problem+json',
       'cache-control': 'no-store',
       ...retry,
+      ...(problem.code === 'draining' ? LEAVING : {}),
       ...headers,
     },
     body: JSON.stringify(problem),

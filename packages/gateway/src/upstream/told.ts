@@ -55,12 +55,14 @@ export function here(moment: number, ahead: number): number {
   return moment === 0 ? 0 : Math.round(moment + ahead)
 }
 
+/** What an origin says of itself alone: how it failed inside, and that it lacks an address which this region has. */
+const THEIRS: readonly ErrorCode[] = ['internal', 'not_found']
+
 /** The error that an origin says, as if it had happened here. */
 export function errorOf(problem: unknown): WeirError {
   const { code, detail, retryAfter } = isRecord(problem) ? problem : {}
   const known = typeof code === 'string' && Object.hasOwn(ERRORS, code) ? (code as ErrorCode) : 'upstream_failed'
-  // How the origin failed inside is not how we do.
-  return new WeirError(known === 'internal' ? 'upstream_failed' : known, String(detail ?? show(problem)), {
+  return new WeirError(THEIRS.includes(known) ? 'upstream_failed' : known, String(detail ?? show(problem)), {
     ...(typeof retryAfter === 'number' ? { retryAfter: retryAfter * 1000 } : {}),
   })
 }

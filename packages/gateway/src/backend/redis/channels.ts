@@ -50,7 +50,7 @@ export function connectChannels({ shards, entryOf, clock, report }: ChannelsPart
   function earAt(server: string): Ear {
     const known = ears.get(server)
     if (known !== undefined) return known
-    const client = redisClient(entryOf(server), report)
+    const client = redisClient(entryOf(server), (error) => unlessCut(server, ear)(error))
     const ear: Ear = { client, channels: new Set() }
     ears.set(server, ear)
     client.on('ready', () => {
@@ -69,10 +69,10 @@ export function connectChannels({ shards, entryOf, clock, report }: ChannelsPart
     return ear
   }
 
-  /** What a connection that was cut on purpose leaves undone is no failure. */
+  /** What a connection that was cut on purpose leaves undone is no failure, nor is a channel that has moved to another server. */
   function unlessCut(server: string, ear: Ear): (error: unknown) => void {
     return (error) => {
-      if (ears.get(server) === ear) report(error)
+      if (ears.get(server) === ear && redirection(error, server) === undefined) report(error)
     }
   }
 

@@ -67,6 +67,8 @@ export function redisClient({ url, ca }: Entry, report: (error: unknown) => void
   // The first error of a connection that is lost is told, and not each attempt to have it back.
   let told = false
   client.on('error', (error) => {
+    // Of a Redis Cluster, a server that sends elsewhere is well; whoever asked goes there.
+    if (/^(MOVED|ASK) /.test(error.message)) return
     if (!told) report(error)
     told = true
   })

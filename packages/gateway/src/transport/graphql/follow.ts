@@ -14,15 +14,13 @@ import type { Hub, Listener, Wire } from '../../hub/hub.ts'
 import { stringifyJson } from '../../json.ts'
 import type { Asker, Chosen, News } from './asker.ts'
 import type { Coded } from './coded.ts'
+import { multipart } from './multipart.ts'
 
 export interface FollowParts {
   readonly hub: Hub
   readonly emit: Emit
   readonly coded: Coded
 }
-
-/** What keeps a silent stream alive. */
-const COMMENT_CHUNK: Buffer = chunk(Buffer.from(':\n\n'))
 
 /**
  * What a document says of one topic. All who ask for the same have the same one, whatever connection they are on, and each piece
@@ -31,21 +29,34 @@ const COMMENT_CHUNK: Buffer = chunk(Buffer.from(':\n\n'))
 export class Follow {
   /** Results as events (GraphQL over SSE, distinct connections). */
   readonly events: Wire
+  /** Results as parts of one body, for Apollo's clients. */
+  readonly parts: Wire
   readonly #parts: FollowParts
   readonly #chosen: Chosen
   readonly #args: ValidatedSubscriptionArgs
   readonly #results = new WeakMap<Encoded<News>, string>()
-  readonly #events = new WeakMap<Encoded<News>, Buffer>()
 
   constructor(parts: FollowParts, chosen: Chosen, args: ValidatedSubscriptionArgs) {
     this.#parts = parts
     this.#chosen = chosen
     this.#args = args
-    this.events = {
-      name: 'graphql-sse',
-      encode: () => COMMENT_CHUNK,
-      said: (news) => this.#event(news),
+    const event = (result: string) => chunk(Buffer.from(`event: next\ndata: ${result}\n\n`))
+    this.events = this.#wire('graphql-sse', chunk(Buffer.from(':\n\n')), event)
+    this.parts = this.#wire('graphql-multipart', multipart('{}'), (result) => multipart(`{"payload":${result}}`))
+  }
+
+  /** @param silence what keeps a silent stream alive */
+  #wire(name: string, silence: Buffer, frame: (result: string) => Buffer): Wire {
+    const framed = new WeakMap<Encoded<News>, Buffer>()
+    const said = (news: Encoded<News>): Buffer => {
+      const known = framed.get(news)
+      if (known !== undefined) return known
+      const result = this.result(news)
+      const bytes = result === '' ? silence : frame(result)
+      framed.set(news, bytes)
+      return bytes
     }
+    return { name, encode: () => silence, said }
   }
 
   /** What there is to say, as JSON text; empty when it is nothing. */
@@ -57,16 +68,6 @@ export class Follow {
       this.#results.set(news, result)
     }
     return result
-  }
-
-  #event(news: Encoded<News>): Buffer {
-    let event = this.#events.get(news)
-    if (event === undefined) {
-      const result = this.result(news)
-      event = result === '' ? COMMENT_CHUNK : chunk(Buffer.from(`event: next\ndata: ${result}\n\n`))
-      this.#events.set(news, event)
-    }
-    return event
   }
 
   #rootOf(news: News): News | undefined {

@@ -22,6 +22,7 @@ import type { Asker } from './asker.ts'
 import { codedBy } from './coded.ts'
 import { type Followed, followReader } from './follow.ts'
 import { type DocumentLimits, limitsRule } from './limits.ts'
+import { multipartStream, wantsMultipart } from './multipart.ts'
 import { schemaOf } from './schema.ts'
 import { graphqlSocket } from './socket.ts'
 
@@ -85,10 +86,11 @@ export async function createGraphql(parts: GraphqlParts): Promise<Graphql> {
         return nothing()
       })
     },
-    onResultProcess({ result, resultProcessor, setResult, setResultProcessor }) {
+    onResultProcess({ request, result, resultProcessor, setResult, setResultProcessor }) {
       // Events of a subscription are the hub's; yoga's answer is not sent, unless it is that there is none of that kind.
       if (isAsyncIterable(result)) {
-        if (resultProcessor !== undefined) setResultProcessor(() => new Response(null), 'text/event-stream')
+        if (resultProcessor !== undefined || wantsMultipart(request.headers.get('accept')))
+          setResultProcessor(() => new Response(null), 'text/event-stream')
       } else if (!Array.isArray(result)) setResult(worded(result))
     },
   }
@@ -140,7 +142,7 @@ export async function createGraphql(parts: GraphqlParts): Promise<Graphql> {
       const asked: Asking['asked'] = {}
       const answer = await pass(async (request) => yoga.fetch(request, { identity, client, signal, asked }))
       if (answer.kind === 'whole' && answer.status === 406) {
-        const expected = 'expected text/event-stream for a subscription, or a form of JSON'
+        const expected = 'expected text/event-stream or multipart/mixed for a subscription, or a form of JSON'
         throw new WeirError('not_acceptable', `accept: ${expected}, got ${show(call.header('accept'))}`)
       }
       const { followed } = asked
@@ -149,7 +151,10 @@ export async function createGraphql(parts: GraphqlParts): Promise<Graphql> {
         return answer
       }
       hold()
-      return eventStream(hub, followed.follow.events, () => '', followed.join)
+      const { follow, join } = followed
+      return wantsMultipart(call.header('accept'))
+        ? multipartStream(hub, follow.parts, join)
+        : eventStream(hub, follow.events, () => '', join)
     },
     socket: graphqlSocket({ hub, peers, clock, hold, coded, run }),
   }
