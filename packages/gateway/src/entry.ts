@@ -92,6 +92,12 @@ export function ownerOf(topic: string): string {
   return topic.slice(addressOf(topic).length + OWNED_BY.length)
 }
 
+/** A topic as messages name it, and whether it is everybody's. */
+export function named(topic: string): { readonly topic: string; readonly private?: true } {
+  const address = addressOf(topic)
+  return address === topic ? { topic } : { topic: address, private: true }
+}
+
 /** One version of a topic, on this node: immutable but for what `confirm` moves. */
 export class Entry {
   readonly topic: string

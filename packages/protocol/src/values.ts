@@ -5,6 +5,8 @@ export interface Values {
   /** The server's clock, milliseconds since 1970. */
   readonly now: number
   readonly level: Level
+  /** Which caller was served, as in `hello`. */
+  readonly caller?: string
   readonly values: readonly ValueOf[]
 }
 

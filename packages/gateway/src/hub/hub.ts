@@ -3,6 +3,7 @@ import {
   formatVersion,
   type Heartbeat,
   type Level,
+  type Problem,
   type ServerMessage,
   type Version,
 } from '@weir/protocol'
@@ -141,8 +142,8 @@ export interface Hub {
   follow(listener: Listener, channel: Channel, from: number, gap: Notice | undefined): void
   /** The tail of a log has grown. Listeners get what is new to them with the next flush. */
   grown(channel: Channel): void
-  /** Says goodbye to a listener that is to come back, and closes its connection. */
-  cut(listener: Listener): void
+  /** Says goodbye to a listener that is to come back, and closes its connection. `problem`: what the client has to mend before. */
+  cut(listener: Listener, problem?: Problem): void
   /** From now on the listener does not hear this channel; what of it waits for the next flush is not said either. */
   leave(listener: Listener, channel: Channel): void
   /** Tells the listener the latest entry of a channel, without joining. */
@@ -472,13 +473,14 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     return messages
   }
 
-  function cut(listener: Listener): void {
+  function cut(listener: Listener, problem?: Problem): void {
     if (!listeners.has(listener)) return
     const { connection, wire } = listener
     // First: nothing may be written after the goodbye.
     events.closed(listener)
-    emit({ type: 'hub.cut' })
-    connection.write(wire.encode({ type: 'goodbye', retry: Math.round(BACK_FROM + Math.random() * BACK_SPREAD) }))
+    if (problem === undefined) emit({ type: 'hub.cut' })
+    const retry = problem === undefined ? Math.round(BACK_FROM + Math.random() * BACK_SPREAD) : 0
+    connection.write(wire.encode({ type: 'goodbye', retry, ...(problem && { problem }) }))
     connection.close()
   }
 

@@ -3,7 +3,7 @@ import { compareVersions } from '@weir/protocol'
 import type { Bus, Leases } from '../backend/ports.ts'
 import type { Ask, Identity, Soon } from '../call.ts'
 import { type Clock, keepAlive, type Timer } from '../clock.ts'
-import { addressOf, type Entry, type Stored } from '../entry.ts'
+import { type Entry, named, type Stored } from '../entry.ts'
 import { asWeirError, problemOf, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Channel, Hub, Listener } from '../hub/hub.ts'
@@ -570,7 +570,7 @@ export class LiveFeed implements FeedRunner {
   #tellFailure(watched: Watched, problem: Problem): void {
     if (watched.channel.latest !== undefined || watched.failure === problem.code) return
     watched.failure = problem.code
-    this.#parts.hub.notice(watched.channel, { type: 'error', topic: addressOf(watched.readKey.topic), problem })
+    this.#parts.hub.notice(watched.channel, { type: 'error', ...named(watched.readKey.topic), problem })
   }
 
   /** Asks for it; what is being asked for now may have been answered before. */

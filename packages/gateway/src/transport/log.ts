@@ -7,6 +7,7 @@ import { type LiveLog, type LogPart, MOST_EVENTS } from '../topic/live-log.ts'
 import { LOG_PARAMETERS } from '../topic/log.ts'
 import { LoggedEvent } from '../topic/logged-event.ts'
 import { readVersion } from '../topic/version.ts'
+import { untilExpiry } from './credential.ts'
 import { jsonAnswer } from './json-answer.ts'
 import { answerOf } from './problem.ts'
 import type { SnapshotParts } from './snapshot.ts'
@@ -35,10 +36,9 @@ export type Newest = LoggedEvent | Pick<LogEvent, 'topic' | 'position'>
 export async function newest(log: LiveLog, topic: string): Promise<Newest> {
   const { events, epoch, newest } = await log.latest(topic)
   const line = events.at(-1)
-  const address = addressOf(topic)
   return line === undefined
-    ? { topic: address, position: formatVersion({ epoch, sequence: newest }) }
-    : new LoggedEvent(address, line)
+    ? { topic: addressOf(topic), position: formatVersion({ epoch, sequence: newest }) }
+    : new LoggedEvent(topic, line)
 }
 
 /**
@@ -53,7 +53,8 @@ export async function logPoll(
   parameters: Readonly<Record<string, string>>,
 ): Promise<Answer> {
   const { after, most } = readRange(call)
-  const wait = readWait(new URLSearchParams(call.query).get('wait') ?? undefined)
+  const asked = readWait(new URLSearchParams(call.query).get('wait') ?? undefined)
+  const wait = Math.min(asked, untilExpiry(call.identity, parts.clock))
   const readKey = log.keyOf(parameters, call.query, call.identity, LOG_PARAMETERS.poll)
   // Now: of a client that leaves while the history is read nothing would be heard later.
   const { signal } = call

@@ -97,14 +97,16 @@ function ageOf(entry: Entry, clock: Clock): string {
 
 /** For how long whoever keeps it may show it (RFC 9111, 5861), and for how long edges may (RFC 9213). */
 function lifetimes({ plan: { scope, freshness, mustRevalidate, cdn } }: LiveFeed, { content }: Entry): AnswerHeaders {
+  // A cache of a browser outlives a sign-out, and the next caller may have the same cookie: it asks each time, and 304 is cheap.
+  if (scope !== 'public') return { 'cache-control': 'private, no-cache' }
   const fresh = Math.min(content.absentFor ?? freshness.fresh, A_YEAR)
   const beyond = mustRevalidate
     ? 'must-revalidate'
     : `stale-while-revalidate=${seconds(freshness.stale)}, stale-if-error=${seconds(freshness.staleIfError)}`
   const headers: AnswerHeaders = {
-    'cache-control': `${scope === 'public' ? 'public' : 'private'}, max-age=${Math.ceil(fresh / 1000)}, ${beyond}`,
+    'cache-control': `public, max-age=${Math.ceil(fresh / 1000)}, ${beyond}`,
   }
-  if (cdn !== undefined && scope === 'public' && content.absentFor === undefined)
+  if (cdn !== undefined && content.absentFor === undefined)
     headers['cdn-cache-control'] = `public, max-age=${seconds(cdn)}, ${beyond}`
   return headers
 }

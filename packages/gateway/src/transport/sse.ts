@@ -7,6 +7,7 @@ import { Entry } from '../entry.ts'
 import type { Hub, Listener, Notice, Wire } from '../hub/hub.ts'
 import { LoggedEvent } from '../topic/logged-event.ts'
 import { readVersion } from '../topic/version.ts'
+import { callerOf } from './credential.ts'
 import { entryFields } from './entry-fields.ts'
 import { GZIP_HEAD, gzipPiece } from './gzip.ts'
 import type { Topic } from './topics.ts'
@@ -40,6 +41,18 @@ export interface SseParts {
   readonly deflate: boolean
 }
 
+/** What a stream has to know of its client. */
+export interface SseClient {
+  /** Its `Accept-Encoding`. */
+  readonly accepted: string | undefined
+  /** Which caller it is, as `hello` says. */
+  readonly caller: string | undefined
+}
+
+export function sseClient(call: Call): SseClient {
+  return { accepted: call.header('accept-encoding'), caller: callerOf(call.identity) }
+}
+
 /** The version that a returning client has. @throws WeirError `bad_version` */
 export function lastVersion(call: Call): Version | undefined {
   return readVersion('last-event-id', call.header('last-event-id'))
@@ -51,19 +64,19 @@ export function lastVersion(call: Call): Version | undefined {
  * A stream is compressed as a whole or not at all, and that is said in its head. Small events would only grow by it, and every
  * client would unpack them: so it is when the client takes it and the usual event is large.
  *
- * @param accepted the client's `Accept-Encoding`
  * @param usual bytes of the events to come, as far as can be said; of a value that nobody knows yet, infinitely many: when it
  *   turns out to be small, an event has five bytes more than it needs, and the other way round most of a large one could have been saved
  */
 export function sse(
   { hub, clock, heartbeat, level, deflate }: SseParts,
-  accepted: string | undefined,
+  { accepted, caller }: SseClient,
   usual: number,
   join: (listener: Listener) => void,
   failed: readonly Failure[] = [],
 ): LiveAnswer {
   const gzipped = deflate && usual >= WORTH_IT && accepts(accepted, 'gzip')
-  const hello = () => noticeEvent({ type: 'hello', now: clock.now(), heartbeat, level: level() })
+  const whose = caller !== undefined && { caller }
+  const hello = () => noticeEvent({ type: 'hello', now: clock.now(), heartbeat, level: level(), ...whose })
   const first = () => `${hello()}${failed.map(noticeEvent).join('')}`
   return gzipped ? eventStream(hub, GZIPPED, first, join, true) : eventStream(hub, PLAIN, first, join)
 }
@@ -102,7 +115,7 @@ export function eventStream(
  */
 export function sseOf(
   parts: SseParts,
-  accepted: string | undefined,
+  client: SseClient,
   path: string,
   topics: readonly (Topic | Failure)[],
   known: readonly (Version | undefined)[] = [],
@@ -117,7 +130,7 @@ export function sseOf(
     // Of nothing it would be silent for ever, and count as lost: it hears that its own address is there.
     if (failed.length === topics.length) hub.join(listener, hub.channel(path), undefined)
   }
-  return sse(parts, accepted, usual, join, failed)
+  return sse(parts, client, usual, join, failed)
 }
 
 function eventOf(subject: Entry | Notice): string {

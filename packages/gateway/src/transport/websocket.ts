@@ -1,4 +1,4 @@
-import type { ClientMessage, Publish, RequestId, SocketMessage, Version } from '@weir/protocol'
+import type { ClientMessage, Problem, Publish, RequestId, SocketMessage, Version } from '@weir/protocol'
 import type { Call, Identity, MessageSocket, SocketAnswer, Soon } from '../call.ts'
 import { addressOf, type Encoding, Entry } from '../entry.ts'
 import { asWeirError, problemOf, show, WeirError } from '../errors.ts'
@@ -10,6 +10,7 @@ import type { LiveFeed } from '../topic/live-feed.ts'
 import { LiveLog } from '../topic/live-log.ts'
 import { LoggedEvent } from '../topic/logged-event.ts'
 import { readVersion } from '../topic/version.ts'
+import { callerOf } from './credential.ts'
 import { entryFields } from './entry-fields.ts'
 import { deflatedFrame, textFrame } from './frame.ts'
 import { type Newest, newest } from './log.ts'
@@ -94,7 +95,8 @@ class Client extends Peer {
     this.#frames = socket.deflates ? DEFLATED : PLAIN
     const { hub, clock, heartbeat, level } = parts
     this.#listener = hub.listen(this, this.#frames)
-    this.#say({ type: 'hello', now: clock.now(), heartbeat, level: level() })
+    const id = callerOf(caller.identity)
+    this.#say({ type: 'hello', now: clock.now(), heartbeat, level: level(), ...(id !== undefined && { caller: id }) })
   }
 
   takesPatches(topic: string): boolean {
@@ -104,6 +106,11 @@ class Client extends Peer {
   override closed(): void {
     this.#leaving?.abort()
     super.closed()
+  }
+
+  override expire(problem: Problem): void {
+    this.#say({ type: 'goodbye', retry: 0, problem })
+    super.expire(problem)
   }
 
   protected override beat(): void {

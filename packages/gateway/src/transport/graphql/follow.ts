@@ -43,7 +43,7 @@ export class Follow {
     this.#args = args
     this.events = {
       name: 'graphql-sse',
-      encode: () => COMMENT_CHUNK,
+      encode: (subject) => farewell(subject) ?? COMMENT_CHUNK,
       said: (news) => this.#event(news),
     }
   }
@@ -85,6 +85,13 @@ export class Follow {
     const { data, errors } = executeSubscriptionEvent({ ...this.#args, rootValue }) as ExecutionResult
     return stringifyJson({ ...(errors && { errors: errors.map(coded) }), data }) ?? ''
   }
+}
+
+/** The last words of a stream whose client has to do something first. */
+function farewell(subject: News): Buffer | undefined {
+  if (subject instanceof Entry || subject.type !== 'goodbye' || subject.problem === undefined) return undefined
+  const { detail: message, code } = subject.problem
+  return chunk(Buffer.from(`event: next\ndata: ${JSON.stringify({ errors: [{ message, extensions: { code } }] })}\n\nevent: complete\ndata:\n\n`))
 }
 
 /** A subscription that was read. */
