@@ -19,6 +19,8 @@ export interface Entry<Value = unknown> {
   readonly absent?: string | undefined
   /** Why it can't be had; the last value stays. */
   readonly problem?: Problem | undefined
+  /** It is not everybody's: it is kept on no disk, and for no other caller. */
+  readonly private?: true | undefined
   /** It is a log. */
   readonly log?: true
   /** Of a log: events after `from`, up to and including `to`, are lost to this reader. */
@@ -40,11 +42,12 @@ export function order(version: string | undefined, had: string | undefined): num
  * one that should have come and did not.
  */
 export function nextEntry(entry: Entry, message: TopicMessage): Entry | undefined {
-  if (message.type === 'error') return { ...entry, problem: message.problem }
+  const mark = 'private' in message && message.private && { private: message.private }
+  if (message.type === 'error') return { ...entry, ...mark, problem: message.problem }
   const { topic } = entry
   if (message.type === 'event') {
     const { position, at, event } = message
-    return { topic, version: position, value: event, changedAt: at, checkedAt: at, stale: false, log: true }
+    return { topic, version: position, value: event, changedAt: at, checkedAt: at, stale: false, log: true, ...mark }
   }
   if (message.type === 'gap') {
     const { from, to } = message
@@ -63,10 +66,10 @@ export function nextEntry(entry: Entry, message: TopicMessage): Entry | undefine
   }
   if (!(newer > 0) || message.type === 'heartbeat') return undefined
   const news = { topic, version, changedAt: message.changedAt, checkedAt, stale: told ?? false, value: entry.value }
-  if (message.type === 'snapshot') return { ...news, value: message.value }
-  if (message.type === 'absent') return { ...news, absent: message.reason }
+  if (message.type === 'snapshot') return { ...news, ...mark, value: message.value }
+  if (message.type === 'absent') return { ...news, ...mark, absent: message.reason }
   if (message.from !== entry.version || entry.absent !== undefined) return undefined
-  return { ...news, value: applyPatch(entry.value, message.patch) }
+  return { ...news, private: entry.private, value: applyPatch(entry.value, message.patch) }
 }
 
 /** Whether an entry is news to who has the other: a newer version, or another word on the same one. */

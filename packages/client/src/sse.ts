@@ -1,3 +1,4 @@
+import type { Problem } from '@weir/protocol'
 import { type Carrier, createFleet, createPipe, type OpenLink, type Pipe, topicQuery } from './link.ts'
 import { type ProblemError, problemIn } from './problem-error.ts'
 import { createSseParser } from './sse-parser.ts'
@@ -8,6 +9,7 @@ export const openSse: OpenLink = (parts, ears) => {
   function createStream(topics: readonly string[], before: Pipe | undefined): Pipe {
     const leaving = new AbortController()
     let pause: number | undefined
+    let problem: Problem | undefined
     const pipe = createPipe(parts, ears, () => {
       leaving.abort()
       before?.close()
@@ -46,8 +48,9 @@ export const openSse: OpenLink = (parts, ears) => {
     read()
       .catch((thrown: Partial<ProblemError>) => {
         pause = thrown.pause ?? pause
+        problem = thrown.problem
       })
-      .then(() => pipe.fail(pause))
+      .then(() => pipe.fail(pause, undefined, problem))
     return pipe
   }
 

@@ -9,8 +9,8 @@ export function entryFields(entry: Entry): string {
 }
 
 /** The topic as clients see it, and whether it is everybody's, as JSON text without braces. */
-export function topicFields({ topic, address }: Pick<Entry, 'topic' | 'address'>): string {
-  return `"topic":${JSON.stringify(address)}${topic === address ? '' : ',"private":true'}`
+export function topicFields(entry: Pick<Entry, 'address' | 'private'>): string {
+  return `"topic":${JSON.stringify(entry.address)}${entry.private ? ',"private":true' : ''}`
 }
 
 /** Why there is no value, and for how long that is to be believed, as JSON text without braces. */
