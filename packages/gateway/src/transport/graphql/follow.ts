@@ -91,7 +91,11 @@ export class Follow {
 function farewell(subject: News): Buffer | undefined {
   if (subject instanceof Entry || subject.type !== 'goodbye' || subject.problem === undefined) return undefined
   const { detail: message, code } = subject.problem
-  return chunk(Buffer.from(`event: next\ndata: ${JSON.stringify({ errors: [{ message, extensions: { code } }] })}\n\nevent: complete\ndata:\n\n`))
+  return chunk(
+    Buffer.from(
+      `event: next\ndata: ${JSON.stringify({ errors: [{ message, extensions: { code } }] })}\n\nevent: complete\ndata:\n\n`,
+    ),
+  )
 }
 
 /** A subscription that was read. */
