@@ -1,3 +1,4 @@
+import { judge, type Line, newLine, type Verdict } from '@weir/protocol'
 import { forgetPages, nameOf, openCallerChannel } from './caller.ts'
 import {
   type Connection,
@@ -8,7 +9,16 @@ import {
   IDLE,
   type Transport,
 } from './connection.ts'
-import { type Entry, follows, gapBefore, nextEntry, order } from './entry.ts'
+import {
+  type Entry,
+  follows,
+  gapBefore,
+  nextEntry,
+  order,
+  type TopicMessage,
+  versionBefore,
+  versionOf,
+} from './entry.ts'
 import { type Heard, partTopics, within } from './link.ts'
 import { type Ports, worldPorts } from './ports.ts'
 import { problemIn } from './problem-error.ts'
@@ -63,6 +73,8 @@ export interface SharedEars extends ConnectionEars {
 export interface Status extends Omit<ConnectionState, 'phase'> {
   /** `stale`: live, and some values can't be confirmed or are refused to this caller: `problem` says why. `offline`: the connection was lost; it comes back by itself. */
   readonly state: 'idle' | 'connecting' | 'live' | 'stale' | 'offline' | 'closed'
+  /** When a topic was last taken from a server whose epochs went back: see `startedOver` of an entry. */
+  readonly startedOver?: number
   /** How many of the topics that are subscribed to are stale, or refused to this caller. */
   readonly stale: number
 }
@@ -111,6 +123,8 @@ interface Topic {
   /** Of a log: what came of late, for those who join. */
   readonly past: Entry[]
   readonly listeners: Set<(entry: Entry) => void>
+  /** Of which line of epochs it is, and which were left. */
+  line: Line
   /** When it was last said to be what it is here, by this machine's clock. */
   heardAt: number
   /** Whether the server was asked for its one address. */
@@ -152,6 +166,7 @@ export function createClient(options: ClientOptions = {}): Client {
   /** The caller whom the server serves, as it says: undefined where it knows none. */
   let caller: string | undefined
   let callerKnown = false
+  let startedOver: number | undefined
   /** Callers that other pages are served as, and this one is not, though it looked. */
   const others = new Set<string>()
   /** Counts callers: an answer that one of them asked for is not for the next. */
@@ -162,7 +177,7 @@ export function createClient(options: ClientOptions = {}): Client {
   const ears: SharedEars = {
     heard,
     take,
-    clock: clock.hear,
+    clock: hearClock,
     since: (name) => topics.get(name)?.entry.version,
     state(state) {
       connected = state
@@ -181,22 +196,68 @@ export function createClient(options: ClientOptions = {}): Client {
     connection.renew()
   })
 
-  function heard(message: Heard): void {
+  function heard(message: Heard, lineage?: string): void {
     if (message.type === 'hello') meet(message.caller)
-    if ('now' in message) clock.hear(message.now)
+    if ('now' in message) hearClock(message.now)
     if (!('topic' in message)) return
+    const said = ('lineage' in message ? message.lineage : undefined) ?? lineage
     let known = false
     for (const name of aliases.get(message.topic) ?? [message.topic]) {
       const topic = topics.get(name)
       if (!topic) continue
       known = true
-      const next = nextEntry(topic.entry, message)
+      const { entry, line } = topic
+      const left = { version: entry.version, lineage: line.lineage }
+      const verdict = verdictOn(topic, message, said)
+      if (verdict === 'refuse') continue
+      const restart = verdict === 'restart'
+      const next = nextEntry(restart ? { ...entry, version: undefined } : entry, message, clock.now())
       if (next) {
         topic.heardAt = ports.now()
-        take(next)
+        const whose = said === undefined || !next.version ? undefined : { lineage: said }
+        if (restart) startOver(topic, { ...next, ...whose, startedOver: left })
+        else put(topic, { ...next, ...whose })
       } else if (message.type === 'patch') connection.again(name)
     }
     if (!known) resolve()
+  }
+
+  /** What to do with a message, by its version and whose version that is. */
+  function verdictOn({ entry, line }: Topic, message: TopicMessage, lineage: string | undefined): Verdict {
+    const version = versionOf(message)
+    if (version === undefined) return 'take'
+    const newer = order(version, entry.version)
+    const whole = message.type !== 'heartbeat' && message.type !== 'patch'
+    // It names a newer version that is not here yet.
+    if (!whole && newer > 0 && !('from' in message && message.from === entry.version))
+      return lineage !== undefined && line.abandoned.has(lineage) ? 'refuse' : 'take'
+    return judge(line, lineage, newer, ports.now(), whole)
+  }
+
+  /** The epochs of the server went back: what it has now takes the place of what is known. Of a log, that is said as a gap first. */
+  function startOver(topic: Topic, next: Entry): void {
+    startedOver = ports.now()
+    const { startedOver: left } = next
+    if (next.log && !next.gap) {
+      const to = versionBefore(next.version)
+      adopt(topic, { ...next, value: undefined, version: to, gap: { from: left?.version ?? to, to } })
+      adopt(topic, { ...next, startedOver: undefined })
+    } else adopt(topic, next)
+    tellSoon()
+  }
+
+  /** A server whose clock was ahead and is right again: no moment is later than now, so no age is below zero. */
+  function hearClock(serverNow: number): void {
+    const before = clock.now()
+    clock.hear(serverNow)
+    const now = clock.now()
+    if (now >= before) return
+    for (const topic of topics.values()) {
+      const { changedAt, checkedAt } = topic.entry
+      if (checkedAt <= now) continue
+      topic.entry = { ...topic.entry, changedAt: Math.min(changedAt, now), checkedAt: now }
+      if (!topic.entry.log) for (const hear of topic.listeners) tell(hear, topic.entry)
+    }
   }
 
   /** The server says whom it serves. */
@@ -221,6 +282,7 @@ export function createClient(options: ClientOptions = {}): Client {
       const { entry, past, listeners } = topic
       if (!entry.private && !entry.problem) continue
       topic.entry = entry.private ? nothing(entry.topic) : { ...entry, problem: undefined }
+      if (entry.private) topic.line = newLine()
       if (entry.private) past.length = 0
       for (const hear of listeners) tell(hear, topic.entry)
     }
@@ -242,10 +304,28 @@ export function createClient(options: ClientOptions = {}): Client {
     await forgetPages(ports)
   }
 
-  /** Of a log, what is missing in between is said first. */
+  /** What another tab made of what came. */
   function take(next: Entry): void {
     const topic = topics.get(next.topic)
     if (!topic) return
+    const { line, entry } = topic
+    const { startedOver: left } = next
+    if (left && left.lineage === line.lineage && left.lineage !== next.lineage) {
+      // It waited for all tabs.
+      if (left.lineage !== undefined) line.abandoned.add(left.lineage)
+      line.lineage = next.lineage
+      startedOver = ports.now()
+      adopt(topic, next)
+      return
+    }
+    const verdict = next.version ? judge(line, next.lineage, order(next.version, entry.version), ports.now()) : 'take'
+    if (verdict === 'take') put(topic, next)
+    else if (verdict === 'restart')
+      startOver(topic, { ...next, startedOver: { version: entry.version, lineage: entry.lineage } })
+  }
+
+  /** Of a log, what is missing in between is said first. */
+  function put(topic: Topic, next: Entry): void {
     const gap = gapBefore(topic.entry, next)
     if (gap) adopt(topic, gap)
     if (follows(topic.entry, next)) adopt(topic, next)
@@ -293,7 +373,7 @@ export function createClient(options: ClientOptions = {}): Client {
       if (refused) problem ??= entry.problem
     }
     const state = phase === 'lost' ? 'offline' : phase === 'live' && stale > 0 ? 'stale' : phase
-    status = { ...rest, ...(problem && { problem }), state, stale }
+    status = { ...rest, ...(problem && { problem }), ...(startedOver && { startedOver }), state, stale }
     if (closed) status = { state: 'closed', stale: 0 }
     for (const changed of watchers) changed()
   }
@@ -323,11 +403,11 @@ export function createClient(options: ClientOptions = {}): Client {
     }
     for (const part of partTopics(asked))
       askValues(parts, part).then(
-        ({ messages }) => {
+        ({ messages, lineage }) => {
           for (const message of messages) {
             const { address, topic } = message
             aliases.set(address, (aliases.get(address) ?? new Set([address])).add(topic))
-            heard(message)
+            heard(message, lineage)
           }
         },
         // What could not be asked now is asked for again when it was silent for long.
@@ -369,11 +449,14 @@ export function createClient(options: ClientOptions = {}): Client {
       if (!answer.ok) throw await problemIn(answer)
       const said = (field: string) => answer.headers.get(field) ?? ''
       const version = said('weir-version')
-      if (known && order(version, known.version) < 0) return known
+      const lineage = said('weir-lineage') || undefined
+      // What is kept of another visit may be of a server that was rolled back since.
+      const left = !topic && known?.lineage !== lineage
+      if (known && !left && order(version, known.version) < 0) return known
       const at = clock.now() - Number(said('age')) * 1000
       const value: Value = await answer.json()
       if (era !== asking) throw new Error('The caller changed while the answer was under way')
-      return { topic: name, version, value, changedAt: at, checkedAt: at, stale: said('weir-stale') === '?1' }
+      return { topic: name, version, value, changedAt: at, checkedAt: at, stale: said('weir-stale') === '?1', lineage }
     },
 
     subscribe<Value>(name: string, given: (entry: Entry<Value>) => void, { since }: { readonly since?: string } = {}) {
@@ -388,6 +471,7 @@ export function createClient(options: ClientOptions = {}): Client {
           entry: { ...nothing(name, since), ...last, stale: !!last },
           past: [],
           listeners: new Set(),
+          line: newLine(last?.lineage),
           heardAt: ports.now(),
           resolved: false,
           stopForgetting() {},

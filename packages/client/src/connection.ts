@@ -34,7 +34,7 @@ export interface Connection extends Link {
 }
 
 export interface ConnectionEars {
-  heard(message: Heard): void
+  heard(message: Heard, lineage?: string): void
   state(state: ConnectionState): void
   since(topic: string): string | undefined
 }
@@ -100,7 +100,7 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
     let since = 0
     const opened = OPEN[name](parts, {
       since: ears.since,
-      heard(message) {
+      heard(message, lineage) {
         if (message.type === 'hello') {
           if (hello && hello.caller !== message.caller) {
             // Its streams serve different callers: all of them begin again.
@@ -123,7 +123,7 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
         }
         if ('level' in message && opened === link && message.level !== state.level)
           enter({ ...state, level: message.level })
-        ears.heard(message)
+        ears.heard(message, lineage)
       },
       lost(pause, fair, problem) {
         lost(pause, hello && (fair ?? ports.now() - since >= SETTLED), problem)

@@ -16,7 +16,8 @@ export interface Link {
 }
 
 export interface LinkEars {
-  heard(message: Heard): void
+  /** `lineage`: of the versions of the connection that it came on. */
+  heard(message: Heard, lineage?: string): void
   /**
    * The link is over, and closed. `pause` is what the server wants to be waited for, in milliseconds. `fair`: it said goodbye; false:
    * it fell silent; undefined: it is not known. `problem`: why, where the server says it.
@@ -56,6 +57,7 @@ export interface Pipe {
 export function createPipe({ ports, patience }: LinkParts, ears: LinkEars, end: () => void): Pipe {
   let limit = patience
   let open = true
+  let lineage: string | undefined
   const silent = () => fail(undefined, false)
   let hush = ports.after(limit, silent)
   function close(): void {
@@ -79,11 +81,14 @@ export function createPipe({ ports, patience }: LinkParts, ears: LinkEars, end: 
     },
     hear(message) {
       if (!open) return
-      if (message.type === 'hello') limit = 2 * message.heartbeat
+      if (message.type === 'hello') {
+        limit = 2 * message.heartbeat
+        lineage = message.lineage
+      }
       hush()
       hush = ports.after(limit, silent)
       if (message.type === 'goodbye') fail(message.retry, true, message.problem)
-      else ears.heard(message)
+      else ears.heard(message, lineage)
     },
   }
 }

@@ -59,11 +59,11 @@ export const openPoll: OpenLink = (parts, ears) => {
   async function round(): Promise<void> {
     let refused = 0
     for (const part of partTopics(wanted)) {
-      const { now, level, caller, messages } = await askValues(parts, part, leaving.signal)
-      pipe.hear({ type: 'hello', now, level, heartbeat: HELD * 1000 + interval, ...(caller && { caller }) })
+      const { messages, ...head } = await askValues(parts, part, leaving.signal)
+      pipe.hear({ type: 'hello', heartbeat: HELD * 1000 + interval, ...head })
       for (const message of messages) {
         if (message.type === 'heartbeat' && message.version !== ears.since(message.topic))
-          await follow(message.topic, caller)
+          await follow(message.topic, head.caller)
         if (message.type === 'error') {
           refused += 1
           pause = Math.max(pause, (message.problem.retryAfter ?? 0) * 1000)

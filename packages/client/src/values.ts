@@ -17,6 +17,7 @@ export async function askValues(
   readonly now: number
   readonly level: Level
   readonly caller?: string
+  readonly lineage?: string
   readonly messages: readonly ValueMessage[]
 }> {
   const answer = await ports.fetch(`${url}/weir/values?${topicQuery(topics)}`, {
@@ -24,7 +25,7 @@ export async function askValues(
     signal: signal ?? null,
   })
   if (!answer.ok) throw await problemIn(answer)
-  const { now, level, caller, values }: Values = await answer.json()
+  const { now, level, caller, lineage, values }: Values = await answer.json()
   const messages = values.map((value, index) => {
     const type =
       'problem' in value ? 'error' : 'value' in value ? 'snapshot' : 'reason' in value ? 'absent' : 'heartbeat'
@@ -32,5 +33,5 @@ export async function askValues(
     // What each kind of answer holds is what the message of that type does.
     return { ...value, ...version, type, address: value.topic, topic: topics[index] } as ValueMessage
   })
-  return { now, level, ...(caller && { caller }), messages }
+  return { now, level, ...(caller && { caller }), ...(lineage && { lineage }), messages }
 }

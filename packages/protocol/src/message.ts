@@ -17,6 +17,8 @@ export interface Hello {
    * caller is not known, and where no value depends on it.
    */
   readonly caller?: string
+  /** Of which line of epochs the versions are, where a message does not say it. Versions are compared only within one. */
+  readonly lineage?: string
 }
 
 /** The whole value of a topic. */
@@ -29,6 +31,8 @@ export interface Snapshot {
   readonly changedAt: number
   /** When the upstream last confirmed it. */
   readonly checkedAt: number
+  /** Set where the version is of another lineage than those of the connection: the value comes from an origin. */
+  readonly lineage?: string
   /** Set where the value is not everybody's. */
   readonly private?: true
   readonly value: unknown
@@ -57,6 +61,8 @@ export interface Absent {
   readonly version: string
   readonly changedAt: number
   readonly checkedAt: number
+  /** As in a snapshot. */
+  readonly lineage?: string
   /** Set where the topic is not everybody's. */
   readonly private?: true
   readonly reason: string

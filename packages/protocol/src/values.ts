@@ -7,6 +7,8 @@ export interface Values {
   readonly level: Level
   /** Which caller was served, as in `hello`. */
   readonly caller?: string
+  /** Of which line of epochs the versions are, as in `hello`. */
+  readonly lineage?: string
   readonly values: readonly ValueOf[]
 }
 

@@ -54,7 +54,7 @@ export function createHub(options: HubOptions = {}): Hub {
 
   function stream(topics: readonly string[]) {
     return sse(
-      { hub, clock, heartbeat, level: () => 'normal', deflate: false },
+      { hub, clock, heartbeat, level: () => 'normal', deflate: false, lineage: () => values.lineage },
       { accepted: undefined, caller: undefined },
       0,
       (listener) => {

@@ -9,7 +9,7 @@ import {
 } from '@weir/protocol'
 import type { Connection, ConnectionOwner } from '../call.ts'
 import type { Clock, Timer } from '../clock.ts'
-import { addressOf, Encoded, type Encoding, type Entry } from '../entry.ts'
+import { addressOf, compareNews, Encoded, type Encoding, type Entry } from '../entry.ts'
 import type { Emit } from '../events.ts'
 
 /** A message that is said once and not kept: heartbeats, failures, farewells. */
@@ -643,7 +643,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
 
     publish(channel, entry) {
       const { latest } = channel
-      const order = latest === undefined ? 1 : compareVersions(entry.version, latest.version)
+      const order = latest === undefined ? 1 : compareNews(entry, latest)
       if (latest !== undefined && order === 0) {
         latest.checkedAt = Math.max(latest.checkedAt, entry.checkedAt)
         latest.confirmedAt = Math.max(latest.confirmedAt, entry.confirmedAt)

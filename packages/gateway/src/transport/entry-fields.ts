@@ -9,8 +9,10 @@ export function entryFields(entry: Entry): string {
 }
 
 /** The topic as clients see it, and whether it is everybody's, as JSON text without braces. */
-export function topicFields(entry: Pick<Entry, 'address' | 'private'>): string {
-  return `"topic":${JSON.stringify(entry.address)}${entry.private ? ',"private":true' : ''}`
+/** Of an origin's value also the lineage of its version. */
+export function topicFields(entry: Pick<Entry, 'address' | 'private' | 'lineage'>): string {
+  const line = entry.lineage === undefined ? '' : `,"lineage":"${entry.lineage}"`
+  return `"topic":${JSON.stringify(entry.address)}${entry.private ? ',"private":true' : ''}${line}`
 }
 
 /** Why there is no value, and for how long that is to be believed, as JSON text without braces. */

@@ -1,4 +1,4 @@
-import type { Failure, Level, Version } from '@weir/protocol'
+import type { Failure, Hello, Level, Version } from '@weir/protocol'
 import type { AnswerHeaders, Call, LiveAnswer } from '../call.ts'
 import { chunk } from '../chunk.ts'
 import type { Clock } from '../clock.ts'
@@ -37,8 +37,17 @@ export interface SseParts {
   /** Milliseconds; told to clients. */
   readonly heartbeat: number
   readonly level: () => Level
+  /** Of which line of epochs the versions are, where it is known. */
+  readonly lineage: () => string | undefined
   /** Whether streams of large events are compressed, for clients that take that. */
   readonly deflate: boolean
+}
+
+/** What comes first on every connection. */
+export function helloOf({ clock, heartbeat, level, lineage }: SseParts, caller: string | undefined): Hello {
+  const line = lineage()
+  const whose = { ...(caller !== undefined && { caller }), ...(line !== undefined && { lineage: line }) }
+  return { type: 'hello', now: clock.now(), heartbeat, level: level(), ...whose }
 }
 
 /** What a stream has to know of its client. */
@@ -68,15 +77,15 @@ export function lastVersion(call: Call): Version | undefined {
  *   turns out to be small, an event has five bytes more than it needs, and the other way round most of a large one could have been saved
  */
 export function sse(
-  { hub, clock, heartbeat, level, deflate }: SseParts,
+  parts: SseParts,
   { accepted, caller }: SseClient,
   usual: number,
   join: (listener: Listener) => void,
   failed: readonly Failure[] = [],
 ): LiveAnswer {
+  const { hub, deflate } = parts
   const gzipped = deflate && usual >= WORTH_IT && accepts(accepted, 'gzip')
-  const whose = caller !== undefined && { caller }
-  const hello = () => noticeEvent({ type: 'hello', now: clock.now(), heartbeat, level: level(), ...whose })
+  const hello = () => noticeEvent(helloOf(parts, caller))
   const first = () => `${hello()}${failed.map(noticeEvent).join('')}`
   return gzipped ? eventStream(hub, GZIPPED, first, join, true) : eventStream(hub, PLAIN, first, join)
 }

@@ -42,13 +42,15 @@ function read({ of, readKey }: Topic, call: Call): Soon<Had> {
 }
 
 function answer(
-  { clock, level }: SnapshotParts,
+  { clock, level, lineage }: SnapshotParts,
   topics: readonly (Topic | Failure)[],
   entries: readonly Had[],
   call: Call,
 ): Answer {
   const caller = callerOf(call.identity)
-  const whose = caller === undefined ? '' : `"caller":"${caller}",`
+  const line = lineage()
+  const whose =
+    (caller === undefined ? '' : `"caller":"${caller}",`) + (line === undefined ? '' : `"lineage":"${line}",`)
   const texts: (string | Buffer)[] = [`{"now":${clock.now()},"level":"${level()}",${whose}"values":[`]
   for (const [index, entry] of entries.entries()) {
     const topic = topics[index]

@@ -16,7 +16,7 @@ import { deflatedFrame, textFrame } from './frame.ts'
 import { type Newest, newest } from './log.ts'
 import { patchOf } from './patch.ts'
 import { Peer, type Peers } from './peers.ts'
-import type { SseParts } from './sse.ts'
+import { helloOf, type SseParts } from './sse.ts'
 import type { Topic } from './topics.ts'
 
 export interface WebSocketParts extends SseParts {
@@ -93,10 +93,8 @@ class Client extends Peer {
     this.#parts = parts
     this.#caller = caller
     this.#frames = socket.deflates ? DEFLATED : PLAIN
-    const { hub, clock, heartbeat, level } = parts
-    this.#listener = hub.listen(this, this.#frames)
-    const id = callerOf(caller.identity)
-    this.#say({ type: 'hello', now: clock.now(), heartbeat, level: level(), ...(id !== undefined && { caller: id }) })
+    this.#listener = parts.hub.listen(this, this.#frames)
+    this.#say(helloOf(parts, callerOf(caller.identity)))
   }
 
   takesPatches(topic: string): boolean {
