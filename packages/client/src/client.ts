@@ -1,3 +1,5 @@
+import { judge, type Line, newLine, type Verdict } from '@weir/protocol'
+import { forgetPages, nameOf, openCallerChannel } from './caller.ts'
 import {
   type Connection,
   type ConnectionEars,
@@ -7,7 +9,16 @@ import {
   IDLE,
   type Transport,
 } from './connection.ts'
-import { type Entry, follows, gapBefore, nextEntry, order } from './entry.ts'
+import {
+  type Entry,
+  follows,
+  gapBefore,
+  nextEntry,
+  order,
+  type TopicMessage,
+  versionBefore,
+  versionOf,
+} from './entry.ts'
 import { type Heard, partTopics, within } from './link.ts'
 import { type Ports, worldPorts } from './ports.ts'
 import { problemIn } from './problem-error.ts'
@@ -28,10 +39,18 @@ export interface ClientOptions {
   readonly patience?: number
   /** How often the values of more than one topic are asked for where only polling works, in milliseconds: 2,000. */
   readonly interval?: number
-  /** Where last values are kept over visits: `keepValues()` of `@weir/client/offline`; nowhere. */
-  readonly memory?: Memory
+  /** Where last values are kept over visits: `keepValues()` of `@weir/client/offline`; nowhere. It gets the server's address. */
+  readonly memory?: (url: string) => Memory
   /** One connection for many clients: `shareTabs()` of `@weir/client/tabs`. */
-  readonly share?: (options: ClientOptions) => ((ears: SharedEars) => Connection) | undefined
+  readonly share?: (
+    options: ClientOptions,
+    connect: (ears: ConnectionEars) => Connection,
+  ) => ((ears: SharedEars) => Connection) | undefined
+  /**
+   * Gets another credential: called when the server ends a connection with `credential_expired`, or no longer knows its caller. The client
+   * connects again when it has resolved.
+   */
+  readonly renew?: () => unknown
   /** What it needs of the world; for tests, and for a `fetch` with headers of one's own. */
   readonly ports?: Partial<Ports>
 }
@@ -40,6 +59,8 @@ export interface ClientOptions {
 export interface Memory {
   get(topic: string): Entry | undefined
   set(entry: Entry): void
+  /** Drops all. */
+  clear(): void
 }
 
 /** What a connection that is shared tells: what came, or what somebody else made of it. */
@@ -50,9 +71,11 @@ export interface SharedEars extends ConnectionEars {
 
 /** How the client is doing. Moments are by this machine's clock. */
 export interface Status extends Omit<ConnectionState, 'phase'> {
-  /** `stale`: live, and some values that are heard can't be confirmed. `offline`: the connection was lost; it comes back by itself. */
-  readonly state: 'idle' | 'connecting' | 'live' | 'stale' | 'offline'
-  /** How many of the topics that are heard are stale. */
+  /** `stale`: live, and some values can't be confirmed or are refused to this caller: `problem` says why. `offline`: the connection was lost; it comes back by itself. */
+  readonly state: 'idle' | 'connecting' | 'live' | 'stale' | 'offline' | 'closed'
+  /** When a topic was last taken from a server whose epochs went back: see `startedOver` of an entry. */
+  readonly startedOver?: number
+  /** How many of the topics that are subscribed to are stale, or refused to this caller. */
   readonly stale: number
 }
 
@@ -83,6 +106,14 @@ export interface Client {
   now(): number
   /** Tries at once what it was going to try later. */
   retry(): void
+  /**
+   * To be called when the caller has signed in, once requests carry the new credential. All that was private to the caller before is gone
+   * when it resolves: from this client, from storage, from the service worker of `keepPage()` and from other tabs. Live topics are asked
+   * for again, as the new caller; what was under way to the old one is dropped.
+   */
+  signIn(): Promise<void>
+  /** The same when the caller has signed out, once requests carry no credential any more. */
+  signOut(): Promise<void>
   /** Ends it for good. */
   close(): void
 }
@@ -92,6 +123,8 @@ interface Topic {
   /** Of a log: what came of late, for those who join. */
   readonly past: Entry[]
   readonly listeners: Set<(entry: Entry) => void>
+  /** Of which line of epochs it is, and which were left. */
+  line: Line
   /** When it was last said to be what it is here, by this machine's clock. */
   heardAt: number
   /** Whether the server was asked for its one address. */
@@ -101,6 +134,8 @@ interface Topic {
 
 /** Events of a log that are kept for those who join later: what servers keep unless told. */
 const MOST_PAST = 1000
+/** Refusals of a caller, and not of a topic: the credential is missing or has expired, or it asks too often. */
+const CALLER_STATUS = [401, 403, 429]
 /** A topic that was not confirmed for so many heartbeats is asked for anew. */
 const SILENT = 3
 /** What a server's heartbeat is until it has said so, in milliseconds. */
@@ -109,8 +144,9 @@ const HEARTBEAT = 10_000
 /** A client of one server. It connects when something is subscribed to, and no earlier. */
 export function createClient(options: ClientOptions = {}): Client {
   const ports = { ...worldPorts(), ...options.ports }
-  const { url = globalThis.location?.origin, keep = 5000, memory } = options
-  const share = options.share?.(options)
+  const { keep = 5000 } = options
+  const url = options.url ?? pageOrigin()
+  const memory = options.memory?.(nameOf(url))
   const parts: ConnectionParts = {
     transports: ['sse', 'ws', 'poll'],
     patience: 5000,
@@ -127,12 +163,21 @@ export function createClient(options: ClientOptions = {}): Client {
   let connected = IDLE
   let status: Status = { state: 'idle', stale: 0 }
   let stopSweep: (() => void) | undefined
+  /** The caller whom the server serves, as it says: undefined where it knows none. */
+  let caller: string | undefined
+  let callerKnown = false
+  let startedOver: number | undefined
+  /** Callers that other pages are served as, and this one is not, though it looked. */
+  const others = new Set<string>()
+  /** Counts callers: an answer that one of them asked for is not for the next. */
+  let era = 0
   let telling = false
+  let closed = false
 
   const ears: SharedEars = {
     heard,
     take,
-    clock: clock.hear,
+    clock: hearClock,
     since: (name) => topics.get(name)?.entry.version,
     state(state) {
       connected = state
@@ -140,29 +185,147 @@ export function createClient(options: ClientOptions = {}): Client {
       if (!share) stopSweep ??= ports.after(HEARTBEAT, sweep)
     },
   }
+  const share = options.share?.(options, (ears) => createConnection(parts, ears))
   const connection = share ? share(ears) : createConnection(parts, ears)
+  const pages = openCallerChannel(url, (news) => {
+    if ('changed' in news) return void changeCaller()
+    if (!callerKnown || news.caller === (caller ?? '') || others.has(news.caller)) return
+    // The credentials of this browser may have changed: nothing private is shown until the server says whom it serves.
+    others.add(news.caller)
+    forget()
+    connection.renew()
+  })
 
-  function heard(message: Heard): void {
-    if ('now' in message) clock.hear(message.now)
+  function heard(message: Heard, lineage?: string): void {
+    if (message.type === 'hello') meet(message.caller)
+    if ('now' in message) hearClock(message.now)
     if (!('topic' in message)) return
+    const said = ('lineage' in message ? message.lineage : undefined) ?? lineage
     let known = false
     for (const name of aliases.get(message.topic) ?? [message.topic]) {
       const topic = topics.get(name)
       if (!topic) continue
       known = true
-      const next = nextEntry(topic.entry, message)
+      const { entry, line } = topic
+      const left = { version: entry.version, lineage: line.lineage }
+      const verdict = verdictOn(topic, message, said)
+      if (verdict === 'refuse') continue
+      const restart = verdict === 'restart'
+      const next = nextEntry(restart ? { ...entry, version: undefined } : entry, message, clock.now())
       if (next) {
         topic.heardAt = ports.now()
-        take(next)
+        const whose = said === undefined || !next.version ? undefined : { lineage: said }
+        if (restart) startOver(topic, { ...next, ...whose, startedOver: left })
+        else put(topic, { ...next, ...whose })
       } else if (message.type === 'patch') connection.again(name)
     }
     if (!known) resolve()
   }
 
-  /** Of a log, what is missing in between is said first. */
+  /** What to do with a message, by its version and whose version that is. */
+  function verdictOn({ entry, line }: Topic, message: TopicMessage, lineage: string | undefined): Verdict {
+    const version = versionOf(message)
+    if (version === undefined) return 'take'
+    const newer = order(version, entry.version)
+    const whole = message.type !== 'heartbeat' && message.type !== 'patch'
+    // It names a newer version that is not here yet.
+    if (!whole && newer > 0 && !('from' in message && message.from === entry.version))
+      return lineage !== undefined && line.abandoned.has(lineage) ? 'refuse' : 'take'
+    return judge(line, lineage, newer, ports.now(), whole)
+  }
+
+  /** The epochs of the server went back: what it has now takes the place of what is known. Of a log, that is said as a gap first. */
+  function startOver(topic: Topic, next: Entry): void {
+    startedOver = ports.now()
+    const { startedOver: left } = next
+    if (next.log && !next.gap) {
+      const to = versionBefore(next.version)
+      adopt(topic, { ...next, value: undefined, version: to, gap: { from: left?.version ?? to, to } })
+      adopt(topic, { ...next, startedOver: undefined })
+    } else adopt(topic, next)
+    tellSoon()
+  }
+
+  /** A server whose clock was ahead and is right again: no moment is later than now, so no age is below zero. */
+  function hearClock(serverNow: number): void {
+    const before = clock.now()
+    clock.hear(serverNow)
+    const now = clock.now()
+    if (now >= before) return
+    for (const topic of topics.values()) {
+      const { changedAt, checkedAt } = topic.entry
+      if (checkedAt <= now) continue
+      topic.entry = { ...topic.entry, changedAt: Math.min(changedAt, now), checkedAt: now }
+      if (!topic.entry.log) for (const hear of topic.listeners) tell(hear, topic.entry)
+    }
+  }
+
+  /** The server says whom it serves. */
+  function meet(next: string | undefined): void {
+    if (callerKnown && next === caller) return
+    const lapsed = callerKnown && !next
+    if (callerKnown) forget()
+    callerKnown = true
+    caller = next
+    others.clear()
+    pages?.tell({ caller: next ?? '' })
+    if (lapsed && options.renew)
+      Promise.resolve()
+        .then(options.renew)
+        .then(connection.renew, () => {})
+  }
+
+  /** Drops what is not everybody's. */
+  function forget(): void {
+    era += 1
+    for (const topic of topics.values()) {
+      const { entry, past, listeners } = topic
+      if (!entry.private && !entry.problem) continue
+      topic.entry = entry.private ? nothing(entry.topic) : { ...entry, problem: undefined }
+      if (entry.private) topic.line = newLine()
+      if (entry.private) past.length = 0
+      for (const hear of listeners) tell(hear, topic.entry)
+    }
+    tellSoon()
+  }
+
+  function changeCaller(): void {
+    caller = undefined
+    callerKnown = false
+    others.clear()
+    forget()
+    memory?.clear()
+    connection.renew()
+  }
+
+  async function changeCallerEverywhere(): Promise<void> {
+    changeCaller()
+    pages?.tell({ changed: true })
+    await forgetPages(ports)
+  }
+
+  /** What another tab made of what came. */
   function take(next: Entry): void {
     const topic = topics.get(next.topic)
     if (!topic) return
+    const { line, entry } = topic
+    const { startedOver: left } = next
+    if (left && left.lineage === line.lineage && left.lineage !== next.lineage) {
+      // It waited for all tabs.
+      if (left.lineage !== undefined) line.abandoned.add(left.lineage)
+      line.lineage = next.lineage
+      startedOver = ports.now()
+      adopt(topic, next)
+      return
+    }
+    const verdict = next.version ? judge(line, next.lineage, order(next.version, entry.version), ports.now()) : 'take'
+    if (verdict === 'take') put(topic, next)
+    else if (verdict === 'restart')
+      startOver(topic, { ...next, startedOver: { version: entry.version, lineage: entry.lineage } })
+  }
+
+  /** Of a log, what is missing in between is said first. */
+  function put(topic: Topic, next: Entry): void {
     const gap = gapBefore(topic.entry, next)
     if (gap) adopt(topic, gap)
     if (follows(topic.entry, next)) adopt(topic, next)
@@ -171,13 +334,13 @@ export function createClient(options: ClientOptions = {}): Client {
   function adopt(topic: Topic, next: Entry): void {
     const before = topic.entry
     topic.entry = next
-    if (before.stale !== next.stale) tellSoon()
+    if (before.stale !== next.stale || before.problem !== next.problem) tellSoon()
     if (next.log) {
       // Of a log only what came is heard.
       if (next.version === before.version) return
       topic.past.push(next)
       if (topic.past.length > MOST_PAST) topic.past.shift()
-    } else if (next.version) memory?.set(next)
+    } else if (next.version && !next.private) memory?.set(next)
     for (const hear of topic.listeners) tell(hear, next)
   }
 
@@ -201,10 +364,17 @@ export function createClient(options: ClientOptions = {}): Client {
   function tellStatus(): void {
     telling = false
     let stale = 0
-    for (const { entry, listeners } of topics.values()) if (entry.stale && listeners.size > 0) stale += 1
     const { phase, ...rest } = connected
+    let { problem } = rest
+    for (const { entry, listeners } of topics.values()) {
+      if (listeners.size === 0) continue
+      const refused = CALLER_STATUS.includes(entry.problem?.status ?? 0)
+      if (entry.stale || refused) stale += 1
+      if (refused) problem ??= entry.problem
+    }
     const state = phase === 'lost' ? 'offline' : phase === 'live' && stale > 0 ? 'stale' : phase
-    status = { ...rest, state, stale }
+    status = { ...rest, ...(problem && { problem }), ...(startedOver && { startedOver }), state, stale }
+    if (closed) status = { state: 'closed', stale: 0 }
     for (const changed of watchers) changed()
   }
 
@@ -233,16 +403,22 @@ export function createClient(options: ClientOptions = {}): Client {
     }
     for (const part of partTopics(asked))
       askValues(parts, part).then(
-        ({ messages }) => {
+        ({ messages, lineage }) => {
           for (const message of messages) {
             const { address, topic } = message
             aliases.set(address, (aliases.get(address) ?? new Set([address])).add(topic))
-            heard(message)
+            heard(message, lineage)
           }
         },
         // What could not be asked now is asked for again when it was silent for long.
         () => {},
       )
+  }
+
+  function check(): void {
+    if (closed) throw new Error('The client is closed')
+    if (!url)
+      throw new Error('createClient: url: expected the address of the server: there is no page that it could be of')
   }
 
   function want(): void {
@@ -253,9 +429,14 @@ export function createClient(options: ClientOptions = {}): Client {
   const { retry } = connection
   globalThis.addEventListener?.('online', retry)
   globalThis.document?.addEventListener('visibilitychange', retry)
+  // A page that comes out of the back/forward cache may have been left by another caller.
+  const restored = ({ persisted }: PageTransitionEvent) => persisted && changeCaller()
+  globalThis.addEventListener?.('pageshow', restored)
 
   return {
     async get<Value>(name: string) {
+      check()
+      const asking = era
       const topic = topics.get(name)
       const had = (topic?.entry ?? memory?.get(name)) as Entry<Value> | undefined
       const known = had?.version && !had.log ? had : undefined
@@ -263,27 +444,34 @@ export function createClient(options: ClientOptions = {}): Client {
       const answer = await ports.fetch(`${url}${within(name, 'as=json')}`).catch((thrown) => {
         if (!known) throw thrown
       })
+      if (era !== asking) throw new Error('The caller changed while the answer was under way')
       if (!answer) return { ...known, stale: true } as Entry<Value>
       if (!answer.ok) throw await problemIn(answer)
       const said = (field: string) => answer.headers.get(field) ?? ''
       const version = said('weir-version')
-      if (known && order(version, known.version) < 0) return known
+      const lineage = said('weir-lineage') || undefined
+      // What is kept of another visit may be of a server that was rolled back since.
+      const left = !topic && known?.lineage !== lineage
+      if (known && !left && order(version, known.version) < 0) return known
       const at = clock.now() - Number(said('age')) * 1000
       const value: Value = await answer.json()
-      return { topic: name, version, value, changedAt: at, checkedAt: at, stale: said('weir-stale') === '?1' }
+      if (era !== asking) throw new Error('The caller changed while the answer was under way')
+      return { topic: name, version, value, changedAt: at, checkedAt: at, stale: said('weir-stale') === '?1', lineage }
     },
 
     subscribe<Value>(name: string, given: (entry: Entry<Value>) => void, { since }: { readonly since?: string } = {}) {
+      if (closed) return () => {}
+      check()
       // A function of its own for each call: one may subscribe with the same one twice.
       const hear = (entry: Entry) => given(entry as Entry<Value>)
       let topic = topics.get(name)
       if (!topic) {
-        const nothing = { topic: name, version: since, value: undefined, changedAt: 0, checkedAt: 0 }
         const last = since ? undefined : memory?.get(name)
         topic = {
-          entry: { ...nothing, ...last, stale: !!last },
+          entry: { ...nothing(name, since), ...last, stale: !!last },
           past: [],
           listeners: new Set(),
+          line: newLine(last?.lineage),
           heardAt: ports.now(),
           resolved: false,
           stopForgetting() {},
@@ -309,6 +497,7 @@ export function createClient(options: ClientOptions = {}): Client {
     },
 
     async publish(name, event) {
+      check()
       const { publish } = connection
       if (publish) return publish(name, event)
       const answer = await ports.fetch(`${url}${name}`, {
@@ -328,13 +517,30 @@ export function createClient(options: ClientOptions = {}): Client {
     },
     now: clock.now,
     retry,
+    signIn: changeCallerEverywhere,
+    signOut: changeCallerEverywhere,
     close() {
+      closed = true
+      pages?.close()
+      globalThis.removeEventListener?.('pageshow', restored)
       globalThis.removeEventListener?.('online', retry)
       globalThis.document?.removeEventListener('visibilitychange', retry)
       stopSweep?.()
       for (const topic of topics.values()) topic.stopForgetting()
       topics.clear()
       connection.close()
+      tellStatus()
     },
   }
+}
+
+/** Where the server of a page is, unless it is said; empty where there is no page, as in Node. */
+function pageOrigin(): string {
+  const { origin = '' } = globalThis.location ?? {}
+  return origin === 'null' ? '' : origin
+}
+
+/** What is known of a topic of which nothing came. */
+function nothing(topic: string, version?: string): Entry {
+  return { topic, version, value: undefined, changedAt: 0, checkedAt: 0, stale: false }
 }

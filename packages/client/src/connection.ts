@@ -1,4 +1,4 @@
-import type { Hello, Level } from '@weir/protocol'
+import type { Hello, Level, Problem } from '@weir/protocol'
 import { type Heard, type Link, type LinkEars, type LinkParts, type OpenLink, partTopics } from './link.ts'
 import { openPoll } from './poll.ts'
 import { openSocket } from './socket.ts'
@@ -19,6 +19,8 @@ export interface ConnectionState {
   readonly lostAt?: number | undefined
   /** When the next try is due; undefined while one is under way. */
   readonly retryAt?: number | undefined
+  /** Why the server refuses or ended the connection. */
+  readonly problem?: Problem | undefined
 }
 
 export const IDLE: ConnectionState = { phase: 'idle' }
@@ -27,10 +29,12 @@ export const IDLE: ConnectionState = { phase: 'idle' }
 export interface Connection extends Link {
   /** Tries at once what it was going to try later. */
   retry(): void
+  /** Connects again at once, for another caller: nothing of the connection of now is heard any more. */
+  renew(): void
 }
 
 export interface ConnectionEars {
-  heard(message: Heard): void
+  heard(message: Heard, lineage?: string): void
   state(state: ConnectionState): void
   since(topic: string): string | undefined
 }
@@ -70,6 +74,8 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
   let link: Link | undefined
   /** A better one, tried beside it. */
   let probe: Link | undefined
+  /** The caller whom the link serves. */
+  let caller: string | undefined
   let failures = 0
   /** Upgrades that were tried of late. */
   let upgrades = 0
@@ -94,13 +100,22 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
     let since = 0
     const opened = OPEN[name](parts, {
       since: ears.since,
-      heard(message) {
-        if (message.type === 'hello' && !hello) {
-          hello = message
-          since = ports.now()
-          if (opened === link) serve()
+      heard(message, lineage) {
+        if (message.type === 'hello') {
+          if (hello && hello.caller !== message.caller) {
+            // Its streams serve different callers: all of them begin again.
+            opened.close()
+            lost(0, true)
+            return
+          }
+          if (!hello) {
+            hello = message
+            since = ports.now()
+            if (opened === link) serve()
+          }
         }
-        if ('topic' in message && opened === probe) {
+        // Also when it serves another caller: what the other one still says is not heard.
+        if (opened === probe && ('topic' in message || hello?.caller !== caller)) {
           link?.close()
           link = opened
           probe = undefined
@@ -108,14 +123,15 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
         }
         if ('level' in message && opened === link && message.level !== state.level)
           enter({ ...state, level: message.level })
-        ears.heard(message)
+        ears.heard(message, lineage)
       },
-      lost(pause, fair) {
-        lost(pause, hello && (fair ?? ports.now() - since >= SETTLED))
+      lost(pause, fair, problem) {
+        lost(pause, hello && (fair ?? ports.now() - since >= SETTLED), problem)
       },
     })
     function serve(): void {
       transport = name
+      caller = hello?.caller
       enter({ phase: 'live', transport, level: hello?.level, heartbeat: hello?.heartbeat })
       planUpgrade()
     }
@@ -126,11 +142,11 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
   function begin(name = preferred()[0] ?? 'sse'): void {
     stopWaiting()
     transport = name
-    enter({ phase: state.lostAt ? 'lost' : 'connecting', lostAt: state.lostAt })
+    enter({ phase: state.lostAt ? 'lost' : 'connecting', lostAt: state.lostAt, problem: state.problem })
     link = open(name, lose)
   }
 
-  function lose(pause = 0, proven = false): void {
+  function lose(pause = 0, proven = false, problem?: Problem): void {
     drop()
     const order = preferred()
     const next = proven ? transport : order[order.indexOf(transport) + 1]
@@ -140,8 +156,25 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
     if (proven || pause > 0 || !next) wait += backoff(failures, ports.random())
     if (proven || !next) failures += 1
     const now = ports.now()
-    enter({ phase: 'lost', lostAt: state.lostAt ?? now, retryAt: now + wait })
-    stopWaiting = ports.after(wait, () => begin(next))
+    const lostAt = state.lostAt ?? now
+    const again = () => {
+      enter({ phase: 'lost', lostAt, retryAt: ports.now() + wait, problem })
+      stopWaiting = ports.after(wait, () => begin(next))
+    }
+    if (problem?.code !== 'credential_expired' || !parts.renew) {
+      again()
+      return
+    }
+    let waiting = true
+    stopWaiting = () => {
+      waiting = false
+    }
+    enter({ phase: 'lost', lostAt, problem })
+    // Where none is to be had it comes back all the same: as a caller whom the server does not know.
+    Promise.resolve()
+      .then(parts.renew)
+      .catch(() => {})
+      .then(() => waiting && again())
   }
 
   function planUpgrade(): void {
@@ -159,7 +192,7 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
     probe = undefined
     if (!name || name === transport) planUpgrade()
     else {
-      const tried = open(name, (pause, proven) => (tried === link ? lose(pause, proven) : upgrade(at + 1)))
+      const tried = open(name, (...end) => (tried === link ? lose(...end) : upgrade(at + 1)))
       probe = tried
     }
   }
@@ -195,6 +228,12 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
     },
     get publish() {
       return state.phase === 'live' ? link?.publish : undefined
+    },
+    renew() {
+      if (state.phase === 'idle') return
+      drop()
+      failures = upgrades = 0
+      begin()
     },
     retry() {
       upgrades = 0

@@ -19,6 +19,15 @@ export interface Entry<Value = unknown> {
   readonly absent?: string | undefined
   /** Why it can't be had; the last value stays. */
   readonly problem?: Problem | undefined
+  /** It is not everybody's: it is kept on no disk, and for no other caller. */
+  readonly private?: true | undefined
+  /** Of which line of epochs the version is, as the server says. */
+  readonly lineage?: string | undefined
+  /**
+   * The epochs of the server went back, and for half a minute nothing newer came than what was known: this is what the server has now, and what
+   * was known before is left behind.
+   */
+  readonly startedOver?: { readonly version: string | undefined; readonly lineage: string | undefined } | undefined
   /** It is a log. */
   readonly log?: true
   /** Of a log: events after `from`, up to and including `to`, are lost to this reader. */
@@ -26,7 +35,7 @@ export interface Entry<Value = unknown> {
 }
 
 /** A message about one topic. */
-type TopicMessage = Extract<Heard, { topic: string }>
+export type TopicMessage = Extract<Heard, { topic: string }>
 
 /** Above zero when `version` is newer than `had`; NaN when it is no version, so that every comparison with it is false. */
 export function order(version: string | undefined, had: string | undefined): number {
@@ -38,19 +47,23 @@ export function order(version: string | undefined, had: string | undefined): num
 /**
  * The entry after a message, the same one when it says nothing new. Undefined when it is no word on what is had: it is of an older version, or of
  * one that should have come and did not.
+ *
+ * @param now by the server's clock: no moment is later, also when that clock was ahead for a while
  */
-export function nextEntry(entry: Entry, message: TopicMessage): Entry | undefined {
-  if (message.type === 'error') return { ...entry, problem: message.problem }
+export function nextEntry(entry: Entry, message: TopicMessage, now = Number.POSITIVE_INFINITY): Entry | undefined {
+  const mark = 'private' in message && message.private && { private: message.private }
+  if (message.type === 'error') return { ...entry, ...mark, problem: message.problem }
   const { topic } = entry
   if (message.type === 'event') {
     const { position, at, event } = message
-    return { topic, version: position, value: event, changedAt: at, checkedAt: at, stale: false, log: true }
+    return { topic, version: position, value: event, changedAt: at, checkedAt: at, stale: false, log: true, ...mark }
   }
   if (message.type === 'gap') {
     const { from, to } = message
     return { ...entry, version: to, stale: false, log: true, gap: { from, to } }
   }
-  const { version, checkedAt = 0 } = message
+  const { version } = message
+  const checkedAt = Math.min(message.checkedAt ?? 0, now)
   if (!version) return entry
   const newer = order(version, entry.version)
   // Streams say it in heartbeats alone; what many values say at once has it beside each.
@@ -59,14 +72,34 @@ export function nextEntry(entry: Entry, message: TopicMessage): Entry | undefine
     // A snapshot is said again on joining: a word on whether it could be confirmed only if it is newer than what is had.
     const stale = told ?? (entry.stale && checkedAt <= entry.checkedAt)
     const problem = stale ? entry.problem : undefined
-    return { ...entry, checkedAt: Math.max(entry.checkedAt, checkedAt), stale, problem }
+    return { ...entry, checkedAt: Math.max(Math.min(entry.checkedAt, now), checkedAt), stale, problem }
   }
   if (!(newer > 0) || message.type === 'heartbeat') return undefined
-  const news = { topic, version, changedAt: message.changedAt, checkedAt, stale: told ?? false, value: entry.value }
-  if (message.type === 'snapshot') return { ...news, value: message.value }
-  if (message.type === 'absent') return { ...news, absent: message.reason }
+  const news = {
+    topic,
+    version,
+    changedAt: Math.min(message.changedAt, now),
+    checkedAt,
+    stale: told ?? false,
+    value: entry.value,
+  }
+  if (message.type === 'snapshot') return { ...news, ...mark, value: message.value }
+  if (message.type === 'absent') return { ...news, ...mark, absent: message.reason }
   if (message.from !== entry.version || entry.absent !== undefined) return undefined
-  return { ...news, value: applyPatch(entry.value, message.patch) }
+  return { ...news, private: entry.private, value: applyPatch(entry.value, message.patch) }
+}
+
+/** The version that a message is about: of a log a position. */
+export function versionOf(message: TopicMessage): string | undefined {
+  if (message.type === 'gap') return message.to
+  if (message.type === 'event') return message.position
+  return message.type === 'error' ? undefined : message.version
+}
+
+/** The position before another. */
+export function versionBefore(version = ''): string {
+  const { epoch = 0, sequence = 1 } = parseVersion(version) ?? {}
+  return formatVersion({ epoch, sequence: sequence - 1 })
 }
 
 /** Whether an entry is news to who has the other: a newer version, or another word on the same one. */
@@ -77,10 +110,9 @@ export function follows(entry: Entry, next: Entry): boolean {
 
 /** Offsets of a log have no holes: the gap between two entries of one, which the server did not know of or could not say. */
 export function gapBefore(entry: Entry, next: Entry): Entry | undefined {
-  const at = parseVersion(next.version ?? '')
   const from = entry.version
-  if (!next.log || next.gap || !at || !from) return undefined
-  const to = formatVersion({ ...at, sequence: at.sequence - 1 })
+  if (!next.log || next.gap || !next.version || !from) return undefined
+  const to = versionBefore(next.version)
   if (!(order(to, from) > 0)) return undefined
   return { ...entry, version: to, stale: false, log: true, gap: { from, to } }
 }

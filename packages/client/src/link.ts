@@ -1,4 +1,4 @@
-import type { SocketMessage, Subscribed } from '@weir/protocol'
+import type { Problem, SocketMessage, Subscribed } from '@weir/protocol'
 import type { Ports } from './ports.ts'
 
 /** What servers say here: nobody asks for `subscribed`. */
@@ -16,12 +16,13 @@ export interface Link {
 }
 
 export interface LinkEars {
-  heard(message: Heard): void
+  /** `lineage`: of the versions of the connection that it came on. */
+  heard(message: Heard, lineage?: string): void
   /**
    * The link is over, and closed. `pause` is what the server wants to be waited for, in milliseconds. `fair`: it said goodbye; false:
-   * it fell silent; undefined: nobody knows.
+   * it fell silent; undefined: it is not known. `problem`: why, where the server says it.
    */
-  lost(pause?: number, fair?: boolean): void
+  lost(pause?: number, fair?: boolean, problem?: Problem): void
   /** The version that is had of a topic. */
   since(topic: string): string | undefined
 }
@@ -36,6 +37,8 @@ export interface LinkParts {
   readonly patience: number
   /** How often many topics are asked for where nothing streams, in milliseconds. */
   readonly interval: number
+  /** Gets another credential when the one of a connection has expired. */
+  readonly renew?: () => unknown
 }
 
 export type OpenLink = (parts: LinkParts, ears: LinkEars) => Link
@@ -44,7 +47,9 @@ export type OpenLink = (parts: LinkParts, ears: LinkEars) => Link
 export interface Pipe {
   hear(message: Heard): void
   /** It broke, or was refused. */
-  fail(pause?: number, fair?: boolean): void
+  fail(pause?: number, fair?: boolean, problem?: Problem): void
+  /** Nothing is to come for so many milliseconds, beside the silence that is usual. */
+  rest(milliseconds: number): void
   close(): void
 }
 
@@ -52,6 +57,7 @@ export interface Pipe {
 export function createPipe({ ports, patience }: LinkParts, ears: LinkEars, end: () => void): Pipe {
   let limit = patience
   let open = true
+  let lineage: string | undefined
   const silent = () => fail(undefined, false)
   let hush = ports.after(limit, silent)
   function close(): void {
@@ -60,21 +66,29 @@ export function createPipe({ ports, patience }: LinkParts, ears: LinkEars, end: 
     hush()
     end()
   }
-  function fail(pause?: number, fair?: boolean): void {
+  function fail(pause?: number, fair?: boolean, problem?: Problem): void {
     if (!open) return
     close()
-    ears.lost(pause, fair)
+    ears.lost(pause, fair, problem)
   }
   return {
     close,
     fail,
+    rest(milliseconds) {
+      if (!open) return
+      hush()
+      hush = ports.after(limit + milliseconds, silent)
+    },
     hear(message) {
       if (!open) return
-      if (message.type === 'hello') limit = 2 * message.heartbeat
+      if (message.type === 'hello') {
+        limit = 2 * message.heartbeat
+        lineage = message.lineage
+      }
       hush()
       hush = ports.after(limit, silent)
-      if (message.type === 'goodbye') fail(message.retry, true)
-      else ears.heard(message)
+      if (message.type === 'goodbye') fail(message.retry, true, message.problem)
+      else ears.heard(message, lineage)
     },
   }
 }

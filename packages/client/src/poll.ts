@@ -7,6 +7,8 @@ import { askValues } from './values.ts'
 const HELD = 10
 /** The least between two rounds, in milliseconds: an answer that comes at once each time must not become a hot loop. */
 const BREATH = 100
+/** The longest between two rounds in which everything is refused, in milliseconds, unless the server asks for more. */
+const SLOWEST = 30_000
 
 /**
  * No stream at all: all values are asked for, and again after an interval. Of one topic alone a request is held until it moves; one for each of
@@ -17,6 +19,11 @@ export const openPoll: OpenLink = (parts, ears) => {
   const leaving = new AbortController()
   let wanted: readonly string[] = []
   let wake = () => {}
+  /** Rounds in a row in which nothing was to be had, and held requests in a row that were refused. */
+  let refusals = 0
+  let heldRefusals = 0
+  /** What the server wants to be waited for, in milliseconds. */
+  let pause = 0
   const pipe = createPipe(parts, ears, () => {
     leaving.abort()
     wake()
@@ -24,45 +31,65 @@ export const openPoll: OpenLink = (parts, ears) => {
   const sleep = (milliseconds: number) =>
     new Promise<void>((resolve) => {
       wake = resolve
+      pipe.rest(milliseconds)
       ports.after(milliseconds, resolve)
     })
-  const ask = async (address: string, signal: AbortSignal) => {
-    const answer = await ports.fetch(`${url}${address}`, { cache: 'no-store', signal })
-    if (answer.status >= 500) throw await problemIn(answer)
-    return answer
-  }
+  const ask = (address: string, signal: AbortSignal) => ports.fetch(`${url}${address}`, { cache: 'no-store', signal })
 
   /** What a log has after what is had. */
-  async function follow(topic: string): Promise<void> {
+  async function follow(topic: string, caller: string | undefined): Promise<void> {
     const since = ears.since(topic)
     const answer = await ask(within(topic, `as=json${since ? `&after=${since}` : ''}`), leaving.signal)
-    const { events, gap }: LogPage = await answer.json()
+    if (!answer.ok) throw await problemIn(answer)
+    const { events, gap, private: hidden, caller: served }: LogPage = await answer.json()
+    // The credentials changed since the values were asked for.
+    if (hidden && served !== caller) return pipe.fail(0, true)
+    const mark = hidden && { private: hidden }
     if (gap) pipe.hear({ type: 'gap', topic, ...gap })
-    for (const event of events) pipe.hear({ type: 'event', topic, ...event })
+    for (const event of events) pipe.hear({ type: 'event', topic, ...mark, ...event })
+  }
+
+  /** How long to wait after so many refusals in a row: longer each time, and as long as the server wants. */
+  function slower(count: number): number {
+    const wish = pause
+    pause = 0
+    return Math.max(wish, Math.min(Math.max(SLOWEST, interval), interval * 2 ** count))
   }
 
   async function round(): Promise<void> {
+    let refused = 0
     for (const part of partTopics(wanted)) {
-      const { now, level, messages } = await askValues(parts, part, leaving.signal)
-      pipe.hear({ type: 'hello', now, level, heartbeat: HELD * 1000 + interval })
+      const { messages, ...head } = await askValues(parts, part, leaving.signal)
+      pipe.hear({ type: 'hello', heartbeat: HELD * 1000 + interval, ...head })
       for (const message of messages) {
-        if (message.type === 'heartbeat' && message.version !== ears.since(message.topic)) await follow(message.topic)
+        if (message.type === 'heartbeat' && message.version !== ears.since(message.topic))
+          await follow(message.topic, head.caller)
+        if (message.type === 'error') {
+          refused += 1
+          pause = Math.max(pause, (message.problem.retryAfter ?? 0) * 1000)
+        }
         pipe.hear(message)
       }
     }
+    refusals = refused === wanted.length ? refusals + 1 : 0
   }
 
   /** Waits for news of one topic as long as the server holds, of more for the interval. */
   async function wait(): Promise<void> {
     const [topic = '', ...rest] = wanted
     const since = ears.since(topic)
-    if (rest.length > 0 || !since) return sleep(interval)
+    if (refusals > 0 || rest.length > 0 || !since) return sleep(slower(refusals))
     const enough = new AbortController()
     wake = () => enough.abort()
-    await ask(within(topic, `as=poll&wait=${HELD}s&after=${since}`), enough.signal).catch((thrown) => {
+    const answer = await ask(within(topic, `as=poll&wait=${HELD}s&after=${since}`), enough.signal).catch((thrown) => {
       if (!enough.signal.aborted) throw thrown
     })
-    await sleep(BREATH)
+    if (answer && answer.status >= 500) throw await problemIn(answer)
+    // An absent value is a 404 that says which version it is; any other is a refusal, whatever the values say.
+    const refused = answer && answer.status >= 400 && !answer.headers.has('weir-version')
+    heldRefusals = refused ? heldRefusals + 1 : 0
+    if (refused) pause = (await problemIn(answer)).pause ?? 0
+    await sleep(refused ? slower(heldRefusals) : BREATH)
   }
 
   async function run(): Promise<void> {
@@ -77,7 +104,7 @@ export const openPoll: OpenLink = (parts, ears) => {
       const first = wanted.length === 0
       wanted = topics
       if (!first) return wake()
-      run().catch((thrown: Partial<ProblemError>) => pipe.fail(thrown.pause))
+      run().catch((thrown: Partial<ProblemError>) => pipe.fail(thrown.pause, undefined, thrown.problem))
     },
     again: () => wake(),
     close: pipe.close,

@@ -11,16 +11,27 @@ export interface Ports {
   random(): number
 }
 
+/** The longest that a timer takes, in milliseconds: beyond it `setTimeout` fires at once. */
+const LONGEST_TIMER = 2 ** 31 - 1
+
+/** Any duration is safe here, also one that a server or a proxy says. */
+function after(milliseconds: number, task: () => void): () => void {
+  let timer: ReturnType<typeof setTimeout>
+  function wait(left: number): void {
+    const rest = left - LONGEST_TIMER
+    timer = setTimeout(() => (rest > 0 ? wait(rest) : task()), Math.min(left, LONGEST_TIMER))
+  }
+  wait(milliseconds)
+  return () => clearTimeout(timer)
+}
+
 /** Those of browsers, workers and Node. */
 export function worldPorts(): Ports {
   return {
     fetch: (...asked) => fetch(...asked),
     WebSocket: globalThis.WebSocket,
     now: Date.now,
-    after(milliseconds, task) {
-      const timer = setTimeout(task, milliseconds)
-      return () => clearTimeout(timer)
-    },
+    after,
     random: Math.random,
   }
 }

@@ -16,7 +16,14 @@ export class ProblemError extends Error {
 /** The error that an answer is. */
 export async function problemIn(answer: Response): Promise<ProblemError> {
   const unknown = { title: `HTTP ${answer.status}`, detail: '', status: answer.status }
-  // Dates are not read: Weir says seconds.
-  const pause = Number(answer.headers.get('retry-after')) * 1000 || undefined
-  return new ProblemError(await answer.json().catch(() => unknown), pause)
+  return new ProblemError(await answer.json().catch(() => unknown), pauseOf(answer.headers))
+}
+
+/** Weir says seconds; what stands before it may say a date, which counts from the date of the answer where that is known. */
+function pauseOf(headers: Headers): number | undefined {
+  const text = headers.get('retry-after') ?? ''
+  const seconds = Number(text)
+  const until = Date.parse(text) - (Date.parse(headers.get('date') ?? '') || Date.now())
+  const pause = text.trim() === '' || Number.isNaN(seconds) ? until : seconds * 1000
+  return pause > 0 ? pause : undefined
 }

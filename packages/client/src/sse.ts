@@ -1,5 +1,7 @@
+import type { Problem } from '@weir/protocol'
 import { type Carrier, createFleet, createPipe, type OpenLink, type Pipe, topicQuery } from './link.ts'
 import { type ProblemError, problemIn } from './problem-error.ts'
+import { createSseParser } from './sse-parser.ts'
 
 /** Server-sent events, read with `fetch`: that shows status codes, and Node has it. Other topics take another stream. */
 export const openSse: OpenLink = (parts, ears) => {
@@ -7,24 +9,25 @@ export const openSse: OpenLink = (parts, ears) => {
   function createStream(topics: readonly string[], before: Pipe | undefined): Pipe {
     const leaving = new AbortController()
     let pause: number | undefined
+    let problem: Problem | undefined
     const pipe = createPipe(parts, ears, () => {
       leaving.abort()
       before?.close()
     })
 
-    function say(block: string): void {
-      const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(block)?.[1]
-      const retry = field('retry')
-      if (retry) pause = Number(retry)
-      const data = field('data')
-      if (!data) return
-      const message = { ...JSON.parse(data), type: field('event') }
-      if (message.type === 'hello') {
-        before?.close()
-        before = undefined
-      }
-      pipe.hear(message)
-    }
+    const parser = createSseParser({
+      event(type, data) {
+        const message = { ...JSON.parse(data), type }
+        if (type === 'hello') {
+          before?.close()
+          before = undefined
+        }
+        pipe.hear(message)
+      },
+      retry(milliseconds) {
+        pause = milliseconds
+      },
+    })
 
     async function read(): Promise<void> {
       const answer = await parts.ports.fetch(`${parts.url}/weir/stream?${topicQuery(topics, ears.since)}`, {
@@ -35,21 +38,19 @@ export const openSse: OpenLink = (parts, ears) => {
       if (!answer.ok || !answer.body) throw await problemIn(answer)
       const reader = answer.body.getReader()
       const decoder = new TextDecoder()
-      let text = ''
       for (;;) {
         const { done, value } = await reader.read()
         if (done) return
-        const blocks = (text + decoder.decode(value, { stream: true })).split('\n\n')
-        text = blocks.pop() ?? ''
-        blocks.forEach(say)
+        parser.read(decoder.decode(value, { stream: true }))
       }
     }
 
     read()
       .catch((thrown: Partial<ProblemError>) => {
         pause = thrown.pause ?? pause
+        problem = thrown.problem
       })
-      .then(() => pipe.fail(pause))
+      .then(() => pipe.fail(pause, undefined, problem))
     return pipe
   }
 

@@ -13,13 +13,19 @@ export async function askValues(
   { ports, url }: Pick<LinkParts, 'ports' | 'url'>,
   topics: readonly string[],
   signal?: AbortSignal,
-): Promise<{ readonly now: number; readonly level: Level; readonly messages: readonly ValueMessage[] }> {
+): Promise<{
+  readonly now: number
+  readonly level: Level
+  readonly caller?: string
+  readonly lineage?: string
+  readonly messages: readonly ValueMessage[]
+}> {
   const answer = await ports.fetch(`${url}/weir/values?${topicQuery(topics)}`, {
     cache: 'no-store',
     signal: signal ?? null,
   })
   if (!answer.ok) throw await problemIn(answer)
-  const { now, level, values }: Values = await answer.json()
+  const { now, level, caller, lineage, values }: Values = await answer.json()
   const messages = values.map((value, index) => {
     const type =
       'problem' in value ? 'error' : 'value' in value ? 'snapshot' : 'reason' in value ? 'absent' : 'heartbeat'
@@ -27,5 +33,5 @@ export async function askValues(
     // What each kind of answer holds is what the message of that type does.
     return { ...value, ...version, type, address: value.topic, topic: topics[index] } as ValueMessage
   })
-  return { now, level, messages }
+  return { now, level, ...(caller && { caller }), ...(lineage && { lineage }), messages }
 }

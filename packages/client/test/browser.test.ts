@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Browser, BrowserContext, Page } from 'playwright-core'
+import type { Browser, BrowserContext, Dialog, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { launch } from '../../../scripts/browser.ts'
 import { openRoad } from '../../../scripts/road.ts'
@@ -112,6 +112,57 @@ test.each([
 )
 
 const connections = (world: World) => expect.poll(() => world.gateway.metrics.summary.connections, { timeout: 15_000 })
+
+test('a leading tab that stands still is found out and replaced; a new tab is served meanwhile; versions only rise', async () => {
+  await using world = await serveWorld({ files })
+  const context = await browser.newContext()
+  const options = '{ share: weir.shareTabs() }'
+  const leading = await open(context, world.url, options)
+  await moves(leading)
+  const other = await open(context, world.url, options)
+  await moves(other)
+  await other.evaluate(`window.states = []; client.watchStatus(() => states.push(client.status().state))`)
+  // A dialog that is not answered: nothing runs in the page.
+  const asked = new Promise<Dialog>((resolve) => {
+    leading.once('dialog', resolve)
+  })
+  const stood = leading.evaluate('alert("stand still")')
+  const dialog = await asked
+  await expect.poll(() => other.evaluate('states'), { timeout: 15_000 }).toContain('offline')
+  const late = await open(context, world.url, options)
+  await moves(other)
+  await moves(late)
+  expect((await status(other)).state).toBe('live')
+  expect((await status(late)).state).toBe('live')
+  await dialog.accept()
+  await stood
+  await moves(leading)
+  await connections(world).toBe(1)
+  for (const tab of [leading, other, late]) {
+    const versions = await versionsOf(tab)
+    expect(versions).toEqual(rising(versions))
+  }
+  await context.close()
+}, 60_000)
+
+test('pages of one origin that speak with different servers share nothing', async () => {
+  await using one = await serveWorld({ files, origins: '*' })
+  await using two = await serveWorld({ files, origins: '*' })
+  await one.sell(1)
+  await two.sell(1, 2)
+  const context = await browser.newContext()
+  const optionsOf = (world: World) => `{ url: '${world.url}', memory: weir.keepValues(), share: weir.shareTabs() }`
+  const pages = [await open(context, one.url, optionsOf(one)), await open(context, one.url, optionsOf(two))]
+  for (const page of pages) await moves(page)
+  await connections(one).toBe(1)
+  await connections(two).toBe(1)
+  const [first = [], second = []] = await Promise.all(pages.map(versionsOf))
+  expect(first.filter((version) => second.includes(version))).toEqual([])
+  for (const page of pages) await page.evaluate(`dispatchEvent(new Event('pagehide'))`)
+  const keys = await pages[0]?.evaluate('Object.keys(localStorage)')
+  expect(keys).toEqual(expect.arrayContaining([`weir.values ${one.url}`, `weir.values ${two.url}`]))
+  await context.close()
+})
 
 test('what only one tab wants ends with it, and each tab hears what it asked for', async () => {
   await using world = await serveWorld({ files })

@@ -1,82 +1,12 @@
 import { CLOSE_CODES } from '@weir/protocol'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { ManualClock } from '../../gateway/test/manual-clock.ts'
 import { backoff } from '../src/connection.ts'
-import { createClient, type Entry, type Ports, type Transport } from '../src/index.ts'
+import { createClient, type Entry } from '../src/index.ts'
 import { partTopics, topicQuery } from '../src/link.ts'
 import { AWAY } from '../src/socket.ts'
+import { type Asked, HELLO, snapshot, world } from './manual-world.ts'
 import { listen } from './world.ts'
-
-/** What a client asked of the world, and the time at which it did. */
-interface Asked {
-  readonly at: number
-  readonly address: string
-  /** Answers, with server-sent events from here on. */
-  stream(): { say(type: string, fields: object): void; end(): void }
-  answer(json: object): void
-  refuse(status: number, headers?: Record<string, string>): void
-  /** The connection breaks. */
-  break(): void
-}
-
-/** A world whose time moves by hand, and whose servers say what the test says: here only waiting is tested. */
-function world(transports: readonly Transport[] = ['sse'], random = 0.5, socket?: typeof WebSocket) {
-  const time = new ManualClock()
-  const asked: Asked[] = []
-  const ports: Ports = {
-    fetch: (input, init) =>
-      new Promise<Response>((resolve, reject) => {
-        const stop = () => reject(new Error('aborted'))
-        init?.signal?.addEventListener('abort', stop)
-        asked.push({
-          at: time.monotonic(),
-          address: String(input),
-          stream() {
-            const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
-            const writer = writable.getWriter()
-            const text = new TextEncoder()
-            resolve(new Response(readable))
-            return {
-              say: (type, fields) =>
-                void writer.write(text.encode(`event: ${type}\ndata: ${JSON.stringify(fields)}\n\n`)).catch(() => {}),
-              end: () => void writer.close().catch(() => {}),
-            }
-          },
-          answer: (json) => resolve(Response.json(json)),
-          refuse: (status, headers = {}) => resolve(new Response('{}', { status, headers })),
-          break: () => reject(new Error('broken')),
-        })
-      }),
-    WebSocket: socket,
-    now: () => time.now(),
-    after: (delay, task) => time.after(delay, task).stop,
-    random: () => random,
-  }
-  const weir = createClient({ url: 'http://weir.test', transports, ports })
-  return {
-    time,
-    asked,
-    weir,
-    /** The request made last. */
-    get last() {
-      const last = asked.at(-1)
-      if (last === undefined) throw new Error('nothing was asked')
-      return last
-    },
-    /** Milliseconds between each request and the one before. */
-    pauses: () => asked.slice(1).map(({ at }, index) => at - (asked[index]?.at ?? 0)),
-  }
-}
-
-const HELLO = { now: Date.UTC(2026, 0, 1), heartbeat: 1000, level: 'normal' }
-const snapshot = (version: string, value: unknown, topic = '/a') => ({
-  topic,
-  version,
-  changedAt: 1,
-  checkedAt: 1,
-  value,
-})
 
 describe('the connection', () => {
   test('opens nothing before something is heard, and closes when nothing is any more', async () => {
@@ -355,4 +285,76 @@ test('in whatever order transports say it: versions only rise, and end at the ne
     }),
     { numRuns: 60 },
   )
+})
+
+describe('polling backs off from what refuses it', () => {
+  const problem = { type: '', title: 'No', status: 401, code: 'unidentified', detail: 'no caller', retry: false }
+  const head = { now: HELLO.now, level: 'normal' }
+
+  test('an expired credential is not asked with again and again, and the status says what is wrong', async () => {
+    const { time, weir, asked } = world(['poll'])
+    listen(weir, '/a')
+    await time.advance(0)
+    asked.at(-1)?.answer({ ...head, values: [{ ...snapshot('1:1', 1), stale: false }] })
+    await time.settle()
+    expect(weir.status()).toMatchObject({ state: 'live' })
+    // From now on each held request is refused, and each round says why.
+    for (let passed = 0; passed < 60_000; passed += 100) {
+      const { address } = asked.at(-1) as Asked
+      if (address.includes('as=poll')) asked.at(-1)?.refuse(401)
+      else asked.at(-1)?.answer({ ...head, values: [{ topic: '/a', problem }] })
+      await time.advance(100)
+    }
+    expect(asked.length).toBeLessThan(10)
+    expect(weir.status()).toMatchObject({ state: 'stale', stale: 1, problem: { code: 'unidentified' } })
+  })
+
+  test('of which the rounds know nothing, too: held requests are refused, values are not', async () => {
+    const { time, weir, asked } = world(['poll'])
+    listen(weir, '/a')
+    for (let passed = 0; passed < 60_000; passed += 100) {
+      await time.advance(100)
+      const { address } = asked.at(-1) as Asked
+      if (address.includes('as=poll')) asked.at(-1)?.refuse(403)
+      else asked.at(-1)?.answer({ ...head, values: [{ ...snapshot('1:1', 1), stale: false }] })
+    }
+    expect(asked.length).toBeLessThan(16)
+  })
+
+  test.each([
+    ['a round', { 'retry-after': '40' }, '/weir/values'],
+    ['a held request', { 'retry-after': '40' }, 'as=poll'],
+    [
+      'a date',
+      { 'retry-after': 'Thu, 01 Jan 2026 00:00:40 GMT', date: 'Thu, 01 Jan 2026 00:00:00 GMT' },
+      '/weir/values',
+    ],
+  ])('Retry-After is obeyed: %s', async (_, headers, where) => {
+    const { time, weir, asked } = world(['poll'])
+    listen(weir, '/a')
+    await time.advance(0)
+    if (where === 'as=poll') {
+      asked.at(-1)?.answer({ ...head, values: [{ ...snapshot('1:1', 1), stale: false }] })
+      await time.settle()
+    }
+    expect(asked.at(-1)?.address).toContain(where)
+    const { length } = asked
+    asked.at(-1)?.refuse(429, headers)
+    await time.settle()
+    await time.advance(39_000)
+    expect(asked).toHaveLength(length)
+    await time.advance(3000)
+    expect(asked).toHaveLength(length + 1)
+  })
+})
+
+test('a client without an address says so, and one that is closed too', async () => {
+  const nowhere = createClient({})
+  await expect(nowhere.get('/a')).rejects.toThrow('url: expected the address of the server')
+  await expect(nowhere.publish('/a', 1)).rejects.toThrow('url: expected the address of the server')
+  expect(() => nowhere.subscribe('/a', () => {})).toThrow('url: expected the address of the server')
+  const { weir } = world()
+  weir.close()
+  expect(weir.status().state).toBe('closed')
+  await expect(weir.get('/a')).rejects.toThrow('The client is closed')
 })

@@ -31,9 +31,11 @@ export async function serveWorld(
     readonly port?: number
     readonly events?: number
     readonly files?: Readonly<Record<string, string>>
+    /** Other sites whose pages may ask. */
+    readonly origins?: string
   } = {},
 ): Promise<World> {
-  const { port = 0, events = 100, files = {}, ...given } = options
+  const { port = 0, events = 100, files = {}, origins = '', ...given } = options
   const upstream = await countingUpstream()
   let count = 0
   let well = true
@@ -84,7 +86,7 @@ export async function serveWorld(
       return script === undefined ? new Response('', { status: 404 }) : new Response(script, { headers })
     },
   }
-  const app = defineApp({ name: 'world', use: [item, book, trades], routes })
+  const app = defineApp({ name: 'world', use: [item, book, trades], routes, origins })
   const gateway = createGateway({ apps: [app], ...given })
   const [url = ''] = await gateway.listen({ port })
   return {

@@ -319,6 +319,42 @@ export function valuesContract(name: string, open: Open): void {
     )
 
     test(
+      'all versions are of one line of epochs, which has a name',
+      run(async ({ backend, advance }) => {
+        await backend.values.read(TOPIC)
+        await advance(200)
+        expect(backend.values.lineage).toMatch(/^[\w-]{8,}$/)
+      }),
+    )
+
+    test(
+      'a smaller version is taken over the lineage that it says was left, and what was left is old from then on',
+      run(async ({ backend }) => {
+        const heard: Stored[] = []
+        const stop = backend.bus.subscribe(TOPIC, (stored) => heard.push(stored))
+        const first = await publish(backend, 0, stamped('a', 7, 9000, { lineage: 'one' }))
+        expect(first).toMatchObject({ lineage: 'one', hash: hashOf(content('a')) })
+        // Of another lineage alone a smaller version is old.
+        expect(await publish(backend, 0, stamped('b', 1, 5000, { lineage: 'two' }))).toMatchObject(first ?? {})
+        expect(await publish(backend, 0, stamped('b', 1, 5000, { lineage: 'two', over: 'other' }))).toMatchObject(
+          first ?? {},
+        )
+        const over = { lineage: 'two', over: 'one' }
+        const second = await publish(backend, 0, stamped('b', 1, 5000, over))
+        expect(second).toMatchObject({ version: { epoch: 5000, sequence: 1 }, ...over })
+        expect(await backend.values.read(TOPIC)).toMatchObject({ version: { epoch: 5000, sequence: 1 }, ...over })
+        const left = await publish(backend, 0, stamped('a', 9, 9000, { lineage: 'one' }))
+        expect(left).toMatchObject({ version: { epoch: 5000, sequence: 1 }, lineage: 'two' })
+        // That stays so while the other goes on.
+        await publish(backend, 0, stamped('c', 2, 5000, { lineage: 'two' }))
+        expect(await publish(backend, 0, stamped('a', 9, 9000, { lineage: 'one' }))).toMatchObject({ lineage: 'two' })
+        expect(await backend.values.read(TOPIC)).toMatchObject({ version: { sequence: 2 }, ...over })
+        await expect.poll(() => heard.map(({ lineage }) => lineage)).toEqual(['one', 'two', 'two'])
+        stop()
+      }),
+    )
+
+    test(
       'topics do not meet',
       run(async ({ backend }) => {
         await publishAs(backend, 'a', content(1))
@@ -341,8 +377,8 @@ function publish(backend: Ports, token: number, content: Content, given: Partial
 }
 
 /** A content that comes with a version. */
-function stamped(value: unknown, sequence: number, epoch = 5000): Content {
-  const stamp = { version: { epoch, sequence }, changedAt: 1000 + sequence, checkedAt: 2000 + sequence }
+function stamped(value: unknown, sequence: number, epoch = 5000, line: Pick<Stored, 'lineage' | 'over'> = {}): Content {
+  const stamp = { version: { epoch, sequence }, changedAt: 1000 + sequence, checkedAt: 2000 + sequence, ...line }
   return { ...content(value), stamp }
 }
 

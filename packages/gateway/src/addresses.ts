@@ -17,6 +17,7 @@ import type { RpcRoute } from './topic/rpc.ts'
 import type { AppSocket } from './topic/socket.ts'
 import type { Stream } from './topic/stream.ts'
 import { appSocket } from './transport/app-socket.ts'
+import { bounded, current } from './transport/credential.ts'
 import { crossOrigin } from './transport/cross-origin.ts'
 import { formOf } from './transport/form.ts'
 import { checkHandshake } from './transport/handshake.ts'
@@ -29,7 +30,7 @@ import { problemAnswer } from './transport/problem.ts'
 import { publish } from './transport/publish.ts'
 import { rpcAnswers } from './transport/rpc.ts'
 import { snapshot } from './transport/snapshot.ts'
-import { lastVersion, type SseParts, sse, sseOf } from './transport/sse.ts'
+import { lastVersion, type SseParts, sse, sseClient, sseOf } from './transport/sse.ts'
 import { heldTopicsOf, type Topic, topicOr } from './transport/topics.ts'
 import { values } from './transport/values.ts'
 import { websocket } from './transport/websocket.ts'
@@ -113,15 +114,15 @@ export function createAddresses(parts: AddressParts): Handler {
   function identified(call: Call, { route, parameters }: Match): Soon<Answer> {
     if (route.scoped !== true) return route.handle(call, parameters)
     const { url, remote } = call
-    const identity = app.identify?.({ header: (name) => call.header(name), url, remote })
-    if (identity instanceof Promise) {
-      return identity.then((identity) => {
-        call.identity = identity
-        return route.handle(call, parameters)
-      })
+    function serve(identity: Identity | undefined): Soon<Answer> {
+      call.identity = current(identity, clock)
+      const answer = route.handle(call, parameters)
+      if (call.identity?.expires === undefined) return answer
+      const bound = (answer: Answer) => bounded(answer, call, clock, parts.live.hub)
+      return answer instanceof Promise ? answer.then(bound) : bound(answer)
     }
-    call.identity = identity
-    return route.handle(call, parameters)
+    const identity = app.identify?.({ header: (name) => call.header(name), url, remote })
+    return identity instanceof Promise ? identity.then(serve) : serve(identity)
   }
 
   return (call) => {
@@ -166,7 +167,7 @@ function feedRoute({ admission, live }: AddressParts, feed: LiveFeed): Route {
       const known = lastVersion(call)
       admission.hold()
       const usual = feed.usual(readKey.topic)
-      return sse(live, call.header('accept-encoding'), usual, (listener) => feed.watch(listener, readKey, known))
+      return sse(live, sseClient(call), usual, (listener) => feed.watch(listener, readKey, known))
     },
   }
 }
@@ -187,7 +188,7 @@ function logRoute({ admission, live }: AddressParts, log: LiveLog): Route {
       const since = sinceOf(call)
       admission.hold()
       const usual = log.usual(readKey.topic)
-      return sse(live, call.header('accept-encoding'), usual, (listener) => log.watch(listener, readKey, since))
+      return sse(live, sseClient(call), usual, (listener) => log.watch(listener, readKey, since))
     },
   }
 }
@@ -230,7 +231,7 @@ function topicRoutes(
         admission.hold()
         // One version can't be that of many topics.
         const known = last !== undefined && held.size === 1 ? [last] : [...held.values()]
-        return sseOf(live, call.header('accept-encoding'), stream, topics, known)
+        return sseOf(live, sseClient(call), stream, topics, known)
       },
     },
     {
@@ -331,11 +332,11 @@ function streamRoute(parts: AddressParts, stream: Stream): Route {
     handle(call) {
       formOf(call, ['sse'])
       lastVersion(call)
-      const accepted = call.header('accept-encoding')
+      const client = sseClient(call)
       const chosen = choose === undefined ? null : new URLSearchParams(call.query).get(choose.query)
       if (choose === undefined || chosen === null) {
         parts.admission.hold()
-        return sse(parts.live, accepted, feed.usual(), (listener) => feed.watchAll(listener, always))
+        return sse(parts.live, client, feed.usual(), (listener) => feed.watchAll(listener, always))
       }
       const values = chosen.split(',').filter((value) => value !== '')
       if (values.length === 0) throw new WeirError('bad_key', `${choose.query}: expected at least one key, got none`)
@@ -348,7 +349,7 @@ function streamRoute(parts: AddressParts, stream: Stream): Route {
         })),
       )
       parts.admission.hold()
-      return sseOf(parts.live, accepted, path, topics)
+      return sseOf(parts.live, client, path, topics)
     },
   }
 }

@@ -42,6 +42,11 @@ export interface Call {
 export interface Identity {
   readonly tenant?: string
   readonly user?: string
+  /**
+   * Until when that holds: a Date, or milliseconds since 1970. A live connection ends then with the code `credential_expired`, and an identity
+   * that has expired counts as none.
+   */
+  readonly expires?: Date | number
 }
 
 /** Headers by their lower-case names; only those that can't be joined by commas are lists. */

@@ -15,14 +15,21 @@ export interface Clock {
   soon(task: () => void): void
 }
 
+/** The longest that a timer takes, in milliseconds: beyond it `setTimeout` fires at once. */
+const LONGEST_TIMER = 2 ** 31 - 1
+
 /** The machine's own clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   after(delay, task) {
-    // setTimeout takes at most 2^31 - 1 ms and would fire at once beyond that.
-    const timer = setTimeout(task, Math.max(0, Math.min(delay, 2 ** 31 - 1)))
-    timer.unref()
+    let timer: NodeJS.Timeout
+    function wait(left: number): void {
+      const rest = left - LONGEST_TIMER
+      timer = setTimeout(() => (rest > 0 ? wait(rest) : task()), Math.max(0, Math.min(left, LONGEST_TIMER)))
+      timer.unref()
+    }
+    wait(delay)
     return { stop: () => clearTimeout(timer) }
   },
   soon: (task) => {

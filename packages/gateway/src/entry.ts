@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { formatVersion, type Version } from '@weir/protocol'
+import { compareVersions, formatVersion, type Version } from '@weir/protocol'
 import { parseJson } from './json.ts'
 
 /** What an upstream has for a key: a value as JSON, or a reason why there is none. */
@@ -15,17 +15,36 @@ export interface Content {
 }
 
 /** The version of a content, and its moments. */
-export type Stamp = Pick<Stored, 'version' | 'changedAt' | 'checkedAt'>
+export type Stamp = Pick<Stored, 'version' | 'lineage' | 'over' | 'changedAt' | 'checkedAt'>
 
 /** What the shared tier keeps of a topic. */
 export interface Stored extends Omit<Content, 'stamp'> {
   readonly version: Version
+  /** Where the version is an origin's: of which line of epochs it is. Versions that are given here are of the backend's. */
+  readonly lineage?: string | undefined
+  /** The lineage that was left for this one, though its versions are larger. */
+  readonly over?: string | undefined
   /** A hash of the content: the same content has the same hash, on every node. */
   readonly hash: string
   /** When the value became this, wall time in milliseconds since 1970. */
   readonly changedAt: number
   /** When the upstream last confirmed it. */
   readonly checkedAt: number
+}
+
+/** A version with what is known of its line of epochs. */
+export type Placed = Pick<Stored, 'version' | 'lineage' | 'over'>
+
+/** Above zero when `next` is news to a keeper of `had`, zero when it is the same: by the version, but for a lineage that was left. */
+export function compareNews(next: Placed, had: Placed): number {
+  if (next.over !== undefined && next.over === had.lineage) return 1
+  if (next.lineage !== undefined && next.lineage === had.over) return -1
+  return compareVersions(next.version, had.version)
+}
+
+/** A lineage that was left stays so, as long as what took its place goes on. */
+export function keptOver(next: Placed, had: Placed | undefined): string | undefined {
+  return had !== undefined && had.lineage === next.lineage ? had.over : undefined
 }
 
 /** How long the values of a feed may be served. Times in milliseconds. */
@@ -92,12 +111,20 @@ export function ownerOf(topic: string): string {
   return topic.slice(addressOf(topic).length + OWNED_BY.length)
 }
 
+/** A topic as messages name it, and whether it is everybody's. */
+export function named(topic: string): { readonly topic: string; readonly private?: true } {
+  const address = addressOf(topic)
+  return address === topic ? { topic } : { topic: address, private: true }
+}
+
 /** One version of a topic, on this node: immutable but for what `confirm` moves. */
 export class Entry {
   readonly topic: string
   readonly key: unknown
   content: Content
   readonly version: Version
+  readonly lineage: string | undefined
+  readonly over: string | undefined
   readonly hash: string
   readonly changedAt: number
   /** When the upstream last confirmed it, wall time. */
@@ -124,6 +151,8 @@ export class Entry {
     this.key = key
     this.content = { json: stored.json, reason: stored.reason, absentFor: stored.absentFor }
     this.version = stored.version
+    this.lineage = stored.lineage
+    this.over = stored.over
     this.hash = stored.hash
     this.changedAt = stored.changedAt
     this.checkedAt = stored.checkedAt

@@ -20,6 +20,7 @@ export const ERRORS = {
   too_many_topics: { status: 400, retry: false, title: 'The connection has as many topics as it may' },
   too_costly: { status: 400, retry: false, title: 'The GraphQL document asks for too much at once' },
   unidentified: { status: 401, retry: false, title: 'The value is not public, and the caller is not known' },
+  credential_expired: { status: 401, retry: false, title: 'The credential has expired: renew it and connect again' },
   bad_origin: { status: 403, retry: false, title: 'The page is of a site that may not open a WebSocket here' },
   not_published: { status: 403, retry: false, title: 'Clients may not publish here' },
   not_found: { status: 404, retry: false, title: 'Nothing is served at this address' },

@@ -43,6 +43,8 @@ export type WeirEvent =
     }
   | { readonly type: 'pool.failed'; readonly upstream: string; readonly code: ErrorCode; readonly took: number }
   | { readonly type: 'topic.changed'; readonly feed: string; readonly topic: string }
+  /** The epochs of the origin went back, and the topic goes on with what the origin has now. */
+  | { readonly type: 'topic.restarted'; readonly feed: string; readonly topic: string }
   | { readonly type: 'topic.stale'; readonly feed: string; readonly topic: string; readonly stale: boolean }
   | { readonly type: 'log.published'; readonly log: string }
   | {

@@ -600,7 +600,7 @@ export const APP_OPTIONS = {
   identify: {
     kind: 'any',
     optional: true,
-    help: '`(call) => { tenant, user }`: who calls, for feeds and logs with a scope; undefined when nobody is known.',
+    help: '`(call) => { tenant, user, expires }`: the caller, for feeds and logs with a scope; undefined where the caller is not known. A live connection ends at `expires`, a Date or milliseconds since 1970.',
   },
   origins: {
     kind: 'texts',

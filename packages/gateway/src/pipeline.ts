@@ -1,5 +1,6 @@
 import { attempt } from './attempt/attempt.ts'
 import type { Backend } from './backend/ports.ts'
+import { withRestarts } from './backend/restarts.ts'
 import { batch } from './batch/batch.ts'
 import { type Allotment, createAllotment } from './budget/allotment.ts'
 import { type Budget, createBudget, longestCall } from './budget/budget.ts'
@@ -94,7 +95,8 @@ export function requestPath(
 export function readPath(plan: FeedPlan, requests: RequestPath, memory: Memory, parts: PipelineParts): ReadPath {
   const { backend, clock, emit, node, stretch, strained } = parts
   const { name: feed, freshness } = plan
-  const { values, leases, bus } = backend
+  const { leases, bus } = backend
+  const { values, holds } = withRestarts(backend.values, { feed, clock, emit })
   const { fresh, stale, staleIfError } = freshness
   const keep = fresh + Math.max(stale, staleIfError) + plan.every + plan.linger
   const resting = () => !plan.essential && strained()
@@ -112,7 +114,7 @@ export function readPath(plan: FeedPlan, requests: RequestPath, memory: Memory, 
     return arrived(topic, content)
   }
 
-  return { ...cache, read, put, resting, allot: (wish) => requests.allot(plan, wish) }
+  return { ...cache, read, put, holds, resting, allot: (wish) => requests.allot(plan, wish) }
 }
 
 /** flight ─▶ the path of requests; what a proxy keeps lies in the same memory as what feeds keep */

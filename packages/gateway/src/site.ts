@@ -143,7 +143,14 @@ export function createSite(parts: SiteParts): SiteAtWork {
     const path = proxyPath(part.plan, upstreams.of(part.plan), memory, parts.pipeline)
     proxies.set(part.path, new LiveProxy({ plan: part.plan, path, clock, emit }))
   }
-  const live = { hub, clock, heartbeat, level: () => level.now, deflate: parts.deflate }
+  const live = {
+    hub,
+    clock,
+    heartbeat,
+    level: () => level.now,
+    lineage: () => backend.values.lineage,
+    deflate: parts.deflate,
+  }
   const peers = new Peers(clock, heartbeat, parts.sockets)
   const { operations } = parts
   const handle = createAddresses({ app, clock, emit, admission, live, peers, feeds, logs, proxies, operations })

@@ -102,6 +102,18 @@ async function serve<Made extends { readonly app: App }>(made: Made, { heartbeat
   }
 }
 
+/** The machine's clock, moved by so many milliseconds. */
+function movedClock(by = 0) {
+  const moved = {
+    by,
+    now: () => systemClock.now() + moved.by,
+    monotonic: () => systemClock.monotonic() + moved.by,
+    after: systemClock.after,
+    soon: systemClock.soon,
+  }
+  return moved
+}
+
 /** So long that a change of the rest is told as a patch. */
 const OTHER = 'the same all the time, and so long that a change is told as a patch'
 
@@ -613,3 +625,60 @@ test('no client of a region is ever told an older version, whatever happens on t
     { numRuns: 12, endOnFailure: true },
   )
 }, 120_000)
+
+test('an origin whose epochs went back is followed again after half a minute, by regions of regions too, and not before', async () => {
+  await using upstream = await numbers()
+  // Its clock is an hour ahead.
+  await using ahead = await serve(originApp(upstream), { clock: movedClock(3_600_000) })
+  await using right = await serve(originApp(upstream))
+  await using road = await openRoad(ahead.url)
+  const [clock, second] = [movedClock(), movedClock()]
+  await using region = await serve(regionApp(weir({ url: road.url })), { clock })
+  await using outer = await serve(regionApp(weir({ url: region.url })), { clock: second })
+  await using here = await region.follow('/items/a')
+  await using there = await outer.follow('/items/a')
+  const first = [await sees(here, 1), await sees(there, 1)]
+  expect(first[1]?.data).toMatchObject({ version: first[0]?.data.version, lineage: first[0]?.data.lineage })
+  const shown = async (of: typeof region) => (await (await of.get('/items/a')).json()).n
+  const restarted = (of: typeof region) => of.seen.filter(({ type }) => type === 'topic.restarted').length
+
+  // Rolled back, or its clock set right: what it says is older than what is known, by its version.
+  road.leadTo(right.url)
+  await expect.poll(() => handshakes(right.seen)).toBeGreaterThan(0)
+  let n = 1
+  /** The value moves until it is seen. */
+  const until = async (stream: EventStream) => {
+    const moving = setInterval(() => {
+      n += 1
+      upstream.state.value = n
+    }, 100)
+    const event = await stream.until('snapshot')
+    clearInterval(moving)
+    return event
+  }
+  upstream.state.value = 0
+  await expect.poll(() => shown(right)).toBe(0)
+  expect([await shown(region), restarted(region)]).toEqual([1, 0])
+  clock.by += 30_000
+  const [before] = first
+  const after = await until(here)
+  expect(compareVersions(version(after.data.version), version(before?.data.version))).toBeLessThan(0)
+  expect(after.data.lineage).not.toBe(before?.data.lineage)
+  expect(restarted(region)).toBe(1)
+
+  // The region behind it waits for itself.
+  expect([await shown(outer), restarted(outer)]).toEqual([1, 0])
+  second.by += 30_000
+  expect((await until(there)).data.lineage).toBe(after.data.lineage)
+  expect(restarted(outer)).toBe(1)
+
+  // The one that was left comes back: its larger versions are old now.
+  road.leadTo(ahead.url)
+  await expect.poll(() => handshakes(ahead.seen)).toBeGreaterThan(1)
+  upstream.state.value = -1
+  await expect.poll(() => shown(ahead)).toBe(-1)
+  expect(await shown(region)).not.toBe(-1)
+  road.leadTo(right.url)
+  await until(here)
+  expect(restarted(region)).toBe(1)
+}, 60_000)

@@ -195,6 +195,7 @@ describe('a client', () => {
     expect(await peer.hears('hello')).toEqual({
       type: 'hello',
       now: expect.any(Number),
+      lineage: expect.any(String),
       heartbeat: 10_000,
       level: 'normal',
     })

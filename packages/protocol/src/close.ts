@@ -39,6 +39,12 @@ export const CLOSE_CODES = {
   policy: { code: 1008, retry: false, after: 0, meaning: 'A message in far too many pieces.' },
   too_large: { code: 1009, retry: false, after: 0, meaning: 'A message larger than `socketMessage`.' },
   unreadable: { code: 4400, retry: false, after: 0, meaning: 'Ten messages in a row that could not be read.' },
+  credential_expired: {
+    code: 4401,
+    retry: true,
+    after: 0,
+    meaning: 'The credential of the caller has expired: renew it, then come back.',
+  },
   silent: { code: 4408, retry: true, after: 0, meaning: 'No answer to two pings in a row.' },
   too_slow: { code: 4413, retry: true, after: 1000, meaning: 'It asks for more, and does not read what it got.' },
   flooding: {

@@ -9,4 +9,7 @@ export interface LogPage {
   readonly newest: string
   /** What was asked for and can not be had any more; not there when nothing is missing. */
   readonly gap?: Pick<Gap, 'from' | 'to'>
+  /** Set where the log is not everybody's, with the caller who was served, as in `hello`. */
+  readonly private?: true
+  readonly caller?: string
 }

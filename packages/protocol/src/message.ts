@@ -12,6 +12,13 @@ export interface Hello {
   /** A live connection is never silent for longer than this, in milliseconds. */
   readonly heartbeat: number
   readonly level: Level
+  /**
+   * Which caller the server serves on this connection: an opaque text, the same on each connection of the same caller. Missing where the
+   * caller is not known, and where no value depends on it.
+   */
+  readonly caller?: string
+  /** Of which line of epochs the versions are, where a message does not say it. Versions are compared only within one. */
+  readonly lineage?: string
 }
 
 /** The whole value of a topic. */
@@ -24,6 +31,10 @@ export interface Snapshot {
   readonly changedAt: number
   /** When the upstream last confirmed it. */
   readonly checkedAt: number
+  /** Set where the version is of another lineage than those of the connection: the value comes from an origin. */
+  readonly lineage?: string
+  /** Set where the value is not everybody's. */
+  readonly private?: true
   readonly value: unknown
   /** Set where it answers a `get`. */
   readonly id?: RequestId
@@ -50,6 +61,10 @@ export interface Absent {
   readonly version: string
   readonly changedAt: number
   readonly checkedAt: number
+  /** As in a snapshot. */
+  readonly lineage?: string
+  /** Set where the topic is not everybody's. */
+  readonly private?: true
   readonly reason: string
   /** For how many milliseconds that is believed before the upstream is asked again, where it is known. */
   readonly for?: number
@@ -67,6 +82,8 @@ export interface LogEvent {
   readonly position: string
   /** When it was published, milliseconds since 1970 by the server's clock. */
   readonly at: number
+  /** Set where the log is not everybody's. */
+  readonly private?: true
   readonly event: unknown
   /** Set where it answers a `get`. */
   readonly id?: RequestId
@@ -98,6 +115,8 @@ export interface Heartbeat {
 export interface Failure {
   readonly type: 'error'
   readonly topic: string
+  /** Set where the topic is not everybody's. */
+  readonly private?: true
   readonly problem: Problem
 }
 
@@ -153,6 +172,8 @@ export interface LevelChange {
 export interface Goodbye {
   readonly type: 'goodbye'
   readonly retry: number
+  /** Why, where the client has to do something before it comes back, such as renew its credential. */
+  readonly problem?: Problem
 }
 
 /** What a server says on a live connection of any kind. On SSE, `type` is the event's name and the rest its data. */

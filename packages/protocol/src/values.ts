@@ -5,6 +5,10 @@ export interface Values {
   /** The server's clock, milliseconds since 1970. */
   readonly now: number
   readonly level: Level
+  /** Which caller was served, as in `hello`. */
+  readonly caller?: string
+  /** Of which line of epochs the versions are, as in `hello`. */
+  readonly lineage?: string
   readonly values: readonly ValueOf[]
 }
 
@@ -14,7 +18,7 @@ export type ValueOf =
   | (Omit<Absent, 'type'> & Confirmed)
   /** The newest event of a log, or where it stands while it keeps none. */
   | Omit<LogEvent, 'type'>
-  | Pick<LogEvent, 'topic' | 'position'>
+  | Pick<LogEvent, 'topic' | 'private' | 'position'>
   /** The topic as it was asked for. */
   | Omit<Failure, 'type'>
 

@@ -53,9 +53,14 @@ export function createHub(options: HubOptions = {}): Hub {
   const hub = createStage({ clock, emit, level: () => 'normal', heartbeat })
 
   function stream(topics: readonly string[]) {
-    return sse({ hub, clock, heartbeat, level: () => 'normal', deflate: false }, undefined, 0, (listener) => {
-      for (const topic of topics) hub.join(listener, hub.channel(topic), undefined)
-    })
+    return sse(
+      { hub, clock, heartbeat, level: () => 'normal', deflate: false, lineage: () => values.lineage },
+      { accepted: undefined, caller: undefined },
+      0,
+      (listener) => {
+        for (const topic of topics) hub.join(listener, hub.channel(topic), undefined)
+      },
+    )
   }
 
   return {

@@ -15,6 +15,11 @@ export interface Backend {
 
 /** The second cache tier: the latest content of each topic, its version, and the fence against late writers. */
 export interface Values {
+  /**
+   * Of which line of epochs the versions are: an opaque text, the same on all nodes that share them, and another one when the epochs begin anew
+   * without knowing of those before. Undefined until it is known.
+   */
+  readonly lineage: string | undefined
   /** What memory has it gives at once, without a promise. */
   read(topic: string): Soon<Stored | undefined>
   /**

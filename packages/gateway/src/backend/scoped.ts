@@ -8,6 +8,9 @@ export function scopedBackend(backend: Backend, scope: string): Backend {
     // Upstreams are shared between apps on purpose, so meters keep their names.
     meters,
     values: {
+      get lineage() {
+        return values.lineage
+      },
       read: (topic) => values.read(named(topic)),
       publish: (topic, publication) => values.publish(named(topic), publication),
       expire: (topic) => values.expire(named(topic)),

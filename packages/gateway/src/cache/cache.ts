@@ -1,8 +1,7 @@
-import { compareVersions } from '@weir/protocol'
 import type { Values } from '../backend/ports.ts'
 import type { Ask, Soon, Stage } from '../call.ts'
 import type { Clock } from '../clock.ts'
-import { addressOf, Entry, type Freshness, type Stored } from '../entry.ts'
+import { addressOf, compareNews, Entry, type Freshness, type Stored } from '../entry.ts'
 import { asWeirError, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Memory } from './memory.ts'
@@ -74,7 +73,7 @@ export function createCache(parts: CacheParts): Cache {
     // What comes from afar may be older than its arrival: its age is counted by the wall clocks, never below zero.
     const confirmedAt = clock.monotonic() - Math.max(0, clock.now() - stored.checkedAt)
     if (kept !== undefined) {
-      const order = compareVersions(stored.version, kept.version)
+      const order = compareNews(stored, kept)
       if (order === 0) kept.confirm(stored, confirmedAt)
       if (order <= 0) return kept
     }

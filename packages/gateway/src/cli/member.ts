@@ -135,8 +135,8 @@ export class Member {
     this.accepts = false
     clearTimeout(this.#silence)
     this.#line.tell('leave', [within, handover])
-    const late = setTimeout(() => this.#process.kill('SIGKILL'), within + PATIENCE)
+    const late = systemClock.after(within + PATIENCE, () => this.#process.kill('SIGKILL'))
     await this.ended
-    clearTimeout(late)
+    late.stop()
   }
 }

@@ -3,12 +3,13 @@ import {
   formatVersion,
   type Heartbeat,
   type Level,
+  type Problem,
   type ServerMessage,
   type Version,
 } from '@weir/protocol'
 import type { Connection, ConnectionOwner } from '../call.ts'
 import type { Clock, Timer } from '../clock.ts'
-import { addressOf, Encoded, type Encoding, type Entry } from '../entry.ts'
+import { addressOf, compareNews, Encoded, type Encoding, type Entry } from '../entry.ts'
 import type { Emit } from '../events.ts'
 
 /** A message that is said once and not kept: heartbeats, failures, farewells. */
@@ -141,8 +142,8 @@ export interface Hub {
   follow(listener: Listener, channel: Channel, from: number, gap: Notice | undefined): void
   /** The tail of a log has grown. Listeners get what is new to them with the next flush. */
   grown(channel: Channel): void
-  /** Says goodbye to a listener that is to come back, and closes its connection. */
-  cut(listener: Listener): void
+  /** Says goodbye to a listener that is to come back, and closes its connection. `problem`: what the client has to mend before. */
+  cut(listener: Listener, problem?: Problem): void
   /** From now on the listener does not hear this channel; what of it waits for the next flush is not said either. */
   leave(listener: Listener, channel: Channel): void
   /** Tells the listener the latest entry of a channel, without joining. */
@@ -472,13 +473,14 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     return messages
   }
 
-  function cut(listener: Listener): void {
+  function cut(listener: Listener, problem?: Problem): void {
     if (!listeners.has(listener)) return
     const { connection, wire } = listener
     // First: nothing may be written after the goodbye.
     events.closed(listener)
-    emit({ type: 'hub.cut' })
-    connection.write(wire.encode({ type: 'goodbye', retry: Math.round(BACK_FROM + Math.random() * BACK_SPREAD) }))
+    if (problem === undefined) emit({ type: 'hub.cut' })
+    const retry = problem === undefined ? Math.round(BACK_FROM + Math.random() * BACK_SPREAD) : 0
+    connection.write(wire.encode({ type: 'goodbye', retry, ...(problem && { problem }) }))
     connection.close()
   }
 
@@ -641,7 +643,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
 
     publish(channel, entry) {
       const { latest } = channel
-      const order = latest === undefined ? 1 : compareVersions(entry.version, latest.version)
+      const order = latest === undefined ? 1 : compareNews(entry, latest)
       if (latest !== undefined && order === 0) {
         latest.checkedAt = Math.max(latest.checkedAt, entry.checkedAt)
         latest.confirmedAt = Math.max(latest.confirmedAt, entry.confirmedAt)

@@ -12,6 +12,7 @@ import {
   type WholeAnswer,
 } from '../call.ts'
 import { LAST_CHUNK, unchunked } from '../chunk.ts'
+import { systemClock } from '../clock.ts'
 import { WeirError } from '../errors.ts'
 import { noSocket, problemAnswer } from '../transport/problem.ts'
 import { bare } from './bare.ts'
@@ -120,9 +121,9 @@ function stopAccepting(server: Server, done?: () => void): void {
 /** Until all connections have ended with their next call, or for so long. */
 function handOver(server: Server, within: number): Promise<void> {
   return new Promise((resolve) => {
-    const late = setTimeout(resolve, within)
+    const late = systemClock.after(within, resolve)
     stopAccepting(server, () => {
-      clearTimeout(late)
+      late.stop()
       resolve()
     })
   })
@@ -130,14 +131,14 @@ function handOver(server: Server, within: number): Promise<void> {
 
 function close(server: Server, { pending }: Upgrades, within: number): Promise<void> {
   return new Promise((resolve) => {
-    const late = setTimeout(() => {
+    const late = systemClock.after(within, () => {
       server.closeAllConnections()
       for (const socket of pending) socket.destroy()
-    }, within)
+    })
     // Node closes what is idle at this moment; a call that ends later leaves its connection open for more.
     const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_EVERY)
     server.close(() => {
-      clearTimeout(late)
+      late.stop()
       clearInterval(sweep)
       resolve()
     })

@@ -1,9 +1,8 @@
 import type { Problem, Version } from '@weir/protocol'
-import { compareVersions } from '@weir/protocol'
 import type { Bus, Leases } from '../backend/ports.ts'
 import type { Ask, Identity, Soon } from '../call.ts'
 import { type Clock, keepAlive, type Timer } from '../clock.ts'
-import { addressOf, type Entry, type Stored } from '../entry.ts'
+import { compareNews, type Entry, named, type Stored } from '../entry.ts'
 import { asWeirError, problemOf, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Channel, Hub, Listener } from '../hub/hub.ts'
@@ -32,6 +31,8 @@ export interface ReadPath {
   forget(topic: string): void
   /** Takes a value that came by itself. Undefined while another node asks for it. Throws when its schema refuses it. */
   put(topic: string, value: unknown): Promise<Stored | undefined>
+  /** The origin confirms what is kept. */
+  holds(topic: string): void
   tagged(tag: string): readonly string[]
   /** Whether nothing may be asked for now. */
   resting(): boolean
@@ -376,7 +377,7 @@ export class LiveFeed implements FeedRunner {
     if (this.#show(watched, entry)) emit({ type: 'topic.changed', feed: this.plan.name, topic: readKey.topic })
     this.#judge(watched.channel)
     // While it was cut off this node went on, or the others lost what it knows. What it publishes begins an epoch for all.
-    if (compareVersions(stored.version, entry.version) < 0) this.#changed(readKey.topic)
+    if (compareNews(stored, entry) < 0) this.#changed(readKey.topic)
   }
 
   /** Makes an entry the latest, and says whether it is news. */
@@ -553,6 +554,7 @@ export class LiveFeed implements FeedRunner {
         const latest = watched?.channel.latest
         if (watched === undefined || latest === undefined) return
         if (latest.versionText === version) {
+          this.#parts.path.holds(topic)
           const { clock } = this.#parts
           const age = Math.max(0, clock.now() - checkedAt)
           latest.confirm({ checkedAt, absentFor: latest.content.absentFor }, clock.monotonic() - age)
@@ -570,7 +572,7 @@ export class LiveFeed implements FeedRunner {
   #tellFailure(watched: Watched, problem: Problem): void {
     if (watched.channel.latest !== undefined || watched.failure === problem.code) return
     watched.failure = problem.code
-    this.#parts.hub.notice(watched.channel, { type: 'error', topic: addressOf(watched.readKey.topic), problem })
+    this.#parts.hub.notice(watched.channel, { type: 'error', ...named(watched.readKey.topic), problem })
   }
 
   /** Asks for it; what is being asked for now may have been answered before. */

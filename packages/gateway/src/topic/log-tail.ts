@@ -81,7 +81,7 @@ export class LogTail implements Tail {
     const next = line.offset === sequence + 1 && (line.epoch === epoch || sequence === 0)
     if (!next) return false
     this.newest = { epoch: line.epoch, sequence: line.offset }
-    this.#keep(new LoggedEvent(addressOf(this.#topic), line), line.at, line.event.byteLength)
+    this.#keep(new LoggedEvent(this.#topic, line), line.at, line.event.byteLength)
     this.#trim()
     return true
   }

@@ -1,10 +1,18 @@
 import type { Entry } from '../entry.ts'
 
 /** The fields of a `snapshot` or an `absent`, as JSON text without its braces and its type. */
-export function entryFields({ address, versionText, changedAt, checkedAt, content }: Entry): string {
-  const head = `"topic":${JSON.stringify(address)},"version":"${versionText}","changedAt":${changedAt},"checkedAt":${checkedAt}`
+export function entryFields(entry: Entry): string {
+  const { versionText, changedAt, checkedAt, content } = entry
+  const head = `${topicFields(entry)},"version":"${versionText}","changedAt":${changedAt},"checkedAt":${checkedAt}`
   // The value goes in as the text it is: it was encoded when it came, and JSON text has no line breaks.
   return content.json === undefined ? `${head},${absenceFields(content)}` : `${head},"value":${content.json.toString()}`
+}
+
+/** The topic as clients see it, and whether it is everybody's, as JSON text without braces. */
+/** Of an origin's value also the lineage of its version. */
+export function topicFields(entry: Pick<Entry, 'address' | 'private' | 'lineage'>): string {
+  const line = entry.lineage === undefined ? '' : `,"lineage":"${entry.lineage}"`
+  return `"topic":${JSON.stringify(entry.address)}${entry.private ? ',"private":true' : ''}${line}`
 }
 
 /** Why there is no value, and for how long that is to be believed, as JSON text without braces. */

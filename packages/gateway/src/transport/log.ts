@@ -1,12 +1,13 @@
 import { compareVersions, formatVersion, type LogEvent, type Problem, type Version } from '@weir/protocol'
 import type { Answer, AnswerHeaders, Call } from '../call.ts'
-import { addressOf } from '../entry.ts'
+import { named } from '../entry.ts'
 import { show, WeirError } from '../errors.ts'
 import type { Listener } from '../hub/hub.ts'
 import { type LiveLog, type LogPart, MOST_EVENTS } from '../topic/live-log.ts'
 import { LOG_PARAMETERS } from '../topic/log.ts'
 import { LoggedEvent } from '../topic/logged-event.ts'
 import { readVersion } from '../topic/version.ts'
+import { callerOf, untilExpiry } from './credential.ts'
 import { jsonAnswer } from './json-answer.ts'
 import { answerOf } from './problem.ts'
 import type { SnapshotParts } from './snapshot.ts'
@@ -25,20 +26,19 @@ export async function history(
 ): Promise<Answer> {
   const { after, most } = readRange(call)
   const { topic } = log.keyOf(parameters, call.query, call.identity, LOG_PARAMETERS.json)
-  return page(parts, call, await log.part(topic, after, most))
+  return page(parts, call, topic, await log.part(topic, after, most))
 }
 
 /** The newest event of a log, or where the log stands. */
-export type Newest = LoggedEvent | Pick<LogEvent, 'topic' | 'position'>
+export type Newest = LoggedEvent | Pick<LogEvent, 'topic' | 'private' | 'position'>
 
 /** What stands for the value of a log: its newest event, or, while it keeps none, where it stands. */
 export async function newest(log: LiveLog, topic: string): Promise<Newest> {
   const { events, epoch, newest } = await log.latest(topic)
   const line = events.at(-1)
-  const address = addressOf(topic)
   return line === undefined
-    ? { topic: address, position: formatVersion({ epoch, sequence: newest }) }
-    : new LoggedEvent(address, line)
+    ? { ...named(topic), position: formatVersion({ epoch, sequence: newest }) }
+    : new LoggedEvent(topic, line)
 }
 
 /**
@@ -53,12 +53,13 @@ export async function logPoll(
   parameters: Readonly<Record<string, string>>,
 ): Promise<Answer> {
   const { after, most } = readRange(call)
-  const wait = readWait(new URLSearchParams(call.query).get('wait') ?? undefined)
+  const asked = readWait(new URLSearchParams(call.query).get('wait') ?? undefined)
+  const wait = Math.min(asked, untilExpiry(call.identity, parts.clock))
   const readKey = log.keyOf(parameters, call.query, call.identity, LOG_PARAMETERS.poll)
   // Now: of a client that leaves while the history is read nothing would be heard later.
   const { signal } = call
   const there = await log.part(readKey.topic, after, most)
-  if (after === undefined || there.events.length > 0) return page(parts, call, there)
+  if (after === undefined || there.events.length > 0) return page(parts, call, readKey.topic, there)
 
   let listener: Listener | undefined
   // Anything but what the client has is news: an event, or that the log lost its past.
@@ -70,7 +71,7 @@ export async function logPoll(
     listener = joined
     log.watch(joined, readKey, after)
   })
-  if (news === true) return page(parts, call, await log.part(readKey.topic, after, most))
+  if (news === true) return page(parts, call, readKey.topic, await log.part(readKey.topic, after, most))
   const headers = inBand(parts, after)
   return news === undefined ? { kind: 'whole', status: 204, headers, body: null } : answerOf(news, headers)
 }
@@ -92,13 +93,20 @@ function readRange(call: Call): { readonly after: Version | undefined; readonly 
 }
 
 /** Events go in as the text they came as: written anew, large numbers would lose digits. */
-function page(parts: SnapshotParts, call: Call, { events, epoch, oldest, newest, gap }: LogPart): Answer {
+function page(
+  parts: SnapshotParts,
+  call: Call,
+  topic: string,
+  { events, epoch, oldest, newest, gap }: LogPart,
+): Answer {
   const at = (sequence: number) => formatVersion({ epoch, sequence })
   const texts = events.map(
     ({ offset, at: moment, event }) => `{"position":"${at(offset)}","at":${moment},"event":${event}}`,
   )
   const missed = gap === undefined ? '' : `,"gap":{"from":"${formatVersion(gap.from)}","to":"${formatVersion(gap.to)}"}`
-  const json = `{"events":[${texts.join()}],"oldest":"${at(oldest)}","newest":"${at(newest)}"${missed}}`
+  const { private: hidden } = named(topic)
+  const whose = hidden ? `,"private":true,"caller":"${callerOf(call.identity)}"` : ''
+  const json = `{"events":[${texts.join()}],"oldest":"${at(oldest)}","newest":"${at(newest)}"${missed}${whose}}`
   return jsonAnswer(call, Buffer.from(json), inBand(parts, { epoch, sequence: newest }))
 }
 

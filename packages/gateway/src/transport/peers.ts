@@ -1,4 +1,4 @@
-import { CLOSE_CODES, type CloseName } from '@weir/protocol'
+import { CLOSE_CODES, type CloseName, type Problem } from '@weir/protocol'
 import type { Connection, ConnectionOwner, MessageReader, MessageSocket } from '../call.ts'
 import type { Clock, Timer } from '../clock.ts'
 import { DEEPEST, isTooDeep, parseJson } from '../json.ts'
@@ -129,6 +129,11 @@ export abstract class Peer implements Connection, ConnectionOwner, MessageReader
 
   end(name: CloseName): void {
     this.socket.end(CLOSE_CODES[name].code, name)
+  }
+
+  /** The credential of its caller has expired. */
+  expire(_problem: Problem): void {
+    this.end('credential_expired')
   }
 
   drained(): void {

@@ -55,7 +55,15 @@ function open() {
     stretch: () => 1,
     random: () => 0.5,
   })
-  const serving = { hub, clock, heartbeat: 10_000, level: () => 'normal' as const, deflate: false, hold: () => {} }
+  const serving = {
+    hub,
+    clock,
+    heartbeat: 10_000,
+    level: () => 'normal' as const,
+    lineage: () => undefined,
+    deflate: false,
+    hold: () => {},
+  }
   const ask = (query: string, signal = new AbortController().signal) =>
     Promise.resolve(poll(serving, live, call(`/prices/SOL?as=poll${query}`, { signal }), { mint: 'SOL' })).catch(
       (thrown): Answer => problemAnswer(thrown),

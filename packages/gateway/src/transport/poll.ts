@@ -4,6 +4,7 @@ import { Entry } from '../entry.ts'
 import type { Channel } from '../hub/hub.ts'
 import type { LiveFeed } from '../topic/live-feed.ts'
 import { readVersion } from '../topic/version.ts'
+import { untilExpiry } from './credential.ts'
 import { answerOf } from './problem.ts'
 import { inBand, whole } from './snapshot.ts'
 import { type PollParts, readWait, waitFor } from './waiting.ts'
@@ -21,7 +22,7 @@ export function poll(
 ): Soon<Answer> {
   const query = new URLSearchParams(call.query)
   const known = readVersion('after', query.get('after') ?? undefined)
-  const wait = readWait(query.get('wait') ?? undefined)
+  const wait = Math.min(readWait(query.get('wait') ?? undefined), untilExpiry(call.identity, parts.clock))
   const readKey = feed.keyOf(parameters, call.query, call.identity)
 
   function answer(news: News, latest?: Entry): Answer {

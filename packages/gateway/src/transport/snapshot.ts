@@ -23,6 +23,8 @@ const VARY = 'accept, accept-encoding'
 export interface SnapshotParts {
   readonly clock: Clock
   readonly level: () => Level
+  /** Of which line of epochs the versions are, where it is known. */
+  readonly lineage: () => string | undefined
 }
 
 /** Answers a call with the value of a feed as JSON: from memory at once, or when the upstream has answered. */
@@ -43,7 +45,13 @@ export function snapshot(
 }
 
 /** For caches too. They hand it on while time passes, so it says only what stays true of it. */
-function cacheable({ clock, level }: SnapshotParts, feed: LiveFeed, call: Call, entry: Entry, hit: boolean): Answer {
+function cacheable(
+  { clock, level, lineage }: SnapshotParts,
+  feed: LiveFeed,
+  call: Call,
+  entry: Entry,
+  hit: boolean,
+): Answer {
   const left = feed.left(entry)
   const headers: AnswerHeaders = {
     ...lifetimes(feed, entry),
@@ -51,6 +59,8 @@ function cacheable({ clock, level }: SnapshotParts, feed: LiveFeed, call: Call, 
     age: ageOf(entry, clock),
     'weir-version': entry.versionText,
   }
+  const line = entry.lineage ?? lineage()
+  if (line !== undefined) headers['weir-lineage'] = line
   // A copy that was fresh grows stale in the cache; one that was stale never gets younger.
   if (left < 0 && feed.stale(entry)) headers['weir-stale'] = '?1'
   const now = level()
@@ -64,11 +74,17 @@ export function cacheStatus(left: number, hit: boolean): string {
 }
 
 /** What an answer that no cache keeps says beside the value: how old it is, whether it is stale, and the level. */
-export function inBand({ clock, level }: SnapshotParts, feed: LiveFeed, entry: Entry | undefined): AnswerHeaders {
+export function inBand(
+  { clock, level, lineage }: SnapshotParts,
+  feed: LiveFeed,
+  entry: Entry | undefined,
+): AnswerHeaders {
   const headers: AnswerHeaders = { 'cache-control': 'no-store', 'weir-level': level() }
   if (entry === undefined) return headers
   headers.age = ageOf(entry, clock)
   headers['weir-version'] = entry.versionText
+  const line = entry.lineage ?? lineage()
+  if (line !== undefined) headers['weir-lineage'] = line
   headers['weir-stale'] = feed.stale(entry) ? '?1' : '?0'
   return headers
 }
@@ -97,14 +113,16 @@ function ageOf(entry: Entry, clock: Clock): string {
 
 /** For how long whoever keeps it may show it (RFC 9111, 5861), and for how long edges may (RFC 9213). */
 function lifetimes({ plan: { scope, freshness, mustRevalidate, cdn } }: LiveFeed, { content }: Entry): AnswerHeaders {
+  // A cache of a browser outlives a sign-out, and the next caller may have the same cookie: it asks each time, and 304 is cheap.
+  if (scope !== 'public') return { 'cache-control': 'private, no-cache' }
   const fresh = Math.min(content.absentFor ?? freshness.fresh, A_YEAR)
   const beyond = mustRevalidate
     ? 'must-revalidate'
     : `stale-while-revalidate=${seconds(freshness.stale)}, stale-if-error=${seconds(freshness.staleIfError)}`
   const headers: AnswerHeaders = {
-    'cache-control': `${scope === 'public' ? 'public' : 'private'}, max-age=${Math.ceil(fresh / 1000)}, ${beyond}`,
+    'cache-control': `public, max-age=${Math.ceil(fresh / 1000)}, ${beyond}`,
   }
-  if (cdn !== undefined && scope === 'public' && content.absentFor === undefined)
+  if (cdn !== undefined && content.absentFor === undefined)
     headers['cdn-cache-control'] = `public, max-age=${seconds(cdn)}, ${beyond}`
   return headers
 }

@@ -1,4 +1,4 @@
-import type { Failure, Level, Version } from '@weir/protocol'
+import type { Failure, Hello, Level, Version } from '@weir/protocol'
 import type { AnswerHeaders, Call, LiveAnswer } from '../call.ts'
 import { chunk } from '../chunk.ts'
 import type { Clock } from '../clock.ts'
@@ -7,6 +7,7 @@ import { Entry } from '../entry.ts'
 import type { Hub, Listener, Notice, Wire } from '../hub/hub.ts'
 import { LoggedEvent } from '../topic/logged-event.ts'
 import { readVersion } from '../topic/version.ts'
+import { callerOf } from './credential.ts'
 import { entryFields } from './entry-fields.ts'
 import { GZIP_HEAD, gzipPiece } from './gzip.ts'
 import type { Topic } from './topics.ts'
@@ -36,8 +37,29 @@ export interface SseParts {
   /** Milliseconds; told to clients. */
   readonly heartbeat: number
   readonly level: () => Level
+  /** Of which line of epochs the versions are, where it is known. */
+  readonly lineage: () => string | undefined
   /** Whether streams of large events are compressed, for clients that take that. */
   readonly deflate: boolean
+}
+
+/** What comes first on every connection. */
+export function helloOf({ clock, heartbeat, level, lineage }: SseParts, caller: string | undefined): Hello {
+  const line = lineage()
+  const whose = { ...(caller !== undefined && { caller }), ...(line !== undefined && { lineage: line }) }
+  return { type: 'hello', now: clock.now(), heartbeat, level: level(), ...whose }
+}
+
+/** What a stream has to know of its client. */
+export interface SseClient {
+  /** Its `Accept-Encoding`. */
+  readonly accepted: string | undefined
+  /** Which caller it is, as `hello` says. */
+  readonly caller: string | undefined
+}
+
+export function sseClient(call: Call): SseClient {
+  return { accepted: call.header('accept-encoding'), caller: callerOf(call.identity) }
 }
 
 /** The version that a returning client has. @throws WeirError `bad_version` */
@@ -51,19 +73,19 @@ export function lastVersion(call: Call): Version | undefined {
  * A stream is compressed as a whole or not at all, and that is said in its head. Small events would only grow by it, and every
  * client would unpack them: so it is when the client takes it and the usual event is large.
  *
- * @param accepted the client's `Accept-Encoding`
  * @param usual bytes of the events to come, as far as can be said; of a value that nobody knows yet, infinitely many: when it
  *   turns out to be small, an event has five bytes more than it needs, and the other way round most of a large one could have been saved
  */
 export function sse(
-  { hub, clock, heartbeat, level, deflate }: SseParts,
-  accepted: string | undefined,
+  parts: SseParts,
+  { accepted, caller }: SseClient,
   usual: number,
   join: (listener: Listener) => void,
   failed: readonly Failure[] = [],
 ): LiveAnswer {
+  const { hub, deflate } = parts
   const gzipped = deflate && usual >= WORTH_IT && accepts(accepted, 'gzip')
-  const hello = () => noticeEvent({ type: 'hello', now: clock.now(), heartbeat, level: level() })
+  const hello = () => noticeEvent(helloOf(parts, caller))
   const first = () => `${hello()}${failed.map(noticeEvent).join('')}`
   return gzipped ? eventStream(hub, GZIPPED, first, join, true) : eventStream(hub, PLAIN, first, join)
 }
@@ -102,7 +124,7 @@ export function eventStream(
  */
 export function sseOf(
   parts: SseParts,
-  accepted: string | undefined,
+  client: SseClient,
   path: string,
   topics: readonly (Topic | Failure)[],
   known: readonly (Version | undefined)[] = [],
@@ -117,7 +139,7 @@ export function sseOf(
     // Of nothing it would be silent for ever, and count as lost: it hears that its own address is there.
     if (failed.length === topics.length) hub.join(listener, hub.channel(path), undefined)
   }
-  return sse(parts, accepted, usual, join, failed)
+  return sse(parts, client, usual, join, failed)
 }
 
 function eventOf(subject: Entry | Notice): string {

@@ -1,11 +1,12 @@
 import type { Failure } from '@weir/protocol'
 import type { Answer, Call, Soon } from '../call.ts'
-import { addressOf, Entry } from '../entry.ts'
+import { Entry, named } from '../entry.ts'
 import { asWeirError, problemOf } from '../errors.ts'
 import { LiveFeed } from '../topic/live-feed.ts'
 import { LiveLog } from '../topic/live-log.ts'
 import { LoggedEvent } from '../topic/logged-event.ts'
-import { absenceFields } from './entry-fields.ts'
+import { callerOf } from './credential.ts'
+import { absenceFields, topicFields } from './entry-fields.ts'
 import { jsonAnswer } from './json-answer.ts'
 import { type Newest, newest } from './log.ts'
 import type { SnapshotParts } from './snapshot.ts'
@@ -36,17 +37,21 @@ function read({ of, readKey }: Topic, call: Call): Soon<Had> {
   return had.catch((thrown): Failure => {
     // The client is gone: there is nobody to tell of this one or of the others.
     if (signal?.aborted && thrown === signal.reason) throw thrown
-    return { type: 'error', topic: addressOf(readKey.topic), problem: problemOf(asWeirError(thrown)) }
+    return { type: 'error', ...named(readKey.topic), problem: problemOf(asWeirError(thrown)) }
   })
 }
 
 function answer(
-  { clock, level }: SnapshotParts,
+  { clock, level, lineage }: SnapshotParts,
   topics: readonly (Topic | Failure)[],
   entries: readonly Had[],
   call: Call,
 ): Answer {
-  const texts: (string | Buffer)[] = [`{"now":${clock.now()},"level":"${level()}","values":[`]
+  const caller = callerOf(call.identity)
+  const line = lineage()
+  const whose =
+    (caller === undefined ? '' : `"caller":"${caller}",`) + (line === undefined ? '' : `"lineage":"${line}",`)
+  const texts: (string | Buffer)[] = [`{"now":${clock.now()},"level":"${level()}",${whose}"values":[`]
   for (const [index, entry] of entries.entries()) {
     const topic = topics[index]
     if (index > 0) texts.push(',')
@@ -62,11 +67,9 @@ function answer(
 }
 
 /** The value goes in as the text it came as: written anew, large numbers would lose digits. */
-function valueText(
-  { address, versionText, changedAt, checkedAt, content }: Entry,
-  stale: boolean,
-): (string | Buffer)[] {
+function valueText(entry: Entry, stale: boolean): (string | Buffer)[] {
+  const { versionText, changedAt, checkedAt, content } = entry
   const times = `"changedAt":${changedAt},"checkedAt":${checkedAt},"stale":${stale}`
-  const head = `{"topic":${JSON.stringify(address)},"version":"${versionText}",${times}`
+  const head = `{${topicFields(entry)},"version":"${versionText}",${times}`
   return content.json === undefined ? [`${head},${absenceFields(content)}}`] : [`${head},"value":`, content.json, '}']
 }

@@ -1,4 +1,4 @@
-import type { ClientMessage, Publish, RequestId, SocketMessage, Version } from '@weir/protocol'
+import type { ClientMessage, Problem, Publish, RequestId, SocketMessage, Version } from '@weir/protocol'
 import type { Call, Identity, MessageSocket, SocketAnswer, Soon } from '../call.ts'
 import { addressOf, type Encoding, Entry } from '../entry.ts'
 import { asWeirError, problemOf, show, WeirError } from '../errors.ts'
@@ -10,12 +10,13 @@ import type { LiveFeed } from '../topic/live-feed.ts'
 import { LiveLog } from '../topic/live-log.ts'
 import { LoggedEvent } from '../topic/logged-event.ts'
 import { readVersion } from '../topic/version.ts'
+import { callerOf } from './credential.ts'
 import { entryFields } from './entry-fields.ts'
 import { deflatedFrame, textFrame } from './frame.ts'
 import { type Newest, newest } from './log.ts'
 import { patchOf } from './patch.ts'
 import { Peer, type Peers } from './peers.ts'
-import type { SseParts } from './sse.ts'
+import { helloOf, type SseParts } from './sse.ts'
 import type { Topic } from './topics.ts'
 
 export interface WebSocketParts extends SseParts {
@@ -92,9 +93,8 @@ class Client extends Peer {
     this.#parts = parts
     this.#caller = caller
     this.#frames = socket.deflates ? DEFLATED : PLAIN
-    const { hub, clock, heartbeat, level } = parts
-    this.#listener = hub.listen(this, this.#frames)
-    this.#say({ type: 'hello', now: clock.now(), heartbeat, level: level() })
+    this.#listener = parts.hub.listen(this, this.#frames)
+    this.#say(helloOf(parts, callerOf(caller.identity)))
   }
 
   takesPatches(topic: string): boolean {
@@ -104,6 +104,11 @@ class Client extends Peer {
   override closed(): void {
     this.#leaving?.abort()
     super.closed()
+  }
+
+  override expire(problem: Problem): void {
+    this.#say({ type: 'goodbye', retry: 0, problem })
+    super.expire(problem)
   }
 
   protected override beat(): void {

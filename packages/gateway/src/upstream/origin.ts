@@ -144,6 +144,8 @@ function openLine({ name, plan, clock, emit, random, level }: OriginParts): Line
   const asked = new Map<unknown, string>()
   /** Messages of this connection so far. */
   let count = 0
+  /** Of which line of epochs the versions are that come on this connection. */
+  let lineage: string | undefined
   /** What our monotonic clock shows when the origin's is at 0: the least guess, since messages are under way for some time. */
   let zero: number | undefined
 
@@ -166,6 +168,9 @@ function openLine({ name, plan, clock, emit, random, level }: OriginParts): Line
     const wanted = asked.get(message.id)
     asked.delete(message.id)
     switch (message.type) {
+      case 'hello':
+        lineage = typeof message.lineage === 'string' ? message.lineage : undefined
+        return undefined
       case 'subscribed':
         // Under another name we would wait for ever for what comes under that.
         if (wanted !== message.topic)
@@ -197,7 +202,7 @@ function openLine({ name, plan, clock, emit, random, level }: OriginParts): Line
       }
       const value = type === 'patch' ? applyPatch(one.held?.value, message.patch) : message.value
       const said = type === 'absent' ? message : { ...message, value }
-      const told = toldOf(said, ahead())
+      const told = toldOf(said, ahead(), lineage)
       one.held = { version: String(version), value }
       one.ears({ type: 'told', told })
     } else if (type === 'heartbeat' && typeof version === 'string') {

@@ -28,14 +28,20 @@ type Said = Readonly<Record<string, unknown>>
 
 /**
  * @param ahead milliseconds by which our clock is ahead of the origin's: ages are what they are there, and clients count them by our clock
+ * @param lineage of the versions of the answer or connection, where a value does not say it
  * @throws WeirError `upstream_invalid`
  */
-export function toldOf(said: Said, ahead: number): Told {
+export function toldOf(said: Said, ahead: number, lineage: string | undefined): Told {
   const { version: text, changedAt, checkedAt } = said
   const version = parseVersion(String(text))
   if (version === undefined || typeof changedAt !== 'number' || typeof checkedAt !== 'number')
     throw new WeirError('upstream_invalid', `origin: expected a version and its moments, got ${show(said)}`)
-  const stamp = { version, changedAt: here(changedAt, ahead), checkedAt: here(checkedAt, ahead) }
+  const stamp = {
+    version,
+    lineage: typeof said.lineage === 'string' ? said.lineage : lineage,
+    changedAt: here(changedAt, ahead),
+    checkedAt: here(checkedAt, ahead),
+  }
   if (!Object.hasOwn(said, 'value')) {
     const absentFor = said.never === true ? Number.POSITIVE_INFINITY : said.for
     const reason = String(said.reason)

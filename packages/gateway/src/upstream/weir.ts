@@ -52,11 +52,15 @@ export function weir(options: WeirOptions): Upstream<OriginCall> {
         async values(wanted) {
           const query = wanted.map((topic) => `topic=${encodeURIComponent(topic)}`).join('&')
           const answer = await call.get(`/weir/values?${query}`)
-          const { now, values } = isRecord(answer) ? answer : {}
+          const { now, lineage, values } = isRecord(answer) ? answer : {}
           if (typeof now !== 'number' || !Array.isArray(values) || values.length !== wanted.length)
             throw new WeirError('upstream_invalid', `${name}: expected ${wanted.length} values, got ${show(answer)}`)
           const ahead = context.now() - now
-          return values.map((said) => ('problem' in said ? errorOf(said.problem) : toldOf(said, ahead)))
+          return values.map((said) =>
+            'problem' in said
+              ? errorOf(said.problem)
+              : toldOf(said, ahead, typeof lineage === 'string' ? lineage : undefined),
+          )
         },
 
         async history(topic, after, most) {

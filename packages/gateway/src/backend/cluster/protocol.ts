@@ -6,6 +6,7 @@ import type { Grant, Grants, Lease, LogBounds, LogHistory, LogLine, MeterPlan, P
 
 /** What a worker asks of the primary, and tells it. */
 export interface PrimarySide {
+  lineage(): string | undefined
   read(topic: string): Soon<Stored | undefined>
   publish(topic: string, publication: Publication): Promise<Stored | undefined>
   expire(topic: string): Promise<void>

@@ -82,6 +82,7 @@ function serveWorker(carrier: Carrier, { backend, desks, clock, report }: Worker
   const stops = new Map<string, () => void>()
 
   const answers: PrimarySide = {
+    lineage: () => values.lineage,
     read: (topic) => values.read(topic),
     publish: (topic, publication) =>
       values.publish(topic, { ...publication, content: keptContent(publication.content) }),

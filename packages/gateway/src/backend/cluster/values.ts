@@ -8,12 +8,25 @@ export function clusterValues(line: Line<PrimarySide>): Values {
   /** A herd that reads one topic asks once. */
   const reading = new Map<string, Promise<Stored | undefined>>()
 
+  let lineage: string | undefined
+  line.ask('lineage', []).then(
+    (known) => {
+      lineage = known
+    },
+    // The primary is gone, and this worker ends.
+    () => {},
+  )
+
   async function read(topic: string): Promise<Stored | undefined> {
     const stored = await line.ask('read', [topic])
     return stored && keptContent(stored)
   }
 
   return {
+    get lineage() {
+      return lineage
+    },
+
     read(topic) {
       const known = reading.get(topic)
       if (known !== undefined) return known

@@ -1,7 +1,9 @@
+import { randomBytes } from 'node:crypto'
 import { compareVersions } from '@weir/protocol'
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../../clock.ts'
-import type { Stored } from '../../entry.ts'
+import { compareNews, keptOver, type Stored } from '../../entry.ts'
+
 import type { Bus, Publication, Values } from '../ports.ts'
 import type { Fences } from './leases.ts'
 
@@ -22,6 +24,8 @@ export function memoryValues(clock: Clock, bus: Bus, fences: Fences, bytes: numb
   })
 
   return {
+    lineage: randomBytes(9).toString('base64url'),
+
     read: (topic) => stored.get(topic),
 
     async publish(topic, publication: Publication) {
@@ -34,12 +38,12 @@ export function memoryValues(clock: Clock, bus: Bus, fences: Fences, bytes: numb
       let next: Stored
       const known = { epoch: knownEpoch, sequence: knownSequence }
       if (stamp !== undefined) {
-        const order = before === undefined ? 1 : compareVersions(stamp.version, before.version)
+        const order = before === undefined ? 1 : compareNews(stamp, before)
         if (before !== undefined && order < 0) return before
         next =
           before !== undefined && order === 0
             ? { ...before, absentFor: content.absentFor, checkedAt: Math.max(before.checkedAt, stamp.checkedAt) }
-            : { ...content, hash, ...stamp }
+            : { ...content, hash, ...stamp, over: stamp.over ?? keptOver(stamp, before) }
       } else if (before === undefined || compareVersions(before.version, known) < 0) {
         const version = { epoch: Math.max(now, knownEpoch + 1, lost + 1), sequence: 1 }
         next = { ...content, hash, version, changedAt: now, checkedAt: now }

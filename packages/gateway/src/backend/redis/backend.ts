@@ -42,7 +42,7 @@ export function redisBackend(options: RedisOptions): Backend {
   const { shards } = connection
   const entryOf = (server: string) => ({ url: address.urlOf(server), ca })
   const channels = connectChannels({ shards, entryOf, clock, report })
-  const values = redisValues(connection, keys)
+  const values = redisValues(connection, keys, clock)
   const leases = redisLeases(connection, keys, clock)
   const meters = redisMeters({ connection, channels, keys, node, clock, slack, report })
   return {
@@ -52,6 +52,7 @@ export function redisBackend(options: RedisOptions): Backend {
     bus: redisBus({ connection, channels, values, keys, report }),
     logs: redisLogs({ connection, channels, keys, report }),
     async close() {
+      values.close()
       await Promise.all([leases.leave(), meters.close()])
       await channels.close()
       await connection.close()

@@ -1,5 +1,7 @@
 /** The names of keys and channels. All of one topic or upstream have one hash tag, so that no script crosses slots. */
 export interface Keys {
+  /** The name of the line of epochs. */
+  lineage(): string
   /** The latest content of a topic. */
   value(topic: string): string
   /** The largest token and epoch of a topic: kept longer than its value. */
@@ -29,6 +31,7 @@ export function redisKeys(prefix: string): Keys {
   const tag = (name: string) =>
     `{${prefix}:${name.replaceAll('%', '%25').replaceAll('{', '%7B').replaceAll('}', '%7D')}}`
   return {
+    lineage: () => `${tag('lineage')}:name`,
     value: (topic) => `${tag(topic)}:value`,
     fence: (topic) => `${tag(topic)}:fence`,
     lease: (name) => `${tag(name)}:lease`,

@@ -50,7 +50,8 @@ return 1
  * when the server's clock went back. Run twice it is the second time the same hash, so the same version.
  *
  * A content that comes with its version has four more ARGV: epoch, sequence, changedAt, checkedAt. It goes by these alone; one that is
- * older than what is kept changes nothing and gives what is kept.
+ * older than what is kept changes nothing and gives what is kept. Its hash carries its lineage and the one that was left for it
+ * (`hash.lineage.over`): over the one that is left it is taken whatever its version, and what was left is old.
  */
 export const PUBLISH = script(`
 local known, knownSequence = tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -64,7 +65,13 @@ local was = redis.call('HMGET', KEYS[1], 'epoch', 'sequence', 'hash', 'changedAt
 local epoch, sequence, changed = tonumber(was[1] or '0'), tonumber(was[2] or '0'), tonumber(was[4] or '0')
 local checked
 if stamp then
-  if epoch > stamp[1] or (epoch == stamp[1] and sequence > stamp[2]) then
+  local line, over = string.match(was[3] or '', '^[^.]*%.([^.]*)%.(.*)$')
+  local hash, next, left = string.match(ARGV[4], '^([^.]*)%.([^.]*)%.(.*)$')
+  local older = epoch > stamp[1] or (epoch == stamp[1] and sequence > stamp[2])
+  if next and line and next == line and left == '' then ARGV[4] = hash .. '.' .. next .. '.' .. over end
+  if line and left and left ~= '' and left == line then older, epoch = false, -1
+  elseif over and over ~= '' and next == over then older = true end
+  if older then
     return redis.call('HMGET', KEYS[1], 'epoch', 'sequence', 'hash', 'changedAt', 'checkedAt', 'body', 'reason', 'absentFor')
   end
   checked = stamp[4]

@@ -43,6 +43,10 @@ export function withStandby(shared: Backend, own: Backend): Backend {
     logs: shared.logs,
 
     values: {
+      // While the shared one is away this node goes on in its line.
+      get lineage() {
+        return shared.values.lineage ?? own.values.lineage
+      },
       read(topic) {
         const known = reading.get(topic)
         if (known !== undefined) return known

@@ -6,15 +6,23 @@ import type { Reply } from './server.ts'
 /** The fields of a value's hash, in the order in which scripts give them. */
 export const FIELDS = ['epoch', 'sequence', 'hash', 'changedAt', 'checkedAt', 'body', 'reason', 'absentFor'] as const
 
+/** The hash as it is written: of an origin's value with its lineages, so that nodes of an earlier version read it too. */
+export function hashText(hash: string, { lineage, over = '' }: Pick<Stored, 'lineage' | 'over'>): string {
+  return lineage === undefined ? hash : `${hash}.${lineage}.${over}`
+}
+
 /** A value out of its fields; undefined when it is not there, or can't be read. */
 export function storedOf(reply: Reply): Soon<Stored | undefined> {
   if (!Array.isArray(reply)) return undefined
   const [epoch, sequence, hash, changedAt, checkedAt, body, reason, absentFor] = reply
   if (!Buffer.isBuffer(epoch)) return undefined
   const text = (field: Reply | undefined) => (Buffer.isBuffer(field) ? field.toString() : '')
+  const [name = '', lineage, over] = text(hash).split('.')
   const stored = (json: Buffer | undefined): Stored => ({
     version: { epoch: Number(text(epoch)), sequence: Number(text(sequence)) },
-    hash: text(hash),
+    hash: name,
+    ...(lineage && { lineage }),
+    ...(over && { over }),
     changedAt: Number(text(changedAt)),
     checkedAt: Number(text(checkedAt)),
     json,
@@ -50,6 +58,8 @@ function bytes(field: Buffer | undefined): Buffer {
 export async function storedOut({
   version,
   hash,
+  lineage,
+  over,
   changedAt,
   checkedAt,
   json,
@@ -60,7 +70,7 @@ export async function storedOut({
   const lines = [
     epoch,
     sequence,
-    hash,
+    hashText(hash, { lineage, over }),
     changedAt,
     checkedAt,
     absentFor ?? '',

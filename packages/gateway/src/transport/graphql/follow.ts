@@ -14,12 +14,22 @@ import type { Hub, Listener, Wire } from '../../hub/hub.ts'
 import { stringifyJson } from '../../json.ts'
 import type { Asker, Chosen, News } from './asker.ts'
 import type { Coded } from './coded.ts'
-import { multipart } from './multipart.ts'
+import { MULTIPART_END, multipart } from './multipart.ts'
 
 export interface FollowParts {
   readonly hub: Hub
   readonly emit: Emit
   readonly coded: Coded
+}
+
+/** How results are put on the wire. */
+interface Framing {
+  readonly name: string
+  /** Keeps a silent stream alive. */
+  readonly silence: Buffer
+  frame(result: string): Buffer
+  /** Ends the stream with errors, a list as JSON. */
+  end(errors: string): Buffer
 }
 
 /**
@@ -40,13 +50,21 @@ export class Follow {
     this.#parts = parts
     this.#chosen = chosen
     this.#args = args
-    const event = (result: string) => chunk(Buffer.from(`event: next\ndata: ${result}\n\n`))
-    this.events = this.#wire('graphql-sse', chunk(Buffer.from(':\n\n')), event)
-    this.parts = this.#wire('graphql-multipart', multipart('{}'), (result) => multipart(`{"payload":${result}}`))
+    this.events = this.#wire({
+      name: 'graphql-sse',
+      silence: chunk(Buffer.from(':\n\n')),
+      frame: (result) => chunk(Buffer.from(`event: next\ndata: ${result}\n\n`)),
+      end: (errors) => chunk(Buffer.from(`event: next\ndata: {"errors":${errors}}\n\nevent: complete\ndata:\n\n`)),
+    })
+    this.parts = this.#wire({
+      name: 'graphql-multipart',
+      silence: multipart('{}'),
+      frame: (result) => multipart(`{"payload":${result}}`),
+      end: (errors) => Buffer.concat([multipart(`{"payload":null,"errors":${errors}}`), MULTIPART_END]),
+    })
   }
 
-  /** @param silence what keeps a silent stream alive */
-  #wire(name: string, silence: Buffer, frame: (result: string) => Buffer): Wire {
+  #wire({ name, silence, frame, end }: Framing): Wire {
     const framed = new WeakMap<Encoded<News>, Buffer>()
     const said = (news: Encoded<News>): Buffer => {
       const known = framed.get(news)
@@ -56,7 +74,7 @@ export class Follow {
       framed.set(news, bytes)
       return bytes
     }
-    return { name, encode: () => silence, said }
+    return { name, encode: (subject) => farewell(subject, end) ?? silence, said }
   }
 
   /** What there is to say, as JSON text; empty when it is nothing. */
@@ -86,6 +104,13 @@ export class Follow {
     const { data, errors } = executeSubscriptionEvent({ ...this.#args, rootValue }) as ExecutionResult
     return stringifyJson({ ...(errors && { errors: errors.map(coded) }), data }) ?? ''
   }
+}
+
+/** The last message of a stream whose client has to do something before it comes back. */
+function farewell(subject: News, end: Framing['end']): Buffer | undefined {
+  if (subject instanceof Entry || subject.type !== 'goodbye' || subject.problem === undefined) return undefined
+  const { detail: message, code } = subject.problem
+  return end(JSON.stringify([{ message, extensions: { code } }]))
 }
 
 /** A subscription that was read. */

@@ -17,6 +17,9 @@ export function multipart(json: string): Buffer {
   return chunk(Buffer.from(`\r\ncontent-type: application/json\r\n\r\n${json}${DELIMITER}`))
 }
 
+/** Behind the last part. */
+export const MULTIPART_END: Buffer = chunk(Buffer.from('--\r\n'))
+
 /** Whether a client asks for subscriptions as Apollo's clients do: over HTTP, each result a part of one body. */
 export function wantsMultipart(accept: string | undefined | null): boolean {
   return accept !== undefined && accept !== null && /multipart\/mixed[^,]*;\s*subscriptionSpec=/i.test(accept)

@@ -1,3 +1,4 @@
+import type { Problem } from '@weir/protocol'
 import { type GraphQLError, type GraphQLFormattedError, GraphQLError as Refusal } from 'graphql'
 import {
   CloseCode,
@@ -83,6 +84,10 @@ class Client extends Peer {
 
   say(message: Message): void {
     this.write(textFrame(JSON.stringify(message)))
+  }
+
+  override expire({ code, detail }: Problem): void {
+    this.cut(CloseCode.Forbidden, `${code}: ${detail}`)
   }
 
   override drained(): void {

@@ -1,0 +1,146 @@
+import { describe, expect, test } from 'vitest'
+import { HELLO, snapshot, world } from './manual-world.ts'
+import { client, listen, serveWorld } from './world.ts'
+
+/** A client whose server changes: of a topic it has the version `9:1` of lineage `a`. */
+async function open() {
+  const made = world()
+  const { time, weir, asked } = made
+  const item = listen(weir, '/a')
+  let stream: ReturnType<(typeof asked)[number]['stream']> | undefined
+  /** The next connection is to a server of this lineage. */
+  async function connect(lineage: string) {
+    stream?.say('goodbye', { retry: 1 })
+    await time.settle()
+    await time.advance(stream === undefined ? 0 : 1000)
+    stream = asked.at(-1)?.stream()
+    stream?.say('hello', { ...HELLO, heartbeat: 60_000, lineage })
+    await time.settle()
+  }
+  async function say(type: string, fields: object) {
+    stream?.say(type, fields)
+    await time.settle()
+  }
+  await connect('a')
+  await say('snapshot', snapshot('9:1', 'of a'))
+  return { ...made, item, connect, say }
+}
+
+describe('a server whose epochs went back', () => {
+  test('is followed again after half a minute in which nothing else came, and the page can say so', async () => {
+    const { time, weir, item, connect, say } = await open()
+    await connect('b')
+    await say('snapshot', snapshot('5:1', 'of b'))
+    await time.advance(29_000)
+    await say('snapshot', snapshot('5:2', 'of b'))
+    expect(item.last?.value).toBe('of a')
+    expect(weir.status().startedOver).toBeUndefined()
+    await time.advance(1000)
+    await say('snapshot', snapshot('5:3', 'of b'))
+    expect(item.last).toMatchObject({
+      value: 'of b',
+      version: '5:3',
+      lineage: 'b',
+      startedOver: { version: '9:1', lineage: 'a' },
+    })
+    await time.settle()
+    expect(weir.status().startedOver).toBe(time.now())
+    await say('snapshot', snapshot('5:4', 'of b'))
+    expect(item.last).toMatchObject({ version: '5:4' })
+    expect(item.last?.startedOver).toBeUndefined()
+  })
+
+  test('is not, while it is a node of the same lineage that lags', async () => {
+    const { time, item, connect, say } = await open()
+    await connect('a')
+    for (let passed = 0; passed < 90_000; passed += 10_000) {
+      await say('snapshot', snapshot('5:1', 'behind'))
+      await time.advance(10_000)
+    }
+    expect(item.last?.value).toBe('of a')
+  })
+
+  test('does not move a page back and forth beside one of the old lineage, whichever it asks', async () => {
+    const { time, item, connect, say } = await open()
+    for (let turn = 0; turn < 10; turn += 1) {
+      await connect('b')
+      await say('snapshot', snapshot(`5:${turn + 1}`, 'of b'))
+      await time.advance(20_000)
+      await connect('a')
+      await say('snapshot', snapshot('9:1', 'of a'))
+      await time.advance(20_000)
+    }
+    expect(new Set(item.heard.map(({ value }) => value))).toEqual(new Set(['of a']))
+    // Left for good it is not returned to either, though its versions are larger.
+    await connect('b')
+    await say('snapshot', snapshot('5:20', 'of b'))
+    await time.advance(30_000)
+    await say('snapshot', snapshot('5:21', 'of b'))
+    const { length } = item.heard
+    for (let turn = 0; turn < 10; turn += 1) {
+      await connect('a')
+      await say('snapshot', snapshot(`9:${turn + 2}`, 'of a'))
+      await time.advance(20_000)
+      await connect('b')
+      await say('snapshot', snapshot(`5:${turn + 22}`, 'of b'))
+      await time.advance(5000)
+    }
+    expect(new Set(item.heard.slice(length).map(({ value }) => value))).toEqual(new Set(['of b']))
+  })
+
+  test('says the gap in a log', async () => {
+    const { time, weir, asked } = world()
+    const log = listen(weir, '/log')
+    await time.advance(0)
+    const first = asked.at(-1)?.stream()
+    first?.say('hello', { ...HELLO, heartbeat: 60_000, lineage: 'a' })
+    const event = (position: string) => ({ topic: '/log', position, at: 1, event: position })
+    first?.say('event', event('9:1'))
+    first?.say('goodbye', { retry: 1 })
+    await time.settle()
+    await time.advance(1000)
+    const second = asked.at(-1)?.stream()
+    second?.say('hello', { ...HELLO, heartbeat: 60_000, lineage: 'b' })
+    second?.say('event', event('5:1'))
+    await time.settle()
+    await time.advance(30_000)
+    for (const position of ['5:4', '5:5']) second?.say('event', event(position))
+    await time.settle()
+    expect(log.heard.map(({ version, gap }) => gap ?? version)).toEqual([
+      '9:1',
+      { from: '9:1', to: '5:3' },
+      '5:4',
+      '5:5',
+    ])
+    expect(log.heard[1]?.startedOver).toEqual({ version: '9:1', lineage: 'a' })
+  })
+
+  test('a value that names another lineage than its connection goes by that', async () => {
+    const { time, item, connect, say } = await open()
+    await connect('region')
+    // A region hands on the version of its origin, with its lineage.
+    for (let turn = 0; turn < 5; turn += 1) {
+      await say('snapshot', { ...snapshot('5:1', 'behind'), lineage: 'a' })
+      await time.advance(10_000)
+    }
+    expect(item.last?.value).toBe('of a')
+    await say('snapshot', { ...snapshot('9:2', 'next'), lineage: 'a' })
+    expect(item.last).toMatchObject({ value: 'next', lineage: 'a' })
+  })
+})
+
+test.each(['sse', 'ws', 'poll'] as const)(
+  'a server says its lineage on every form, and another one when it starts again: %s',
+  async (transport) => {
+    const lineages: unknown[] = []
+    for (let run = 0; run < 2; run += 1) {
+      await using served = await serveWorld()
+      using weir = client({ url: served.url, transports: [transport], interval: 50 })
+      const item = listen(weir, '/items/a')
+      await expect.poll(() => item.last?.lineage).toBeTruthy()
+      expect((await weir.get('/items/still')).lineage).toBe(item.last?.lineage)
+      lineages.push(item.last?.lineage)
+    }
+    expect(new Set(lineages).size).toBe(2)
+  },
+)

@@ -1,0 +1,77 @@
+import { ManualClock } from '../../gateway/test/manual-clock.ts'
+import { type ClientOptions, createClient, type Ports, type Transport } from '../src/index.ts'
+
+/** What a client asked of the world, and the time at which it did. */
+export interface Asked {
+  readonly at: number
+  readonly address: string
+  /** Answers, with server-sent events from here on. */
+  stream(): { say(type: string, fields: object): void; end(): void }
+  answer(json: object, headers?: Record<string, string>): void
+  refuse(status: number, headers?: Record<string, string>): void
+  /** The connection breaks. */
+  break(): void
+}
+
+/** A world whose time moves by hand, and whose servers say what the test says: here only waiting is tested. */
+export function world(
+  transports: readonly Transport[] = ['sse'],
+  random = 0.5,
+  socket?: typeof WebSocket,
+  options: ClientOptions = {},
+) {
+  const time = new ManualClock()
+  const asked: Asked[] = []
+  const ports: Ports = {
+    fetch: (input, init) =>
+      new Promise<Response>((resolve, reject) => {
+        const stop = () => reject(new Error('aborted'))
+        init?.signal?.addEventListener('abort', stop)
+        asked.push({
+          at: time.monotonic(),
+          address: String(input),
+          stream() {
+            const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
+            const writer = writable.getWriter()
+            const text = new TextEncoder()
+            resolve(new Response(readable))
+            return {
+              say: (type, fields) =>
+                void writer.write(text.encode(`event: ${type}\ndata: ${JSON.stringify(fields)}\n\n`)).catch(() => {}),
+              end: () => void writer.close().catch(() => {}),
+            }
+          },
+          answer: (json, headers = {}) => resolve(Response.json(json, { headers })),
+          refuse: (status, headers = {}) => resolve(new Response('{}', { status, headers })),
+          break: () => reject(new Error('broken')),
+        })
+      }),
+    WebSocket: socket,
+    now: () => time.now(),
+    after: (delay, task) => time.after(delay, task).stop,
+    random: () => random,
+  }
+  const weir = createClient({ url: 'http://weir.test', transports, ports, ...options })
+  return {
+    time,
+    asked,
+    weir,
+    /** The request made last. */
+    get last() {
+      const last = asked.at(-1)
+      if (last === undefined) throw new Error('nothing was asked')
+      return last
+    },
+    /** Milliseconds between each request and the one before. */
+    pauses: () => asked.slice(1).map(({ at }, index) => at - (asked[index]?.at ?? 0)),
+  }
+}
+
+export const HELLO = { now: Date.UTC(2026, 0, 1), heartbeat: 1000, level: 'normal' }
+export const snapshot = (version: string, value: unknown, topic = '/a') => ({
+  topic,
+  version,
+  changedAt: 1,
+  checkedAt: 1,
+  value,
+})

@@ -1,0 +1,27 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { systemClock } from '../../gateway/src/clock.ts'
+import { worldPorts } from '../src/ports.ts'
+
+const DAY = 86_400_000
+
+// These wait for weeks: the timers of Node, which overflow as they do in browsers, on a clock that moves by hand.
+beforeEach(() => void vi.useFakeTimers())
+afterEach(() => void vi.useRealTimers())
+
+test.each([
+  ['of the client', worldPorts().after],
+  ['of the gateway', (delay: number, task: () => void) => systemClock.after(delay, task).stop],
+])('a timer %s takes a duration of any size', (_, after) => {
+  const ran: string[] = []
+  after(30 * DAY, () => ran.push('a month'))
+  after(Number.POSITIVE_INFINITY, () => ran.push('never'))
+  after(60 * DAY, () => ran.push('stopped'))()
+  const stop = after(60 * DAY, () => ran.push('stopped late'))
+  vi.advanceTimersByTime(30 * DAY - 1)
+  expect(ran).toEqual([])
+  vi.advanceTimersByTime(1)
+  expect(ran).toEqual(['a month'])
+  stop()
+  vi.advanceTimersByTime(100 * DAY)
+  expect(ran).toEqual(['a month'])
+})
