@@ -1,44 +1,67 @@
+import type { Clock } from '../../clock.ts'
 import type { Values } from '../ports.ts'
 import type { RedisConnection } from './connection.ts'
 import type { Keys } from './keys.ts'
+import type { Moments } from './moments.ts'
 import { packed } from './packed.ts'
-import { EXPIRE, PUBLISH } from './scripts.ts'
-import { FIELDS, storedOf } from './stored.ts'
+import { EXPIRE, PUBLISH, READ } from './scripts.ts'
+import { storedOf } from './stored.ts'
+
+export interface RedisValuesParts {
+  readonly connection: RedisConnection
+  readonly keys: Keys
+  readonly moments: Moments
+  readonly clock: Clock
+}
 
 /** The latest contents in Redis, for all nodes. */
-export function redisValues(connection: RedisConnection, keys: Keys): Values {
+export function redisValues({ connection, keys, moments, clock }: RedisValuesParts): Values {
   return {
     async read(topic) {
-      return storedOf(await connection.command(keys.value(topic), ['HMGET', keys.value(topic), ...FIELDS]))
+      const key = keys.value(topic)
+      const asked = clock.now()
+      return storedOf(await connection.run(READ, [key], []), { key, moments, asked })
     },
 
-    async publish(topic, { token, knownEpoch, knownSequence = 0, hash, content, keep }) {
+    async publish(topic, { token, knownEpoch, knownSequence = 0, hash, content, keep, age = 0, staleIn }) {
       const { stamp, ...rest } = content
       const { json, reason, absentFor } = rest
       const body = json === undefined ? '' : packed(json)
-      const reply = await connection.run(
-        PUBLISH,
-        [keys.value(topic), keys.fence(topic)],
-        [
-          String(token),
-          String(knownEpoch),
-          String(knownSequence),
-          hash,
-          body instanceof Promise ? await body : body,
-          reason === undefined ? '' : JSON.stringify(reason),
-          absentFor === undefined ? '' : String(absentFor),
-          String(Math.max(1, Math.ceil(keep))),
-          keys.channel(topic),
-          ...(stamp === undefined
-            ? []
-            : [stamp.version.epoch, stamp.version.sequence, stamp.changedAt, stamp.checkedAt].map(String)),
-        ],
-      )
+      const key = keys.value(topic)
+      const args = [
+        String(token),
+        String(knownEpoch),
+        String(knownSequence),
+        hash,
+        body instanceof Promise ? await body : body,
+        reason === undefined ? '' : JSON.stringify(reason),
+        absentFor === undefined ? '' : String(absentFor),
+        String(Math.max(1, Math.ceil(keep))),
+        keys.channel(topic),
+        String(age),
+        staleIn === undefined ? '' : String(staleIn),
+      ]
+      if (stamp !== undefined) {
+        const { version, changedAt, checkedAt } = stamp
+        const moved = [moments.there(key, changedAt), moments.there(key, checkedAt)]
+        args.push(...[version.epoch, version.sequence, ...moved].map(String))
+      }
+      const asked = clock.now()
+      const reply = await connection.run(PUBLISH, [key, keys.fence(topic)], args)
       if (!Array.isArray(reply)) return undefined
       // Not taken: what is kept is newer.
-      if (reply.length > 4) return storedOf(reply)
-      const [epoch = 0, sequence = 0, changedAt = 0, checkedAt = 0] = reply.map((field) => Number(String(field)))
-      return { ...rest, hash, version: { epoch, sequence }, changedAt, checkedAt }
+      if (reply.length > 6) return storedOf(reply, { key, moments, asked })
+      const [epoch, sequence, changedAt, checkedAt, staleAt, now] = reply
+      moments.learn(key, Number(String(now)), asked)
+      const moment = (field: unknown) => moments.here(key, Number(String(field)))
+      return {
+        ...rest,
+        hash,
+        version: { epoch: Number(String(epoch)), sequence: Number(String(sequence)) },
+        changedAt: moment(changedAt),
+        checkedAt: moment(checkedAt),
+        ...(String(staleAt) === '' ? {} : { staleAt: moment(staleAt) }),
+      }
     },
 
     async expire(topic) {
