@@ -349,7 +349,7 @@ export const LIVE_OPTIONS = {
   follows: {
     kind: 'any',
     optional: true,
-    help: '`(key) => [at(feed, key), …]`: the values that it is made of. It is made anew when one of them changes; without `from`, such a feed says `asOf` itself.',
+    help: '`(key) => [at(feed, key), …]`: the values that it is made of. It is made anew when one of them changes, as old as the oldest and stale when one of them is.',
   },
   within: {
     kind: 'duration',

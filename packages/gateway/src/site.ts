@@ -12,7 +12,7 @@ import { createHub, type Hub } from './hub/hub.ts'
 import { NO_REQUESTS, type PipelineParts, proxyPath, readPath } from './pipeline.ts'
 import type { Route } from './route/router.ts'
 import type { FeedPlan } from './topic/feed.ts'
-import { createFollowed } from './topic/followed.ts'
+import { createFollowed, type Follower } from './topic/followed.ts'
 import type { ReadKey } from './topic/key.ts'
 import { type Dropped, LiveFeed } from './topic/live-feed.ts'
 import { LiveLog } from './topic/live-log.ts'
@@ -91,10 +91,10 @@ export function createSite(parts: SiteParts): SiteAtWork {
       return (listener: PushListener) => originOf(name, origin).feed(listener)
     }
     if (follows !== undefined) {
-      const follow = (path: string, readKey: ReadKey, changed: () => void) => {
+      const follow = (path: string, readKey: ReadKey, follower: Follower) => {
         const of = feeds.get(path)
         if (of === undefined) throw new ConfigError(where, 'live.follows', 'feeds of the same app', path)
-        return of.follow(readKey, changed)
+        return of.follow(readKey, follower)
       }
       return (listener: PushListener) => createFollowed({ follows, listener, clock, follow })
     }

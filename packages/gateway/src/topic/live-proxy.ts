@@ -420,7 +420,8 @@ export class LiveProxy {
 
   /** What came back, as clients may see it. */
   #exchanged({ call: { method }, address, asked }: Asking, answer: UpstreamAnswer): Exchanged {
-    const receivedAt = this.#parts.clock.now()
+    const { clock } = this.#parts
+    const receivedAt = clock.now()
     const goesOn = travels(answer.headers)
     const fields: Record<string, string> = {}
     for (const [name, value] of Object.entries(answer.headers)) {
@@ -434,7 +435,9 @@ export class LiveProxy {
     }
     // A recipient with a clock dates what it keeps (RFC 9110, 6.6.1).
     if (readDate(fields.date, receivedAt) === undefined) fields.date = new Date(receivedAt).toUTCString()
-    const { status, cookies, took = 0 } = answer
+    const { status, cookies, sentAt } = answer
+    // The time of the body counts too (RFC 9111, 4.2.3: response_delay).
+    const took = sentAt === undefined ? 0 : clock.monotonic() - sentAt
     return { method, asked, status, fields, cookies: cookies !== undefined, receivedAt, took }
   }
 

@@ -52,7 +52,7 @@ function cacheable({ clock, level }: SnapshotParts, feed: LiveFeed, call: Call, 
     'weir-version': entry.versionText,
   }
   // A copy that was fresh grows stale in the cache; one that was stale never gets younger.
-  if (left < 0 && feed.stale(entry)) headers['weir-stale'] = '?1'
+  if ((left < 0 || feed.isTold) && feed.stale(entry)) headers['weir-stale'] = '?1'
   const now = level()
   if (now !== 'normal') headers['weir-level'] = now
   return whole(call, entry, headers)
