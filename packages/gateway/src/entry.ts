@@ -101,6 +101,8 @@ export class Entry {
   staleFrom: number
   /** When an answer brought it here, on the monotonic clock. An older one that was only read in the shared tier did not. */
   cameAt = Number.NEGATIVE_INFINITY
+  /** When that was asked for. */
+  askedAt = Number.NEGATIVE_INFINITY
   /** Of what moment the value itself says it is, on the monotonic clock. Set by the cache, as the next. */
   asOf: number | undefined
   /** The share of its freshness that it does without, so that what came together does not expire together. */

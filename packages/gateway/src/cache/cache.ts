@@ -135,11 +135,13 @@ export function createCache(parts: CacheParts): Cache {
       // Waiters of one call who can't leave get one promise from below, and so one from here.
       if (shared?.answer === answer && shared.refresh === ask.refresh) return shared.entry
       const landed = take(ask.topic)
+      const askedAt = clock.monotonic()
       const entry = answer.then(
         (stored) => {
           if (last?.stored !== stored) {
             last = { stored, entry: accept(ask.topic, ask.key, stored) }
             last.entry.cameAt = clock.monotonic()
+            last.entry.askedAt = askedAt
           }
           landed(last.entry)
           return last.entry

@@ -198,7 +198,10 @@ export class LiveFeed implements FeedRunner {
 
   /** From when on an entry is stale unless it is confirmed, on the monotonic clock. */
   staleFrom(entry: Entry): number {
-    const { took = 0, gap = 0, outdated = false, changedAt, failing = false } = this.#watched.get(entry.topic) ?? {}
+    const watched = this.#watched.get(entry.topic)
+    const { gap = 0, outdated = false, changedAt, failing = false } = watched ?? {}
+    // Of what was only read it is known how long that one answer took.
+    const took = watched?.took ?? Math.max(0, entry.cameAt - entry.askedAt)
     const said = this.#push?.said?.(entry.topic, entry.versionText)
     // For as long as an origin said nothing else it was not stale there, however long ago it told of when it was checked.
     const unsaid = said === undefined || outdated || entry.confirmedAt === Number.NEGATIVE_INFINITY
