@@ -188,3 +188,24 @@ test('while nobody says prices the rest of the state is told, and the price when
   here.jupiter.clearFaults()
   await stream.until('snapshot', ({ data }) => (data.value as State).tokenPrice !== null)
 }, 60_000)
+
+test('the history is live by itself, and says when it may be behind', async () => {
+  await using here = await world({ players: 30, entries: 12 })
+  await using site = await serve(here.environment)
+  const history = async () => {
+    const answer = await at(site, '/api/lottery/history')
+    return {
+      events: ((await answer.json()) as { events: unknown[] }).events.length,
+      stale: answer.headers.get('weir-stale'),
+    }
+  }
+  expect(await history()).toEqual({ events: 12, stale: '?0' })
+  await using stream = new EventStream(await fetch(`${site.url}/api/lottery/history?as=sse`))
+  await stream.until('event')
+  here.lottery.enterAnyone()
+  await expect.poll(async () => (await history()).events, { timeout: 5000 }).toBe(13)
+  here.solana.fault({ kind: 'dead' })
+  here.solana.fault({ kind: 'socket-drop' })
+  await expect.poll(history, { timeout: 15_000 }).toEqual({ events: 13, stale: '?1' })
+  await stream.until('heartbeat', ({ data }) => data.stale === true)
+}, 60_000)

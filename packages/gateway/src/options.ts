@@ -440,6 +440,11 @@ export const LOG_OPTIONS = {
     ...FEED_OPTIONS.scope,
     help: "Who shares its events: `public`, `tenant` or `user`; the app's `identify` says who calls.",
   },
+  follows: {
+    kind: 'any',
+    optional: true,
+    help: '`(key) => at(feed, key)`: the value whose loader publishes what is new. It is watched with the log, and read before it.',
+  },
   history: { kind: 'any', optional: true, help: "What of the past is kept: `{ events: 1000, age: '1h' }`." },
   mayPublish: {
     kind: 'any',

@@ -15,7 +15,7 @@ import type { FeedPlan } from './topic/feed.ts'
 import { createFollowed, type Follower } from './topic/followed.ts'
 import type { ReadKey } from './topic/key.ts'
 import { type Dropped, LiveFeed } from './topic/live-feed.ts'
-import { LiveLog } from './topic/live-log.ts'
+import { LiveLog, type LiveLogParts } from './topic/live-log.ts'
 import { LiveProxy } from './topic/live-proxy.ts'
 import type { LogPlan } from './topic/log.ts'
 import { type PeerLimits, Peers } from './transport/peers.ts'
@@ -122,12 +122,27 @@ export function createSite(parts: SiteParts): SiteAtWork {
       new LiveFeed({ ...shared, plan, path, push: pushOf(plan), dropped: (what) => dropped(plan.path, what) }),
     )
   }
+  function sourceOf({ follows, where }: LogPlan): LiveLogParts['source'] {
+    if (follows === undefined) return undefined
+    return (key) => {
+      const { feed, readKey } = follows(key)
+      const of = feeds.get(feed.path)
+      if (of === undefined) throw new ConfigError(where, 'follows', 'a feed of the same app', feed.path)
+      return {
+        follow: (follower) => of.follow(readKey, follower),
+        read: (client) => of.read(readKey, { client, signal: undefined }),
+        get stale() {
+          return of.isStale(readKey.topic)
+        },
+      }
+    }
+  }
   const logged = app.use.filter((part) => part.kind === 'log')
   const logs = new Map<string, LiveLog>()
   for (const { plan, runner } of logged) {
     if (runner !== undefined)
       throw new ConfigError(plan.where, 'gateway', 'one gateway for each declaration', 'a second one')
-    logs.set(plan.path, new LiveLog({ plan, logs: logsOf(plan), hub, clock, emit }))
+    logs.set(plan.path, new LiveLog({ plan, logs: logsOf(plan), hub, clock, emit, source: sourceOf(plan) }))
   }
   const proxies = new Map<string, LiveProxy>()
   for (const part of app.use) {

@@ -18,6 +18,8 @@ export interface Follower {
   changed(): void
   /** When somebody last listened to it, on the monotonic clock. */
   seen(): number
+  /** What it is made of is stale now, or is no more. */
+  judged?(stale: boolean): void
 }
 
 export interface FollowedParts {

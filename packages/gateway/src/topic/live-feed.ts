@@ -196,6 +196,12 @@ export class LiveFeed implements FeedRunner {
     return this.#parts.clock.monotonic() > this.staleFrom(entry)
   }
 
+  /** The same of what is kept of a topic; what is not known is stale. */
+  isStale(topic: string): boolean {
+    const entry = this.#watched.get(topic)?.channel.latest ?? this.#parts.path.kept(topic)
+    return entry === undefined || this.stale(entry)
+  }
+
   /** From when on an entry is stale unless it is confirmed, on the monotonic clock. */
   staleFrom(entry: Entry): number {
     const watched = this.#watched.get(entry.topic)
@@ -357,6 +363,7 @@ export class LiveFeed implements FeedRunner {
     this.#own(watched)
     watched.followers.add(follower)
     const { channel } = watched
+    follower.judged?.(channel.stale)
     const from = () => (channel.latest === undefined ? Number.POSITIVE_INFINITY : this.staleFrom(channel.latest))
     return {
       get since() {
@@ -414,7 +421,7 @@ export class LiveFeed implements FeedRunner {
     const kept = path.kept(readKey.topic)
     if (kept !== undefined) {
       hub.publish(channel, kept)
-      this.#judge(channel)
+      this.#judge(watched)
     }
     this.#push?.follow(readKey.topic, readKey.key, () => this.#seen(watched, clock.monotonic()))
     if (this.#push?.tells(readKey.topic)) watched.asked = seen
@@ -433,7 +440,7 @@ export class LiveFeed implements FeedRunner {
     watched.ended = now
     const entry = path.accept(readKey.topic, readKey.key, stored)
     if (this.#show(watched, entry)) emit({ type: 'topic.changed', feed: this.plan.name, topic: readKey.topic })
-    this.#judge(watched.channel)
+    this.#judge(watched)
     // While it was cut off this node went on, or the others lost what it knows. What it publishes begins an epoch for all.
     if (compareVersions(stored.version, entry.version) < 0) this.#changed(readKey.topic)
   }
@@ -478,7 +485,7 @@ export class LiveFeed implements FeedRunner {
       // Whatever comes by itself: what it is now is not known.
       watched.outdated = this.#push !== undefined
       watched.failing = true
-      if (watched.changedAt !== undefined) this.#judge(watched.channel)
+      if (watched.changedAt !== undefined) this.#judge(watched)
       for (const end of watched.settled) end()
       this.#tellFailure(watched, problemOf(error))
       return 'failed'
@@ -591,7 +598,7 @@ export class LiveFeed implements FeedRunner {
   #watch(): void {
     for (const watched of this.#watched.values()) {
       this.#confirm(watched)
-      this.#judge(watched.channel)
+      this.#judge(watched)
     }
     this.#watchdog = this.#watched.size === 0 ? undefined : this.#parts.clock.after(this.#every(), () => this.#watch())
   }
@@ -640,7 +647,7 @@ export class LiveFeed implements FeedRunner {
           const age = Math.max(0, clock.now() - checkedAt)
           latest.confirm({ checkedAt, absentFor: latest.content.absentFor }, clock.monotonic() - age)
         } else if (!watched.taking && watched.pushed === undefined) this.#changed(topic)
-        this.#judge(watched.channel)
+        this.#judge(watched)
       },
       failed: (topic, problem) => {
         const watched = this.#watched.get(topic)
@@ -702,12 +709,13 @@ export class LiveFeed implements FeedRunner {
       })
   }
 
-  #judge(channel: Channel): void {
+  #judge({ channel, followers }: Watched): void {
     const { emit, hub } = this.#parts
     if (channel.latest === undefined) return
     const stale = this.stale(channel.latest)
     if (stale === channel.stale) return
     hub.setStale(channel, stale)
+    for (const follower of followers) follower.judged?.(stale)
     emit({ type: 'topic.stale', feed: this.plan.name, topic: channel.topic, stale })
   }
 }
