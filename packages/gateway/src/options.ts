@@ -524,6 +524,11 @@ export const PROXY_OPTIONS = {
     min: 1000,
     help: 'How long edges may keep an answer that may be shared: `CDN-Cache-Control` (RFC 9213).',
   },
+  cdnPaths: {
+    kind: 'texts',
+    default: '/*',
+    help: 'Paths to which `cdn` applies, written as `paths`. What must not be old at edges, such as a quote, is left out.',
+  },
   fresh: {
     kind: 'duration',
     optional: true,
