@@ -1,6 +1,6 @@
 import { absent, at, feed, jsonRpcPush, log } from '@weir/gateway'
 import { z } from 'zod'
-import { Event, Ledger, Round } from './ledger.ts'
+import { Event, type History, Ledger, Round } from './ledger.ts'
 import { SETTINGS } from './settings.ts'
 import { ACCOUNT, account, accounts, pushedAccount, pushedOfProgram, solana } from './solana.ts'
 import { associated, mintIn, Pubkey, TOKEN_PROGRAM, tokensIn, walletAt, whole } from './token.ts'
@@ -77,11 +77,13 @@ export const pot = feed('/api/lottery/pot', {
 })
 
 /** Each transaction that entered somebody, or paid the pot out. */
-export const history = log('/api/lottery/history', {
+export const history: History = log('/api/lottery/history', {
   name: 'history',
   key: {},
   event: Event,
   history: { events: 100_000, age: '90d' },
+  // The book is written when the round is asked for: who reads the history has it read from the chain.
+  follows: () => at(round, {}),
 })
 
 let ledger: Ledger | undefined

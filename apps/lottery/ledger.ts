@@ -24,10 +24,12 @@ export const Round = z.object({ tickets: z.int(), participants: z.int(), winners
 
 export type Round = z.infer<typeof Round>
 
+export type History = Log<Readonly<Record<string, never>>, Event, Event>
+
 export interface LedgerParts {
   readonly pot: string
   readonly mint: string
-  readonly history: Log<Readonly<Record<string, never>>, Event, Event>
+  readonly history: History
   /** What a ticket costs, in the smallest unit. */
   readonly ticket: bigint
   readonly decimals: number

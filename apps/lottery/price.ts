@@ -36,5 +36,7 @@ export const price = feed('/api/price/:tokenMint', {
   fresh: '5s',
   stale: '30s',
   staleIfError: '1h',
+  // The lottery's state is told without a price that takes longer.
+  deadline: '3s',
   live: { every: '5s' },
 })

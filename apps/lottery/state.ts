@@ -7,23 +7,30 @@ import { SETTINGS } from './settings.ts'
 
 const { mint, pot: potAddress, ticket } = SETTINGS
 
-/** The token's price; null where it has none. */
+/** The token's price; null where it has none, and where none was ever had. The rest is worth telling without it. */
 async function tokenPrice(): Promise<{ readonly value: number | null; readonly age: number }> {
   try {
     const { value, age } = await price.get({ tokenMint: mint })
     return { value: value.price, age }
   } catch (error) {
-    if (error instanceof WeirError && error.code === 'absent') return { value: null, age: 0 }
+    if (error instanceof WeirError) return { value: null, age: 0 }
     throw error
   }
 }
 
-/** When the oldest of these was so, in whole seconds: what moved by a millisecond would be news to everybody. */
-function lastUpdate(...parts: readonly { readonly age: number }[]): number {
-  return Math.floor((Date.now() - Math.max(...parts.map(({ age }) => age))) / 1000) * 1000
+/** A function that says when the oldest of some values was so. */
+function updates(): (...parts: readonly { readonly age: number }[]) => number {
+  let last = 0
+  return (...parts) => {
+    const oldest = Date.now() - Math.max(...parts.map(({ age }) => age))
+    // In whole seconds: a value that moves by a millisecond would be news to every player. It never steps back, though a part may be older than before.
+    last = Math.max(last, Math.floor(oldest / 1000) * 1000)
+    return last
+  }
 }
 
-const asOf = ({ lastUpdate }: { readonly lastUpdate: number }) => lastUpdate
+const lastUpdate = updates()
+const lastCount = updates()
 
 /** All that there is to say; each feed takes what its schema names. */
 async function standing() {
@@ -33,7 +40,7 @@ async function standing() {
   return { ...declared, ...standing, tokenPrice: price.value, jackpot: inPot.jackpot, lastUpdate: lastUpdate(...parts) }
 }
 
-const kept = { fresh: '5s', stale: '30s', staleIfError: '1h', asOf } as const
+const kept = { fresh: '5s', stale: '30s', staleIfError: '1h' } as const
 /** An entry is in the pot before it is in the book: a state has both. */
 const live = {
   follows: () => [at(price, { tokenMint: mint }), at(pot, {}), at(round, {})],
@@ -76,7 +83,7 @@ export const participants = feed('/api/lottery/participants/count', {
   load: {
     one: async () => {
       const { value, age } = await round.get({})
-      return { count: value.participants, lastUpdate: lastUpdate({ age }) }
+      return { count: value.participants, lastUpdate: lastCount({ age }) }
     },
   },
   ...kept,

@@ -17,7 +17,9 @@ export const price = feed('/prices/:mint', {
     },
   },
   fresh: '1s',
-  stale: '30s',
+  // The first reader after a quiet time waits for what it is now; only while Jupiter fails an older price is better than none.
+  stale: '2s',
+  staleIfError: '30s',
   live: { every: '1s', linger: '30s' },
   warm: POPULAR,
 })
@@ -56,13 +58,14 @@ export const search = feed('/tokens/search', {
 /** `?mints=a,b` follows these; without it, everything that anybody watches, and the popular ones. */
 export const prices = stream('/api/stream', { of: price, choose: { query: 'mints', part: 'mint' }, always: POPULAR })
 
-/** Jupiter's own answers, for those who speak its API: asked once a second for all, and kept by edges for a minute. */
+/** Jupiter's own answers, for those who speak its API: asked once a second for all. Edges keep prices for a minute, and no quotes: those are traded on. */
 const own = proxy('/api/jupiter/*', {
   to: jupiter,
   name: 'jupiter',
   paths: ['/price/v3', '/swap/v1/quote'],
   fresh: '1s',
   cdn: '1m',
+  cdnPaths: ['/price/v3'],
 })
 
 export default defineApp({

@@ -1,6 +1,7 @@
 import { address, createSolanaRpc } from '@solana/kit'
 import type { Lottery } from '@weir/simulators/solana'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { EventStream } from '../../../scripts/event-stream.ts'
 import type { Served } from '../../../scripts/served.ts'
 import { serve, type World, world } from './served.ts'
 
@@ -150,3 +151,61 @@ function newcomer({ players, entrants }: Lottery) {
   if (player === undefined) throw new Error('expected a player without a ticket')
   return player
 }
+
+test('while the node is dead the round is stale in every form and at every moment, and so is all that is made of it', async () => {
+  await using here = await world({ players: 30, entries: 12 })
+  await using site = await serve(here.environment)
+  const paths = ['/api/state', '/api/lottery/state', '/api/lottery/participants/count', '/api/lottery/round']
+  const values = async () =>
+    (
+      await json<{ readonly now: number; readonly values: readonly { stale: boolean; checkedAt: number }[] }>(
+        site,
+        `/weir/values?${paths.map((path) => `topic=${path}`).join('&')}`,
+      )
+    ).values
+  await using stream = new EventStream(await fetch(`${site.url}/api/lottery/state?as=sse`))
+  await stream.until('snapshot')
+  await expect.poll(async () => (await values()).every(({ stale }) => !stale), { timeout: 10_000 }).toBe(true)
+  here.solana.fault({ kind: 'dead' })
+  here.solana.fault({ kind: 'socket-drop' })
+  // Two rounds of a second, and what the connection takes to be missed.
+  await expect.poll(async () => (await values()).every(({ stale }) => stale), { timeout: 8000 }).toBe(true)
+  for (let sample = 0; sample < 30; sample++) {
+    expect((await values()).map(({ stale }) => stale)).toEqual([true, true, true, true])
+    for (const path of paths) expect((await at(site, path)).headers.get('weir-stale')).toBe('?1')
+    await new Promise((resolve) => setTimeout(resolve, 200))
+  }
+  here.solana.clearFaults()
+  await expect.poll(async () => (await values()).some(({ stale }) => stale), { timeout: 20_000 }).toBe(false)
+}, 90_000)
+
+test('while nobody says prices the rest of the state is told, and the price when there is one', async () => {
+  await using here = await world({ players: 30, entries: 12 })
+  here.jupiter.fault({ kind: 'dead' })
+  await using site = await serve(here.environment)
+  expect(await state(site)).toMatchObject({ tokenPrice: null, participants: onChain(here.lottery) })
+  await using stream = new EventStream(await fetch(`${site.url}/api/state?as=sse`))
+  here.jupiter.clearFaults()
+  await stream.until('snapshot', ({ data }) => (data.value as State).tokenPrice !== null)
+}, 60_000)
+
+test('the history is live by itself, and says when it may be behind', async () => {
+  await using here = await world({ players: 30, entries: 12 })
+  await using site = await serve(here.environment)
+  const history = async () => {
+    const answer = await at(site, '/api/lottery/history')
+    return {
+      events: ((await answer.json()) as { events: unknown[] }).events.length,
+      stale: answer.headers.get('weir-stale'),
+    }
+  }
+  expect(await history()).toEqual({ events: 12, stale: '?0' })
+  await using stream = new EventStream(await fetch(`${site.url}/api/lottery/history?as=sse`))
+  await stream.until('event')
+  here.lottery.enterAnyone()
+  await expect.poll(async () => (await history()).events, { timeout: 5000 }).toBe(13)
+  here.solana.fault({ kind: 'dead' })
+  here.solana.fault({ kind: 'socket-drop' })
+  await expect.poll(history, { timeout: 15_000 }).toEqual({ events: 13, stale: '?1' })
+  await stream.until('heartbeat', ({ data }) => data.stale === true)
+}, 60_000)

@@ -58,7 +58,7 @@ describe('a price', () => {
     const answer = await get(`/prices/${SOL}`)
     expect(answer.status).toBe(200)
     expect(answer.headers.get('content-type')).toBe('application/json')
-    expect(answer.headers.get('cache-control')).toBe('public, max-age=1, stale-while-revalidate=30, stale-if-error=30')
+    expect(answer.headers.get('cache-control')).toBe('public, max-age=1, stale-while-revalidate=2, stale-if-error=30')
     expect(answer.headers.get('weir-version')).toMatch(/^\d+:\d+$/)
     expect(answer.headers.get('etag')).toMatch(/^"[^"]+"$/)
     expect(await answer.json()).toEqual({
@@ -241,6 +241,14 @@ describe('tokens', () => {
   })
 })
 
+test('the first who reads a price after a quiet time gets one of now', async () => {
+  const [, mint = ''] = pricedMints(2)
+  await get(`/prices/${mint}`)
+  await new Promise((resolve) => setTimeout(resolve, 3500))
+  const { headers } = await get(`/prices/${mint}`)
+  expect([Number(headers.get('age')) <= 1, headers.get('weir-stale')]).toEqual([true, null])
+})
+
 describe("Jupiter's own API", () => {
   test('gives its prices, once for all who ask within a second, and to edges for a minute', async () => {
     const path = `/api/jupiter/price/v3?ids=${SOL},${NOBODY}`
@@ -256,9 +264,11 @@ describe("Jupiter's own API", () => {
     expect(await answer?.json()).toEqual({ [SOL]: expect.objectContaining({ usdPrice: expect.closeTo(147, -2) }) })
   })
 
-  test('gives its quotes, and what it refuses is passed on', async () => {
+  test('gives its quotes, a second old at most and not to edges, and what it refuses is passed on', async () => {
     const quote = await get(`/api/jupiter/swap/v1/quote?inputMint=${SOL}&outputMint=${JUP}&amount=1000000000`)
     expect(quote.status).toBe(200)
+    expect(quote.headers.get('cdn-cache-control')).toBe(null)
+    expect(quote.headers.get('cache-control')).toContain('max-age=1')
     expect(await quote.json()).toMatchObject({ inputMint: SOL, outputMint: JUP, inAmount: '1000000000' })
     const refused = await get(`/api/jupiter/swap/v1/quote?inputMint=${SOL}&outputMint=${SOL}&amount=1`)
     expect([refused.status, refused.headers.get('cdn-cache-control')]).toEqual([400, null])

@@ -69,6 +69,46 @@ export function valuesContract(name: string, open: Open): void {
     )
 
     test(
+      'a content that is some time old was checked as long ago, and nothing older takes that back',
+      run(async ({ backend, late }) => {
+        const old = await publishAs(backend, 'a', content(1), { age: 5000 })
+        const now = await publishAs(backend, 'a', content(1))
+        const passed = (now?.checkedAt ?? 0) - (old?.checkedAt ?? 0)
+        expect(passed).toBeGreaterThanOrEqual(5000)
+        expect(passed).toBeLessThan(5500 + late)
+        expect(old?.changedAt).toBe(old?.checkedAt)
+        expect((await publishAs(backend, 'a', content(1), { age: 9000 }))?.checkedAt).toBe(now?.checkedAt)
+        // Another value says for itself how old it is.
+        const other = await publishAs(backend, 'a', content(2), { age: 9000 })
+        expect(other?.checkedAt).toBeLessThan(now?.checkedAt ?? 0)
+        expect(await backend.values.read(TOPIC)).toEqual(other)
+      }),
+    )
+
+    test(
+      'from when on it counts as stale is kept and told, and goes by what was checked last',
+      run(async ({ backend, advance }) => {
+        const heard: Stored[] = []
+        const stop = backend.bus.subscribe(TOPIC, (message) => heard.push(message))
+        await advance(200)
+        const first = await publishAs(backend, 'a', content(1), { age: 1000, staleIn: 3000 })
+        expect((first?.staleAt ?? 0) - (first?.checkedAt ?? 0)).toBe(4000)
+        expect(await backend.values.read(TOPIC)).toEqual(first)
+        const later = await publishAs(backend, 'a', content(1), { age: 10, staleIn: -1 })
+        expect(later?.staleAt).toBeLessThan(first?.staleAt ?? 0)
+        const older = await publishAs(backend, 'a', content(1), { age: 2000, staleIn: 9000 })
+        expect(older?.staleAt).toBe(later?.staleAt)
+        await advance(50)
+        const plain = await publishAs(backend, 'a', content(1))
+        expect(plain).not.toHaveProperty('staleAt')
+        expect(await backend.values.read(TOPIC)).toEqual(plain)
+        await advance(50)
+        stop()
+        expect(heard).toEqual([first, later, older, plain])
+      }),
+    )
+
+    test(
       'absence is a version like any other, and a value takes its place',
       run(async ({ backend }) => {
         const absent = await publishAs(backend, 'a', absence('not priced', 5000))

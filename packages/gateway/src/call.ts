@@ -232,6 +232,8 @@ export interface UpstreamAnswer {
   readonly height?: Height
   /** Milliseconds that it took to begin. */
   readonly took?: number
+  /** When its request left for the upstream, on the monotonic clock: what it says may be as old as that. */
+  readonly sentAt?: number
   /** The cookies it sets, each by itself: they can't be joined. */
   readonly cookies?: readonly string[]
   /** A large answer on its way, where its request said what it keeps; `body` is empty then. */

@@ -12,13 +12,17 @@ export interface Content {
   readonly absentFor: number | undefined
   /** Set where it comes with a version, as from another gateway: it is not given one here. */
   readonly stamp?: Stamp
+  /** The moment of which it is, on this process's monotonic clock; that of its publication unless said. */
+  readonly since?: number
+  /** From when on it counts as stale, on the same clock: a value made of others, when one of those does. */
+  readonly staleFrom?: number
 }
 
 /** The version of a content, and its moments. */
 export type Stamp = Pick<Stored, 'version' | 'lineage' | 'over' | 'changedAt' | 'checkedAt'>
 
 /** What the shared tier keeps of a topic. */
-export interface Stored extends Omit<Content, 'stamp'> {
+export interface Stored extends Omit<Content, 'stamp' | 'since' | 'staleFrom'> {
   readonly version: Version
   /** Where the version is an origin's: of which line of epochs it is. Versions that are given here are of the backend's. */
   readonly lineage?: string | undefined
@@ -30,6 +34,8 @@ export interface Stored extends Omit<Content, 'stamp'> {
   readonly changedAt: number
   /** When the upstream last confirmed it. */
   readonly checkedAt: number
+  /** From when on it counts as stale, whatever its feed allows: when one of the values it was made of does. */
+  readonly staleAt?: number
 }
 
 /** A version with what is known of its line of epochs. */
@@ -131,6 +137,12 @@ export class Entry {
   checkedAt: number
   /** The same on this node's monotonic clock: freshness is counted by it. */
   confirmedAt: number
+  /** From when on it counts as stale, on the monotonic clock, whatever its feed allows: as of what it was made of. */
+  staleFrom: number
+  /** When an answer brought it here, on the monotonic clock. An older one that was only read in the shared tier did not. */
+  cameAt = Number.NEGATIVE_INFINITY
+  /** When that was asked for. */
+  askedAt = Number.NEGATIVE_INFINITY
   /** Of what moment the value itself says it is, on the monotonic clock. Set by the cache, as the next. */
   asOf: number | undefined
   /** The share of its freshness that it does without, so that what came together does not expire together. */
@@ -144,7 +156,14 @@ export class Entry {
   #versionText: string | undefined
   #parsed = false
 
-  constructor(topic: string, key: unknown, stored: Stored, confirmedAt: number, feed = '') {
+  constructor(
+    topic: string,
+    key: unknown,
+    stored: Stored,
+    confirmedAt: number,
+    staleFrom = Number.POSITIVE_INFINITY,
+    feed = '',
+  ) {
     this.topic = topic
     this.feed = feed
     this.private = addressOf(topic) !== topic
@@ -157,14 +176,20 @@ export class Entry {
     this.changedAt = stored.changedAt
     this.checkedAt = stored.checkedAt
     this.confirmedAt = confirmedAt
+    this.staleFrom = staleFrom
     this.encoded = new Encoded<Entry>(this)
   }
 
   /** The upstream confirmed it unchanged; what it said of how long absence is to be believed holds from now on. */
-  confirm({ checkedAt, absentFor }: Pick<Stored, 'checkedAt' | 'absentFor'>, confirmedAt: number): void {
+  confirm(
+    { checkedAt, absentFor }: Pick<Stored, 'checkedAt' | 'absentFor'>,
+    confirmedAt: number,
+    staleFrom = Number.POSITIVE_INFINITY,
+  ): void {
     if (absentFor !== this.content.absentFor && confirmedAt >= this.confirmedAt) {
       this.content = { ...this.content, absentFor }
     }
+    if (confirmedAt >= this.confirmedAt) this.staleFrom = staleFrom
     this.checkedAt = Math.max(this.checkedAt, checkedAt)
     this.confirmedAt = Math.max(this.confirmedAt, confirmedAt)
   }
@@ -172,6 +197,7 @@ export class Entry {
   /** It counts as too old for anything from now on, until the upstream confirms it anew. */
   expire(): void {
     this.confirmedAt = Number.NEGATIVE_INFINITY
+    this.cameAt = Number.NEGATIVE_INFINITY
   }
 
   /** The moment its age is counted from, on the monotonic clock. */

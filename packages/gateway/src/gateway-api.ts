@@ -5,6 +5,7 @@ import type { Clock } from './clock.ts'
 import type { Emit } from './events.ts'
 import type { Fleet } from './observe/fleet.ts'
 import type { Metrics } from './observe/metrics.ts'
+import type { Trouble } from './observe/troubles.ts'
 import type { Bytes, Duration } from './options.ts'
 import type { Site } from './site.ts'
 
@@ -63,6 +64,8 @@ export interface Gateway {
   readonly sites: readonly Site[]
   readonly level: LevelState
   readonly metrics: Metrics
+  /** What it depends on and that does not work now, as `/api/health` says it. */
+  readonly troubles: () => readonly Trouble[]
   /**
    * Serves every site on Node's HTTP server: the first at `port`, the next above it; port 0 gives each a free one, and a list each its own.
    *

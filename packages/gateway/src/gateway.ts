@@ -17,6 +17,7 @@ import type { Emit } from './events.ts'
 import type { Gateway, GatewayOptions } from './gateway-api.ts'
 import { createMetrics } from './observe/metrics.ts'
 import { operations } from './observe/operations.ts'
+import { createTroubles } from './observe/troubles.ts'
 import { GATEWAY_OPTIONS, readOptions } from './options.ts'
 import type { PipelineParts } from './pipeline.ts'
 import { regional } from './region.ts'
@@ -42,8 +43,10 @@ export function createGateway(options: GatewayOptions): Gateway {
   const twice = apps.find(({ name }, index) => apps.findIndex((app) => app.name === name) !== index)
   if (twice !== undefined) throw new ConfigError('gateway', 'apps', 'apps with different names', twice.name)
   const metrics = createMetrics(() => upstreams.health())
+  const troubles = createTroubles(clock)
   const emit: Emit = (event) => {
     metrics.observe(event)
+    troubles.observe(event)
     observe?.(event)
   }
 
@@ -79,6 +82,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     heartbeat,
     kept: () => sum(({ memory }) => memory.entries.size),
     upstreams: upstreams.health,
+    troubles: troubles.now,
     nodes: () => nodes.all(),
     fleet: worker?.fleet,
   })
@@ -103,6 +107,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     sites: sites.map(({ app, handle }) => ({ app, handle, fetch: toFetch(handle) })),
     level,
     metrics,
+    troubles: troubles.now,
 
     async listen({ port, host = '127.0.0.1' }) {
       const limits = { message: read.socketMessage, deflate: read.socketDeflate }

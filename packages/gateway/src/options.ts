@@ -349,7 +349,7 @@ export const LIVE_OPTIONS = {
   follows: {
     kind: 'any',
     optional: true,
-    help: '`(key) => [at(feed, key), …]`: the values that it is made of. It is made anew when one of them changes; without `from`, such a feed says `asOf` itself.',
+    help: '`(key) => [at(feed, key), …]`: the values that it is made of. It is made anew when one of them changes, as old as the oldest and stale when one of them is.',
   },
   within: {
     kind: 'duration',
@@ -440,6 +440,11 @@ export const LOG_OPTIONS = {
     ...FEED_OPTIONS.scope,
     help: "Who shares its events: `public`, `tenant` or `user`; the app's `identify` says who calls.",
   },
+  follows: {
+    kind: 'any',
+    optional: true,
+    help: '`(key) => at(feed, key)`: the value whose loader publishes what is new. It is watched with the log, and read before it.',
+  },
   history: { kind: 'any', optional: true, help: "What of the past is kept: `{ events: 1000, age: '1h' }`." },
   mayPublish: {
     kind: 'any',
@@ -518,6 +523,11 @@ export const PROXY_OPTIONS = {
     optional: true,
     min: 1000,
     help: 'How long edges may keep an answer that may be shared: `CDN-Cache-Control` (RFC 9213).',
+  },
+  cdnPaths: {
+    kind: 'texts',
+    default: '/*',
+    help: 'Paths to which `cdn` applies, written as `paths`. What must not be old at edges, such as a quote, is left out.',
   },
   fresh: {
     kind: 'duration',

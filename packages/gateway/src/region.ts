@@ -27,7 +27,7 @@ export function regional(app: App, url: string): App {
     }
     if (part.kind === 'log') {
       followable(part.plan.where, part.plan.scope, upstream)
-      return lending({ ...part, plan: { ...part.plan, upstream, mayPublish: undefined } }, part)
+      return lending({ ...part, plan: { ...part.plan, upstream, follows: undefined, mayPublish: undefined } }, part)
     }
     if (part.kind !== 'proxy') return part
     const { mount } = part.plan

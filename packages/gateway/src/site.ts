@@ -13,10 +13,10 @@ import { NO_REQUESTS, type PipelineParts, proxyPath, readPath } from './pipeline
 import { otherPathOf } from './route/overlap.ts'
 import type { Route } from './route/router.ts'
 import type { FeedPlan } from './topic/feed.ts'
-import { createFollowed } from './topic/followed.ts'
+import { createFollowed, type Follower } from './topic/followed.ts'
 import { keysApart, type ReadKey } from './topic/key.ts'
 import { type Dropped, LiveFeed } from './topic/live-feed.ts'
-import { LiveLog } from './topic/live-log.ts'
+import { LiveLog, type LiveLogParts } from './topic/live-log.ts'
 import { LiveProxy } from './topic/live-proxy.ts'
 import type { LogPlan } from './topic/log.ts'
 import { type PeerLimits, Peers } from './transport/peers.ts'
@@ -92,10 +92,10 @@ export function createSite(parts: SiteParts): SiteAtWork {
       return (listener: PushListener) => originOf(name, origin).feed(listener)
     }
     if (follows !== undefined) {
-      const follow = (path: string, readKey: ReadKey, changed: () => void) => {
+      const follow = (path: string, readKey: ReadKey, follower: Follower) => {
         const of = feeds.get(path)
         if (of === undefined) throw new ConfigError(where, 'live.follows', 'feeds of the same app', path)
-        return of.follow(readKey, changed)
+        return of.follow(readKey, follower)
       }
       return (listener: PushListener) => createFollowed({ follows, listener, clock, follow })
     }
@@ -131,11 +131,29 @@ export function createSite(parts: SiteParts): SiteAtWork {
       new LiveFeed({ ...shared, plan, path, push: pushOf(plan), dropped: (what) => dropped(plan.path, what) }),
     )
   }
+  function sourceOf({ follows, where }: LogPlan): LiveLogParts['source'] {
+    if (follows === undefined) return undefined
+    return (key) => {
+      const { feed, readKey } = follows(key)
+      const of = feeds.get(feed.path)
+      if (of === undefined) throw new ConfigError(where, 'follows', 'a feed of the same app', feed.path)
+      return {
+        follow: (follower) => of.follow(readKey, follower),
+        read: (client) => of.read(readKey, { client, signal: undefined }),
+        get stale() {
+          return of.isStale(readKey.topic)
+        },
+      }
+    }
+  }
   const logs = new Map<string, LiveLog>()
   for (const { plan, runner } of logged) {
     if (runner !== undefined)
       throw new ConfigError(plan.where, 'gateway', 'one gateway for each declaration', 'a second one')
-    logs.set(plan.path, new LiveLog({ plan: apart(plan), logs: logsOf(plan), hub, clock, emit }))
+    logs.set(
+      plan.path,
+      new LiveLog({ plan: apart(plan), logs: logsOf(plan), hub, clock, emit, source: sourceOf(plan) }),
+    )
   }
   const proxies = new Map<string, LiveProxy>()
   for (const part of app.use) {

@@ -187,18 +187,13 @@ test('one that has an upstream too is not confirmed while it is asked for, howev
   await stream.until('heartbeat', ({ data }) => Number(data.now) - Number(data.checkedAt) > 1000 && data.stale === true)
 })
 
-test('one that does not say how old it is, or follows what is not a feed here, is refused', async () => {
+test('one that follows what is not a feed is refused', async () => {
   const options = {
     name: 'sum',
     key: {},
     value: z.number(),
     load: { one: async () => 1 },
   }
-  expect(() => feed('/sum', { ...options, live: { follows: () => [] } })).toThrow(
-    /asOf: expected a function that says how old/,
-  )
-  expect(() => feed('/sum', { ...options, asOf: () => 0, live: { follows: [] as never } })).toThrow(
-    /follows: expected a function/,
-  )
+  expect(() => feed('/sum', { ...options, live: { follows: [] as never } })).toThrow(/follows: expected a function/)
   expect(() => at({} as never, {})).toThrow(/at\(\): feed: expected a feed/)
 })

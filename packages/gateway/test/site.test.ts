@@ -453,6 +453,38 @@ describe.each(RUNTIMES)('on runtime $name', ({ serve }) => {
       expect(await (await site.fetch('/api/db/health')).json()).toMatchObject({ status: 'healthy', database: 'none' })
     })
 
+    test('health names an upstream that fails, says degraded for as long, and nothing of where it is', async () => {
+      await using upstream = await countingUpstream()
+      await using site = await serve({ apps: [testApp(upstream)] })
+      const health = async () => {
+        const answer = await site.fetch('/api/health')
+        return { code: answer.status, text: await answer.text() }
+      }
+      const status = async () => JSON.parse((await health()).text).status
+      upstream.answer = (_path, response) => json(response, { key: 'hidden' }, 503)
+      for (const name of ['a', 'b', 'c']) await site.fetch(`/items/${name}`)
+      const { code, text } = await health()
+      expect(code).toBe(200)
+      expect(JSON.parse(text)).toMatchObject({
+        status: 'degraded',
+        troubles: [{ of: 'upstream', name: 'source', state: 'failing', seconds: expect.any(Number) }],
+      })
+      expect(text).not.toMatch(/127\.0\.0\.1|http:|hidden/)
+      // It takes clients all the same.
+      expect(await (await site.fetch('/health')).json()).toEqual({ status: 'healthy' })
+      upstream.answer = (path, response) => json(response, { path })
+      let asked = 0
+      await expect
+        .poll(
+          async () => {
+            await site.fetch(`/items/good${asked++}`)
+            return status()
+          },
+          { timeout: 20_000 },
+        )
+        .toBe('healthy')
+    }, 30_000)
+
     test('health says unwell while nothing reaches those who listen, however well the process runs', async () => {
       await using upstream = await countingUpstream()
       let stuck = false

@@ -181,6 +181,24 @@ describe('the supervisor', () => {
     expect(wrong.complained).toContain('expected apps with different names')
   })
 
+  test('each of them names an upstream that fails for any of them', async () => {
+    await using upstream = await countingUpstream()
+    await using site = await Workers.start(2, [LEFT], { UPSTREAM_URL: upstream.url })
+    upstream.answer = (_path, response) => void response.writeHead(503).end()
+    await (await once(`${site.url}/values/1`)).arrayBuffer()
+    const health = async () => (await once(`${site.url}/api/health`)).json()
+    await expect
+      .poll(
+        async () => {
+          const all = await Promise.all(Array.from({ length: 20 }, health))
+          return new Set(all.map(({ status, troubles }) => `${status} ${troubles[0]?.name}`)).size
+        },
+        { timeout: 10_000 },
+      )
+      .toBe(1)
+    expect(await health()).toMatchObject({ status: 'degraded', troubles: [{ of: 'upstream', state: 'failing' }] })
+  })
+
   test('SIGUSR2 presses all of them, and one that is started later begins as hard pressed', async () => {
     await using upstream = await countingUpstream()
     await using site = await Workers.start(2, [LEFT], { UPSTREAM_URL: upstream.url })

@@ -17,7 +17,7 @@ export interface HearingParts<Raw, Message> {
   readonly channels: Channels<Raw>
   readonly channelOf: (name: string) => string
   /** Undefined for what is no such message. */
-  readonly read: (message: Raw) => Soon<Message | undefined>
+  readonly read: (message: Raw, channel: string) => Soon<Message | undefined>
   /** What a listener that may have missed something is told. */
   readonly catchUp: (name: string) => Promise<Message | undefined>
   readonly report: (error: unknown) => void
@@ -39,6 +39,7 @@ export function hearing<Raw, Message>({ channels, channelOf, read, catchUp, repo
 
   function begin(name: string): Heard {
     const listeners = new Set<Hear>()
+    const channel = channelOf(name)
     let heard = 0
     const tell = (message: Message | undefined) => {
       if (message === undefined) return
@@ -54,7 +55,7 @@ export function hearing<Raw, Message>({ channels, channelOf, read, catchUp, repo
     /** What is still being read: what came after it waits for it. */
     let reading: Promise<void> | undefined
     function hear(raw: Raw): void {
-      const message = read(raw)
+      const message = read(raw, channel)
       if (reading === undefined && !(message instanceof Promise)) {
         tell(message)
         return
@@ -70,7 +71,7 @@ export function hearing<Raw, Message>({ channels, channelOf, read, catchUp, repo
         })
       reading = one
     }
-    const stop = channels.listen(channelOf(name), {
+    const stop = channels.listen(channel, {
       hear,
       joined: () => void catchUpNow().catch(report),
     })

@@ -46,7 +46,11 @@ export interface Publication {
    */
   readonly knownSequence?: number
   readonly hash: string
-  readonly content: Content
+  readonly content: Omit<Content, 'since' | 'staleFrom'>
+  /** How old the content is, in milliseconds: `checkedAt` is as long ago. 0 unless told; of no meaning for one with a stamp. */
+  readonly age?: number
+  /** In how many milliseconds it counts as stale; never unless told. */
+  readonly staleIn?: number
   /** How long it is kept, in milliseconds. */
   readonly keep: number
 }

@@ -39,7 +39,9 @@ export interface Cache {
   kept(topic: string): Entry | undefined
   /** Takes what was published, here or on another node, and returns the entry that now holds. */
   accept(topic: string, key: unknown, stored: Stored): Entry
-  /** Milliseconds for which an entry stays fresh from now; below zero when it is not. */
+  /** Until when an entry is fresh by its age alone, on the monotonic clock. */
+  freshUntil(entry: Entry): number
+  /** Milliseconds for which an entry is served without asking; below zero when it is not. */
   left(entry: Entry): number
   /** What is kept of a topic is not served any more: who reads it next asks the upstream. */
   drop(topic: string): Promise<void>
@@ -62,22 +64,32 @@ export function createCache(parts: CacheParts): Cache {
     return kept instanceof Entry && kept.feed === feed ? kept : undefined
   }
 
+  function lasts(entry: Entry): number {
+    return (entry.content.absentFor ?? fresh) * stretch() * (1 - entry.spread)
+  }
+
+  function freshUntil(entry: Entry): number {
+    const lasting = lasts(entry)
+    return Math.max(entry.since + lasting, entry.confirmedAt + lasting * LEAST_FRESH)
+  }
+
   function left(entry: Entry): number {
-    const lasts = (entry.content.absentFor ?? fresh) * stretch() * (1 - entry.spread)
-    const least = entry.confirmedAt + lasts * LEAST_FRESH
-    return Math.max(entry.since + lasts, least) - clock.monotonic()
+    const least = entry.cameAt + lasts(entry) * LEAST_FRESH
+    return Math.max(Math.min(freshUntil(entry), entry.staleFrom), least) - clock.monotonic()
   }
 
   function keep(topic: string, key: unknown, stored: Stored): Entry {
     const kept = known(topic)
     // What comes from afar may be older than its arrival: its age is counted by the wall clocks, never below zero.
     const confirmedAt = clock.monotonic() - Math.max(0, clock.now() - stored.checkedAt)
+    const { staleAt = Number.POSITIVE_INFINITY } = stored
+    const staleFrom = clock.monotonic() + staleAt - clock.now()
     if (kept !== undefined) {
       const order = compareNews(stored, kept)
-      if (order === 0) kept.confirm(stored, confirmedAt)
+      if (order === 0) kept.confirm(stored, confirmedAt, staleFrom)
       if (order <= 0) return kept
     }
-    const entry = new Entry(topic, key, stored, confirmedAt, feed)
+    const entry = new Entry(topic, key, stored, confirmedAt, staleFrom, feed)
     entry.spread = spread * random()
     if (entry.absent) {
       memory.keep(entry, [])
@@ -123,9 +135,14 @@ export function createCache(parts: CacheParts): Cache {
       // Waiters of one call who can't leave get one promise from below, and so one from here.
       if (shared?.answer === answer && shared.refresh === ask.refresh) return shared.entry
       const landed = take(ask.topic)
+      const askedAt = clock.monotonic()
       const entry = answer.then(
         (stored) => {
-          if (last?.stored !== stored) last = { stored, entry: accept(ask.topic, ask.key, stored) }
+          if (last?.stored !== stored) {
+            last = { stored, entry: accept(ask.topic, ask.key, stored) }
+            last.entry.cameAt = clock.monotonic()
+            last.entry.askedAt = askedAt
+          }
           landed(last.entry)
           return last.entry
         },
@@ -238,6 +255,7 @@ export function createCache(parts: CacheParts): Cache {
     },
     kept: (topic) => known(topic, 'peek'),
     accept,
+    freshUntil,
     left,
     forget,
     async drop(topic) {

@@ -71,10 +71,10 @@ export async function work(line: CommandLine, start: WorkerStart, drain: number)
   return 0
 }
 
-async function tellVitals({ metrics }: Gateway, supervisor: Line<SupervisorSide>): Promise<void> {
+async function tellVitals({ metrics, troubles }: Gateway, supervisor: Line<SupervisorSide>): Promise<void> {
   const { connections } = metrics.summary
   const snapshot = await metrics.snapshot()
-  supervisor.tell('vitals', [{ connections, rss: process.memoryUsage.rss(), metrics: snapshot }])
+  supervisor.tell('vitals', [{ connections, rss: process.memoryUsage.rss(), metrics: snapshot, troubles: troubles() }])
 }
 
 function isTaken(error: unknown): boolean {

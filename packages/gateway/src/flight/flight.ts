@@ -127,18 +127,24 @@ function isOlder({ order, feed, emit }: FlightParts, { json, stamp }: Content, s
 }
 
 function publish(
-  { values, keep, known }: FlightParts,
+  { values, keep, known, clock }: FlightParts,
   topic: string,
   token: number,
-  content: Content,
+  given: Content,
 ): Promise<Stored | undefined> {
   const { epoch = 0, sequence = 0 } = known(topic)?.version ?? {}
+  const { since, staleFrom, ...content } = given
+  const now = clock.monotonic()
   return values.publish(topic, {
     token,
     knownEpoch: epoch,
     knownSequence: sequence,
     hash: hashOf(content),
     content,
+    // Moments travel as durations: each process has a monotonic clock of its own.
+    ...(since !== undefined && { age: Math.max(0, now - since) }),
+    // Below 0 it is stale already, however long since.
+    ...(staleFrom !== undefined && { staleIn: Math.max(-1, staleFrom - now) }),
     keep,
   })
 }

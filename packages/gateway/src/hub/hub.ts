@@ -644,10 +644,12 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     publish(channel, entry) {
       const { latest } = channel
       const order = latest === undefined ? 1 : compareNews(entry, latest)
-      if (latest !== undefined && order === 0) {
-        latest.checkedAt = Math.max(latest.checkedAt, entry.checkedAt)
-        latest.confirmedAt = Math.max(latest.confirmedAt, entry.confirmedAt)
-      }
+      if (latest !== undefined && order === 0)
+        latest.confirm(
+          { checkedAt: entry.checkedAt, absentFor: entry.content.absentFor },
+          entry.confirmedAt,
+          entry.staleFrom,
+        )
       if (order <= 0) return
       channel.latest = entry
       changed(channel)

@@ -1,4 +1,5 @@
 import type { Snapshot } from './metrics.ts'
+import type { Trouble } from './troubles.ts'
 
 /** All workers of this machine, as one of them sees them. */
 export interface Fleet {
@@ -31,4 +32,5 @@ export interface Vitals {
   /** Resident memory, bytes. */
   readonly rss: number
   readonly metrics: Snapshot
+  readonly troubles: readonly Trouble[]
 }

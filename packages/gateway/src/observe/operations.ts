@@ -2,8 +2,9 @@ import type { Level } from '@weir/protocol'
 import type { Answer, AnswerHeaders } from '../call.ts'
 import type { Clock } from '../clock.ts'
 import type { Route } from '../route/router.ts'
-import type { Fleet } from './fleet.ts'
+import type { Fleet, FleetView } from './fleet.ts'
 import type { Metrics, Snapshot, UpstreamHealth } from './metrics.ts'
+import { mergedTroubles, type Trouble } from './troubles.ts'
 
 export interface OperationsParts {
   readonly metrics: Metrics
@@ -16,6 +17,8 @@ export interface OperationsParts {
   /** Entries in memory. */
   readonly kept: () => number
   readonly upstreams: () => readonly UpstreamHealth[]
+  /** What of what this process depends on does not work. */
+  readonly troubles: () => readonly Trouble[]
   /** Who is alive, and with which load. */
   readonly nodes: () => readonly object[]
   /** The workers of this machine, where there are some. */
@@ -83,8 +86,7 @@ async function counted({ fleet }: OperationsParts): Promise<readonly Snapshot[]>
 }
 
 /** All workers; null when the primary does not say. */
-async function workersOf(fleet: Fleet): Promise<unknown> {
-  const view = await fleet.look().catch(() => undefined)
+function workersOf(fleet: Fleet, view: FleetView | undefined): unknown {
   return (
     view?.workers.map(({ id, pid, state, uptime, vitals }) => {
       const { connections, rss } = vitals ?? { connections: 0, rss: 0 }
@@ -93,14 +95,24 @@ async function workersOf(fleet: Fleet): Promise<unknown> {
   )
 }
 
+/** What does not work, here or for another worker: which of them happens to ask is no difference to clients. */
+function troublesOf({ troubles, fleet }: OperationsParts, view: FleetView | undefined): readonly Trouble[] {
+  const others = view?.workers.filter(({ id }) => id !== fleet?.id).map(({ vitals }) => vitals?.troubles ?? [])
+  return mergedTroubles([troubles(), ...(others ?? [])])
+}
+
 async function health(parts: OperationsParts, started: number): Promise<Readonly<Record<string, unknown>>> {
   const { metrics, clock, level, kept, upstreams, nodes, silence } = parts
   const ready = readiness(parts)
   const { summary } = metrics
   const all = upstreams()
+  const view = await parts.fleet?.look().catch(() => undefined)
+  const troubles = troublesOf(parts, view)
+  const degraded = level() !== 'normal' || troubles.length > 0
   const { rss, heapUsed, heapTotal } = process.memoryUsage()
   return {
-    status: ready === 'healthy' && level() !== 'normal' ? 'degraded' : ready,
+    status: ready === 'healthy' && degraded ? 'degraded' : ready,
+    troubles,
     silence: Math.round(silence()),
     connections: summary.connections,
     queue: all.reduce((sum, { queued }) => sum + queued, 0),
@@ -113,7 +125,7 @@ async function health(parts: OperationsParts, started: number): Promise<Readonly
     responseTime: summary.responseTime,
     memory: { rss, heapUsed, heapTotal },
     upstreams: all,
-    ...(parts.fleet === undefined ? {} : { workers: await workersOf(parts.fleet) }),
+    ...(parts.fleet === undefined ? {} : { workers: workersOf(parts.fleet, view) }),
     nodes: nodes(),
   }
 }

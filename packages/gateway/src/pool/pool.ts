@@ -81,7 +81,8 @@ export function createPool(parts: PoolParts): UpstreamPool {
         })
         // Without a listener an error between two reads would end the process; the next read finds it.
         body.on('error', () => {})
-        const head = { status, headers: flat(headers), took: clock.monotonic() - started, ...cookiesOf(headers) }
+        const took = clock.monotonic() - started
+        const head = { status, headers: flat(headers), took, sentAt: started, ...cookiesOf(headers) }
         // What fails is told in few words; only what may be large on purpose is streamed.
         const most = request.kept === undefined || status >= 400 ? maxAnswer : Math.min(request.kept, maxAnswer)
         const pieces: AsyncIterator<Buffer> = body[Symbol.asyncIterator]()

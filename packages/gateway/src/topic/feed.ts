@@ -165,7 +165,7 @@ export interface LiveOptions<Key = unknown> {
   readonly slowest?: Duration
   /**
    * The values of other feeds that one is made of, each as `at(feed, key)`. They are watched as long as it is, and it is made anew when
-   * one of them changes. Where there is no upstream, only `asOf` can say how old it is: as old as the oldest of them.
+   * one of them changes. It is as old as the oldest of them, and stale when one of them is.
    */
   readonly follows?: (key: Key) => readonly At[]
   /** With `follows`: how long it waits after a change for others that belong to it, so that all are told at once. Not at all by default. */
@@ -335,16 +335,13 @@ export function feed<
 
 function liveOf(
   where: string,
-  { live, fresh, scope, asOf, from }: OptionsOf<typeof FEED_OPTIONS>,
+  { live, fresh, scope }: OptionsOf<typeof FEED_OPTIONS>,
 ): Pick<FeedPlan, 'every' | 'linger' | 'slowest' | 'push' | 'follows'> {
   if (!isPush(live)) {
     const options = live ?? { every: `${Math.max(1, fresh)}ms` }
     const { follows, within, confirm, ...read } = readOptions(`${where}: live`, LIVE_OPTIONS, options)
     if (follows === undefined) return { ...read, push: undefined, follows }
     if (typeof follows !== 'function') throw new ConfigError(`${where}: live`, 'follows', 'a function', follows)
-    // What an upstream was asked for is as old as its answer.
-    if (asOf === undefined && from === undefined)
-      throw new ConfigError(where, 'asOf', 'a function that says how old a value made of others is', asOf)
     return { ...read, push: undefined, follows: { parts: follows as FollowPlan['parts'], within, confirm } }
   }
   // A connection is one caller: what it is told may not be for others.

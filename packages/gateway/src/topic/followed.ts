@@ -7,9 +7,19 @@ import type { ReadKey } from './key.ts'
 export interface Following {
   /** The moment its age is counted from, on the monotonic clock. */
   readonly since: number
-  /** Whether it is older than its feed allows. */
-  readonly stale: boolean
+  /** From when on it is older than its feed allows, on the same clock. */
+  readonly staleFrom: number
   stop(): void
+}
+
+/** A value of this app that is made of another. */
+export interface Follower {
+  /** What it is made of has another value, or may have. */
+  changed(): void
+  /** When somebody last listened to it, on the monotonic clock. */
+  seen(): number
+  /** What it is made of is stale now, or is no more. */
+  judged?(stale: boolean): void
 }
 
 export interface FollowedParts {
@@ -17,7 +27,7 @@ export interface FollowedParts {
   readonly listener: PushListener
   readonly clock: Clock
   /** Keeps a value of the feed at this path moving, and tells of its changes. */
-  readonly follow: (path: string, readKey: ReadKey, changed: () => void) => Following
+  readonly follow: (path: string, readKey: ReadKey, follower: Follower) => Following
 }
 
 /** Values made of others, as what is told of by those: they are to be made anew when one of them changes. */
@@ -27,8 +37,8 @@ export function createFollowed({ follows, listener, clock, follow }: FollowedPar
   const waiting = new Map<string, Timer>()
 
   function oldest(topic: string): number {
-    const [first, ...others] = followed.get(topic) ?? []
-    return others.reduce((oldest, { since }) => Math.min(oldest, since), first?.since ?? Number.NEGATIVE_INFINITY)
+    const parts = followed.get(topic) ?? []
+    return parts.length === 0 ? Number.NEGATIVE_INFINITY : Math.min(...parts.map(({ since }) => since))
   }
 
   function changed(topic: string): void {
@@ -49,18 +59,25 @@ export function createFollowed({ follows, listener, clock, follow }: FollowedPar
   }
 
   return {
-    follow(topic, key) {
+    follow(topic, key, seen) {
+      const follower: Follower = { changed: () => changed(topic), seen }
       const parts = follows.parts(key)
       followed.set(
         topic,
-        parts.map(({ feed, readKey }) => follow(feed.path, readKey, () => changed(topic))),
+        parts.map(({ feed, readKey }) => follow(feed.path, readKey, follower)),
       )
+      // What is kept may have been made of what they were before they were watched.
+      listener.began(topic)
     },
     leave,
     hears: (topic) => followed.has(topic),
     heardAt: oldest,
     // As long as none of what it is made of is stale, it is not, however long ago it was made.
-    said: (topic) => ({ stale: (followed.get(topic) ?? []).some(({ stale }) => stale), at: oldest(topic) }),
+    said(topic) {
+      const parts = followed.get(topic)
+      if (parts === undefined) return undefined
+      return { stale: false, at: oldest(topic), from: Math.min(...parts.map(({ staleFrom }) => staleFrom)) }
+    },
     confirm: follows.confirm,
     tells: () => false,
     stop() {

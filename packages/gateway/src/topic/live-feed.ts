@@ -9,11 +9,13 @@ import type { Channel, Hub, Listener } from '../hub/hub.ts'
 import type { PushListener, PushSource } from '../upstream/push.ts'
 import { Told } from '../upstream/told.ts'
 import { type FeedPlan, type FeedRunner, isAbsent, type Reading } from './feed.ts'
-import type { Following } from './followed.ts'
+import type { Follower, Following } from './followed.ts'
 import type { ReadKey } from './key.ts'
+import { type MadeOf, madeNow } from './made-of.ts'
 import { createPartition, type Partition } from './partition.ts'
 import { createPoller, type Polled, type Poller, polled } from './poller.ts'
 import { keyFor } from './scope.ts'
+import { staleFrom } from './staleness.ts'
 import { warmKeys } from './warm.ts'
 
 /** The read path as topics see it; the pipeline makes one for each feed. */
@@ -25,7 +27,9 @@ export interface ReadPath {
   /** Whatever is kept, however old. */
   kept(topic: string): Entry | undefined
   accept(topic: string, key: unknown, stored: Stored): Entry
-  /** Milliseconds for which an entry stays fresh. */
+  /** Until when an entry is fresh by its age alone, on the monotonic clock. */
+  freshUntil(entry: Entry): number
+  /** Milliseconds for which an entry is served without asking. */
   left(entry: Entry): number
   drop(topic: string): Promise<void>
   forget(topic: string): void
@@ -84,10 +88,16 @@ interface Watched extends Polled {
   lent: boolean
   /** Whether no other node has claimed it. */
   mine: boolean
-  /** It was said to have changed, and not asked for since. */
+  /** What it is now may be another, and was not asked for since. */
   outdated: boolean
+  /** When it was said to be another now, until an answer to a later question; on the monotonic clock. */
+  changedAt: number | undefined
+  /** Whether it could not be had when it was asked for last. */
+  failing: boolean
+  /** Loaders that wait for what it is now. */
+  readonly settled: Set<() => void>
   /** Feeds of this app that are made of it. */
-  readonly followers: Set<() => void>
+  readonly followers: Set<Follower>
   readonly unsubscribe: () => void
 }
 
@@ -180,17 +190,44 @@ export class LiveFeed implements FeedRunner {
     return this.#parts.path.left(entry)
   }
 
-  /** Whether an entry is older than the feed allows. One missed round is noise; it is stale when two were missed. */
+  /** Whether it is said by others how stale its values are: then they may be stale while they are fresh. */
+  get isTold(): boolean {
+    return this.#push?.said !== undefined
+  }
+
+  /** Whether an entry is older than the feed allows. */
   stale(entry: Entry): boolean {
-    const { took = 0, gap = 0, outdated = false } = this.#watched.get(entry.topic) ?? {}
+    return this.#parts.clock.monotonic() > this.staleFrom(entry)
+  }
+
+  /** The same of what is kept of a topic; what is not known is stale. */
+  isStale(topic: string): boolean {
+    const entry = this.#watched.get(topic)?.channel.latest ?? this.#parts.path.kept(topic)
+    return entry === undefined || this.stale(entry)
+  }
+
+  /** From when on an entry is stale unless it is confirmed, on the monotonic clock. */
+  staleFrom(entry: Entry): number {
+    const watched = this.#watched.get(entry.topic)
+    const { gap = 0, outdated = false, changedAt, failing = false } = watched ?? {}
+    // Of what was only read it is known how long that one answer took.
+    const took = watched?.took ?? Math.max(0, entry.cameAt - entry.askedAt)
     const said = this.#push?.said?.(entry.topic, entry.versionText)
-    if (said?.stale === true) return true
     // For as long as an origin said nothing else it was not stale there, however long ago it told of when it was checked.
     const unsaid = said === undefined || outdated || entry.confirmedAt === Number.NEGATIVE_INFINITY
-    const held = unsaid ? 0 : Math.max(0, said.at - entry.since)
-    // What an origin tells is left alone for that reason, and never for want of calls.
-    const missed = this.plan.upstream?.origin === undefined ? gap : 0
-    return -this.left(entry) - held > 2 * Math.max(this.#every(), took, missed)
+    return staleFrom({
+      freshUntil: this.#parts.path.freshUntil(entry),
+      held: unsaid ? 0 : Math.max(0, said.at - entry.since),
+      every: this.#every(),
+      took,
+      // What an origin tells is left alone for that reason, and never for want of calls.
+      gap: this.plan.upstream?.origin === undefined ? gap : 0,
+      changedAt,
+      failing,
+      refuted: said?.stale === true,
+      // What it is made of is watched with it, so how that is now counts, and not how it was when it was read.
+      partsFrom: said?.from ?? entry.staleFrom,
+    })
   }
 
   /** The key of an address, as this caller has it. @throws WeirError `bad_key`, `unidentified` */
@@ -224,7 +261,10 @@ export class LiveFeed implements FeedRunner {
 
   get(parts: Readonly<Record<string, unknown>>, identity: Identity | undefined): Promise<Reading<unknown>> {
     try {
-      const entry = this.read(this.keyFrom(parts, identity), { client: 'code', signal: undefined })
+      const readKey = this.keyFrom(parts, identity)
+      const made = madeNow()
+      if (made !== undefined) return this.#part(made, readKey)
+      const entry = this.read(readKey, { client: 'code', signal: undefined })
       if (!(entry instanceof Promise)) return Promise.resolve(this.#reading(entry))
       // Those who wait for one call have one promise, and one reading: nothing is done for each of thousands.
       if (this.#awaited?.entry !== entry)
@@ -233,6 +273,31 @@ export class LiveFeed implements FeedRunner {
     } catch (thrown) {
       return Promise.reject(thrown)
     }
+  }
+
+  /** The value for a loader that makes another of it. */
+  async #part(made: MadeOf, readKey: ReadKey): Promise<Reading<unknown>> {
+    const { topic } = readKey
+    const watched = this.#watched.get(topic)
+    if (watched?.changedAt !== undefined) await this.#settled(watched)
+    const entry = await this.read(readKey, { client: 'code', signal: undefined })
+    const moved = () =>
+      (this.#parts.path.kept(topic) ?? entry) !== entry || this.#watched.get(topic)?.changedAt !== undefined
+    made.count({ since: entry.since, staleFrom: this.staleFrom(entry), moved })
+    return this.#reading(entry)
+  }
+
+  /** When it is known what a value is that was said to be another, or that this can't be known; at most until it is stale. */
+  #settled(watched: Watched): Promise<void> {
+    return new Promise((resolve) => {
+      const end = () => {
+        timer.stop()
+        watched.settled.delete(end)
+        resolve()
+      }
+      const timer = this.#parts.clock.after(2 * this.#every(), end)
+      watched.settled.add(end)
+    })
   }
 
   #reading(entry: Entry): Reading<unknown> {
@@ -297,18 +362,21 @@ export class LiveFeed implements FeedRunner {
   }
 
   /** Keeps a topic moving and tells of its changes, until that is ended. */
-  follow(readKey: ReadKey, changed: () => void): Following {
+  follow(readKey: ReadKey, follower: Follower): Following {
     const watched = this.#watched.get(readKey.topic) ?? this.#begin(readKey)
     this.#own(watched)
-    watched.followers.add(changed)
+    watched.followers.add(follower)
+    const { channel } = watched
+    follower.judged?.(channel.stale)
+    const from = () => (channel.latest === undefined ? Number.POSITIVE_INFINITY : this.staleFrom(channel.latest))
     return {
       get since() {
-        return watched.channel.latest?.since ?? Number.NEGATIVE_INFINITY
+        return channel.latest?.since ?? Number.NEGATIVE_INFINITY
       },
-      get stale() {
-        return watched.channel.stale
+      get staleFrom() {
+        return from()
       },
-      stop: () => void watched.followers.delete(changed),
+      stop: () => void watched.followers.delete(follower),
     }
   }
 
@@ -350,15 +418,16 @@ export class LiveFeed implements FeedRunner {
     const seen = clock.monotonic()
     const watched: Watched = {
       ...{ ...polled(), readKey, channel, seen, failure: undefined, unsubscribe },
-      ...{ pushed: undefined, taking: false, outdated: false, lent, mine: true, followers: new Set() },
+      ...{ pushed: undefined, taking: false, outdated: false, changedAt: undefined, failing: false },
+      ...{ lent, mine: true, settled: new Set(), followers: new Set() },
     }
     this.#watched.set(readKey.topic, watched)
     const kept = path.kept(readKey.topic)
     if (kept !== undefined) {
       hub.publish(channel, kept)
-      this.#judge(channel)
+      this.#judge(watched)
     }
-    this.#push?.follow(readKey.topic, readKey.key)
+    this.#push?.follow(readKey.topic, readKey.key, () => this.#seen(watched, clock.monotonic()))
     if (this.#push?.tells(readKey.topic)) watched.asked = seen
     else if (!lent && !watched.asking && path.fresh(readKey.topic) === undefined) void this.#poller.ask(watched)
     this.#poller.wake()
@@ -375,7 +444,7 @@ export class LiveFeed implements FeedRunner {
     watched.ended = now
     const entry = path.accept(readKey.topic, readKey.key, stored)
     if (this.#show(watched, entry)) emit({ type: 'topic.changed', feed: this.plan.name, topic: readKey.topic })
-    this.#judge(watched.channel)
+    this.#judge(watched)
     // While it was cut off this node went on, or the others lost what it knows. What it publishes begins an epoch for all.
     if (compareNews(stored, entry) < 0) this.#changed(readKey.topic)
   }
@@ -385,7 +454,7 @@ export class LiveFeed implements FeedRunner {
     const before = channel.latest?.version
     this.#parts.hub.publish(channel, entry)
     if (before === channel.latest?.version) return false
-    for (const changed of followers) changed()
+    for (const follower of followers) follower.changed()
     return true
   }
 
@@ -395,6 +464,7 @@ export class LiveFeed implements FeedRunner {
     const { topic, key, identity } = watched.readKey
     const deadline = clock.monotonic() + Math.max(this.plan.deadline, this.plan.every)
     const before = watched.channel.latest?.version
+    const asked = clock.monotonic()
     watched.outdated = false
     try {
       const entry = await path.read({
@@ -409,6 +479,8 @@ export class LiveFeed implements FeedRunner {
         refresh: watched.channel.latest !== undefined,
       })
       watched.failure = undefined
+      watched.failing = false
+      if (watched.changedAt !== undefined && watched.changedAt <= asked && !watched.outdated) this.#settle(watched)
       this.#show(watched, entry)
       if (watched.outdated) clock.soon(() => this.#changed(topic))
       return before === watched.channel.latest?.version ? 'same' : 'changed'
@@ -416,9 +488,18 @@ export class LiveFeed implements FeedRunner {
       const error = asWeirError(thrown)
       // Whatever comes by itself: what it is now is not known.
       watched.outdated = this.#push !== undefined
+      watched.failing = true
+      if (watched.changedAt !== undefined) this.#judge(watched)
+      for (const end of watched.settled) end()
       this.#tellFailure(watched, problemOf(error))
       return 'failed'
     }
+  }
+
+  /** It is known what it is now. */
+  #settle(watched: Watched): void {
+    watched.changedAt = undefined
+    for (const end of watched.settled) end()
   }
 
   /** What no other node asks for, and what it asks for in the stead of others. */
@@ -471,8 +552,9 @@ export class LiveFeed implements FeedRunner {
   #listenedTo(): Iterable<Watched> {
     const now = this.#parts.clock.monotonic()
     for (const [topic, watched] of this.#watched) {
-      if (this.#isHeard(watched)) watched.seen = now
-      else if (now - watched.seen >= this.plan.linger) {
+      watched.seen = this.#seen(watched, now)
+      if (this.#isHeard(watched) || watched.followers.size > 0) continue
+      if (now - watched.seen >= this.plan.linger) {
         watched.unsubscribe()
         this.#push?.leave(topic)
         this.#watched.delete(topic)
@@ -503,43 +585,53 @@ export class LiveFeed implements FeedRunner {
     return channel.latest.confirmedAt === Number.NEGATIVE_INFINITY ? undefined : channel.latest
   }
 
-  #isHeard({ channel, readKey, followers }: Watched): boolean {
-    return (
-      channel.listeners.size > 0 ||
-      followers.size > 0 ||
-      (this.#always.has(readKey.topic) && this.#everything.listeners.size > 0)
-    )
+  #isHeard({ channel, readKey }: Watched): boolean {
+    if (channel.listeners.size > 0) return true
+    return this.#always.has(readKey.topic) && this.#everything.listeners.size > 0
+  }
+
+  /** When somebody last listened to it, or to a value that is made of it: one that only lingers does not make its parts linger. */
+  #seen(watched: Watched, now: number): number {
+    if (this.#isHeard(watched)) return now
+    let latest = watched.seen
+    for (const follower of watched.followers) latest = Math.max(latest, follower.seen())
+    return latest
   }
 
   /** On a timer of its own, since a round waits for an upstream that hangs, and that is just when values grow stale. */
   #watch(): void {
     for (const watched of this.#watched.values()) {
       this.#confirm(watched)
-      this.#judge(watched.channel)
+      this.#judge(watched)
     }
     this.#watchdog = this.#watched.size === 0 ? undefined : this.#parts.clock.after(this.#every(), () => this.#watch())
   }
 
   /** What is pushed when it changes still is what it was, as of the moment the upstream was last heard. */
-  #confirm({ channel: { latest }, outdated, asking }: Watched): void {
-    // What it is now is being asked for, or is to be.
-    if (outdated || asking || latest === undefined || latest.absent || !this.#push?.hears(latest.topic)) return
-    // Who tells how old it is is believed in that.
-    if (this.#push.tells(latest.topic)) return
+  #confirm(watched: Watched): void {
+    const { outdated, asking } = watched
+    const { latest } = watched.channel
+    if (latest === undefined || !this.#push?.hears(latest.topic)) return
+    // It comes by itself: for how long it was not asked for says nothing.
+    watched.gap = 0
+    watched.ended = Number.NEGATIVE_INFINITY
+    // What it is now is being asked for, or is to be. Who tells how old it is is believed in that.
+    if (outdated || asking || latest.absent || this.#push.tells(latest.topic)) return
     const { clock } = this.#parts
     const heardAt = this.#push.heardAt(latest.topic)
     // Dropped, or from before the connection: only an answer confirms it.
     if (latest.confirmedAt === Number.NEGATIVE_INFINITY) return
     latest.confirm(
-      { checkedAt: clock.now() - (clock.monotonic() - heardAt), absentFor: latest.content.absentFor },
+      { checkedAt: Math.round(clock.now() - (clock.monotonic() - heardAt)), absentFor: latest.content.absentFor },
       heardAt,
+      this.#push.said?.(latest.topic, latest.versionText)?.from,
     )
   }
 
   #listener(): PushListener {
     return {
       topicOf: (key) => this.plan.keys.fromParts(key as Readonly<Record<string, unknown>>).topic,
-      began: (topic) => this.#changed(topic),
+      began: (topic) => this.#outdate(topic),
       changed: (topic) => this.#changed(topic),
       came: (topic, value) => {
         const watched = this.#watched.get(topic)
@@ -547,6 +639,7 @@ export class LiveFeed implements FeedRunner {
         watched.failure = undefined
         if (!(value instanceof Told) && this.#isOlder(watched, value)) return
         watched.pushed = { value }
+        if (watched.changedAt !== undefined) this.#settle(watched)
         this.#takePushed(watched)
       },
       confirmed: (topic, version, checkedAt) => {
@@ -559,7 +652,7 @@ export class LiveFeed implements FeedRunner {
           const age = Math.max(0, clock.now() - checkedAt)
           latest.confirm({ checkedAt, absentFor: latest.content.absentFor }, clock.monotonic() - age)
         } else if (!watched.taking && watched.pushed === undefined) this.#changed(topic)
-        this.#judge(watched.channel)
+        this.#judge(watched)
       },
       failed: (topic, problem) => {
         const watched = this.#watched.get(topic)
@@ -575,8 +668,16 @@ export class LiveFeed implements FeedRunner {
     this.#parts.hub.notice(watched.channel, { type: 'error', ...named(watched.readKey.topic), problem })
   }
 
-  /** Asks for it; what is being asked for now may have been answered before. */
+  /** It is another now. */
   #changed(topic: string): void {
+    const watched = this.#watched.get(topic)
+    if (watched === undefined) return
+    watched.changedAt ??= this.#parts.clock.monotonic()
+    this.#outdate(topic)
+  }
+
+  /** It may be another now: it is asked for, since what is being asked for may have been answered before. */
+  #outdate(topic: string): void {
     const watched = this.#watched.get(topic)
     if (watched === undefined) return
     watched.outdated = true
@@ -613,12 +714,13 @@ export class LiveFeed implements FeedRunner {
       })
   }
 
-  #judge(channel: Channel): void {
+  #judge({ channel, followers }: Watched): void {
     const { emit, hub } = this.#parts
     if (channel.latest === undefined) return
     const stale = this.stale(channel.latest)
     if (stale === channel.stale) return
     hub.setStale(channel, stale)
+    for (const follower of followers) follower.judged?.(stale)
     emit({ type: 'topic.stale', feed: this.plan.name, topic: channel.topic, stale })
   }
 }

@@ -7,6 +7,7 @@ import type { Emit } from '../events.ts'
 import type { Channel, Hub, Listener } from '../hub/hub.ts'
 import { parseJson, stringifyJson } from '../json.ts'
 import { ownBuffer } from '../own-buffer.ts'
+import type { Follower, Following } from './followed.ts'
 import type { ReadKey } from './key.ts'
 import type { LogPlan, LogRange, LogReading, LogRunner } from './log.ts'
 import { gapAfter } from './log-gap.ts'
@@ -20,6 +21,16 @@ export interface LiveLogParts {
   readonly hub: Hub
   readonly clock: Clock
   readonly emit: Emit
+  /** The value that a log of this key follows, where it follows one. */
+  readonly source?: ((key: unknown) => LogSource) | undefined
+}
+
+/** A value whose loader publishes what is new in a log. */
+export interface LogSource {
+  follow(follower: Follower): Following
+  /** What is new is published when it ends. */
+  read(client: string): Soon<unknown>
+  readonly stale: boolean
 }
 
 /** Events of a log that are kept, and what of those that were asked for is gone. */
@@ -38,6 +49,7 @@ interface Watched {
   /** Nobody listened when it was looked at last. */
   idle: boolean
   readonly unsubscribe: () => void
+  readonly source: Following | undefined
 }
 
 /** The most events in one answer. */
@@ -151,6 +163,21 @@ export class LiveLog implements LogRunner {
     }
   }
 
+  /**
+   * Has what is new published, where a feed sees to that, and says whether that feed is stale: then the log may be behind. Undefined where nothing
+   * is known of that. It is not for loaders: the one that publishes here would wait for itself.
+   */
+  async caughtUp({ key }: ReadKey, client: string): Promise<boolean | undefined> {
+    const source = this.#parts.source?.(key)
+    try {
+      await source?.read(client)
+      return source?.stale
+    } catch {
+      // Told by the feed. What is kept is worth reading all the same.
+      return true
+    }
+  }
+
   /** Events after a position, or from the oldest that is kept. */
   async part(topic: string, after: Version | undefined, most: number): Promise<LogPart> {
     const { logs } = this.#parts
@@ -174,8 +201,8 @@ export class LiveLog implements LogRunner {
   }
 
   /** From now on the listener hears this topic: what is kept after the position `known`, or all that is, and what comes. */
-  watch(listener: Listener, { topic }: ReadKey, known: Version | undefined): void {
-    const watched = this.#watched.get(topic) ?? this.#begin(topic)
+  watch(listener: Listener, { topic, key }: ReadKey, known: Version | undefined): void {
+    const watched = this.#watched.get(topic) ?? this.#begin(topic, key)
     watched.idle = false
     if (watched.filling === undefined) this.#join(watched, listener, known)
     else watched.waiting.set(listener, known)
@@ -190,7 +217,10 @@ export class LiveLog implements LogRunner {
 
   stop(): void {
     this.#sweeper?.stop()
-    for (const { unsubscribe } of this.#watched.values()) unsubscribe()
+    for (const { unsubscribe, source } of this.#watched.values()) {
+      unsubscribe()
+      source?.stop()
+    }
     this.#watched.clear()
   }
 
@@ -214,7 +244,7 @@ export class LiveLog implements LogRunner {
     return formatVersion(position)
   }
 
-  #begin(topic: string): Watched {
+  #begin(topic: string, key: unknown): Watched {
     const { hub, logs, clock } = this.#parts
     const channel = hub.channel(topic)
     const tail = new LogTail(topic, this.plan.history, clock)
@@ -225,7 +255,17 @@ export class LiveLog implements LogRunner {
       (line) => this.#heard(watched, line),
       () => this.#missed(watched),
     )
-    const watched: Watched = { topic, channel, tail, waiting: new Map(), filling: undefined, idle: false, unsubscribe }
+    let seen = clock.monotonic()
+    const source = this.#parts.source?.(key).follow({
+      changed() {},
+      seen() {
+        if (channel.listeners.size > 0) seen = clock.monotonic()
+        return seen
+      },
+      judged: (stale) => hub.setStale(channel, stale),
+    })
+    const idle = false
+    const watched: Watched = { topic, channel, tail, waiting: new Map(), filling: undefined, idle, unsubscribe, source }
     this.#watched.set(topic, watched)
     this.#fill(watched)
     this.#sweeper ??= clock.after(LINGER, () => this.#sweep())
@@ -278,6 +318,7 @@ export class LiveLog implements LogRunner {
 
   #forget(watched: Watched): void {
     watched.unsubscribe()
+    watched.source?.stop()
     this.#watched.delete(watched.topic)
     this.#parts.hub.drop(watched.channel)
   }

@@ -106,6 +106,7 @@ export class LiveProxy {
   readonly plan: ProxyPlan
   readonly #parts: LiveProxyParts
   readonly #paths = createRouter<true>()
+  readonly #edges = createRouter<true>()
   readonly #origin: string
   readonly #base: string
   readonly #keys: readonly string[]
@@ -120,6 +121,7 @@ export class LiveProxy {
     this.plan = plan
     this.#parts = parts
     for (const pattern of plan.paths) addRoute(this.#paths, '', pattern, true)
+    for (const pattern of plan.cdnPaths) addRoute(this.#edges, '', pattern, true)
     const url = new URL(plan.upstream.settings.url)
     this.#origin = url.origin
     this.#base = url.pathname.replace(/\/$/, '')
@@ -420,7 +422,8 @@ export class LiveProxy {
 
   /** What came back, as clients may see it. */
   #exchanged({ call: { method }, address, asked }: Asking, answer: UpstreamAnswer): Exchanged {
-    const receivedAt = this.#parts.clock.now()
+    const { clock } = this.#parts
+    const receivedAt = clock.now()
     const goesOn = travels(answer.headers)
     const fields: Record<string, string> = {}
     for (const [name, value] of Object.entries(answer.headers)) {
@@ -434,7 +437,9 @@ export class LiveProxy {
     }
     // A recipient with a clock dates what it keeps (RFC 9110, 6.6.1).
     if (readDate(fields.date, receivedAt) === undefined) fields.date = new Date(receivedAt).toUTCString()
-    const { status, cookies, took = 0 } = answer
+    const { status, cookies, sentAt } = answer
+    // The time of the body counts too (RFC 9111, 4.2.3: response_delay).
+    const took = sentAt === undefined ? 0 : clock.monotonic() - sentAt
     return { method, asked, status, fields, cookies: cookies !== undefined, receivedAt, took }
   }
 
@@ -450,7 +455,7 @@ export class LiveProxy {
   #given(asking: Asking, { by, received, answer, kept }: Outcome, why: string): Answer {
     const said = `fwd=${why}; fwd-status=${answer.status}${kept ? '; stored' : ''}`
     if (by === asking && (answer.stream !== undefined || answer.cookies !== undefined)) {
-      const headers = this.#headers(received, said, false)
+      const headers = this.#headers(asking, received, said, false)
       if (answer.cookies !== undefined) headers['set-cookie'] = [...answer.cookies]
       const body = answer.stream?.body ?? received.body
       return { kind: 'whole', status: received.status, headers, body }
@@ -458,17 +463,18 @@ export class LiveProxy {
     return this.#answer(asking, received, said)
   }
 
-  #answer({ call }: Asking, received: Received, said: string, kept = false): Answer {
+  #answer(asking: Asking, received: Received, said: string, kept = false): Answer {
+    const { call } = asking
     const fields: Record<string, string> = {}
     for (const name of FOR_THE_CACHE) {
       const value = call.header(name)
       if (value !== undefined) fields[name] = value
     }
-    const headers = this.#headers(received, said, kept)
+    const headers = this.#headers(asking, received, said, kept)
     return answerFor({ method: call.method, fields }, received, headers, this.#parts.clock.now())
   }
 
-  #headers(received: Received, said: string, kept: boolean): AnswerHeaders {
+  #headers({ address }: Asking, received: Received, said: string, kept: boolean): AnswerHeaders {
     const { fields, policy } = received
     const { cdn } = this.plan
     const headers: AnswerHeaders = { ...fields }
@@ -478,12 +484,16 @@ export class LiveProxy {
     const seconds = Math.ceil(policy.lifetime / 1000)
     if (policy.by === 'option') headers['cache-control'] = `${fields['cache-control'] ?? 'public'}, max-age=${seconds}`
     const shared = policy.storable && !policy.confirm && (policy.by !== 'upstream' || policy.lifetime > 0)
-    if (cdn !== undefined && shared && received.status < 400) {
+    if (cdn !== undefined && shared && received.status < 400 && this.#isForEdges(address)) {
       headers['cdn-cache-control'] = `max-age=${Math.floor(cdn / 1000)}`
     }
     headers['cache-status'] = joined(fields['cache-status'], `weir; ${said}`)
     headers.via = joined(fields.via, VIA)
     return headers
+  }
+
+  #isForEdges(address: string): boolean {
+    return findRoute(this.#edges, '', address.split('?', 1)[0] ?? '') !== undefined
   }
 
   #read(outcome: CacheOutcome): void {

@@ -58,7 +58,7 @@ describe('values in an order of their own', () => {
   })
 
   test('that are missing are absent for the time that was said', async () => {
-    const missing = { json: undefined, reason: 'not found', absentFor: 3000 }
+    const missing = { since: 5000, json: undefined, reason: 'not found', absentFor: 3000 }
     expect(await matched([{ mint: 'b', price: 2 }], 'a', 'b')).toEqual([missing, '{"mint":"b","price":2}'])
     expect(await matched([], 'a')).toEqual([missing])
   })
@@ -79,7 +79,7 @@ describe('what a loader returns', () => {
   test('may be absence, with its reason and its time', async () => {
     const plan = many(async () => [absent('not priced', { for: '3s' })]).plan
     expect(await loader(plan, unreachable, clock)(asks('a'))).toEqual([
-      { json: undefined, reason: 'not priced', absentFor: 3000 },
+      { json: undefined, reason: 'not priced', absentFor: 3000, since: 5000 },
     ])
   })
 

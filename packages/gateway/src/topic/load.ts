@@ -3,11 +3,13 @@ import { type Ask, type Next, type UpstreamAnswer, type UpstreamRequest, Urgency
 import type { Clock } from '../clock.ts'
 import { addressOf, type Content } from '../entry.ts'
 import { asWeirError, WeirError } from '../errors.ts'
+import { readAge } from '../http-cache/directives.ts'
 import { stringifyJson } from '../json.ts'
 import { isRecord } from '../options.ts'
 import { ownBuffer } from '../own-buffer.ts'
 import { Told } from '../upstream/told.ts'
 import { type Absent, absent, type FeedPlan, isAbsent } from './feed.ts'
+import { counting, MadeOf } from './made-of.ts'
 
 /** How long beyond the deadline of those who wait a loader is waited for: the stages below it come first, with better words. */
 const GRACE = 1000
@@ -28,12 +30,14 @@ export function loader(
     const { signal } = controller
     const deadline = Math.max(...asks.map((ask) => ask.deadline))
     const urgency = urgencyOf(asks)
+    const startedAt = clock.monotonic()
+    let since = Number.POSITIVE_INFINITY
     const client = plan.upstream?.client({
       signal,
       caller: first.identity ?? {},
       now: () => clock.now(),
-      send: (request) =>
-        send({
+      send: async (request) => {
+        const answer = await send({
           cost: 1,
           ...request,
           signal,
@@ -42,7 +46,10 @@ export function loader(
           client: first.client,
           deadline,
           apiKey: undefined,
-        }),
+        })
+        since = Math.min(since, momentOf(answer, startedAt))
+        return answer
+      },
     })
     // A loader may wait for more than `call`, and one that never ends would hold its keys for ever.
     const { promise: late, reject } = Promise.withResolvers<never>()
@@ -54,7 +61,9 @@ export function loader(
       controller.abort(error)
       reject(error)
     })
-    const answered = await Promise.race([load(plan, asks, client), late]).finally(() => timer.stop())
+    const loading = () => load(plan, asks, client)
+    const making = plan.upstream === undefined ? madeWhole(loading) : counting(undefined, loading).then(asked)
+    const { answered, made } = await Promise.race([making, late]).finally(() => timer.stop())
     const results = plan.keyOf === undefined ? answered : matched(plan, asks, answered)
     if (!Array.isArray(results) || results.length !== asks.length) {
       const got = Array.isArray(results) ? `${results.length} results` : typeof results
@@ -63,9 +72,41 @@ export function loader(
         `${plan.where}: load: expected ${asks.length} results, one for each key in order, got ${got}`,
       )
     }
+    // As old as the oldest of what it was made of; what nobody was asked for is of now.
+    if (!Number.isFinite(since)) since = startedAt
+    const age = made?.age(since) ?? { since }
     // Each for itself: what makes one fail, such as a schema that throws, must not fail the others.
-    return Promise.all(results.map((result) => contentOf(plan, result).catch((thrown) => failure(plan, thrown))))
+    return Promise.all(
+      results.map(async (result) => {
+        const content = await contentOf(plan, result).catch((thrown) => failure(plan, thrown))
+        return content instanceof Error || content.stamp !== undefined ? content : { ...content, ...age }
+      }),
+    )
   }
+}
+
+interface Loaded {
+  readonly answered: unknown
+  readonly made?: MadeOf
+}
+
+const asked = (answered: unknown): Loaded => ({ answered })
+
+/** A value is made anew at most so often because what it was made of moved meanwhile. */
+const MOST_TORN = 3
+
+/** Makes values of others, all of them as of one moment as far as they can be had so. */
+async function madeWhole(load: () => Promise<unknown>): Promise<Loaded> {
+  for (let turn = 1; ; turn++) {
+    const made = new MadeOf()
+    const answered = await counting(made, load).finally(() => made.over())
+    if (turn === MOST_TORN || !made.torn) return { answered, made }
+  }
+}
+
+/** Of what moment an answer is (RFC 9111, 4.2.3): when it was asked for, less the age that it says it has. */
+function momentOf({ sentAt, headers }: UpstreamAnswer, startedAt: number): number {
+  return (sentAt ?? startedAt) - readAge(headers.age) * 1000
 }
 
 /** Values in an order of the upstream's own, each put with its key; what is missing is absent. */

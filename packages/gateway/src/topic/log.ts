@@ -5,6 +5,7 @@ import { ConfigError, WeirError } from '../errors.ts'
 import { type Duration, HISTORY_OPTIONS, isRecord, LOG_OPTIONS, readOptions } from '../options.ts'
 import type { OriginCall } from '../upstream/told.ts'
 import type { Upstream } from '../upstream/upstream.ts'
+import type { At } from './feed.ts'
 import { isSchema, type KeyOf, type KeyReader, type KeySchemas, keyReader, type PathParameter } from './key.ts'
 import { type Scope, scopeOf } from './scope.ts'
 
@@ -22,6 +23,11 @@ export interface LogOptions<Schemas extends KeySchemas, Event extends StandardSc
   readonly scope?: Scope
   /** What of the past is kept of each key. */
   readonly history?: HistoryOptions
+  /**
+   * The value of a feed whose loader publishes what is new, as `at(feed, key)`: it is watched as long as anybody listens, and read before the log is.
+   * The log is stale when it is.
+   */
+  readonly follows?: (key: KeyOf<Schemas>) => At
   /** Which clients may publish: none by default, all with `true`, or those for whom it answers true. */
   readonly mayPublish?: boolean | MayPublish<KeyOf<Schemas>>
 }
@@ -75,6 +81,8 @@ export interface LogPlan {
   readonly scope: Scope
   /** Age in milliseconds. */
   readonly history: LogBounds
+  /** The value whose loader publishes what is new. */
+  readonly follows: ((key: unknown) => At) | undefined
   /** Undefined: no client may. */
   readonly mayPublish: MayPublish<Parts> | undefined
 }
@@ -151,6 +159,8 @@ export function log<
   if (!isSchema(read.event)) throw new ConfigError(where, 'event', 'a schema (zod, valibot, arktype, …)', read.event)
   const scope = scopeOf(where, read.scope)
   if (options.from !== undefined) followable(where, scope, options.from)
+  if (read.follows !== undefined && typeof read.follows !== 'function')
+    throw new ConfigError(where, 'follows', 'a function', read.follows)
   const reserved = Object.values(LOG_PARAMETERS).flat()
   const plan: LogPlan = {
     path,
@@ -161,6 +171,7 @@ export function log<
     upstream: options.from,
     scope,
     history: readOptions(`${where}: history`, HISTORY_OPTIONS, read.history ?? {}),
+    follows: read.follows as LogPlan['follows'],
     mayPublish: publishersOf(where, read.mayPublish),
   }
   function running(): LogRunner {

@@ -17,6 +17,8 @@ export interface ProxyOptions {
   readonly forward?: readonly string[]
   /** How long edges may keep an answer that may be shared: written as `CDN-Cache-Control` (RFC 9213). */
   readonly cdn?: Duration
+  /** Paths to which that applies, written as `paths`: what must not be old at edges is left out. All by default. */
+  readonly cdnPaths?: readonly string[]
   /** How long an answer is served without asking again when the upstream says nothing of that. */
   readonly fresh?: Duration
   /** How long beyond its freshness an answer may be served while the upstream fails. `'30s'` by default. */
@@ -50,6 +52,8 @@ export interface ProxyPlan {
   /** Lower-case names. */
   readonly forward: readonly string[]
   readonly cdn: number | undefined
+  /** Patterns of those of them that `cdn` is for. */
+  readonly cdnPaths: readonly string[]
   readonly fresh: number | undefined
   readonly stale: number
   readonly kept: number
@@ -96,8 +100,10 @@ export function proxy(path: string, options: ProxyOptions): HttpProxy {
   const odd = methods.find((method) => !TOKEN.test(method) || NEVER.includes(method))
   if (odd !== undefined) throw new ConfigError(where, 'methods', 'methods that can be passed on', odd)
   if (methods.includes('GET') && !methods.includes('HEAD')) methods.push('HEAD')
-  const astray = read.paths.find((pattern) => !pattern.startsWith('/'))
-  if (astray !== undefined) throw new ConfigError(where, 'paths', 'paths that begin with /', astray)
+  for (const option of ['paths', 'cdnPaths'] as const) {
+    const astray = read[option].find((pattern) => !pattern.startsWith('/'))
+    if (astray !== undefined) throw new ConfigError(where, option, 'paths that begin with /', astray)
+  }
   const forward = (read.forward ?? []).map((name) => name.toLowerCase())
   const goesOn = travels({})
   const ours = forward.find((name) => !TOKEN.test(name) || !goesOn(name) || OURS.includes(name))
@@ -113,9 +119,15 @@ export function proxy(path: string, options: ProxyOptions): HttpProxy {
     mount: path.slice(0, -2),
     upstream: options.to,
     methods,
-    paths: read.paths.map((pattern) => pattern.replace(/\/\*$/, '/**')),
+    paths: read.paths.map(routeOf),
+    cdnPaths: read.cdnPaths.map(routeOf),
     forward,
     failed: options.failed,
   }
   return { kind: 'proxy', path: `${plan.mount}/**`, name, plan }
+}
+
+/** A pattern as the router reads it: what ends in `/*` is all below. */
+function routeOf(pattern: string): string {
+  return pattern.replace(/\/\*$/, '/**')
 }

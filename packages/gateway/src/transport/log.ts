@@ -3,6 +3,7 @@ import type { Answer, AnswerHeaders, Call } from '../call.ts'
 import { named } from '../entry.ts'
 import { show, WeirError } from '../errors.ts'
 import type { Listener } from '../hub/hub.ts'
+import type { ReadKey } from '../topic/key.ts'
 import { type LiveLog, type LogPart, MOST_EVENTS } from '../topic/live-log.ts'
 import { LOG_PARAMETERS } from '../topic/log.ts'
 import { LoggedEvent } from '../topic/logged-event.ts'
@@ -25,15 +26,18 @@ export async function history(
   parameters: Readonly<Record<string, string>>,
 ): Promise<Answer> {
   const { after, most } = readRange(call)
-  const { topic } = log.keyOf(parameters, call.query, call.identity, LOG_PARAMETERS.json)
-  return page(parts, call, topic, await log.part(topic, after, most))
+  const readKey = log.keyOf(parameters, call.query, call.identity, LOG_PARAMETERS.json)
+  const stale = await log.caughtUp(readKey, call.remote)
+  return page(parts, call, readKey.topic, await log.part(readKey.topic, after, most), stale)
 }
 
 /** The newest event of a log, or where the log stands. */
 export type Newest = LoggedEvent | Pick<LogEvent, 'topic' | 'private' | 'position'>
 
 /** What stands for the value of a log: its newest event, or, while it keeps none, where it stands. */
-export async function newest(log: LiveLog, topic: string): Promise<Newest> {
+export async function newest(log: LiveLog, readKey: ReadKey, client: string): Promise<Newest> {
+  const { topic } = readKey
+  await log.caughtUp(readKey, client)
   const { events, epoch, newest } = await log.latest(topic)
   const line = events.at(-1)
   return line === undefined
@@ -58,8 +62,9 @@ export async function logPoll(
   const readKey = log.keyOf(parameters, call.query, call.identity, LOG_PARAMETERS.poll)
   // Now: of a client that leaves while the history is read nothing would be heard later.
   const { signal } = call
+  const stale = await log.caughtUp(readKey, call.remote)
   const there = await log.part(readKey.topic, after, most)
-  if (after === undefined || there.events.length > 0) return page(parts, call, readKey.topic, there)
+  if (after === undefined || there.events.length > 0) return page(parts, call, readKey.topic, there, stale)
 
   let listener: Listener | undefined
   // Anything but what the client has is news: an event, or that the log lost its past.
@@ -71,8 +76,8 @@ export async function logPoll(
     listener = joined
     log.watch(joined, readKey, after)
   })
-  if (news === true) return page(parts, call, readKey.topic, await log.part(readKey.topic, after, most))
-  const headers = inBand(parts, after)
+  if (news === true) return page(parts, call, readKey.topic, await log.part(readKey.topic, after, most), false)
+  const headers = inBand(parts, after, await log.caughtUp(readKey, call.remote))
   return news === undefined ? { kind: 'whole', status: 204, headers, body: null } : answerOf(news, headers)
 }
 
@@ -98,6 +103,7 @@ function page(
   call: Call,
   topic: string,
   { events, epoch, oldest, newest, gap }: LogPart,
+  stale: boolean | undefined,
 ): Answer {
   const at = (sequence: number) => formatVersion({ epoch, sequence })
   const texts = events.map(
@@ -107,9 +113,13 @@ function page(
   const { private: hidden } = named(topic)
   const whose = hidden ? `,"private":true,"caller":"${callerOf(call.identity)}"` : ''
   const json = `{"events":[${texts.join()}],"oldest":"${at(oldest)}","newest":"${at(newest)}"${missed}${whose}}`
-  return jsonAnswer(call, Buffer.from(json), inBand(parts, { epoch, sequence: newest }))
+  return jsonAnswer(call, Buffer.from(json), inBand(parts, { epoch, sequence: newest }, stale))
 }
 
-function inBand({ level }: SnapshotParts, newest: Version): AnswerHeaders {
-  return { 'cache-control': 'no-store', 'weir-level': level(), 'weir-version': formatVersion(newest) }
+function inBand({ level }: SnapshotParts, newest: Version, stale: boolean | undefined): AnswerHeaders {
+  const headers: AnswerHeaders = {
+    ...{ 'cache-control': 'no-store', 'weir-level': level(), 'weir-version': formatVersion(newest) },
+  }
+  if (stale !== undefined) headers['weir-stale'] = stale ? '?1' : '?0'
+  return headers
 }

@@ -62,7 +62,7 @@ function cacheable(
   const line = entry.lineage ?? lineage()
   if (line !== undefined) headers['weir-lineage'] = line
   // A copy that was fresh grows stale in the cache; one that was stale never gets younger.
-  if (left < 0 && feed.stale(entry)) headers['weir-stale'] = '?1'
+  if ((left < 0 || feed.isTold) && feed.stale(entry)) headers['weir-stale'] = '?1'
   const now = level()
   if (now !== 'normal') headers['weir-level'] = now
   return whole(call, entry, headers)

@@ -32,7 +32,8 @@ type Had = Entry | Newest | Failure
 
 function read({ of, readKey }: Topic, call: Call): Soon<Had> {
   const signal = of instanceof LiveLog || of.fresh(readKey.topic) !== undefined ? undefined : call.signal
-  const had = of instanceof LiveLog ? newest(of, readKey.topic) : of.read(readKey, { client: call.remote, signal })
+  const had =
+    of instanceof LiveLog ? newest(of, readKey, call.remote) : of.read(readKey, { client: call.remote, signal })
   if (!(had instanceof Promise)) return had
   return had.catch((thrown): Failure => {
     // The client is gone: there is nobody to tell of this one or of the others.

@@ -183,7 +183,7 @@ class Client extends Peer {
 
   #get(topic: string, id: RequestId): void {
     const { of, readKey } = this.#find(topic)
-    const had = of instanceof LiveLog ? newest(of, readKey.topic) : this.#read(of, readKey)
+    const had = of instanceof LiveLog ? newest(of, readKey, this.#caller.remote) : this.#read(of, readKey)
     if (had instanceof Entry) this.#show(had, id)
     else
       had.then(

@@ -29,7 +29,13 @@ export const conditional: Stage<UpstreamRequest, Promise<UpstreamAnswer>> = (nex
       etag === undefined ? request : { ...request, headers: { ...headers, 'if-none-match': etag } },
     )
     if (answer.status === 304 && before !== undefined) {
-      const confirmed = { ...before, headers: { ...before.headers, ...answer.headers } }
+      const { age: _, ...headers } = before.headers
+      const { sentAt } = answer
+      const confirmed = {
+        ...before,
+        headers: { ...headers, ...answer.headers },
+        ...(sentAt !== undefined && { sentAt }),
+      }
       known.set(name, confirmed)
       return confirmed
     }

@@ -85,7 +85,7 @@ export function createOrigin(parts: OriginParts): Origin {
       const one: Followed = { line, ears, held, stale: false }
       followed.set(topic, one)
       line.topics.set(topic, one)
-      line.source.follow(topic, topic)
+      line.source.follow(topic, topic, () => parts.clock.monotonic())
     },
     leave(topic) {
       const line = followed.get(topic)?.line

@@ -98,8 +98,8 @@ export interface Push<Key, Value> {
 
 /** One connection to an upstream that pushes, and what we have asked for there. */
 export interface PushSource {
-  /** Asks for a key, now and on each connection to come, unless there are too many. */
-  follow(topic: string, key: unknown): void
+  /** Asks for a key, now and on each connection to come, unless there are too many. `seen`: when somebody last listened to it. */
+  follow(topic: string, key: unknown, seen: () => number): void
   leave(topic: string): void
   /** Whether what changes would be heard of. */
   hears(topic: string): boolean
@@ -109,8 +109,14 @@ export interface PushSource {
   readonly confirm: number
   /** Whether what a topic is now, and how old, is said or about to be: nobody needs to ask. */
   tells(topic: string): boolean
-  /** What it says of a version: whether that can be confirmed, and until when, on the monotonic clock, this held. */
-  said?(topic: string, version: string): { readonly stale: boolean; readonly at: number } | undefined
+  /**
+   * What it says of a version: whether that can't be confirmed, until when this held, and, of a value made of others, from when on one of those
+   * is stale; moments on the monotonic clock.
+   */
+  said?(
+    topic: string,
+    version: string,
+  ): { readonly stale: boolean; readonly at: number; readonly from?: number } | undefined
   stop(): void
 }
 

@@ -29,29 +29,37 @@ export function memoryValues(clock: Clock, bus: Bus, fences: Fences, bytes: numb
     read: (topic) => stored.get(topic),
 
     async publish(topic, publication: Publication) {
-      const { token, knownEpoch, knownSequence = 0, hash, keep } = publication
+      const { token, knownEpoch, knownSequence = 0, hash, keep, age = 0, staleIn } = publication
       const { stamp, ...content } = publication.content
       // Only the holder may write: once a later one has given the lease back, nothing else tells that it was there.
       if (stamp === undefined && token !== fences.of(topic)) return undefined
       const now = clock.now()
+      const checkedAt = Math.round(now - age)
+      const held = staleIn === undefined ? {} : { staleAt: Math.round(now + staleIn) }
       const before = stored.get(topic)
       let next: Stored
       const known = { epoch: knownEpoch, sequence: knownSequence }
+      /** The same value, checked again. Of what was made of something older nothing is taken. */
+      const again = (before: Stored, checkedAt: number): Stored => {
+        if (checkedAt < before.checkedAt) return { ...before, absentFor: content.absentFor }
+        const { staleAt: _, ...same } = before
+        return { ...same, ...held, absentFor: content.absentFor, checkedAt }
+      }
       if (stamp !== undefined) {
         const order = before === undefined ? 1 : compareNews(stamp, before)
         if (before !== undefined && order < 0) return before
         next =
           before !== undefined && order === 0
-            ? { ...before, absentFor: content.absentFor, checkedAt: Math.max(before.checkedAt, stamp.checkedAt) }
-            : { ...content, hash, ...stamp, over: stamp.over ?? keptOver(stamp, before) }
+            ? again(before, stamp.checkedAt)
+            : { ...content, ...held, hash, ...stamp, over: stamp.over ?? keptOver(stamp, before) }
       } else if (before === undefined || compareVersions(before.version, known) < 0) {
         const version = { epoch: Math.max(now, knownEpoch + 1, lost + 1), sequence: 1 }
-        next = { ...content, hash, version, changedAt: now, checkedAt: now }
+        next = { ...content, ...held, hash, version, changedAt: checkedAt, checkedAt }
       } else if (before.hash === hash) {
-        next = { ...before, absentFor: content.absentFor, checkedAt: now }
+        next = again(before, checkedAt)
       } else {
         const version = { epoch: before.version.epoch, sequence: before.version.sequence + 1 }
-        next = { ...content, hash, version, changedAt: now, checkedAt: now }
+        next = { ...content, ...held, hash, version, changedAt: checkedAt, checkedAt }
       }
       stored.set(topic, next, { ttl: keep })
       bus.publish(topic, next)

@@ -8,6 +8,7 @@ import { redisKeys } from './keys.ts'
 import { redisLeases } from './leases.ts'
 import { redisLogs } from './logs.ts'
 import { redisMeters } from './meters.ts'
+import { redisMoments } from './moments.ts'
 import { redisValues } from './values.ts'
 
 export interface RedisOptions {
@@ -42,14 +43,15 @@ export function redisBackend(options: RedisOptions): Backend {
   const { shards } = connection
   const entryOf = (server: string) => ({ url: address.urlOf(server), ca })
   const channels = connectChannels({ shards, entryOf, clock, report })
-  const values = redisValues(connection, keys, clock)
+  const moments = redisMoments(shards, clock)
+  const values = redisValues({ connection, keys, moments, clock })
   const leases = redisLeases(connection, keys, clock)
   const meters = redisMeters({ connection, channels, keys, node, clock, slack, report })
   return {
     values,
     leases,
     meters,
-    bus: redisBus({ connection, channels, values, keys, report }),
+    bus: redisBus({ connection, channels, values, keys, moments, report }),
     logs: redisLogs({ connection, channels, keys, report }),
     async close() {
       values.close()

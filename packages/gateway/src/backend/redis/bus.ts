@@ -2,6 +2,7 @@ import { type Channels, hearing } from '../hearing.ts'
 import type { Bus, Values } from '../ports.ts'
 import type { RedisConnection } from './connection.ts'
 import type { Keys } from './keys.ts'
+import type { Moments } from './moments.ts'
 import { storedIn, storedOut } from './stored.ts'
 
 export interface RedisBusParts {
@@ -9,15 +10,16 @@ export interface RedisBusParts {
   readonly channels: Channels<Buffer>
   readonly values: Values
   readonly keys: Keys
+  readonly moments: Moments
   readonly report: (error: unknown) => void
 }
 
 /** Publications of values, heard on all nodes: scripts publish where they write. */
-export function redisBus({ connection, channels, values, keys, report }: RedisBusParts): Bus {
+export function redisBus({ connection, channels, values, keys, moments, report }: RedisBusParts): Bus {
   return {
     publish(topic, stored) {
       const channel = keys.channel(topic)
-      storedOut(stored)
+      storedOut(stored, { key: channel, moments })
         .then((message) => connection.command(channel, ['SPUBLISH', channel, message]))
         .catch(report)
     },
@@ -25,7 +27,7 @@ export function redisBus({ connection, channels, values, keys, report }: RedisBu
     subscribe: hearing({
       channels,
       channelOf: keys.channel,
-      read: storedIn,
+      read: (message: Buffer, channel: string) => storedIn(message, { key: channel, moments }),
       catchUp: async (topic) => values.read(topic),
       report,
     }),

@@ -1,4 +1,4 @@
-import { script } from './script.ts'
+import { READS, script } from './script.ts'
 
 /**
  * Takes a lease. KEYS: lease, fence. ARGV: owner, ttl in ms, largest token known, number of this request.
@@ -43,27 +43,34 @@ return 1
 
 /**
  * Takes a content as the latest of its topic. KEYS: value, fence. ARGV: token, known epoch and sequence, hash, body, reason as JSON,
- * how long absence is believed, keep in ms, channel; what is not there is ''. Gives false when the token is below the
- * fence, else what is known of the value now: epoch, sequence, changedAt, checkedAt.
+ * how long absence is believed, keep in ms, channel, its age in ms, in how many ms it counts as stale; what is not there is ''. Gives false
+ * when the token is below the fence, else what is known of the value now: epoch, sequence, changedAt, checkedAt, staleAt, and the time.
  *
  * The fence remembers the last epoch too, longer than the value lives: when the past is lost the next epoch is larger, also
  * when the server's clock went back. Run twice it is the second time the same hash, so the same version.
  *
  * A content that comes with its version has four more ARGV: epoch, sequence, changedAt, checkedAt. It goes by these alone; one that is
  * older than what is kept changes nothing and gives what is kept. Its hash carries its lineage and the one that was left for it
- * (`hash.lineage.over`): over the one that is left it is taken whatever its version, and what was left is old.
+ * (`hash.lineage.over`): over the one that is left it is taken whatever its version, and what was left is old. The time is given with it.
  */
 export const PUBLISH = script(`
 local known, knownSequence = tonumber(ARGV[2]), tonumber(ARGV[3])
 local fence = redis.call('HMGET', KEYS[2], 'token', 'epoch')
 local token = tonumber(ARGV[1])
-local stamp = ARGV[10] and { tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13]) }
+local stamp = ARGV[12] and { tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15]) }
 if not stamp and token < tonumber(fence[1] or '0') then return false end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local was = redis.call('HMGET', KEYS[1], 'epoch', 'sequence', 'hash', 'changedAt', 'checkedAt')
+local was = redis.call('HMGET', KEYS[1], 'epoch', 'sequence', 'hash', 'changedAt', 'checkedAt', 'staleAt')
 local epoch, sequence, changed = tonumber(was[1] or '0'), tonumber(was[2] or '0'), tonumber(was[4] or '0')
+local number = function(value) return string.format('%.0f', value) end
 local checked
+local stale = ARGV[11] == '' and '' or number(now + math.floor(tonumber(ARGV[11]) + 0.5))
+-- The same value, checked again. Of what was made of something older nothing is taken.
+local again = function()
+  local before = tonumber(was[5] or '0')
+  if checked < before then checked, stale = before, was[6] or '' end
+end
 if stamp then
   local line, over = string.match(was[3] or '', '^[^.]*%.([^.]*)%.(.*)$')
   local hash, next, left = string.match(ARGV[4], '^([^.]*)%.([^.]*)%.(.*)$')
@@ -72,32 +79,46 @@ if stamp then
   if line and left and left ~= '' and left == line then older, epoch = false, -1
   elseif over and over ~= '' and next == over then older = true end
   if older then
-    return redis.call('HMGET', KEYS[1], 'epoch', 'sequence', 'hash', 'changedAt', 'checkedAt', 'body', 'reason', 'absentFor')
+    local kept = redis.call('HMGET', KEYS[1], 'epoch', 'sequence', 'hash', 'changedAt', 'checkedAt', 'body', 'reason', 'absentFor', 'staleAt')
+    kept[10] = string.format('%.0f', now)
+    return kept
   end
   checked = stamp[4]
-  if epoch == stamp[1] and sequence == stamp[2] then checked = math.max(checked, tonumber(was[5]))
+  if epoch == stamp[1] and sequence == stamp[2] then again()
   else epoch, sequence, changed = stamp[1], stamp[2], stamp[3] end
-elseif not was[1] or epoch < known or epoch == known and sequence < knownSequence then
-  epoch, sequence, changed = math.max(now, known + 1, tonumber(fence[2] or '0') + 1), 1, now
-elseif was[3] ~= ARGV[4] then
-  sequence, changed = sequence + 1, now
+else
+  checked = now - math.floor(tonumber(ARGV[10]) + 0.5)
+  if not was[1] or epoch < known or epoch == known and sequence < knownSequence then
+    epoch, sequence, changed = math.max(now, known + 1, tonumber(fence[2] or '0') + 1), 1, checked
+  elseif was[3] ~= ARGV[4] then
+    sequence, changed = sequence + 1, checked
+  else
+    again()
+  end
 end
-if not stamp then
-  checked = math.max(now, tonumber(was[5] or '0'))
-  if changed == now then changed = checked end
-end
-local number = function(value) return string.format('%.0f', value) end
-local value = { number(epoch), number(sequence), ARGV[4], number(changed), number(checked), ARGV[5], ARGV[6], ARGV[7] }
+local value = { number(epoch), number(sequence), ARGV[4], number(changed), number(checked), ARGV[5], ARGV[6], ARGV[7],
+  stale, number(now) }
 redis.call('HSET', KEYS[1], 'epoch', value[1], 'sequence', value[2], 'hash', value[3], 'changedAt', value[4],
-  'checkedAt', value[5], 'body', value[6], 'reason', value[7], 'absentFor', value[8])
+  'checkedAt', value[5], 'body', value[6], 'reason', value[7], 'absentFor', value[8], 'staleAt', value[9])
 redis.call('PEXPIRE', KEYS[1], ARGV[8])
 if not stamp then redis.call('HSET', KEYS[2], 'token', ARGV[1]) end
 redis.call('HSET', KEYS[2], 'epoch', value[1])
 redis.call('PEXPIRE', KEYS[2], math.max(86400000, tonumber(ARGV[8]) * 2))
-redis.call('SPUBLISH', ARGV[9], table.concat({ value[1], value[2], value[3], value[4], value[5], value[8], value[7] }, '\\n')
+redis.call('SPUBLISH', ARGV[9], table.concat({ value[1], value[2], value[3], value[4], value[5], value[8], value[7], value[9], value[10] }, '\\n')
   .. '\\n' .. value[6])
-return { value[1], value[2], value[4], value[5] }
+return { value[1], value[2], value[4], value[5], value[9], value[10] }
 `)
+
+/** What is kept of a topic. KEYS: value. Gives its fields, and the time. */
+export const READ = script(
+  `
+local time = redis.call('TIME')
+local kept = redis.call('HMGET', KEYS[1], 'epoch', 'sequence', 'hash', 'changedAt', 'checkedAt', 'body', 'reason', 'absentFor', 'staleAt')
+kept[10] = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+return kept
+`,
+  READS,
+)
 
 /** What is kept counts as never confirmed. KEYS: value. Gives 1 when there was something, else 0. */
 export const EXPIRE = script(`

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock, Timer } from '../../clock.ts'
-
 import type { Values } from '../ports.ts'
 import type { RedisConnection } from './connection.ts'
 import type { Keys } from './keys.ts'
+import type { Moments } from './moments.ts'
 import { packed } from './packed.ts'
-import { EXPIRE, PUBLISH } from './scripts.ts'
-import { FIELDS, hashText, storedOf } from './stored.ts'
+import { EXPIRE, PUBLISH, READ } from './scripts.ts'
+import { hashText, storedOf } from './stored.ts'
 
 /** How often a node asks whether Redis was emptied, in milliseconds: the line of epochs is then another. */
 const LOOK_EVERY = 5000
@@ -15,8 +15,15 @@ export interface RedisValues extends Values {
   close(): void
 }
 
+export interface RedisValuesParts {
+  readonly connection: RedisConnection
+  readonly keys: Keys
+  readonly moments: Moments
+  readonly clock: Clock
+}
+
 /** The latest contents in Redis, for all nodes. */
-export function redisValues(connection: RedisConnection, keys: Keys, clock: Clock): RedisValues {
+export function redisValues({ connection, keys, moments, clock }: RedisValuesParts): RedisValues {
   let lineage: string | undefined
   let looking: Timer | undefined
 
@@ -42,37 +49,52 @@ export function redisValues(connection: RedisConnection, keys: Keys, clock: Cloc
     },
 
     async read(topic) {
-      return storedOf(await connection.command(keys.value(topic), ['HMGET', keys.value(topic), ...FIELDS]))
+      const key = keys.value(topic)
+      const asked = clock.now()
+      return storedOf(await connection.run(READ, [key], []), { key, moments, asked })
     },
 
-    async publish(topic, { token, knownEpoch, knownSequence = 0, hash, content, keep }) {
+    async publish(topic, { token, knownEpoch, knownSequence = 0, hash, content, keep, age = 0, staleIn }) {
       const { stamp, ...rest } = content
       const { json, reason, absentFor } = rest
       const body = json === undefined ? '' : packed(json)
-      const reply = await connection.run(
-        PUBLISH,
-        [keys.value(topic), keys.fence(topic)],
-        [
-          String(token),
-          String(knownEpoch),
-          String(knownSequence),
-          hashText(hash, stamp ?? {}),
-          body instanceof Promise ? await body : body,
-          reason === undefined ? '' : JSON.stringify(reason),
-          absentFor === undefined ? '' : String(absentFor),
-          String(Math.max(1, Math.ceil(keep))),
-          keys.channel(topic),
-          ...(stamp === undefined
-            ? []
-            : [stamp.version.epoch, stamp.version.sequence, stamp.changedAt, stamp.checkedAt].map(String)),
-        ],
-      )
+      const key = keys.value(topic)
+      const args = [
+        String(token),
+        String(knownEpoch),
+        String(knownSequence),
+        hashText(hash, stamp ?? {}),
+        body instanceof Promise ? await body : body,
+        reason === undefined ? '' : JSON.stringify(reason),
+        absentFor === undefined ? '' : String(absentFor),
+        String(Math.max(1, Math.ceil(keep))),
+        keys.channel(topic),
+        String(age),
+        staleIn === undefined ? '' : String(staleIn),
+      ]
+      if (stamp !== undefined) {
+        const { version, changedAt, checkedAt } = stamp
+        const moved = [moments.there(key, changedAt), moments.there(key, checkedAt)]
+        args.push(...[version.epoch, version.sequence, ...moved].map(String))
+      }
+      const asked = clock.now()
+      const reply = await connection.run(PUBLISH, [key, keys.fence(topic)], args)
       if (!Array.isArray(reply)) return undefined
       // Not taken: what is kept is newer.
-      if (reply.length > 4) return storedOf(reply)
-      const [epoch = 0, sequence = 0, changedAt = 0, checkedAt = 0] = reply.map((field) => Number(String(field)))
-      const line = stamp?.lineage && { lineage: stamp.lineage, ...(stamp.over && { over: stamp.over }) }
-      return { ...rest, hash, ...line, version: { epoch, sequence }, changedAt, checkedAt }
+      if (reply.length > 6) return storedOf(reply, { key, moments, asked })
+      const [epoch, sequence, changedAt, checkedAt, staleAt, now] = reply
+      moments.learn(key, Number(String(now)), asked)
+      const moment = (field: unknown) => moments.here(key, Number(String(field)))
+      return {
+        ...rest,
+        hash,
+        ...(stamp?.lineage && { lineage: stamp.lineage }),
+        ...(stamp?.over && { over: stamp.over }),
+        version: { epoch: Number(String(epoch)), sequence: Number(String(sequence)) },
+        changedAt: moment(changedAt),
+        checkedAt: moment(checkedAt),
+        ...(String(staleAt) === '' ? {} : { staleAt: moment(staleAt) }),
+      }
     },
 
     async expire(topic) {

@@ -78,8 +78,9 @@ export function logFields(log: LiveLog, name: string, types: Set<string>): Field
           [after]: { type: GraphQLString, description: 'The position of the last event that one has.' },
           [most]: { type: GraphQLInt, default: { value: PAGE }, description: 'The most events, up to 1,000.' },
         },
-        resolve(_, given: Given, { identity }) {
+        async resolve(_, given: Given, { identity, client }) {
           const from = typeof given[after] === 'string' ? { after: given[after] } : {}
+          await log.caughtUp(log.keyFrom(partsOf(given), identity), client)
           return log.read(partsOf(given), { ...from, most: (given[most] ?? PAGE) as number }, identity)
         },
       },

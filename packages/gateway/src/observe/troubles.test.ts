@@ -1,0 +1,101 @@
+import { expect, test } from 'vitest'
+import { ManualClock } from '../../test/manual-clock.ts'
+import type { ErrorCode } from '../errors.ts'
+import { createTroubles, mergedTroubles } from './troubles.ts'
+
+function open() {
+  const clock = new ManualClock()
+  const { observe, now } = createTroubles(clock)
+  return {
+    clock,
+    observe,
+    now,
+    states: () => now().map(({ name, state }) => `${name} ${state}`),
+    good: (upstream = 'a', status = 200) => observe({ type: 'pool.answered', upstream, status, took: 1, bytes: 1 }),
+    bad: (code: ErrorCode = 'upstream_failed', upstream = 'a') =>
+      observe({ type: 'attempt.failed', upstream, code, detail: 'http://10.0.0.7/secret?key=k' }),
+  }
+}
+
+test.each<[ErrorCode, string]>([
+  ['upstream_failed', 'failing'],
+  ['upstream_timeout', 'failing'],
+  ['upstream_invalid', 'failing'],
+  ['upstream_refused', 'refused'],
+  ['upstream_spent', 'spent'],
+  ['upstream_limited', 'resting'],
+])('an upstream whose calls end with %s is named as %s, since when, and no more than that', async (code, state) => {
+  const { bad, now, clock } = open()
+  bad(code)
+  await clock.advance(4500)
+  bad(code)
+  expect(now()).toEqual([{ of: 'upstream', name: 'a', state, seconds: 4 }])
+})
+
+test('an answer counts, whatever it says of its request, and a failure of ours does not', () => {
+  const { good, bad, states } = open()
+  bad('over_budget')
+  bad('bad_request')
+  expect(states()).toEqual([])
+  for (const status of [200, 304, 404, 422]) good('a', status)
+  bad()
+  expect(states()).toEqual([])
+})
+
+test('one bad call among good ones is no trouble, half of them is, and good ones end it', () => {
+  const { good, bad, states } = open()
+  for (let call = 0; call < 12; call++) {
+    if (call % 3 === 2) bad()
+    else good()
+    expect(states()).toEqual([])
+  }
+  bad()
+  bad()
+  bad()
+  expect(states()).toEqual(['a failing'])
+  for (let call = 0; call < 4; call++) good()
+  expect(states()).toEqual([])
+})
+
+test('one that is left alone stays named while calls pass it by, and is forgotten a minute after the last', async () => {
+  const { bad, observe, states, clock } = open()
+  bad()
+  for (let call = 0; call < 5; call++) {
+    await clock.advance(30_000)
+    observe({ type: 'attempt.skipped', upstream: 'any', provider: 'a', reason: 'its breaker is open' })
+    expect(states()).toEqual(['a failing'])
+  }
+  await clock.advance(60_000)
+  expect(states()).toEqual([])
+})
+
+test('one that asked us to wait is named for as long, and a key that is used up for a minute', async () => {
+  const { observe, states, clock } = open()
+  observe({ type: 'budget.closed', upstream: 'a', for: 5000, reason: '429' })
+  observe({ type: 'budget.closed', upstream: 'b', for: Number.POSITIVE_INFINITY, reason: 'key 1 is used up' })
+  expect(states()).toEqual(['a resting', 'b spent'])
+  await clock.advance(5000)
+  expect(states()).toEqual(['b spent'])
+  await clock.advance(55_000)
+  expect(states()).toEqual([])
+})
+
+test('a feed to which nothing is pushed is named until there is a connection, or nobody wants one', async () => {
+  const { observe, now, states, clock } = open()
+  observe({ type: 'push.lost', feed: 'pot', why: 'ECONNREFUSED 10.0.0.7' })
+  await clock.advance(30_000)
+  observe({ type: 'push.lost', feed: 'pot', why: 'ECONNREFUSED 10.0.0.7' })
+  await clock.advance(40_000)
+  expect(now()).toEqual([{ of: 'push', name: 'pot', state: 'disconnected', seconds: 70 }])
+  observe({ type: 'push.connected', feed: 'pot' })
+  expect(states()).toEqual([])
+  observe({ type: 'push.lost', feed: 'pot', why: 'closed' })
+  await clock.advance(60_000)
+  expect(states()).toEqual([])
+})
+
+test('of several processes each trouble is told once, that of longest standing', () => {
+  const one = { of: 'upstream', name: 'a', state: 'failing', seconds: 3 } as const
+  const other = { of: 'push', name: 'a', state: 'disconnected', seconds: 1 } as const
+  expect(mergedTroubles([[one], [], [{ ...one, seconds: 9 }, other]])).toEqual([{ ...one, seconds: 9 }, other])
+})

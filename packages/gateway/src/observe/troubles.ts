@@ -1,0 +1,153 @@
+import type { Clock } from '../clock.ts'
+import type { ErrorCode } from '../errors.ts'
+import type { Emit } from '../events.ts'
+
+/** Something this gateway depends on and that does not work now. It has names that apps declare, and nothing of addresses or answers. */
+export interface Trouble {
+  /** What it is of: an upstream, or the connection on which values of a feed are pushed. */
+  readonly of: 'upstream' | 'push'
+  readonly name: string
+  /**
+   * `failing`: its answers are failures, or do not come; `refused`: it refuses our key; `spent`: a key is used up; `resting`: it asked us to wait;
+   * `disconnected`: nothing is pushed.
+   */
+  readonly state: 'failing' | 'refused' | 'spent' | 'resting' | 'disconnected'
+  /** Since when, whole seconds. */
+  readonly seconds: number
+}
+
+/** What does not work, made from events and from nothing else. */
+export interface Troubles {
+  readonly observe: Emit
+  /** What does not work at this moment. */
+  now(): readonly Trouble[]
+}
+
+/** So many outcomes of late are looked at, and half of them bad is trouble: one caller's mistakes among the calls of others are none. */
+const OUTCOMES = 6
+
+/** What was not seen for so long is not known any more, in milliseconds: nobody may ask that upstream now. */
+const REMEMBERED = 60_000
+
+const STATES: Partial<Record<ErrorCode, Trouble['state']>> = {
+  upstream_failed: 'failing',
+  upstream_timeout: 'failing',
+  upstream_invalid: 'failing',
+  upstream_refused: 'refused',
+  upstream_spent: 'spent',
+  upstream_limited: 'resting',
+}
+
+interface Outcome {
+  readonly at: number
+  /** Undefined for a good one. */
+  readonly bad: Trouble['state'] | undefined
+}
+
+interface Upstream {
+  outcomes: readonly Outcome[]
+  /** Until when it asked us to wait, and until when a key that is used up is told. */
+  restsUntil: number
+  spentUntil: number
+  /** Since when there is trouble with it. */
+  since: number | undefined
+}
+
+export function createTroubles(clock: Clock): Troubles {
+  const upstreams = new Map<string, Upstream>()
+  /** Feeds that nothing is pushed to: since when, and when that was last seen. */
+  const lost = new Map<string, { readonly since: number; readonly seen: number }>()
+
+  function upstreamOf(name: string): Upstream {
+    const known = upstreams.get(name) ?? { outcomes: [], restsUntil: 0, spentUntil: 0, since: undefined }
+    upstreams.set(name, known)
+    return known
+  }
+
+  function note(name: string, bad: Outcome['bad']): void {
+    const one = upstreamOf(name)
+    const at = clock.monotonic()
+    one.outcomes = [...one.outcomes.slice(1 - OUTCOMES), { at, bad }]
+    if (bad === undefined) settle(one)
+    else one.since ??= at
+  }
+
+  function settle(one: Upstream): void {
+    if (stateOf(one) === undefined) one.since = undefined
+  }
+
+  function stateOf({ outcomes, restsUntil, spentUntil }: Upstream): Trouble['state'] | undefined {
+    const now = clock.monotonic()
+    const late = outcomes.filter(({ at }) => now - at < REMEMBERED)
+    const bad = late.filter(({ bad }) => bad !== undefined)
+    if (bad.length > 0 && bad.length * 2 >= late.length) return bad.at(-1)?.bad
+    if (restsUntil > now) return 'resting'
+    return spentUntil > now ? 'spent' : undefined
+  }
+
+  function ofUpstream(name: string, one: Upstream): readonly Trouble[] {
+    const state = stateOf(one)
+    if (state === undefined) one.since = undefined
+    return state === undefined ? [] : [{ of: 'upstream', name, state, seconds: secondsSince(one.since) }]
+  }
+
+  function secondsSince(moment: number | undefined): number {
+    return moment === undefined ? 0 : Math.floor((clock.monotonic() - moment) / 1000)
+  }
+
+  return {
+    observe(event) {
+      const now = clock.monotonic()
+      switch (event.type) {
+        case 'pool.answered':
+          // What is told of a request, such as 404, is told by an upstream that is well.
+          if (event.status < 500 && ![401, 403, 418, 429].includes(event.status)) note(event.upstream, undefined)
+          break
+        case 'attempt.failed': {
+          const state = STATES[event.code]
+          if (state !== undefined) note(event.upstream, state)
+          break
+        }
+        case 'attempt.skipped':
+          note(event.provider, 'failing')
+          break
+        case 'budget.closed': {
+          const one = upstreamOf(event.upstream)
+          one.since ??= now
+          if (Number.isFinite(event.for)) one.restsUntil = Math.max(one.restsUntil, now + event.for)
+          else one.spentUntil = now + REMEMBERED
+          break
+        }
+        case 'push.lost':
+          lost.set(event.feed, { since: lost.get(event.feed)?.since ?? now, seen: now })
+          break
+        case 'push.connected':
+          lost.delete(event.feed)
+          break
+      }
+    },
+
+    now() {
+      const now = clock.monotonic()
+      // One that nobody wants any more is not tried again.
+      for (const [feed, { seen }] of lost) if (now - seen >= REMEMBERED) lost.delete(feed)
+      return [
+        ...[...upstreams].flatMap(([name, one]) => ofUpstream(name, one)),
+        ...[...lost].map(
+          ([name, { since }]): Trouble => ({ of: 'push', name, state: 'disconnected', seconds: secondsSince(since) }),
+        ),
+      ]
+    },
+  }
+}
+
+/** The troubles of several processes, each once: that of longest standing. */
+export function mergedTroubles(all: readonly (readonly Trouble[])[]): readonly Trouble[] {
+  const merged = new Map<string, Trouble>()
+  for (const trouble of all.flat()) {
+    const key = `${trouble.of} ${trouble.name}`
+    const known = merged.get(key)
+    if (known === undefined || known.seconds < trouble.seconds) merged.set(key, trouble)
+  }
+  return [...merged.values()]
+}

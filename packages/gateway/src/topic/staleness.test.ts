@@ -1,0 +1,33 @@
+import { describe, expect, test } from 'vitest'
+import { type Facts, staleFrom } from './staleness.ts'
+
+const NEVER = Number.POSITIVE_INFINITY
+const ALREADY = Number.NEGATIVE_INFINITY
+
+/** A value that is fresh until 1000 and asked for every 100 ms, and nothing else is known of it. */
+const PLAIN: Facts = {
+  ...{ freshUntil: 1000, held: 0, every: 100, took: 0, gap: 0 },
+  ...{ changedAt: undefined, failing: false, refuted: false, partsFrom: NEVER },
+}
+
+describe('a value is stale', () => {
+  const cases: readonly (readonly [when: string, given: Partial<Facts>, from: number])[] = [
+    ['when two rounds were missed', {}, 1200],
+    ['later when its answers take longer than a round', { took: 300 }, 1600],
+    ['later when there were not enough calls for each round', { gap: 500 }, 2000],
+    ['as much later as its source said that it holds', { held: 5000 }, 6200],
+    ['at that time, however it failed until then', { failing: true }, 1200],
+    ['when it is known to be another for two rounds', { changedAt: 400 }, 600],
+    ['when it is known to be another for two rounds, however long answers take', { changedAt: 400, took: 5000 }, 600],
+    ['when it is known to be another, and that can not be had', { changedAt: 400, failing: true }, ALREADY],
+    ['when its source says that it can not be confirmed', { refuted: true, held: 9000 }, ALREADY],
+    ['when one of the values it is made of is', { partsFrom: 300 }, 300],
+    ['by itself, when those are stale later', { partsFrom: 5000 }, 1200],
+    ['when one of those was stale already', { partsFrom: ALREADY, held: 9000 }, ALREADY],
+    ['when the first of all this is so', { partsFrom: 700, changedAt: 450, held: 9000 }, 650],
+    ['for ever when it was never confirmed', { freshUntil: ALREADY }, ALREADY],
+  ]
+  test.each(cases)('%s', (_, given, from) => {
+    expect(staleFrom({ ...PLAIN, ...given })).toBe(from)
+  })
+})
