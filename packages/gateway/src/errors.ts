@@ -58,6 +58,8 @@ interface ErrorDetails {
   readonly retryAfter?: number
   /** The status that the upstream answered, where it did. */
   readonly upstreamStatus?: number
+  /** No connection to the upstream was made. */
+  readonly unreachable?: boolean
   /** Headers that an answer with this error must have, such as `allow`. */
   readonly headers?: Readonly<Record<string, string>>
 }
@@ -68,6 +70,7 @@ export class WeirError extends Error {
   readonly code: ErrorCode
   readonly retryAfter: number | undefined
   readonly upstreamStatus: number | undefined
+  readonly unreachable: boolean
   readonly headers: Readonly<Record<string, string>>
 
   constructor(code: ErrorCode, detail: string, details: ErrorDetails = {}) {
@@ -75,6 +78,7 @@ export class WeirError extends Error {
     this.code = code
     this.retryAfter = details.retryAfter
     this.upstreamStatus = details.upstreamStatus
+    this.unreachable = details.unreachable ?? false
     this.headers = details.headers ?? {}
   }
 

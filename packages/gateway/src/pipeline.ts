@@ -79,9 +79,10 @@ export function requestPath(
   paths: readonly ProviderPath[],
   { clock, emit }: PipelineParts,
 ): RequestPath {
-  const providers = paths.map(({ upstream: { name, lag }, send }) => ({
+  const providers = paths.map(({ upstream: { name, lag, settings }, send }) => ({
     name,
     send,
+    keyed: settings.keyed,
     ...(lag === undefined ? {} : { lag }),
   }))
   return {

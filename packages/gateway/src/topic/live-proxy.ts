@@ -405,11 +405,13 @@ export class LiveProxy {
       deadline,
       signal,
       cost,
+      // What fails at one path says nothing of another.
+      operation: `${this.plan.name} ${call.method} ${address.split('?', 1)[0]}`,
       ...(lane === undefined ? {} : { lane }),
       apiKey: undefined,
       kept,
       // What an upstream says of keys that are ours is not for clients.
-      passes: (status) => status >= 500 || (this.#keys.length === 0 && (status === 401 || status === 403)),
+      passes: (status) => status >= 500 || (!this.plan.upstream.settings.keyed && (status === 401 || status === 403)),
       ...(failed === undefined ? {} : { failed }),
       inform(status, headers) {
         const goesOn = travels(headers)

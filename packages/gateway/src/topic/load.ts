@@ -35,6 +35,7 @@ export function loader(
       send: (request) =>
         send({
           cost: 1,
+          operation: plan.name,
           ...request,
           signal,
           priority: urgency.priority,

@@ -42,3 +42,17 @@ export async function validated(what: string, value: unknown, schema: StandardSc
     `${what}: ${path === '' ? 'the answer' : path}: ${issue?.message ?? 'refused by its schema'}`,
   )
 }
+
+/** Reads each body once, however often an answer with it is read: where it is checked, and where its value is wanted. */
+export function reading<Value>(
+  read: (answer: UpstreamAnswer) => Promise<Value>,
+): (answer: UpstreamAnswer) => Promise<Value> {
+  const values = new WeakMap<Buffer, Promise<Value>>()
+  return (answer) => {
+    const known = values.get(answer.body)
+    if (known !== undefined) return known
+    const value = Promise.resolve(answer).then(read)
+    values.set(answer.body, value)
+    return value
+  }
+}

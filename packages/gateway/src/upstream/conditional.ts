@@ -33,12 +33,22 @@ export const conditional: Stage<UpstreamRequest, Promise<UpstreamAnswer>> = (nex
       known.set(name, confirmed)
       return confirmed
     }
-    if (mayKeep(answer)) known.set(name, answer)
-    else known.delete(name)
+    // Whoever asked may be unable to read it: until that is known it is no answer that a 304 could confirm.
+    known.delete(name)
+    if (mayKeep(answer) && (await isReadable(request, answer))) known.set(name, answer)
     return answer
   }
 }
 
 function mayKeep({ status, headers }: UpstreamAnswer): boolean {
   return status === 200 && headers.etag !== undefined && !/\bno-store\b/i.test(headers['cache-control'] ?? '')
+}
+
+async function isReadable({ check }: UpstreamRequest, answer: UpstreamAnswer): Promise<boolean> {
+  try {
+    await check?.(answer)
+    return true
+  } catch {
+    return false
+  }
 }

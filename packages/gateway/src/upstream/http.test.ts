@@ -124,7 +124,7 @@ describe('a call to an HTTP upstream', () => {
       { method: 'POST', repeatable: true },
       { method: 'GET' },
     ])
-    expect(Object.keys(sent[2] ?? {}).sort()).toEqual(['body', 'headers', 'method', 'path'])
+    expect(Object.keys(sent[2] ?? {}).sort()).toEqual(['body', 'check', 'headers', 'method', 'path'])
   })
 
   test('gives what the schema makes of the answer', async () => {

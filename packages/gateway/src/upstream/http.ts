@@ -3,7 +3,7 @@ import type { Identity, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import { ConfigError, WeirError, withoutSecrets } from '../errors.ts'
 import { stringifyJson } from '../json.ts'
 import { type Bytes, type Duration, HTTP_OPTIONS, isRecord, readOptions } from '../options.ts'
-import { jsonOf, validated } from './answer.ts'
+import { jsonOf, reading, validated } from './answer.ts'
 import { type Limit, limitsOf } from './limits.ts'
 import { trueStatus } from './status.ts'
 import type { CallContext, Outgoing, Upstream } from './upstream.ts'
@@ -135,6 +135,7 @@ export function httpUpstream(kind: string, options: HttpOptions): Upstream<HttpC
       url: read.url,
       dress: JSON.stringify([place, fixed]),
       keys: read.keys ?? [],
+      keyed: (read.keys ?? []).length > 0 || Object.keys(fixed).some((name) => CREDENTIALS.test(name)),
       limits: limitsOf(where, read.limits, read.reserve),
       past: read.past,
       pace: read.pace,
@@ -167,11 +168,13 @@ export function httpUpstream(kind: string, options: HttpOptions): Upstream<HttpC
 function httpCall(name: string, context: CallContext): HttpCall {
   async function exchange(request: Outgoing, schema: StandardSchemaV1 | undefined): Promise<unknown> {
     const what = `${name}: ${request.method} ${request.path.split('?', 1)[0]}`
-    const answer = await context.send(request)
+    const read = reading((answer) => validated(what, jsonOf(what, answer), schema))
+    const check = async (answer: UpstreamAnswer) => (answer.status < 400 ? read(answer) : undefined)
+    const answer = await context.send({ ...request, check })
     if (answer.status >= 400) {
       throw new WeirError('upstream_failed', `${what}: answered ${answer.status}`, { upstreamStatus: answer.status })
     }
-    return validated(what, jsonOf(what, answer), schema)
+    return read(answer)
   }
 
   function get(path: string, options: HttpGet = {}): Promise<unknown> {
@@ -222,6 +225,9 @@ function headersOf(where: string, given: unknown): UpstreamRequest['headers'] {
     }),
   )
 }
+
+/** Headers that say who we are. */
+const CREDENTIALS = /^(proxy-)?authorization$|^cookie$|key|token|secret|auth|pass/
 
 type KeyPlace = { readonly header: string; readonly prefix: string } | { readonly query: string }
 

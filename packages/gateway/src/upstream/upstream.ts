@@ -28,6 +28,8 @@ export interface UpstreamSettings {
   /** Where keys go and what else every call has: those who share an upstream must agree on it. */
   readonly dress: string
   readonly keys: readonly string[]
+  /** Whether it is asked with credentials of ours, so that 401 and 403 are of those. */
+  readonly keyed: boolean
   readonly limits: readonly MeterLimit[]
   readonly past: 'unknown' | 'none'
   /** Starts are spread evenly over each window. */
@@ -68,7 +70,7 @@ export interface UpstreamPolicy {
 
 /** One request as a client of an upstream describes it; urgency, deadline and abort come from those who wait. */
 export type Outgoing = Pick<UpstreamRequest, 'method' | 'path' | 'headers' | 'body'> &
-  Partial<Pick<UpstreamRequest, 'cost' | 'costOf' | 'lane' | 'repeatable'>>
+  Partial<Pick<UpstreamRequest, 'cost' | 'costOf' | 'lane' | 'repeatable' | 'key' | 'operation' | 'check' | 'passes'>>
 
 /** On whose behalf a loader runs. */
 export interface CallContext {
