@@ -204,6 +204,8 @@ export interface UpstreamRequest {
    * Throws `upstream_invalid` when an answer of success can't be read: another provider is then asked, and it is not kept.
    */
   readonly check?: (answer: UpstreamAnswer) => Promise<unknown>
+  /** What was answered last could not be used: that it is unchanged would be no news. */
+  readonly unconditional?: boolean
   /** Whether it may be sent twice; by default GET and HEAD may. */
   readonly repeatable?: boolean
   /** The API key to use; the budget chooses it. */

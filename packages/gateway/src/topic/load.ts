@@ -1,4 +1,5 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { LRUCache } from 'lru-cache'
 import { type Ask, type Next, type UpstreamAnswer, type UpstreamRequest, Urgency } from '../call.ts'
 import type { Clock } from '../clock.ts'
 import { addressOf, type Content } from '../entry.ts'
@@ -12,6 +13,9 @@ import { type Absent, absent, type FeedPlan, isAbsent } from './feed.ts'
 /** How long beyond the deadline of those who wait a loader is waited for: the stages below it come first, with better words. */
 const GRACE = 1000
 
+/** This many keys are remembered whose last answer could not be used. */
+const UNUSABLE = 1000
+
 /**
  * The end of the read path of values: runs a feed's loader for some keys and makes each result a content, or an Error.
  * What the loader asks of the upstream goes down the path of requests, on behalf of those who wait.
@@ -21,9 +25,20 @@ export function loader(
   send: Next<UpstreamRequest, Promise<UpstreamAnswer>>,
   clock: Clock,
 ): Next<readonly Ask[], Promise<readonly (Content | Error)[]>> {
+  /** Keys whose last answer could not be used. */
+  const unusable = new LRUCache<string, true>({ max: UNUSABLE })
+
+  function noted(asks: readonly Ask[], results: readonly (Content | Error)[]): void {
+    asks.forEach(({ topic }, index) => {
+      if (results[index] instanceof Error) unusable.set(topic, true)
+      else unusable.delete(topic)
+    })
+  }
+
   return async (asks) => {
     const [first] = asks
     if (first === undefined) return []
+    const unconditional = asks.some(({ topic }) => unusable.has(topic))
     const controller = allGone(asks)
     const { signal } = controller
     const deadline = Math.max(...asks.map((ask) => ask.deadline))
@@ -36,6 +51,7 @@ export function loader(
         send({
           cost: 1,
           operation: plan.name,
+          ...(unconditional ? { unconditional } : {}),
           ...request,
           signal,
           priority: urgency.priority,
@@ -55,7 +71,12 @@ export function loader(
       controller.abort(error)
       reject(error)
     })
-    const answered = await Promise.race([load(plan, asks, client), late]).finally(() => timer.stop())
+    const answered = await Promise.race([load(plan, asks, client), late])
+      .catch((thrown) => {
+        for (const { topic } of asks) unusable.set(topic, true)
+        throw thrown
+      })
+      .finally(() => timer.stop())
     const results = plan.keyOf === undefined ? answered : matched(plan, asks, answered)
     if (!Array.isArray(results) || results.length !== asks.length) {
       const got = Array.isArray(results) ? `${results.length} results` : typeof results
@@ -65,7 +86,11 @@ export function loader(
       )
     }
     // Each for itself: what makes one fail, such as a schema that throws, must not fail the others.
-    return Promise.all(results.map((result) => contentOf(plan, result).catch((thrown) => failure(plan, thrown))))
+    const contents = await Promise.all(
+      results.map((result) => contentOf(plan, result).catch((thrown) => failure(plan, thrown))),
+    )
+    noted(asks, contents)
+    return contents
   }
 }
 

@@ -18,11 +18,12 @@ export const conditional: Stage<UpstreamRequest, Promise<UpstreamAnswer>> = (nex
   })
 
   return async (request) => {
-    const { method, path, headers, kept } = request
+    const { method, path, headers, kept, unconditional } = request
     const names = Object.keys(headers).map((name) => name.toLowerCase())
     // Who keeps answers of his own has conditions of his own.
     if (kept !== undefined || method !== 'GET' || PERSONAL.some((name) => names.includes(name))) return next(request)
     const name = `${path}\n${JSON.stringify(headers)}`
+    if (unconditional === true) known.delete(name)
     const before = known.get(name)
     const etag = before?.headers.etag
     const answer = await next(
@@ -30,7 +31,8 @@ export const conditional: Stage<UpstreamRequest, Promise<UpstreamAnswer>> = (nex
     )
     if (answer.status === 304 && before !== undefined) {
       const confirmed = { ...before, headers: { ...before.headers, ...answer.headers } }
-      known.set(name, confirmed)
+      if (await isReadable(request, confirmed)) known.set(name, confirmed)
+      else known.delete(name)
       return confirmed
     }
     // Whoever asked may be unable to read it: until that is known it is no answer that a 304 could confirm.
