@@ -826,9 +826,10 @@ function readOption(where: string, key: string, option: Option, value: unknown):
       return value
     case 'texts': {
       const texts = typeof value === 'string' ? value.split(',') : value
-      if (!Array.isArray(texts) || !texts.every((text) => typeof text === 'string')) {
-        throw new ConfigError(where, key, describe(option), value)
-      }
+      // Keys are such lists: what is in one is not shown.
+      if (!Array.isArray(texts)) throw new ConfigError(where, key, describe(option), typeof value)
+      if (!texts.every((text) => typeof text === 'string'))
+        throw new ConfigError(where, key, describe(option), 'a list of other things')
       return texts.map((text: string) => text.trim()).filter((text) => text !== '')
     }
     case 'any':

@@ -5,6 +5,7 @@ import { stringifyJson } from '../json.ts'
 import { type Bytes, type Duration, HTTP_OPTIONS, isRecord, readOptions } from '../options.ts'
 import { jsonOf, reading, validated } from './answer.ts'
 import { type Limit, limitsOf } from './limits.ts'
+import { areCredentials, secretsOfCredentials, secretsOfHeaders, secretsOfUrl } from './secrets.ts'
 import { trueStatus } from './status.ts'
 import type { CallContext, Outgoing, Upstream } from './upstream.ts'
 
@@ -123,6 +124,7 @@ export function httpUpstream(kind: string, options: HttpOptions): Upstream<HttpC
   const { statusOf } = options
   const fixed = headersOf(where, read.headers)
   const place = authOf(where, read.auth)
+  const keys = read.keys ?? []
 
   const declared: Upstream<HttpCall> = {
     kind: 'upstream',
@@ -134,8 +136,14 @@ export function httpUpstream(kind: string, options: HttpOptions): Upstream<HttpC
     settings: {
       url: read.url,
       dress: JSON.stringify([place, fixed]),
-      keys: read.keys ?? [],
-      keyed: (read.keys ?? []).length > 0 || Object.keys(fixed).some((name) => CREDENTIALS.test(name)),
+      keys,
+      keyed: keys.length > 0 || areCredentials(fixed),
+      secrets: [
+        ...keys.flatMap((key) => secretsOfCredentials('header' in place ? place.prefix + key : key)),
+        ...keys,
+        ...secretsOfHeaders(fixed),
+        ...secretsOfUrl(new URL(read.url)),
+      ],
       limits: limitsOf(where, read.limits, read.reserve),
       past: read.past,
       pace: read.pace,
@@ -225,9 +233,6 @@ function headersOf(where: string, given: unknown): UpstreamRequest['headers'] {
     }),
   )
 }
-
-/** Headers that say who we are. */
-const CREDENTIALS = /^(proxy-)?authorization$|^cookie$|key|token|secret|auth|pass/
 
 type KeyPlace = { readonly header: string; readonly prefix: string } | { readonly query: string }
 

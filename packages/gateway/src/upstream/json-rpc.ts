@@ -7,7 +7,7 @@ import { charge, type HttpGet, type HttpOptions, httpUpstream } from './http.ts'
 import { JsonRpcError, resultOf, rpcMeaning, slotOf } from './json-rpc-answer.ts'
 import { arrays } from './json-rpc-arrays.ts'
 import type { Limit } from './limits.ts'
-import { redact, secretsOf } from './redact.ts'
+import { secretsOfUrl } from './secrets.ts'
 import type { CallContext, Upstream } from './upstream.ts'
 
 /**
@@ -76,7 +76,7 @@ export function jsonRpc(options: JsonRpcOptions): Upstream<JsonRpcCall> {
     timeout: `${timeout}ms`,
     conditional: false,
   })
-  const secrets = [...secretsOf(address), ...asked.settings.keys]
+  const ofAddress = secretsOfUrl(address)
   // The pool joins an address to a path; here there is none, and a slash at its end is part of it.
   const rest = (pathname.endsWith('/') ? '/' : '') + search
 
@@ -95,12 +95,13 @@ export function jsonRpc(options: JsonRpcOptions): Upstream<JsonRpcCall> {
     policy,
     settings: {
       ...settings,
-      keyed: settings.keyed || secrets.length > 0,
+      keyed: settings.keyed || ofAddress.length > 0,
+      secrets: [...settings.secrets, ...ofAddress],
       dress: JSON.stringify([settings.dress, search, most]),
     },
     ...(lag === undefined ? {} : { lag }),
     below: (clock) => (next) => {
-      const read = arrays({ upstream: name, most, clock })(redact(secrets)(next))
+      const read = arrays({ upstream: name, most, clock })(next)
       return async (request) => {
         const answer = await read(request)
         const height = slotOf(request, answer)

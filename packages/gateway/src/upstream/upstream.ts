@@ -30,6 +30,8 @@ export interface UpstreamSettings {
   readonly keys: readonly string[]
   /** Whether it is asked with credentials of ours, so that 401 and 403 are of those. */
   readonly keyed: boolean
+  /** What of that nobody may read, and of its address. */
+  readonly secrets: readonly string[]
   readonly limits: readonly MeterLimit[]
   readonly past: 'unknown' | 'none'
   /** Starts are spread evenly over each window. */
