@@ -87,6 +87,8 @@ export function createProvider({ name, send, keyed = false, clock }: ProviderPar
   let lastAsked = 0
   const whole = createBreaker({ clock, operations: 2, quiet: true })
   const operations = new LRUCache<string, Breaker>({ max: OPERATIONS })
+  /** Operations that said when to come back, with that moment. */
+  const away = new LRUCache<string, number>({ max: 10 })
   const failing = new LRUCache<string, Failing>({ max: FAILING })
   /** Requests and clients whose probes failed, with the end of that on the monotonic clock. */
   const noProbes = new LRUCache<string, number>({ max: FAILING })
@@ -201,6 +203,10 @@ export function createProvider({ name, send, keyed = false, clock }: ProviderPar
           // What only says it of a request that never had an answer may mean that request.
           if (answerable || breaker.quiet) breaker.pause(duration, answerable ? 'all' : 'unanswered')
           remember(key, clock.monotonic() + duration)
+          // Where nothing else succeeds two of them are word of all.
+          away.set(operation, clock.monotonic() + duration)
+          const others = [...away.values()].filter((until) => until > clock.monotonic())
+          if (others.length > 1 && whole.quiet) whole.pause(Math.min(...others) - clock.monotonic(), 'unanswered')
         },
         left() {
           // It would have taken longer still: one that loses to its hedge each time must not seem quick.

@@ -414,7 +414,7 @@ export function createBudget(parts: BudgetParts): Budget {
     lanesOpenAt.set(lane, opens)
     for (const waiter of [...(lanes.get(lane) ?? [])]) if (waiter.start.deadline <= opens) waiter.refuse()
     meter.closeLane(rest, lane)
-    emit({ type: 'budget.closed', upstream, for: rest, reason: `the upstream answered 429 to ${lane}` })
+    emit({ type: 'budget.closed', upstream, for: rest, reason: `the upstream refused ${lane}` })
     pumpSoon()
   }
 
@@ -461,7 +461,7 @@ export function createBudget(parts: BudgetParts): Budget {
         })
         meter.close(word.rest, keys.length > 1 && !byAccount ? grant.key : undefined)
         meter.backOff()
-        emit({ type: 'budget.closed', upstream, for: word.rest, reason: 'the upstream answered 429' })
+        emit({ type: 'budget.closed', upstream, for: word.rest, reason: 'the upstream refused a call' })
       },
     }
   }
@@ -487,7 +487,7 @@ export function createBudget(parts: BudgetParts): Budget {
         answer = await next({ ...request, apiKey: keys[started.key] })
         const word = readWord(answer, clock.now())
         started.heed(word)
-        const { rest } = word
+        const rest = word.rest ?? word.away
         const otherKey = isOfItsKey(answer, word) && shutUntil.some((until) => until <= clock.monotonic())
         return { ...answer, ...(rest === undefined ? {} : { rest }), ...(otherKey ? { otherKey } : {}) }
       } catch (thrown) {

@@ -108,13 +108,16 @@ export function slotOf({ body: asked }: UpstreamRequest, { body }: UpstreamAnswe
  * @throws WeirError `upstream_invalid` when it is no answer to this call, `upstream_failed` for another status than 200
  */
 export function resultOf(what: string, answer: UpstreamAnswer, id: number): unknown {
-  const { status } = answer
+  const { status, rest } = answer
   const said = status >= 400 ? parsed(answer.body) : jsonOf(what, answer)
   const given = isRecord(said) ? said.id : undefined
   const failure = failureIn(said)
   if (failure !== undefined && (given === id || given === undefined || given === null))
     throw new JsonRpcError(what, failure, answer)
-  if (status >= 400) throw new WeirError('upstream_failed', `${what}: answered ${status}`, { upstreamStatus: status })
+  if (status >= 400) {
+    const details = { upstreamStatus: status, ...(rest === undefined ? {} : { retryAfter: rest }) }
+    throw new WeirError('upstream_failed', `${what}: answered ${status}`, details)
+  }
   if (!isRecord(said)) throw new WeirError('upstream_invalid', `${what}: expected one answer, got ${show(said)}`)
   if (given !== id)
     throw new WeirError('upstream_invalid', `${what}: expected the answer to call ${id}, got that to ${show(given)}`)

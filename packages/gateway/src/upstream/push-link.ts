@@ -4,6 +4,7 @@ import { show, withoutSecrets } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { parseJson, stringifyJson } from '../json.ts'
 import { isRecord } from '../options.ts'
+import { waitOf } from '../rate-limit-wait.ts'
 import { isSocketAddress, type PushLinkPlan, type PushListener, type PushSource, type PushToken } from './push.ts'
 import { maskOf } from './redact.ts'
 import { secretsOfHeaders, secretsOfMessage, secretsOfUrl } from './secrets.ts'
@@ -35,6 +36,9 @@ interface Subscription {
 /** After a break it is tried again within this time, twice as much after each that fails, and at most the other. */
 const FIRST_PAUSE = 500
 const LONGEST_PAUSE = 30_000
+
+/** The longest that a refused handshake is believed to ask for, in milliseconds. */
+const LONGEST_WAIT = 5 * 60_000
 
 /** The largest message that is taken, in bytes. */
 const LARGEST_MESSAGE = 16 * 1024 * 1024
@@ -92,6 +96,12 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
     one.on('ping', heard)
     one.on('error', ({ message }) => {
       why = message
+    })
+    one.on('unexpected-response', (_request, { statusCode, headers }) => {
+      const fields = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]))
+      const after = Math.min(LONGEST_WAIT, waitOf(fields, clock.now()) ?? 0)
+      over = { why: `answered ${statusCode}`, after }
+      one.terminate()
     })
     one.on('close', (code) => lost(one, code === 1006 ? why : `closed with ${code}`))
   }
