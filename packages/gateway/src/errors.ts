@@ -117,6 +117,12 @@ export function asWeirError(thrown: unknown): WeirError {
   return new WeirError('internal', 'Something failed inside the gateway; its log says what.', { cause: thrown })
 }
 
+/** The same error without its stack and its cause, to be kept: those keep the call that failed, and all that it had in hand. */
+export function withoutStack<Kind extends WeirError>(error: Kind): Kind {
+  const { stack: _stack, cause: _cause, ...kept } = Object.getOwnPropertyDescriptors(error)
+  return Object.create(Object.getPrototypeOf(error), kept)
+}
+
 /** The error as clients get it (RFC 9457). `retryAfter` is in whole seconds, rounded up so that it is never too early. */
 export function problemOf(error: WeirError): Problem {
   const row = ERRORS[error.code]

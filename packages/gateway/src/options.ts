@@ -91,6 +91,12 @@ export const HTTP_OPTIONS = {
     min: 1,
     help: 'The longest a call may take, from its start to the last byte.',
   },
+  connectionAge: {
+    kind: 'duration',
+    default: '5m',
+    min: 1000,
+    help: 'How old a connection gets before a new one takes its place, so that an upstream that moves is followed.',
+  },
   connectTimeout: {
     kind: 'duration',
     optional: true,

@@ -11,7 +11,7 @@ import { Told } from '../upstream/told.ts'
 import { type Absent, absent, type FeedPlan, isAbsent } from './feed.ts'
 
 /** How long beyond the deadline of those who wait a loader is waited for: the stages below it come first, with better words. */
-const GRACE = 1000
+const GRACE = 20
 
 /** This many keys are remembered whose last answer could not be used. */
 const UNUSABLE = 1000

@@ -35,6 +35,8 @@ export interface HttpOptions {
   readonly timeout?: Duration
   /** The longest a connection may take to be made; by default as `timeout`. */
   readonly connectTimeout?: Duration
+  /** How old a connection gets before a new one takes its place, so that an upstream that moves is followed. `'5m'` by default. */
+  readonly connectionAge?: Duration
   /** The longest its headers may take; by default as `timeout`. */
   readonly headersTimeout?: Duration
   /** The longest silence inside an answer; by default as `timeout`. */
@@ -152,6 +154,7 @@ export function httpUpstream(kind: string, options: HttpOptions): Upstream<HttpC
       concurrency: read.concurrency,
       timeout: read.timeout,
       connectTimeout: read.connectTimeout ?? read.timeout,
+      connectionAge: read.connectionAge,
       headersTimeout: read.headersTimeout ?? read.timeout,
       bodyTimeout: read.bodyTimeout ?? read.timeout,
       stall: read.stall,

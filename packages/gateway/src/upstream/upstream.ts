@@ -43,6 +43,7 @@ export interface UpstreamSettings {
   readonly concurrency: number
   readonly timeout: number
   readonly connectTimeout: number
+  readonly connectionAge: number
   readonly headersTimeout: number
   readonly bodyTimeout: number
   readonly stall: number
