@@ -110,6 +110,11 @@ export function createPool(parts: PoolParts): UpstreamPool {
         // Without a listener an error between two reads would end the process; the next read finds it.
         body.on('error', () => {})
         const head = { status, headers: flat(headers), took: clock.monotonic() - started, ...cookiesOf(headers) }
+        const impossible = impossibleOf(head)
+        if (impossible !== undefined) {
+          body.destroy()
+          throw new WeirError('upstream_invalid', `${upstream}: ${impossible}`)
+        }
         // What fails is told in few words; only what may be large on purpose is streamed.
         const most = request.kept === undefined || status >= 400 ? maxAnswer : Math.min(request.kept, maxAnswer)
         const pieces: AsyncIterator<Buffer> = body[Symbol.asyncIterator]()
@@ -119,6 +124,8 @@ export function createPool(parts: PoolParts): UpstreamPool {
         while (!larger) {
           const piece = await pieces.next()
           if (piece.done === true) {
+            // It says that there is nothing more to show (RFC 9110, 15.3.6).
+            if (status === 205 && bytes > 0) throw new WeirError('upstream_invalid', `${upstream}: ${WITH_CONTENT}`)
             answered(status, bytes)
             return { ...head, body: chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks) }
           }
@@ -162,6 +169,14 @@ function abortable(signal: AbortSignal, response: Promise<Dispatcher.ResponseDat
     response.then(resolve, reject).finally(() => signal.removeEventListener('abort', aborted))
     if (signal.aborted) aborted()
   })
+}
+
+const WITH_CONTENT = 'expected an answer of 205 without content, got one with it'
+
+/** What is wrong with the head of an answer that HTTP does not know (RFC 9110, 15). */
+function impossibleOf({ status, headers }: Pick<UpstreamAnswer, 'status' | 'headers'>): string | undefined {
+  if (status < 200 || status > 599) return `expected a status from 200 to 599, got ${status}`
+  return status === 205 && Number(headers['content-length'] ?? 0) > 0 ? WITH_CONTENT : undefined
 }
 
 /** The bytes that will come, as far as is said: an answer without a body names the length of another's (RFC 9110, 8.6). */

@@ -4,7 +4,7 @@ import { type Ask, type Next, type UpstreamAnswer, type UpstreamRequest, Urgency
 import type { Clock } from '../clock.ts'
 import { addressOf, type Content } from '../entry.ts'
 import { asWeirError, WeirError } from '../errors.ts'
-import { stringifyJson } from '../json.ts'
+import { hasNoText, stringifyJson } from '../json.ts'
 import { isRecord } from '../options.ts'
 import { ownBuffer } from '../own-buffer.ts'
 import { Told } from '../upstream/told.ts'
@@ -147,6 +147,9 @@ export async function contentOf(plan: FeedPlan, result: unknown): Promise<Conten
   const json = stringifyJson(checked.value)
   if (json === undefined)
     return new WeirError('upstream_invalid', `${plan.where}: expected a JSON value, got ${typeof checked.value}`)
+  // Only where there is one is it looked for.
+  if (json.includes('null') && hasNoText(checked.value))
+    return new WeirError('upstream_invalid', `${plan.where}: expected numbers that JSON has, got NaN or Infinity`)
   return { json: ownBuffer(json), reason: undefined, absentFor: undefined }
 }
 

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import type { Height, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import { show, WeirError } from '../errors.ts'
 import { parseJson } from '../json.ts'
@@ -134,6 +135,7 @@ export function failureIn(said: unknown): RpcFailure | undefined {
 
 /** Undefined for what is no JSON. */
 function parsed(body: Buffer): unknown {
+  if (!isUtf8(body)) return undefined
   try {
     return parseJson(body.toString())
   } catch {

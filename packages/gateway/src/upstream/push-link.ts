@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { type RawData, WebSocket } from 'ws'
 import type { Clock, Timer } from '../clock.ts'
 import { show, withoutSecrets } from '../errors.ts'
@@ -188,6 +189,7 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
     // Not before: one that takes a connection and drops it at once must not be called in a loop.
     failures = 0
     guarded(() => {
+      if (Buffer.isBuffer(data) && !isUtf8(data)) throw new TypeError('expected a message in UTF-8, got other bytes')
       const given = plan.read(parseJson(mask.text(String(data))))
       for (const news of Array.isArray(given) ? given : [given]) if (news !== undefined) take(news)
     })
