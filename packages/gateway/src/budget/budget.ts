@@ -1,4 +1,12 @@
-import type { Grant, Grants, Meter, MeterLimit, MeterPlan, Want } from '../backend/ports.ts'
+import {
+  type Grant,
+  type Grants,
+  type Meter,
+  type MeterLimit,
+  type MeterPlan,
+  SPENT_FOR,
+  type Want,
+} from '../backend/ports.ts'
 import type { Stage, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import type { Clock, Timer } from '../clock.ts'
 import { WeirError } from '../errors.ts'
@@ -442,13 +450,9 @@ export function createBudget(parts: BudgetParts): Budget {
         if (word.left !== undefined) meter.learn(word.left, grant.key)
         if (word.spent) {
           meter.spend(grant.key)
-          shutUntil[grant.key] = Number.POSITIVE_INFINITY
-          emit({
-            type: 'budget.closed',
-            upstream,
-            for: Number.POSITIVE_INFINITY,
-            reason: `key ${grant.key + 1} is used up`,
-          })
+          const { spentFor = SPENT_FOR } = plan
+          shutUntil[grant.key] = clock.monotonic() + spentFor
+          emit({ type: 'budget.closed', upstream, for: spentFor, reason: `key ${grant.key + 1} is used up` })
         }
         if (word.rest === undefined) return
         if (word.ofLane && lane !== undefined) {
