@@ -307,6 +307,32 @@ export function metersContract(name: string, open: Open): void {
     )
 
     test(
+      'a used-up key is tried again by one call after its time, and by all when that was not refused',
+      run(async ({ backend, late, advance }) => {
+        const spentFor = 1000 + late
+        const meter = opened(backend, { limits: [{ limit: 100, window: 100, by: 'key' }], spentFor })
+        const [first] = await take(meter, 1)
+        meter.spend(0)
+        meter.settle(the(first))
+        expect(await meter.take(wants(1))).toMatchObject({ granted: [], never: 'spent' })
+        await advance(spentFor + late + 50)
+        const [probe, ...others] = await take(meter, 5)
+        expect(others).toHaveLength(0)
+        // Still so: another time passes.
+        meter.spend(0)
+        meter.settle(the(probe))
+        await advance(late + 50)
+        expect(await take(meter, 5)).toHaveLength(0)
+        await advance(spentFor + 50)
+        const [again, ...more] = await take(meter, 5)
+        expect(more).toHaveLength(0)
+        meter.settle(the(again))
+        await advance(200 + late)
+        expect(await take(meter, 5)).toHaveLength(5)
+      }),
+    )
+
+    test(
       'a refusal takes a share of the limits once, and they creep back by the shortest window',
       run(async ({ backend, advance }) => {
         const limits: readonly MeterLimit[] = [

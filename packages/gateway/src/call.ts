@@ -196,6 +196,16 @@ export interface UpstreamRequest {
   readonly costOf?: (answer: UpstreamAnswer) => number
   /** What the upstream counts apart, such as a method. */
   readonly lane?: string
+  /** What it is one of, such as a feed: requests of one operation fail alike. By default its lane, or its method and path. */
+  readonly operation?: string
+  /** What it asks for, where its body says more than that, such as an id. */
+  readonly key?: string
+  /**
+   * Throws `upstream_invalid` when an answer of success can't be read: another provider is then asked, and it is not kept.
+   */
+  readonly check?: (answer: UpstreamAnswer) => Promise<unknown>
+  /** What was answered last could not be used: that it is unchanged would be no news. */
+  readonly unconditional?: boolean
   /** Whether it may be sent twice; by default GET and HEAD may. */
   readonly repeatable?: boolean
   /** The API key to use; the budget chooses it. */
@@ -222,8 +232,10 @@ export interface UpstreamAnswer {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly body: Buffer
-  /** Milliseconds for which it asked us to rest; set by the budget, which reads its words. */
+  /** Milliseconds for which it asked us to rest, where it refused; set by the budget, which reads its words. */
   readonly rest?: number
+  /** It refused what was asked, another may not, and that says nothing against it. */
+  readonly elsewhere?: boolean
   /** It was refused for its API key alone, was not carried out, and another key is free; set by the budget. */
   readonly otherKey?: boolean
   /** It was not carried out for how we sent it, which the next try does otherwise. */

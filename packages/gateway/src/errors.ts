@@ -58,6 +58,8 @@ interface ErrorDetails {
   readonly retryAfter?: number
   /** The status that the upstream answered, where it did. */
   readonly upstreamStatus?: number
+  /** No connection to the upstream was made. */
+  readonly unreachable?: boolean
   /** Headers that an answer with this error must have, such as `allow`. */
   readonly headers?: Readonly<Record<string, string>>
 }
@@ -68,6 +70,7 @@ export class WeirError extends Error {
   readonly code: ErrorCode
   readonly retryAfter: number | undefined
   readonly upstreamStatus: number | undefined
+  readonly unreachable: boolean
   readonly headers: Readonly<Record<string, string>>
 
   constructor(code: ErrorCode, detail: string, details: ErrorDetails = {}) {
@@ -75,6 +78,7 @@ export class WeirError extends Error {
     this.code = code
     this.retryAfter = details.retryAfter
     this.upstreamStatus = details.upstreamStatus
+    this.unreachable = details.unreachable ?? false
     this.headers = details.headers ?? {}
   }
 
@@ -111,6 +115,12 @@ export class ConfigError extends Error {
 export function asWeirError(thrown: unknown): WeirError {
   if (thrown instanceof WeirError) return thrown
   return new WeirError('internal', 'Something failed inside the gateway; its log says what.', { cause: thrown })
+}
+
+/** The same error without its stack and its cause, to be kept: those keep the call that failed, and all that it had in hand. */
+export function withoutStack<Kind extends WeirError>(error: Kind): Kind {
+  const { stack: _stack, cause: _cause, ...kept } = Object.getOwnPropertyDescriptors(error)
+  return Object.create(Object.getPrototypeOf(error), kept)
 }
 
 /** The error as clients get it (RFC 9457). `retryAfter` is in whole seconds, rounded up so that it is never too early. */

@@ -39,17 +39,28 @@ const BACKSLASH = 92
 const OPENING = [91, 123]
 const CLOSING = [93, 125]
 
-/** Only a text with so many digits in a row can hold such a number; all others are read the quick way. */
-const MANY_DIGITS = /\d{16}/
+/** Only a text with so many digits in a row, or such an exponent, can hold such a number; all others are read the quick way. */
+const LARGE_NUMBER = /\d{16}|\d[eE]\+?\d{3}/
 
-/** @throws SyntaxError when the text is no JSON */
+/**
+ * A byte order mark is no part of the text (RFC 8259, 8.1).
+ *
+ * @throws SyntaxError when the text is no JSON, or holds a number that no double is near, such as 1e400: it would become null
+ */
 export function parseJson(text: string): unknown {
-  if (!MANY_DIGITS.test(text)) return JSON.parse(text)
-  return JSON.parse(text, (_key, value, { source }) =>
-    typeof value === 'number' && source !== undefined && !Number.isSafeInteger(value) && /^-?\d+$/.test(source)
-      ? BigInt(source)
-      : value,
-  )
+  const plain = withoutMark(text)
+  if (!LARGE_NUMBER.test(plain)) return JSON.parse(plain)
+  return JSON.parse(plain, (_key, value, { source }) => {
+    if (typeof value !== 'number' || source === undefined || Number.isSafeInteger(value)) return value
+    if (/^-?\d+$/.test(source)) return BigInt(source)
+    if (!Number.isFinite(value))
+      throw new SyntaxError(`expected a number that a double holds, got ${source.slice(0, 20)}`)
+    return value
+  })
+}
+
+export function withoutMark(text: string): string {
+  return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text
 }
 
 /** Where a number stands that would be written otherwise than it came: a long one, a fraction, an exponent, a zero with a sign. */
@@ -77,4 +88,11 @@ export function stringifyJson(value: unknown): string | undefined {
       typeof part === 'bigint' ? JSON.rawJSON(String(part)) : part,
     )
   }
+}
+
+/** Whether a value holds a number that JSON has no text for: it would be written as null. */
+export function hasNoText(value: unknown): boolean {
+  if (typeof value === 'number') return !Number.isFinite(value)
+  if (typeof value !== 'object' || value === null) return false
+  return Object.values(value).some(hasNoText)
 }

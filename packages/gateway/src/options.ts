@@ -91,6 +91,12 @@ export const HTTP_OPTIONS = {
     min: 1,
     help: 'The longest a call may take, from its start to the last byte.',
   },
+  connectionAge: {
+    kind: 'duration',
+    default: '5m',
+    min: 1000,
+    help: 'How old a connection gets before a new one takes its place, so that an upstream that moves is followed.',
+  },
   connectTimeout: {
     kind: 'duration',
     optional: true,
@@ -836,9 +842,10 @@ function readOption(where: string, key: string, option: Option, value: unknown):
       return value
     case 'texts': {
       const texts = typeof value === 'string' ? value.split(',') : value
-      if (!Array.isArray(texts) || !texts.every((text) => typeof text === 'string')) {
-        throw new ConfigError(where, key, describe(option), value)
-      }
+      // Keys are such lists: what is in one is not shown.
+      if (!Array.isArray(texts)) throw new ConfigError(where, key, describe(option), typeof value)
+      if (!texts.every((text) => typeof text === 'string'))
+        throw new ConfigError(where, key, describe(option), 'a list of other things')
       return texts.map((text: string) => text.trim()).filter((text) => text !== '')
     }
     case 'any':

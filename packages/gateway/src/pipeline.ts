@@ -19,6 +19,8 @@ import type { ProxyPath } from './topic/live-proxy.ts'
 import { contentOf, loader } from './topic/load.ts'
 import type { ProxyPlan } from './topic/proxy.ts'
 import { conditional } from './upstream/conditional.ts'
+import { decode } from './upstream/decode.ts'
+import { maskOf, redact } from './upstream/redact.ts'
 import type { Upstream } from './upstream/upstream.ts'
 
 export interface PipelineParts {
@@ -42,7 +44,7 @@ export interface ProviderPath {
   close(): Promise<void>
 }
 
-/** budget ─▶ what is known of its answers ─▶ what the upstream puts below ─▶ pool ─▶ upstream */
+/** budget ─▶ what is known of its answers ─▶ what the upstream puts below ─▶ secrets covered ─▶ decoded ─▶ pool ─▶ upstream */
 export function providerPath(upstream: Upstream, { backend, clock, emit }: PipelineParts): ProviderPath {
   const { name, settings } = upstream
   const { url, keys, limits, past, pace, concurrency, timeout, stall, liveShare } = settings
@@ -51,7 +53,10 @@ export function providerPath(upstream: Upstream, { backend, clock, emit }: Pipel
 
   const pool = createPool({ ...settings, upstream: name, url, connections: concurrency, clock, emit })
   const budget = createBudget({ upstream: name, meter, plan, clock, emit, concurrency, keys, stall })
-  const pooled = (request: UpstreamRequest) => pool.send(upstream.authorize(request))
+  const mask = maskOf(settings.secrets)
+  const read = decode({ upstream: name, maxAnswer: settings.maxAnswer, always: !mask.isEmpty })(pool.send)
+  const covered = redact(mask)(read)
+  const pooled = (request: UpstreamRequest) => covered(upstream.authorize(request))
   const sent = upstream.below === undefined ? pooled : upstream.below(clock)(pooled)
   const send = budget.stage(settings.conditional ? conditional(sent) : sent)
 
@@ -79,9 +84,10 @@ export function requestPath(
   paths: readonly ProviderPath[],
   { clock, emit }: PipelineParts,
 ): RequestPath {
-  const providers = paths.map(({ upstream: { name, lag }, send }) => ({
+  const providers = paths.map(({ upstream: { name, lag, settings }, send }) => ({
     name,
     send,
+    keyed: settings.keyed,
     ...(lag === undefined ? {} : { lag }),
   }))
   return {

@@ -212,13 +212,24 @@ describe('an error', () => {
   test.each([
     [-32005, 'Node is behind by 42 slots', { numSlotsBehind: 42 }],
     [-32005, 'Node is unhealthy', undefined],
-    [-32016, 'Minimum context slot has not been reached', { contextSlot: 7 }],
+    [-32603, 'Internal error', undefined],
   ])('%i "%s" is tried again', async (code, message, data) => {
     await using upstream = await rpcNode()
     upstream.answer = ({ id }) => (upstream.calls.length === 1 ? failure(id, code, message, data) : result(id, 'well'))
     await using gateway = open(node('node', upstream))
     expect(await gateway.get('a')).toBe('well')
     expect(upstream.calls).toHaveLength(2)
+  })
+
+  test('of a slot that a node has not reached is asked of the next, and is the caller’s where there is none', async () => {
+    await using first = await rpcNode()
+    await using second = await rpcNode()
+    first.answer = ({ id }) => failure(id, -32016, 'Minimum context slot has not been reached')
+    await using many = open(anyOf('nodes', [node('first', first), node('second', second)]))
+    expect(await many.get('a')).toMatchObject({ method: 'getBalance' })
+    await using one = open(node('alone', first))
+    await expect(one.get('a')).rejects.toThrow(/answered -32016: Minimum context slot/)
+    expect([first.calls.length, second.calls.length]).toEqual([2, 1])
   })
 
   test('of one node sends the call to the next at once, and not to the first again', async () => {

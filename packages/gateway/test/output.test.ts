@@ -52,15 +52,18 @@ describe.each([
     expect(running.child.exitCode).toBeNull()
   })
 
-  test('a full disk', async () => {
+  test('a full disk, and the command still ends when it is told to', async () => {
     const full = openSync('/dev/full', 'w')
     await using running = await start(['ignore', full, full], args)
+    const ended = once(running.child, 'exit')
     for (let round = 0; round < 2; round++) {
       running.child.kill(args.length === 0 ? 'SIGUSR2' : 'SIGHUP')
       await fetch(`${running.url}/faults/${round}`)
       expect(await running.answers()).toBe(true)
     }
     expect(running.child.exitCode).toBeNull()
+    running.child.kill('SIGTERM')
+    expect(await ended).toEqual([0, null])
   })
 
   test('a reader that stands still', async () => {

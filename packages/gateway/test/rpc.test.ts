@@ -359,22 +359,50 @@ describe('a JSON-RPC route', () => {
   })
 
   test.each([
-    ['is unwell', 200, -32005, 'upstream_failed'],
-    ['fails', 502, -32603, 'upstream_failed'],
-    ['asks us to wait', 429, 429, 'upstream_limited'],
-  ] as const)('says that the node is unhealthy when it %s', async (_, status, rpcCode, code) => {
+    ['limits us', 429, 429, 'upstream_limited', true],
+    ['refuses our key', 401, -32401, 'upstream_refused', false],
+  ] as const)(
+    'says in words of its own when the node %s: that is between the two',
+    async (_, status, code, own, retry) => {
+      await using node = await rpcNode()
+      node.answer = ({ id }, response) => {
+        response.statusCode = status
+        return failure(id, code, 'your key abc')
+      }
+      await using site = await open(node)
+      const answer = await send(site, call('getSlot', [], 'x'))
+      expect(answer.status).toBe(200)
+      expect(await answer.json()).toMatchObject({ id: 'x', error: { data: { code: own, retry } } })
+    },
+  )
+
+  test.each([
+    [200, -32005, 'Node is behind by 42 slots', { numSlotsBehind: 42 }],
+    [502, -32603, 'Internal error', undefined],
+    [200, -32016, 'Minimum context slot has not been reached', { contextSlot: 7 }],
+    [200, -32002, 'Transaction simulation failed', { err: { InstructionError: [0, 'Custom'] }, logs: [] }],
+    [500, -32000, 'execution reverted', '0x08c379a0'],
+    [500, 3, 'execution reverted: no', { big: 1 }],
+    [400, -32602, 'Invalid params', null],
+  ])('hands on what a node answers with %i and %i, word for word', async (status, code, message, data) => {
     await using node = await rpcNode()
     node.answer = ({ id }, response) => {
       response.statusCode = status
-      return failure(id, rpcCode, 'not now')
+      return failure(id, code, message, data)
     }
     await using site = await open(node)
-    const answer = await send(site, call('getSlot', [], 'x'))
-    expect(answer.status).toBe(200)
-    expect(await answer.json()).toMatchObject({
-      id: 'x',
-      error: { code: -32005, data: { numSlotsBehind: null, code, retry: true } },
-    })
+    for (const id of [1, 2]) {
+      const answer = await send(site, call('getSlot', [], id))
+      expect([answer.status, await answer.text()]).toEqual([200, failure(id, code, message, data)])
+    }
+  })
+
+  test('serves an older result in place of what a node can not answer now', async () => {
+    await using node = await rpcNode()
+    await using site = await open(node, { route: { methods: { getSlot: { fresh: '0ms' } } } })
+    const before = await text(site, call('getSlot'))
+    node.answer = ({ id }) => failure(id, -32005, 'Node is unhealthy')
+    expect(await text(site, call('getSlot'))).toBe(before)
   })
 
   test('says when to come again, where the budget leaves no room', async () => {

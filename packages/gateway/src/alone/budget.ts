@@ -120,7 +120,9 @@ export function createBudget(options: BudgetOptions): Budget {
         answered({ status, headers, cost }) {
           truth = cost
           const plain = headers instanceof Headers ? Object.fromEntries(headers) : headers
-          started.heed(readWord({ status, headers: plain, body: Buffer.alloc(0) }, clock.now()))
+          const word = readWord({ status, headers: plain, body: Buffer.alloc(0) }, clock.now())
+          // There is nothing else here that could wait.
+          started.heed({ ...word, rest: word.rest ?? word.away })
         },
       })
     } finally {

@@ -2,8 +2,10 @@ import type { Next, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import type { Clock } from '../clock.ts'
 import { asWeirError, type ErrorCode, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
+import { createAnswerable } from './answerable.ts'
 import { createHeights } from './heights.ts'
-import { type Call, createProvider, type Provider } from './provider.ts'
+import { type Asked, type Call, createProvider, type Provider } from './provider.ts'
+import { operationOf, requestKey } from './request-key.ts'
 import { createRetryBudget } from './retry-budget.ts'
 
 export interface AttemptParts {
@@ -14,6 +16,8 @@ export interface AttemptParts {
     readonly send: Next<UpstreamRequest, Promise<UpstreamAnswer>>
     /** How old what it answers is, in milliseconds; by its `Age` header when it is not said. */
     readonly lag?: (answer: UpstreamAnswer) => number
+    /** Whether it is asked with a key of ours, so that 401 and 403 are of that. */
+    readonly keyed?: boolean
   }[]
   readonly policy: AttemptPolicy
   readonly clock: Clock
@@ -49,67 +53,83 @@ interface Answered {
   readonly behind: number
 }
 
-/** One round of a request: who was asked, and the best answer of those who are too far behind. */
+/** One round of a request: who was asked, and the answers that are better than none. */
 interface Round {
+  readonly key: string
   readonly asked: Set<Provider>
+  /** Where this request failed a short while ago: they are asked only when there is no other. */
+  readonly failing: ReadonlySet<Provider>
+  /** Calls that failed, perhaps for what was asked: an answer of another provider will say. */
+  readonly unjudged: Set<(elsewhere: boolean) => void>
+  /** The best of those who are too far behind. */
   nearest: Answered | undefined
+  /** What one refused that another might answer. */
+  refused: UpstreamAnswer | undefined
 }
 
 /** How long to wait after a 429 that nobody has read more out of, in milliseconds. */
 const REST = 1000
 
-/** What says nothing against the provider, and may still go better elsewhere or later. */
+/** What says nothing against the provider, and may still go better elsewhere. */
 const PASSING: readonly ErrorCode[] = ['upstream_limited', 'over_budget', 'upstream_spent']
 
-/** What says that the provider is unwell. */
+/** What says that the provider is unwell, unless the request itself made it so. */
 const UNWELL: readonly ErrorCode[] = ['upstream_failed', 'upstream_timeout']
+
+/** What only another provider may do better. */
+const ELSEWHERE: readonly ErrorCode[] = [...PASSING, 'upstream_invalid', 'upstream_refused']
 
 /**
  * Tries a request: with which provider, how often, until when, and what its failure means. This is the only place that
- * retries. Answers that are no success become errors of the table; client errors other than 401, 403 and 429 pass, since
- * their meaning is the caller's to judge. Every try is charged to the provider it goes to.
+ * retries. Answers that are no success become errors of the table; client errors other than refusals pass, since
+ * their meaning is the caller's to judge. Every try is charged to the provider it goes to. A request that failed is not tried again, and not
+ * everywhere, until it had time to recover: its failure is its caller's answer.
  */
 export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<UpstreamAnswer>> {
   const { upstream, policy, clock, emit, random = Math.random } = parts
   const { maxLag = Number.POSITIVE_INFINITY } = policy
-  const providers = parts.providers.map(({ name, send }) => createProvider(name, send, clock))
+  const providers = parts.providers.map(({ name, send, keyed = false }) => createProvider({ name, send, keyed, clock }))
   const lags = new Map(parts.providers.map(({ name, lag }) => [name, lag ?? ageOf]))
+  const answerable = createAnswerable(clock)
   const retries = createRetryBudget()
   const heights = createHeights<Provider>(clock)
 
-  /** The providers that may be asked, the best first; those that are too far behind last. */
-  function ranked(): readonly Provider[] {
+  /** The providers that may be asked, the best first; those where it fails, and then those that are too far behind, last. */
+  function ranked({ failing }: Round): readonly Provider[] {
     const late = (provider: Provider) => (heights.behind(provider) > maxLag ? heights.behind(provider) : 0)
+    const fails = (provider: Provider) => Number(failing.has(provider))
     const best = ({ score }: Provider) => (policy.choose === 'order' ? 0 : score)
-    return [...providers].sort((a, b) => late(a) - late(b) || best(a) - best(b))
+    return [...providers].sort((a, b) => late(a) - late(b) || fails(a) - fails(b) || best(a) - best(b))
+  }
+
+  function askedOf(request: UpstreamRequest, key: string): Asked {
+    return { key, operation: operationOf(request), client: request.client, answerable: answerable.has(key) }
   }
 
   /** The next that may be asked and was not. Why others were passed over is told. */
-  function choose(asked: Set<Provider>): Chosen | undefined {
-    for (const provider of ranked()) {
-      if (asked.has(provider)) continue
-      const call = provider.enter()
+  function choose(request: UpstreamRequest, round: Round): Chosen | undefined {
+    const { asked, failing, key } = round
+    for (const provider of ranked(round)) {
+      if (asked.has(provider) || (asked.size > 0 && failing.has(provider))) continue
+      const of = askedOf(request, key)
+      const call = provider.enter(of)
       if (call !== undefined) {
         asked.add(provider)
         if (providers.length > 1) emit({ type: 'attempt.chosen', upstream, provider: provider.name, by: policy.choose })
         return { provider, call }
       }
-      emit({
-        type: 'attempt.skipped',
-        upstream,
-        provider: provider.name,
-        reason: `its breaker is ${provider.breaker.state}`,
-      })
+      const { reason } = provider.closed(of)
+      emit({ type: 'attempt.skipped', upstream, provider: provider.name, reason })
     }
     return undefined
   }
 
-  async function exchange({ provider, call }: Chosen, request: UpstreamRequest): Promise<Answered> {
+  async function exchange({ provider, call }: Chosen, request: UpstreamRequest, round: Round): Promise<Answered> {
     const reached = heights.begin()
     try {
       let answer = await provider.send(request)
       // What was not carried out may be sent again, whatever it is. The budget gives it the other key.
-      const otherKey = answer.otherKey === true && policy.retries > 0 && retries.take()
+      const otherKey = answer.otherKey === true && policy.retries > 0 && retries.take(request.client)
       if (otherKey || answer.unsent === true) {
         emit({ type: 'attempt.retried', upstream, after: 0 })
         answer = await provider.send(request)
@@ -117,9 +137,21 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
       const behind = answer.height === undefined ? 0 : reached(provider, answer.height)
       if (answer.height !== undefined) lookAround(request)
       const failure = failureOf(provider.name, answer)
-      if (failure !== undefined) throw request.passes?.(answer.status) ? new Passing(failure, answer) : failure
-      if (request.failed?.(answer)) call.left()
-      else call.answered(true)
+      if (failure !== undefined) {
+        if (answer.status >= 500 && answer.rest !== undefined) call.pause(answer.rest)
+        throw request.passes?.(answer.status) ? new Passing(failure, answer) : failure
+      }
+      await request.check?.(answer)
+      if (answer.elsewhere === true) call.refused()
+      else if (request.failed?.(answer)) call.left()
+      else {
+        call.succeeded()
+        if (answer.status < 400) {
+          answerable.add(round.key)
+          for (const judge of round.unjudged) judge(true)
+          round.unjudged.clear()
+        }
+      }
       call.lagged(Math.max(0, lags.get(provider.name)?.(answer) ?? 0))
       return { answer, behind }
     } catch (thrown) {
@@ -128,19 +160,35 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
         throw thrown
       }
       const error = asWeirError(thrown)
-      if (UNWELL.includes(error.code)) call.answered(false)
-      else call.left()
+      judge(provider, call, error, round)
       emit({ type: 'attempt.failed', upstream: provider.name, code: error.code, detail: error.message })
       throw thrown
     }
   }
 
+  /** What a failure says of the provider; where another may show whose fault it is, that is left open. */
+  function judge({ keyed }: Provider, call: Call, error: WeirError, { key, unjudged }: Round): void {
+    const many = providers.length > 1
+    if (error.unreachable) call.failed('unreachable', false)
+    else if (UNWELL.includes(error.code)) {
+      if (!many || answerable.has(key)) call.failed('failed', false)
+      else unjudged.add((elsewhere) => call.failed('failed', elsewhere))
+    } else if (many && (error.code === 'upstream_invalid' || (error.code === 'upstream_refused' && keyed)))
+      unjudged.add((elsewhere) => (elsewhere ? call.failed('failed', true) : call.refused()))
+    else call.left()
+  }
+
   /** The answer of one that is not too far behind. */
   async function ask(chosen: Chosen, request: UpstreamRequest, round: Round): Promise<UpstreamAnswer> {
-    const answered = await exchange(chosen, request)
+    const answered = await exchange(chosen, request, round)
     const { answer, behind } = answered
-    if (behind <= maxLag || !isRepeatable(request)) return answer
+    if (!isRepeatable(request)) return answer
     const { name } = chosen.provider
+    if (answer.elsewhere === true && providers.length > 1) {
+      round.refused ??= answer
+      throw new WeirError('upstream_failed', `${name}: it refused what another may answer`)
+    }
+    if (behind <= maxLag) return answer
     emit({ type: 'attempt.skipped', upstream, provider: name, reason: `it is ${behind} behind` })
     if (behind < (round.nearest?.behind ?? Number.POSITIVE_INFINITY)) round.nearest = answered
     throw new WeirError('upstream_failed', `${name}: it is ${behind} behind`)
@@ -152,13 +200,27 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
    */
   function lookAround({ urgency: _urgency, ...request }: UpstreamRequest): void {
     if (maxLag === Number.POSITIVE_INFINITY || !isRepeatable(request)) return
+    const key = requestKey(request)
     for (const provider of providers) {
-      const call = heights.isDue(provider) ? provider.enter() : undefined
+      const call = heights.isDue(provider) ? provider.enter(askedOf(request, key)) : undefined
       if (call === undefined) continue
-      exchange({ provider, call }, { ...request, priority: 'background', signal: undefined }).catch(() => {
-        // Told by then, as any failure is.
-      })
+      const round = newRound(key)
+      exchange({ provider, call }, { ...request, priority: 'background', signal: undefined }, round)
+        .catch(() => {
+          // Told by then, as any failure is.
+        })
+        .finally(() => settle(round))
     }
+  }
+
+  function newRound(key: string, failing: ReadonlySet<Provider> = NONE): Round {
+    return { key, asked: new Set(), failing, unjudged: new Set(), nearest: undefined, refused: undefined }
+  }
+
+  /** No provider answered it: its failures say little. */
+  function settle({ unjudged }: Round): void {
+    for (const judge of unjudged) judge(false)
+    unjudged.clear()
   }
 
   /** Asks one, and beside it a second when the first is slow. The first answer wins, and the other call is aborted. */
@@ -174,7 +236,7 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
     const { promise: second, resolve: settleSecond } = Promise.withResolvers<UpstreamAnswer>()
     let hedged = false
     const timer = clock.after(hedge, () => {
-      const other = choose(round.asked)
+      const other = choose(request, round)
       if (other === undefined) return
       hedged = true
       emit({ type: 'attempt.hedged', upstream, provider: other.provider.name })
@@ -195,32 +257,58 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
   }
 
   return async (request) => {
-    retries.tried()
+    retries.tried(request.client)
+    const key = requestKey(request)
+    const failing = new Set(providers.filter((provider) => provider.isFailing(key)))
     for (let rounds = 0; ; rounds++) {
-      const round: Round = { asked: new Set(), nearest: undefined }
-      const { asked } = round
+      const round = newRound(key, failing)
       let failure: WeirError | undefined
-      // Another provider is asked at once: it has a budget of its own.
-      for (let chosen = choose(asked); chosen !== undefined; chosen = choose(asked)) {
-        try {
-          return await askHedged(chosen, request, round)
-        } catch (thrown) {
-          failure = asWeirError(thrown)
-          if (request.signal?.aborted) throw thrown
-          if (!isRepeatable(request) || !mayGoBetter(failure)) return round.nearest?.answer ?? handOver(thrown)
+      try {
+        // Another provider is asked at once: it has a budget of its own.
+        for (let chosen = choose(request, round); chosen !== undefined; chosen = choose(request, round)) {
+          try {
+            return await askHedged(chosen, request, round)
+          } catch (thrown) {
+            failure = asWeirError(thrown)
+            if (request.signal?.aborted) throw thrown
+            if (!isRepeatable(request) || !mayGoBetter(failure, chosen.provider))
+              return round.nearest?.answer ?? handOver(thrown)
+          }
         }
+      } finally {
+        settle(round)
       }
-      // One of an honest age is better than none.
-      if (round.nearest !== undefined) return round.nearest.answer
-      if (failure === undefined) throw allOpen(upstream, providers)
+      // One of an honest age is better than none, and so is a refusal in the upstream's own words.
+      const { nearest, refused } = round
+      if (nearest !== undefined) return nearest.answer
+      if (refused !== undefined) return refused
+      if (failure === undefined) throw allOpen(askedOf(request, key))
       const pause = random() * Math.min(LONGEST_PAUSE, PAUSE * 2 ** rounds)
       const late = clock.monotonic() + pause >= request.deadline
-      if (rounds >= policy.retries || PASSING.includes(failure.code) || late || !retries.take())
-        return handOver(failure)
+      const known = failing.size > 0 || ELSEWHERE.includes(failure.code) || isToRest(failure)
+      if (rounds >= policy.retries || known || late || !retries.take(request.client)) return handOver(failure)
       emit({ type: 'attempt.retried', upstream, after: pause })
       await sleep(clock, pause, request.signal)
     }
   }
+
+  function mayGoBetter({ code }: WeirError, { keyed }: Provider): boolean {
+    return code === 'upstream_refused' ? keyed : UNWELL.includes(code) || ELSEWHERE.includes(code)
+  }
+
+  function allOpen(asked: Asked): WeirError {
+    const retryAfter = Math.max(1, Math.min(...providers.map((provider) => provider.closed(asked).wait)))
+    return new WeirError('upstream_failed', `${upstream}: it failed so often that it is left alone for a while`, {
+      retryAfter,
+    })
+  }
+}
+
+const NONE: ReadonlySet<Provider> = new Set()
+
+/** Whether the upstream said when to come back. */
+function isToRest({ retryAfter }: WeirError): boolean {
+  return retryAfter !== undefined
 }
 
 /** A failure that whoever asked wants to see as it came. */
@@ -242,20 +330,9 @@ function handOver(failure: unknown): UpstreamAnswer {
   throw failure
 }
 
-function mayGoBetter({ code }: WeirError): boolean {
-  return UNWELL.includes(code) || PASSING.includes(code)
-}
-
 /** Whether a request may be sent twice: reads, and what its sender calls repeatable. */
 function isRepeatable({ method, repeatable }: UpstreamRequest): boolean {
   return repeatable ?? (method === 'GET' || method === 'HEAD')
-}
-
-function allOpen(upstream: string, providers: readonly Provider[]): WeirError {
-  const retryAfter = Math.max(1, Math.min(...providers.map(({ breaker }) => breaker.wait)))
-  return new WeirError('upstream_failed', `${upstream}: it failed so often that it is left alone for a while`, {
-    retryAfter,
-  })
 }
 
 function sleep(clock: Clock, duration: number, signal: AbortSignal | undefined): Promise<void> {
@@ -277,11 +354,13 @@ function ageOf({ headers }: UpstreamAnswer): number {
   return /^\d+$/.test(headers.age ?? '') ? Number(headers.age) * 1000 : 0
 }
 
-function failureOf(provider: string, { status, body, rest = REST }: UpstreamAnswer): WeirError | undefined {
-  const details = { upstreamStatus: status }
+function failureOf(provider: string, { status, body, rest }: UpstreamAnswer): WeirError | undefined {
+  const details = { upstreamStatus: status, ...(rest === undefined ? {} : { retryAfter: rest }) }
   const said = `${provider}: answered ${status}: ${body.subarray(0, 200).toString().replace(/\s+/g, ' ')}`
-  if (status === 429) return new WeirError('upstream_limited', said, { ...details, retryAfter: rest })
-  if (status === 401 || status === 403) return new WeirError('upstream_refused', said, details)
+  if (status === 429) return new WeirError('upstream_limited', said, { ...details, retryAfter: rest ?? REST })
   if (status >= 500) return new WeirError('upstream_failed', said, details)
+  // Some refuse with another status who comes too often, and say for how long.
+  if (status >= 400 && rest !== undefined) return new WeirError('upstream_limited', said, details)
+  if (status === 401 || status === 403) return new WeirError('upstream_refused', said, details)
   return undefined
 }

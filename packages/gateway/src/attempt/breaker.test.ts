@@ -1,77 +1,129 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ManualClock } from '../../test/manual-clock.ts'
-import { type Breaker, createBreaker, type Pass } from './breaker.ts'
+import { type Breaker, createBreaker, type Failure, type Pass } from './breaker.ts'
 
-function open() {
+function open({ operations = 1, quiet = true, random = (): number => 0.5 } = {}) {
   const clock = new ManualClock()
   // In the middle of the spread, it stays open for exactly as long as is said.
-  return { clock, breaker: createBreaker(clock, () => 0.5) }
+  return { clock, breaker: createBreaker({ clock, operations, quiet, random }) }
 }
 
-function enter(breaker: Breaker): Pass {
-  const pass = breaker.enter()
+function enter(breaker: Breaker, answerable = true): Pass {
+  const pass = breaker.enter(answerable)
   if (pass === undefined) throw new Error('expected the breaker to let a call pass')
   return pass
 }
 
-function fail(breaker: Breaker, times: number): void {
-  for (let i = 0; i < times; i++) enter(breaker).failed()
+const failure = (given: Partial<Failure> = {}): Failure => ({
+  ...{ key: 'k', operation: 'o', client: 'c', answerable: true, unreachable: false },
+  ...given,
+})
+
+/** So many different requests fail that had an answer before. */
+function fail(breaker: Breaker, times: number, given: Partial<Failure> = {}): void {
+  for (let i = 0; i < times; i++)
+    enter(breaker, given.answerable ?? true).failed(failure({ key: `k${i}`, client: `c${i}`, ...given }))
 }
 
 describe('a breaker', () => {
   test('lets all pass while calls succeed', () => {
     const { breaker } = open()
     for (let i = 0; i < 100; i++) enter(breaker).succeeded()
-    expect(breaker).toMatchObject({ state: 'closed', wait: 0 })
+    expect(breaker.state).toBe('closed')
+    expect(breaker.wait(true)).toBe(0)
   })
 
-  test('opens at the fifth failure in a row, for a second', () => {
+  test('opens when five requests fail that had an answer, with no success between, for a second', () => {
     const { breaker } = open()
     fail(breaker, 4)
     enter(breaker).succeeded()
     fail(breaker, 4)
     expect(breaker.state).toBe('closed')
-    fail(breaker, 1)
-    expect(breaker).toMatchObject({ state: 'open', wait: 1000 })
-    expect(breaker.enter()).toBeUndefined()
-  })
-
-  test('opens when half of the last twenty failed', () => {
-    const { breaker } = open()
-    for (let i = 0; i < 9; i++) {
-      enter(breaker).failed()
-      enter(breaker).succeeded()
-    }
-    enter(breaker).succeeded()
-    expect(breaker.state).toBe('closed')
-    fail(breaker, 1)
+    enter(breaker).failed(failure({ key: 'fifth' }))
     expect(breaker.state).toBe('open')
+    expect([breaker.wait(true), breaker.wait(false)]).toEqual([1000, 1000])
+    expect([breaker.enter(true), breaker.enter(false)]).toEqual([undefined, undefined])
+  })
+
+  test('one request counts once, however often it fails', () => {
+    const { breaker } = open()
+    for (let i = 0; i < 100; i++) enter(breaker).failed(failure())
+    expect(breaker.state).toBe('closed')
+  })
+
+  test('opens at the fifth connection in a row that is not made, whatever is asked', () => {
+    const { breaker } = open({ operations: 2, quiet: false })
+    for (let i = 0; i < 5; i++) enter(breaker, false).failed(failure({ answerable: false, unreachable: true }))
+    expect([breaker.wait(true), breaker.wait(false)]).toEqual([1000, 1000])
+  })
+
+  test('of a provider needs two operations that fail', () => {
+    const { breaker } = open({ operations: 2, quiet: false })
+    fail(breaker, 20)
+    expect(breaker.state).toBe('closed')
+    fail(breaker, 1, { key: 'other', operation: 'p' })
+    expect(breaker.state).toBe('open')
+  })
+
+  test('requests that never had an answer open it for such alone, and only where nothing succeeds', async () => {
+    const { clock, breaker } = open()
+    enter(breaker).succeeded()
+    await clock.advance(9999)
+    fail(breaker, 50, { answerable: false })
+    expect(breaker.state).toBe('closed')
+    await clock.advance(1)
+    fail(breaker, 1, { answerable: false, key: 'more' })
+    expect([breaker.wait(true), breaker.wait(false)]).toEqual([0, 1000])
+    // What had an answer passes, and shows that the others may.
+    enter(breaker, true).succeeded()
+    expect(breaker.state).toBe('closed')
+  })
+
+  test('what one client alone asks for opens nothing, what a poller asks for is of many', () => {
+    const { breaker } = open()
+    fail(breaker, 50, { answerable: false, client: 'one' })
+    expect(breaker.state).toBe('closed')
+    fail(breaker, 1, { answerable: false, client: 'poller' })
+    expect(breaker.wait(false)).toBe(1000)
+  })
+
+  test('probes are of each kind of request: those that never had an answer do not take those of the others', async () => {
+    const { clock, breaker } = open()
+    fail(breaker, 5)
+    await clock.advance(1000)
+    enter(breaker, false).failed(failure({ answerable: false }))
+    expect([breaker.wait(true), breaker.wait(false)]).toEqual([0, 2000])
+    enter(breaker, true).succeeded()
+    enter(breaker, true).succeeded()
+    expect([breaker.wait(true), breaker.wait(false)]).toEqual([0, 0])
   })
 
   test('lets one probe pass at a time, and two that succeed close it', async () => {
     const { clock, breaker } = open()
     fail(breaker, 5)
     await clock.advance(999)
-    expect(breaker.enter()).toBeUndefined()
+    expect(breaker.enter(true)).toBeUndefined()
     await clock.advance(1)
+    expect(breaker.enter(true, false)).toBeUndefined()
     const first = enter(breaker)
-    expect([breaker.enter(), breaker.enter()]).toEqual([undefined, undefined])
+    expect([breaker.enter(true), breaker.enter(true)]).toEqual([undefined, undefined])
     first.succeeded()
     expect(breaker.state).toBe('probing')
     const second = enter(breaker)
-    expect(breaker.enter()).toBeUndefined()
+    expect(breaker.enter(true)).toBeUndefined()
     second.succeeded()
     expect(breaker.state).toBe('closed')
     for (let i = 0; i < 10; i++) enter(breaker)
   })
 
-  test('a probe that fails opens it for twice as long, up to half a minute', async () => {
+  test('a probe that fails opens it for twice as long, up to five seconds', async () => {
     const { clock, breaker } = open()
     fail(breaker, 5)
     for (const wait of [1000, 2000, 4000, 5000, 5000]) {
-      expect(breaker.wait).toBe(wait)
+      expect(breaker.wait(true)).toBe(wait)
       await clock.advance(wait)
-      enter(breaker).failed()
+      enter(breaker).failed(failure())
     }
   })
 
@@ -80,7 +132,7 @@ describe('a breaker', () => {
     fail(breaker, 5)
     await clock.advance(1000)
     enter(breaker).left()
-    expect(breaker).toMatchObject({ state: 'probing', wait: 0 })
+    expect(breaker).toMatchObject({ state: 'probing' })
     enter(breaker).succeeded()
     enter(breaker).succeeded()
     expect(breaker.state).toBe('closed')
@@ -95,17 +147,99 @@ describe('a breaker', () => {
     enter(breaker)
     old[1]?.succeeded()
     old[2]?.left()
-    old[3]?.failed()
+    old[3]?.failed(failure())
     expect(breaker.state).toBe('probing')
-    expect(breaker.enter()).toBeUndefined()
+    expect(breaker.enter(true)).toBeUndefined()
+  })
+
+  test('stays open for as long as the upstream says', async () => {
+    const { clock, breaker } = open()
+    breaker.pause(30_000, 'unanswered')
+    expect([breaker.wait(true), breaker.wait(false)]).toEqual([0, 30_000])
+    breaker.pause(30_000, 'all')
+    await clock.advance(29_999)
+    expect(breaker.enter(true)).toBeUndefined()
+    await clock.advance(1)
+    enter(breaker).succeeded()
   })
 
   test('probes of many nodes are spread by a fifth either way', () => {
     const waits = [0, 1].map((random) => {
-      const breaker = createBreaker(new ManualClock(), () => random)
+      const { breaker } = open({ random: () => random })
       fail(breaker, 5)
-      return breaker.wait
+      return breaker.wait(true)
     })
     expect(waits).toEqual([800, 1200])
+  })
+})
+
+/** A call of a generated story: who asks for what, and how long after the one before. */
+const story = fc.array(
+  fc.record({
+    good: fc.boolean(),
+    key: fc.nat(40),
+    client: fc.nat(3),
+    after: fc.nat(300),
+  }),
+  { minLength: 50, maxLength: 400 },
+)
+
+describe('a breaker, whatever comes', () => {
+  test('requests that never had an answer keep none away that had one', async () => {
+    await fc.assert(
+      fc.asyncProperty(story, async (calls) => {
+        const { clock, breaker } = open()
+        for (const { good, key, client, after } of calls) {
+          await clock.advance(after)
+          const pass = breaker.enter(good)
+          if (good) expect(pass).toBeDefined()
+          if (good) pass?.succeeded()
+          else pass?.failed(failure({ answerable: false, key: `bad${key}`, client: `c${client}` }))
+        }
+      }),
+      { numRuns: 30 },
+    )
+  })
+
+  test('as long as one succeeds every ten seconds, new requests are let through too', async () => {
+    await fc.assert(
+      fc.asyncProperty(story, async (calls) => {
+        const { clock, breaker } = open()
+        let last = Number.NEGATIVE_INFINITY
+        for (const { key, client, after } of calls) {
+          await clock.advance(after)
+          if (clock.monotonic() - last > 9000) {
+            last = clock.monotonic()
+            enter(breaker, true).succeeded()
+          }
+          enter(breaker, false).failed(failure({ answerable: false, key: `bad${key}`, client: `c${client}` }))
+        }
+      }),
+      { numRuns: 30 },
+    )
+  })
+
+  test('an upstream that fails for all is left alone after five requests, and is back within seven seconds', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.nat(1000), { minLength: 5, maxLength: 100 }), async (pauses) => {
+        const { clock, breaker } = open()
+        let passed = 0
+        for (const [index, pause] of pauses.entries()) {
+          await clock.advance(pause)
+          const pass = breaker.enter(true)
+          if (pass === undefined) continue
+          passed += 1
+          pass.failed(failure({ key: `k${index}` }))
+        }
+        // Probes take longer each time: after 1, 3, 7, 12, 17, … seconds.
+        const seconds = pauses.reduce((sum, pause) => sum + pause, 0) / 1000
+        expect(passed).toBeLessThanOrEqual(5 + 3 + seconds / 5)
+        await clock.advance(5000)
+        enter(breaker).succeeded()
+        enter(breaker).succeeded()
+        expect(breaker.state).toBe('closed')
+      }),
+      { numRuns: 50 },
+    )
   })
 })

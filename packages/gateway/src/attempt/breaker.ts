@@ -1,107 +1,160 @@
 import type { Clock } from '../clock.ts'
+import { createGate, type Gate, type Ticket } from './gate.ts'
 
-/** So many failures in a row open it, */
-const IN_A_ROW = 5
+/** A breaker opens after this many failures that count, with no success between them. */
+const FAILURES = 5
 
-/** or half of so many late calls. */
-const LATE_CALLS = 20
+/** Requests that never had an answer are no evidence while anything succeeded within this time, in milliseconds. */
+const QUIET = 10_000
+
+/** A failed call, as far as a breaker has to know it. */
+export interface Failure {
+  /** Which request it was: one request is counted once. */
+  readonly key: string
+  readonly operation: string
+  readonly client: string
+  /** Whether the same request has an answer: it had one before, or another provider gave one. */
+  readonly answerable: boolean
+  /** No connection was made, so no request had a part in it. */
+  readonly unreachable: boolean
+}
 
 /**
- * How long it stays open at first, and at most, in milliseconds. It doubles with each probe that fails. A probe is one call:
- * one in five seconds harms no upstream, and those who watch a value see it move again that soon.
- */
-const OPEN_AT_FIRST = 1000
-const OPEN_AT_MOST = 5000
-
-/** So many probes in a row must succeed before all are let through again. */
-const PROBES = 2
-
-/**
- * Keeps calls from a provider that fails. `closed`: all pass. `open`: none pass, for a while. `probing`: one at a time passes,
- * and what becomes of it decides.
+ * Keeps calls from what fails: a provider, or one operation of it. It believes what can't be a caller's doing:
+ * - five connections in a row that were not made, or five different requests that are known to have an answer and fail now. It is
+ *   then open for all;
+ * - where nothing succeeded for a while, also five different requests that never had an answer, from more than one client. It is then
+ *   open for such requests alone.
+ *
+ * Each kind of request has probes of its own, so that requests that always fail don't take those of the others.
  */
 export interface Breaker {
   readonly state: 'closed' | 'open' | 'probing'
-  /** Milliseconds until a probe may pass; 0 when a call may pass now. */
-  readonly wait: number
+  /** Milliseconds until such a call may pass; 0 when it may pass now. */
+  wait(answerable: boolean): number
   /** A call is about to be made; undefined when it may not. */
-  enter(): Pass | undefined
+  enter(answerable: boolean, mayProbe?: boolean): Pass | undefined
+  /** The upstream said when to come back: no such call passes before, or none at all. */
+  pause(duration: number, who: 'all' | 'unanswered'): void
+  /** Whether nothing succeeded for a while. */
+  readonly quiet: boolean
 }
 
-/** Leave to make one call; one of these is to be told when it is over. */
+/** Leave to make one call; one of these is to be called when it is over. */
 export interface Pass {
   succeeded(): void
-  failed(): void
-  /** The call ended without news of the provider: it was given up. */
+  failed(failure: Failure): void
+  /** The call ended without evidence: it was given up, or refused for what it was. */
   left(): void
 }
 
-/** @param random from 0 to 1; spreads probes of many nodes */
-export function createBreaker(clock: Clock, random: () => number = Math.random): Breaker {
-  let state: Breaker['state'] = 'closed'
-  let opensFor = OPEN_AT_FIRST
-  let until = 0
-  let row = 0
-  let probes = 0
-  let probe: Pass | undefined
-  const late: boolean[] = []
+export interface BreakerParts {
+  readonly clock: Clock
+  /** Of how many operations such requests have to be: a provider is not judged by one of them. */
+  readonly operations: number
+  /** Whether nothing is known to have succeeded lately. */
+  readonly quiet: boolean
+  /** From 0 to 1; spreads probes of many nodes. */
+  readonly random?: () => number
+}
 
-  function open(): void {
-    state = 'open'
-    until = clock.monotonic() + opensFor * (0.8 + 0.4 * random())
-    opensFor = Math.min(OPEN_AT_MOST, opensFor * 2)
-    probe = undefined
-    probes = 0
-    row = 0
-    late.length = 0
+/** A key that is counted; only as many are kept as decide. */
+class Distinct extends Set<string> {
+  override add(value: string): this {
+    return this.size < FAILURES ? super.add(value) : this
+  }
+}
+
+export function createBreaker({ clock, operations: least, quiet, random = Math.random }: BreakerParts): Breaker {
+  const known = createGate(clock, random)
+  const unknown = createGate(clock, random)
+  let lastSuccess = quiet ? Number.NEGATIVE_INFINITY : clock.monotonic()
+  let unreached = 0
+  /** Requests that had an answer, all, and what they are of. */
+  const answerable = { keys: new Distinct(), operations: new Distinct() }
+  const any = { keys: new Distinct(), operations: new Distinct() }
+  const clients = new Distinct()
+
+  function forget(): void {
+    unreached = 0
+    clients.clear()
+    for (const { keys, operations } of [answerable, any]) {
+      keys.clear()
+      operations.clear()
+    }
   }
 
-  function close(): void {
-    state = 'closed'
-    opensFor = OPEN_AT_FIRST
+  function openAll(): void {
+    known.open()
+    unknown.open()
+    forget()
   }
 
-  function note(good: boolean): void {
-    late.push(good)
-    if (late.length > LATE_CALLS) late.shift()
-    row = good ? 0 : row + 1
-    const failures = late.filter((good) => !good).length
-    if (row >= IN_A_ROW || (late.length === LATE_CALLS && failures * 2 >= LATE_CALLS)) open()
+  function isQuiet(): boolean {
+    return clock.monotonic() - lastSuccess >= QUIET
   }
 
-  /** A probe decides; what began before it opened, and ends only now, is old news. */
-  function ended(pass: Pass, good: boolean | undefined): void {
-    if (state === 'closed' && good !== undefined) note(good)
-    if (pass !== probe) return
-    probe = undefined
-    if (good === undefined) return
-    probes += 1
-    if (!good) open()
-    else if (probes === PROBES) close()
+  function isEnough({ keys, operations }: typeof any): boolean {
+    return keys.size >= FAILURES && operations.size >= least
+  }
+
+  function count(failure: Failure): void {
+    if (failure.unreachable) unreached += 1
+    else {
+      clients.add(failure.client)
+      for (const counted of failure.answerable ? [answerable, any] : [any]) {
+        counted.keys.add(failure.key)
+        counted.operations.add(failure.operation)
+      }
+    }
+    if (unreached >= FAILURES || isEnough(answerable)) openAll()
+    // What a node asks on its own behalf speaks for all who watch.
+    else if (isEnough(any) && isQuiet() && (clients.size > 1 || clients.has('poller'))) {
+      unknown.open()
+      forget()
+    }
+  }
+
+  function succeeded(gate: Gate, ticket: Ticket): void {
+    lastSuccess = clock.monotonic()
+    forget()
+    if (gate.state === 'closed') unknown.close()
+    else if (gate.probed(ticket, true) === 'closed') {
+      known.close()
+      unknown.close()
+    }
+  }
+
+  function failed(gate: Gate, ticket: Ticket, failure: Failure): void {
+    // A probe decides. What began before it opened and ends only now is old news.
+    if (gate.state === 'closed') count(failure)
+    else if (gate.probed(ticket, false) === 'opened' && failure.unreachable) {
+      if (gate === unknown) known.open()
+      else unknown.open()
+    }
   }
 
   return {
     get state() {
-      return state
+      return known.state === 'closed' ? unknown.state : known.state
     },
-    get wait() {
-      if (state === 'closed') return 0
-      if (state === 'open') return Math.max(0, until - clock.monotonic())
-      return probe === undefined ? 0 : 1
+    get quiet() {
+      return isQuiet()
     },
-    enter() {
-      if (state === 'open' && clock.monotonic() < until) return undefined
-      if (probe !== undefined) return undefined
-      const pass: Pass = {
-        succeeded: () => ended(pass, true),
-        failed: () => ended(pass, false),
-        left: () => ended(pass, undefined),
+    wait: (answerable) => (answerable ? known : unknown).wait,
+    enter(answerable, mayProbe = true) {
+      const gate = answerable ? known : unknown
+      const ticket = gate.enter(mayProbe)
+      if (ticket === undefined) return undefined
+      return {
+        succeeded: () => succeeded(gate, ticket),
+        failed: (failure) => failed(gate, ticket, failure),
+        left: () => gate.left(ticket),
       }
-      if (state !== 'closed') {
-        state = 'probing'
-        probe = pass
-      }
-      return pass
+    },
+    pause(duration, who) {
+      if (who === 'all') known.open(duration)
+      unknown.open(duration)
     },
   }
 }

@@ -1,6 +1,7 @@
+import { LRUCache } from 'lru-cache'
 import type { Next, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import type { Clock } from '../clock.ts'
-import { type Breaker, createBreaker } from './breaker.ts'
+import { type Breaker, createBreaker, type Failure } from './breaker.ts'
 
 /** How much the last call counts in the running means. */
 const RECENT = 0.2
@@ -11,66 +12,207 @@ const ERRORS_WEIGH = 20
 /** The score halves in so many milliseconds without a call: whoever did badly long ago is given another try. */
 const FORGETS = 30_000
 
+/** Operations that have a breaker: each has failed. */
+const OPERATIONS = 1000
+
+/** Requests that are remembered as failing here, and for how long, in milliseconds. */
+const FAILING = 2000
+const FAILS_FOR = 10_000
+
+/**
+ * A request whose probe failed is no probe again for this long, in milliseconds, so that others get their turn; nor is another request of its
+ * client, where the request never had an answer. It is a little more than a breaker is open.
+ */
+const NO_PROBE = 7000
+
+/** A request as a provider has to know it. */
+export interface Asked {
+  readonly key: string
+  readonly operation: string
+  readonly client: string
+  /** Whether it had an answer of late, from any provider. */
+  readonly answerable: boolean
+}
+
 /** One of those who can answer, and how it has done of late. */
 export interface Provider {
   readonly name: string
-  readonly breaker: Breaker
   /** The path below: its own budget, its own sockets. */
   readonly send: Next<UpstreamRequest, Promise<UpstreamAnswer>>
+  /** Whether a 401 or 403 is of a key of ours. */
+  readonly keyed: boolean
   /** Milliseconds an answer took of late, beside the age of what it said, longer for errors; the smaller the better. */
   readonly score: number
-  /** A call is about to be made; undefined when the breaker keeps it away. */
-  enter(): Call | undefined
+  /** A call is about to be made; undefined when a breaker keeps it away. */
+  enter(asked: Asked): Call | undefined
+  /** Why a call is kept away, and for how many milliseconds. */
+  closed(asked: Asked): { readonly reason: string; readonly wait: number }
+  /** Whether this request failed here a short while ago. */
+  isFailing(key: string): boolean
 }
 
-/** One call to a provider; one of these is to be told when it is over. */
+/** One call to a provider; one of these is to be called when it is over. */
 export interface Call {
-  answered(good: boolean): void
-  /** So old was what it answered, in milliseconds: who is quick with old news is no quicker than who waits for new. */
+  succeeded(): void
+  /** `elsewhere`: another provider answered the same request, so that it is not the request's own doing. */
+  failed(how: 'unreachable' | 'failed', elsewhere: boolean): void
+  /** It failed for what was asked, which says nothing of the provider. */
+  refused(): void
+  /** It was so old what it answered, in milliseconds: who is quick with old news is no quicker than who waits for new. */
   lagged(age: number): void
+  /** The upstream said when to come back. */
+  pause(duration: number): void
   /** It was given up, or refused for no fault of the provider's. */
   left(): void
 }
 
-export function createProvider(name: string, send: Provider['send'], clock: Clock): Provider {
+/** What is remembered of a request that failed. */
+interface Failing {
+  readonly at: number
+  /** Not to be asked before. */
+  readonly until: number
+}
+
+export interface ProviderParts {
+  readonly name: string
+  readonly send: Provider['send']
+  readonly keyed?: boolean
+  readonly clock: Clock
+}
+
+export function createProvider({ name, send, keyed = false, clock }: ProviderParts): Provider {
   let latency = 0
   let lag = 0
   let errors = 0
   let lastAsked = 0
-  const breaker = createBreaker(clock)
+  const whole = createBreaker({ clock, operations: 2, quiet: true })
+  const operations = new LRUCache<string, Breaker>({ max: OPERATIONS })
+  /** Operations that said when to come back, with that moment. */
+  const away = new LRUCache<string, number>({ max: 10 })
+  const failing = new LRUCache<string, Failing>({ max: FAILING })
+  /** Requests and clients whose probes failed, with the end of that on the monotonic clock. */
+  const noProbes = new LRUCache<string, number>({ max: FAILING })
 
   function note(took: number): void {
     latency += (took - latency) * (latency === 0 ? 1 : RECENT)
   }
 
+  function noteError(share: 0 | 1): void {
+    errors += (share - errors) * RECENT
+  }
+
+  /** The breaker of an operation: it has one from its first failure on. */
+  function breakerOf(operation: string): Breaker {
+    const known = operations.get(operation)
+    if (known !== undefined) return known
+    const made = createBreaker({ clock, operations: 1, quiet: whole.quiet })
+    operations.set(operation, made)
+    return made
+  }
+
+  function remember(key: string, until = failing.peek(key)?.until ?? 0): void {
+    failing.set(key, { until, at: clock.monotonic() })
+  }
+
+  function mayProbe({ key, client, answerable }: Asked): boolean {
+    const blocked = [`key ${key}`, ...(answerable ? [] : [`client ${client}`])].map((name) => noProbes.peek(name) ?? 0)
+    return Math.max(...blocked) <= clock.monotonic()
+  }
+
+  function noProbe({ key, client, answerable }: Asked): void {
+    const until = clock.monotonic() + NO_PROBE
+    noProbes.set(`key ${key}`, until)
+    if (!answerable) noProbes.set(`client ${client}`, until)
+  }
+
+  function isFailing(key: string): boolean {
+    const known = failing.peek(key)
+    return known !== undefined && clock.monotonic() - known.at < FAILS_FOR
+  }
+
   return {
     name,
-    breaker,
     send,
+    keyed,
+    isFailing,
     get score() {
       const forgotten = 0.5 ** ((clock.monotonic() - lastAsked) / FORGETS)
       return (latency + lag + 1) * (1 + ERRORS_WEIGH * errors) * forgotten
     },
-    enter() {
-      const pass = breaker.enter()
+
+    closed({ key, operation, answerable }) {
+      const until = (failing.peek(key)?.until ?? 0) - clock.monotonic()
+      const own = operations.peek(operation)
+      const waits = [whole.wait(answerable), own?.wait(answerable) ?? 0, until]
+      const reason = waits[0]
+        ? `its breaker is ${whole.state}`
+        : `its breaker of ${operation} is ${own?.state ?? 'open'}`
+      return { reason, wait: Math.max(0, ...waits) }
+    },
+
+    enter(asked) {
+      const { key, operation, client, answerable } = asked
+      const now = clock.monotonic()
+      if ((failing.peek(key)?.until ?? 0) > now) return undefined
+      const own = operations.get(operation)
+      const open = whole.state !== 'closed' || (own !== undefined && own.state !== 'closed')
+      const may = !open || mayProbe(asked)
+      const pass = whole.enter(answerable, may)
       if (pass === undefined) return undefined
-      const at = clock.monotonic()
-      lastAsked = at
+      const ownPass = own?.enter(answerable, may)
+      if (own !== undefined && ownPass === undefined) {
+        pass.left()
+        return undefined
+      }
+      lastAsked = now
+
       return {
-        answered(good) {
+        succeeded() {
           // How quickly it fails says nothing of how quickly it answers.
-          if (good) note(clock.monotonic() - at)
-          errors += ((good ? 0 : 1) - errors) * RECENT
-          if (good) pass.succeeded()
-          else pass.failed()
+          note(clock.monotonic() - now)
+          noteError(0)
+          failing.delete(key)
+          pass.succeeded()
+          ownPass?.succeeded()
+        },
+        failed(how, elsewhere) {
+          const unreachable = how === 'unreachable'
+          // A request that has failed before is no news: each is counted once.
+          const counts = elsewhere || (answerable && !isFailing(key))
+          const failure: Failure = { key, operation, client, unreachable, answerable: counts }
+          if (counts || unreachable) noteError(1)
+          if (!unreachable) {
+            remember(key)
+            if (open) noProbe(asked)
+          }
+          pass.failed(failure)
+          if (unreachable) ownPass?.left()
+          else if (ownPass !== undefined) ownPass.failed(failure)
+          else breakerOf(operation).enter(answerable)?.failed(failure)
+        },
+        refused() {
+          remember(key)
+          pass.left()
+          ownPass?.left()
         },
         lagged(age) {
           lag += (age - lag) * RECENT
         },
+        pause(duration) {
+          const breaker = breakerOf(operation)
+          // What only says it of a request that never had an answer may mean that request.
+          if (answerable || breaker.quiet) breaker.pause(duration, answerable ? 'all' : 'unanswered')
+          remember(key, clock.monotonic() + duration)
+          // Where nothing else succeeds two of them are word of all.
+          away.set(operation, clock.monotonic() + duration)
+          const others = [...away.values()].filter((until) => until > clock.monotonic())
+          if (others.length > 1 && whole.quiet) whole.pause(Math.min(...others) - clock.monotonic(), 'unanswered')
+        },
         left() {
           // It would have taken longer still: one that loses to its hedge each time must not seem quick.
-          if (clock.monotonic() - at > latency) note(clock.monotonic() - at)
+          if (clock.monotonic() - now > latency) note(clock.monotonic() - now)
           pass.left()
+          ownPass?.left()
         },
       }
     },

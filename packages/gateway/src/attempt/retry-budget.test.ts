@@ -1,17 +1,21 @@
 import { expect, test } from 'vitest'
-import { createRetryBudget } from './retry-budget.ts'
+import { createRetryBudget, type RetryBudget } from './retry-budget.ts'
+
+/** Of so many clients in turn, how many retries are granted. */
+function granted(budget: RetryBudget, times: number, clients: number): number {
+  return Array.from({ length: times }, (_, index) => budget.take(`c${index % clients}`)).filter(Boolean).length
+}
 
 test('ten retries are there at the start, and no more', () => {
-  const budget = createRetryBudget()
-  expect(Array.from({ length: 12 }, () => budget.take()).filter(Boolean)).toHaveLength(10)
+  expect(granted(createRetryBudget(), 12, 6)).toBe(10)
 })
 
 test('over a long run retries are a tenth of the traffic', () => {
   const budget = createRetryBudget()
   let retries = 0
   for (let i = 0; i < 10_000; i++) {
-    budget.tried()
-    if (budget.take()) retries += 1
+    budget.tried('c')
+    if (budget.take('c')) retries += 1
   }
   expect(retries).toBeGreaterThan(990)
   expect(retries).toBeLessThanOrEqual(1010)
@@ -19,6 +23,17 @@ test('over a long run retries are a tenth of the traffic', () => {
 
 test('a quiet day saves up ten, not more', () => {
   const budget = createRetryBudget()
-  for (let i = 0; i < 10_000; i++) budget.tried()
-  expect(Array.from({ length: 100 }, () => budget.take()).filter(Boolean)).toHaveLength(10)
+  for (let i = 0; i < 10_000; i++) budget.tried('c')
+  expect(granted(budget, 100, 10)).toBe(10)
+})
+
+test('a client whose calls all fail takes a tenth of its own traffic, and leaves the others theirs', () => {
+  const budget = createRetryBudget()
+  let taken = 0
+  for (let i = 0; i < 1000; i++) {
+    budget.tried('bad')
+    if (budget.take('bad')) taken += 1
+  }
+  expect(taken).toBeLessThanOrEqual(104)
+  expect([budget.take('good'), budget.take('good'), budget.take('good')]).toEqual([true, true, true])
 })

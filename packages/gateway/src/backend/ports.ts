@@ -88,7 +88,12 @@ export interface MeterPlan {
   readonly pace?: boolean
   /** Milliseconds that a call may be on its way: the places of a node that died are held so long. 10 s unless told. */
   readonly timeout?: number
+  /** Milliseconds after which a key that is used up is tried again, by one call: somebody may have paid. An hour unless told. */
+  readonly spentFor?: number
 }
+
+/** As `MeterPlan` has it. */
+export const SPENT_FOR = 3_600_000
 
 export interface MeterLimit {
   /** Units that fit in the window. */
@@ -121,8 +126,8 @@ export interface Meter {
   closeLane(duration: number, lane: string): void
   /** The upstream refused a call that we thought would fit: limits shrink, and creep back. */
   backOff(): void
-  /** This key is used up for good. */
-  spend(key: number): void
+  /** This key is used up: it is granted no more until one call may try it again, after that time or after what is said. */
+  spend(key: number, duration?: number): void
   /** The upstream says that so many calls are left of its longest window: others may have spent the rest. */
   learn(left: number, key: number): void
 }

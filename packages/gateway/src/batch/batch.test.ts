@@ -172,6 +172,7 @@ describe('a batch in which a key is bad', () => {
   async function settle({ clock, sent }: ReturnType<typeof open>, bad: ReadonlySet<string>, error = poisoned()) {
     for (let next = 0; next < sent.length; next++) {
       const { asks, answer, fail } = sent[next] as (typeof sent)[number]
+      // Those of an earlier round are settled: to settle them again does nothing.
       if (asks.some(({ topic }) => bad.has(topic))) fail(error)
       else answer(asks.map(({ topic }) => content(topic)))
       await clock.settle()
@@ -199,9 +200,24 @@ describe('a batch in which a key is bad', () => {
     expect(failed).toEqual(['k0', 'k24', 'k49'])
   })
 
+  test('one for which the upstream fails is found too, and has calls of its own from then on', async () => {
+    const opened = open(50, 10)
+    const error = new WeirError('upstream_failed', 'boom', { upstreamStatus: 500 })
+    const round = async () => {
+      for (const each of KEYS) opened.get(each)
+      await opened.clock.advance(10)
+      await settle(opened, new Set(['k7']), error)
+    }
+    await round()
+    expect(KEYS.filter((key) => opened.outcomes[key] !== JSON.stringify(key))).toEqual(['k7'])
+    const before = opened.sent.length
+    await round()
+    expect(opened.topics().slice(before)).toEqual([KEYS.filter((key) => key !== 'k7'), ['k7']])
+  })
+
   test.each([
     ['answers nonsense whatever it is asked', new WeirError('upstream_invalid', 'html'), 1 + 2 + 4],
-    ['is down', new WeirError('upstream_failed', 'down', { upstreamStatus: 503 }), 1],
+    ['is down', new WeirError('upstream_failed', 'down', { upstreamStatus: 503 }), 7],
     ['is away', new WeirError('upstream_failed', 'reset'), 1],
     ['is slow', new WeirError('upstream_timeout', 'slow'), 1 + 2],
     ['has no budget left', new WeirError('over_budget', 'full'), 1],

@@ -107,12 +107,25 @@ export function batch<Value = Content>({
       void askFor(parts)
     }
 
-    /** A part in which a key is bad is halved until the key is alone. */
+    /** A part in which a key is bad is halved until the key is alone. From then on it has calls of its own, and fails no other. */
     async function askFor(parts: readonly Part<Value>[]): Promise<void> {
+      const startedAt = clock.monotonic()
       let failing = await deliver(parts)
-      while (failing.length > 0 && failing.length <= MOST_BAD)
-        failing = await deliver(failing.flatMap(({ members }) => halves(members)))
-      for (const { members, error } of failing) fail(members, error)
+      while (failing.length > 0) {
+        const [alone, many] = [failing.filter(isAlone), failing.filter((part) => !isAlone(part))]
+        for (const { members, error } of alone) {
+          pace.suspect(members.map(topicOf), startedAt)
+          fail(members, error)
+        }
+        const halved = many.length <= MOST_BAD ? many.filter(maySplit) : []
+        for (const part of many) if (!halved.includes(part)) fail(part.members, part.error)
+        failing = await deliver(halved.flatMap(({ members }) => halves(members)))
+      }
+    }
+
+    /** What the upstream calls our fault is; what it calls its own may be a key's, so that little is spent on finding out. */
+    function maySplit({ error }: Failing<Value>): boolean {
+      return !isFailure(error) || pace.maySplit()
     }
 
     /** Answers those that it can have no other answer for, and returns the rest. */
@@ -170,7 +183,7 @@ export function batch<Value = Content>({
       } catch (error) {
         over()
         const waiting = members.filter(isWaiting)
-        if (waiting.length > 1 && isPoisoned(error)) return { members: waiting, error }
+        if (isPoisoned(error) && (waiting.length > 1 || suspect)) return { members: waiting, error }
         if (isTimeout(error) && !suspect) askForHalves(waiting)
         fail(waiting, error)
       }
@@ -247,14 +260,19 @@ function halves<Value>(members: readonly Member<Value>[]): readonly Part<Value>[
   return [members.slice(0, middle), members.slice(middle)].map((members) => ({ members, suspect: true }))
 }
 
-/**
- * Whether one bad key may have failed all: the upstream understood us and refused what was asked, or answered nonsense. An
- * upstream that is down is not asked twice.
- */
+function isAlone<Value>({ members }: Failing<Value>): boolean {
+  return members.length === 1
+}
+
+/** Whether one bad key may have failed all: the upstream answered that it refuses or fails, or nonsense. */
 function isPoisoned(error: unknown): boolean {
   if (!(error instanceof WeirError)) return false
-  const { code, upstreamStatus: status = 0 } = error
-  return code === 'upstream_invalid' || (code === 'upstream_failed' && status >= 400 && status < 500)
+  const { code, upstreamStatus = 0 } = error
+  return code === 'upstream_invalid' || (code === 'upstream_failed' && upstreamStatus >= 400)
+}
+
+function isFailure(error: unknown): boolean {
+  return error instanceof WeirError && (error.upstreamStatus ?? 0) >= 500
 }
 
 function isTimeout(error: unknown): boolean {

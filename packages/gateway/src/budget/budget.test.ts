@@ -283,7 +283,7 @@ describe('a 429', () => {
       type: 'budget.closed',
       upstream: 'jupiter',
       for: 3000,
-      reason: 'the upstream answered 429',
+      reason: 'the upstream refused a call',
     })
   })
 
@@ -314,7 +314,7 @@ describe('a 429', () => {
       type: 'budget.closed',
       upstream: 'jupiter',
       for: 3000,
-      reason: 'the upstream answered 429 to a',
+      reason: 'the upstream refused a',
     })
   })
 

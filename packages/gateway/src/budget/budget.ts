@@ -1,4 +1,12 @@
-import type { Grant, Grants, Meter, MeterLimit, MeterPlan, Want } from '../backend/ports.ts'
+import {
+  type Grant,
+  type Grants,
+  type Meter,
+  type MeterLimit,
+  type MeterPlan,
+  SPENT_FOR,
+  type Want,
+} from '../backend/ports.ts'
 import type { Stage, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import type { Clock, Timer } from '../clock.ts'
 import { WeirError } from '../errors.ts'
@@ -414,7 +422,7 @@ export function createBudget(parts: BudgetParts): Budget {
     lanesOpenAt.set(lane, opens)
     for (const waiter of [...(lanes.get(lane) ?? [])]) if (waiter.start.deadline <= opens) waiter.refuse()
     meter.closeLane(rest, lane)
-    emit({ type: 'budget.closed', upstream, for: rest, reason: `the upstream answered 429 to ${lane}` })
+    emit({ type: 'budget.closed', upstream, for: rest, reason: `the upstream refused ${lane}` })
     pumpSoon()
   }
 
@@ -442,13 +450,9 @@ export function createBudget(parts: BudgetParts): Budget {
         if (word.left !== undefined) meter.learn(word.left, grant.key)
         if (word.spent) {
           meter.spend(grant.key)
-          shutUntil[grant.key] = Number.POSITIVE_INFINITY
-          emit({
-            type: 'budget.closed',
-            upstream,
-            for: Number.POSITIVE_INFINITY,
-            reason: `key ${grant.key + 1} is used up`,
-          })
+          const { spentFor = SPENT_FOR } = plan
+          shutUntil[grant.key] = clock.monotonic() + spentFor
+          emit({ type: 'budget.closed', upstream, for: spentFor, reason: `key ${grant.key + 1} is used up` })
         }
         if (word.rest === undefined) return
         if (word.ofLane && lane !== undefined) {
@@ -461,7 +465,7 @@ export function createBudget(parts: BudgetParts): Budget {
         })
         meter.close(word.rest, keys.length > 1 && !byAccount ? grant.key : undefined)
         meter.backOff()
-        emit({ type: 'budget.closed', upstream, for: word.rest, reason: 'the upstream answered 429' })
+        emit({ type: 'budget.closed', upstream, for: word.rest, reason: 'the upstream refused a call' })
       },
     }
   }
@@ -487,7 +491,7 @@ export function createBudget(parts: BudgetParts): Budget {
         answer = await next({ ...request, apiKey: keys[started.key] })
         const word = readWord(answer, clock.now())
         started.heed(word)
-        const { rest } = word
+        const rest = word.rest ?? word.away
         const otherKey = isOfItsKey(answer, word) && shutUntil.some((until) => until <= clock.monotonic())
         return { ...answer, ...(rest === undefined ? {} : { rest }), ...(otherKey ? { otherKey } : {}) }
       } catch (thrown) {

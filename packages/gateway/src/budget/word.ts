@@ -1,11 +1,14 @@
 import type { UpstreamAnswer } from '../call.ts'
+import { waitOf } from '../rate-limit-wait.ts'
 
 /** What an answer says of the budget it came from. */
 export interface Word {
-  /** The call was refused for coming too soon: rest so many milliseconds. */
+  /** The call was refused for coming too soon, or with what is barred: rest so many milliseconds. */
   readonly rest: number | undefined
   /** That is so of calls of its lane alone, such as a method that has a limit of its own. */
   readonly ofLane: boolean
+  /** It failed, and said when to come back: that is so of what was asked for, and not of the budget. */
+  readonly away: number | undefined
   /** So many calls are left in the upstream's window. */
   readonly left: number | undefined
   /** The key is used up: no rest will help. */
@@ -24,24 +27,43 @@ const SPENT = /"insufficient_quota"|max usage reached|_spend_limit_reached"/
 /** How public nodes of Solana say that a method's own limit is reached; they say it of others too, where headers don't tell them apart. */
 const OF_METHOD = /for a specific RPC call/
 
+/** What says how many calls are left, of all that count. */
+const REMAINING = [
+  'x-ratelimit-remaining',
+  'x-ratelimit-remaining-requests',
+  'x-rate-limit-remaining',
+  'ratelimit-remaining',
+]
+
+/** Refusals that may be for coming too often, where they say for how long. 418 is what some say to who went on after a 429. */
+const MAY_BE_TOO_SOON = [402, 403, 418]
+
 /**
- * Reads the budget out of an answer: `Retry-After` (seconds or an HTTP date), `retry-after-ms`, `x-ratelimit-reset` (Unix
- * seconds), resets as Go durations (`6m0s`), how much remains, and of which limit a
- * node with limits for each method speaks (`x-ratelimit-method-remaining`, `x-ratelimit-rps-remaining`).
+ * Reads the budget out of an answer: how long to wait (`waitOf`), how much remains, and of which limit a node with limits for each method speaks
+ * (`x-ratelimit-method-remaining`, `x-ratelimit-rps-remaining`).
  *
  * @param now wall time in milliseconds since 1970
  */
 export function readWord({ status, headers, body }: UpstreamAnswer, now: number): Word {
   const said = status >= 400 ? body.toString('utf8', 0, 2000) : ''
   const spent = SPENT.test(said)
-  const remaining = headers['x-ratelimit-remaining'] ?? headers['x-ratelimit-remaining-requests']
-  const tooSoon = status === 429 && !spent
+  const remaining = REMAINING.map((name) => headers[name]).find((text) => text !== undefined)
+  const left = remaining !== undefined && /^\s*-?\d+\s*$/.test(remaining) ? Number(remaining) : undefined
+  const wait = status >= 400 ? believed(waitOf(headers, now)) : undefined
+  const barred = MAY_BE_TOO_SOON.includes(status) && (headers['retry-after'] !== undefined || (left ?? 1) <= 0)
+  const tooSoon = !spent && (status === 429 || barred)
   return {
-    rest: tooSoon ? restAfter(headers, now) : undefined,
+    rest: tooSoon ? (wait ?? UNNAMED) : undefined,
     ofLane: tooSoon && isOfMethod(headers, said),
-    left: remaining !== undefined && /^\s*-?\d+\s*$/.test(remaining) ? Number(remaining) : undefined,
+    // What a limit is reset at is no time to come back from a failure.
+    away: status >= 500 && headers['retry-after'] !== undefined ? wait : undefined,
+    left,
     spent,
   }
+}
+
+function believed(wait: number | undefined): number | undefined {
+  return wait === undefined ? undefined : Math.min(Math.max(wait, UNNAMED), LONGEST)
 }
 
 /** Whether a refusal is of a method's limit. Where headers tell that of all calls nothing is left, it is not. */
@@ -49,61 +71,4 @@ function isOfMethod(headers: Readonly<Record<string, string>>, said: string): bo
   const [method, all] = ['method', 'rps'].map((limit) => headers[`x-ratelimit-${limit}-remaining`])
   if (all !== undefined && Number(all) <= 0) return false
   return (method !== undefined && Number(method) <= 0) || OF_METHOD.test(said)
-}
-
-/**
- * How long to rest after a 429, in milliseconds: the first of the headers that makes sense, one second when none does, and at
- * most five minutes.
- *
- * @param now wall time in milliseconds since 1970
- */
-export function restAfter(headers: Readonly<Record<string, string>>, now: number): number {
-  const rest =
-    number(headers['retry-after-ms']) ??
-    fromRetryAfter(headers['retry-after'], now) ??
-    fromReset(headers['x-ratelimit-reset'], now) ??
-    goDuration(headers['x-ratelimit-reset-requests']) ??
-    UNNAMED
-  return Math.min(Math.max(rest, UNNAMED), LONGEST)
-}
-
-function fromRetryAfter(text: string | undefined, now: number): number | undefined {
-  if (text === undefined) return undefined
-  const seconds = number(text)
-  if (seconds !== undefined) return seconds * 1000
-  // The three forms of RFC 9110 begin with the day; without asking for it, `-5` and `in 5` would be dates for JavaScript.
-  const trimmed = text.trim()
-  if (!/^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)/.test(trimmed)) return undefined
-  const date = Date.parse(trimmed.endsWith('GMT') ? trimmed : `${trimmed} GMT`)
-  return Number.isNaN(date) ? undefined : date - now
-}
-
-/** Unix seconds, or a Go duration: some upstreams use one name for both. */
-function fromReset(text: string | undefined, now: number): number | undefined {
-  const seconds = number(text)
-  return seconds === undefined ? goDuration(text) : seconds * 1000 - now
-}
-
-const GO_UNITS: Readonly<Record<string, number>> = {
-  ns: 1e-6,
-  us: 1e-3,
-  µs: 1e-3,
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-}
-
-/** Milliseconds of a duration as Go writes it: `12ms`, `1.5s`, `6m0s`; undefined when it is anything else. */
-export function goDuration(text: string | undefined): number | undefined {
-  const trimmed = text?.trim() ?? ''
-  if (!/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/.test(trimmed)) return undefined
-  let sum = 0
-  for (const [, amount, unit = ''] of trimmed.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g))
-    sum += Number(amount) * (GO_UNITS[unit] ?? 0)
-  return sum
-}
-
-function number(text: string | undefined): number | undefined {
-  return text !== undefined && /^\s*\d+(\.\d+)?\s*$/.test(text) ? Number(text) : undefined
 }

@@ -219,7 +219,7 @@ describe('a cache', () => {
     await first
     await publish(TOPIC, content('theirs'))
     await clock.advance(1500)
-    memory.failures.set(TOPIC, { error: away(), until: clock.monotonic() + 500 })
+    memory.failures.add(TOPIC, away(), clock)
     expect((await read(ask())).value).toBe('theirs')
     expect(asked).toHaveLength(1)
   })

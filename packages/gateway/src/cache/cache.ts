@@ -6,9 +6,6 @@ import { asWeirError, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Memory } from './memory.ts'
 
-/** How long a failure is shared with those who ask again, in milliseconds: brief, so that recovery shows at once. */
-const FAILURE_KEPT = 1000
-
 /** What the upstream says is old already is believed for this share of `fresh`: else each reader would ask for it again. */
 const LEAST_FRESH = 0.1
 
@@ -128,7 +125,8 @@ export function createCache(parts: CacheParts): Cache {
       | { readonly answer: Promise<Stored>; readonly refresh: boolean; readonly entry: Promise<Entry> }
       | undefined
     let last: { readonly stored: Stored; readonly entry: Entry } | undefined
-    let lastFailure: { readonly topic: string; readonly thrown: unknown } | undefined
+    /** The failure that was told last, for all who wait for it. */
+    let lastFailure: { readonly topic: string; readonly thrown: WeakRef<WeirError> } | undefined
 
     function fetch(ask: Ask): Promise<Entry> {
       const answer = next(ask)
@@ -148,10 +146,10 @@ export function createCache(parts: CacheParts): Cache {
         },
         (thrown) => {
           landed()
-          const told = lastFailure?.thrown === thrown && lastFailure?.topic === ask.topic
+          const told = lastFailure?.thrown.deref() === thrown && lastFailure?.topic === ask.topic
           if (!told && ask.signal?.aborted !== true) {
-            lastFailure = { topic: ask.topic, thrown }
-            memory.failures.set(ask.topic, { error: asWeirError(thrown), until: clock.monotonic() + FAILURE_KEPT })
+            lastFailure = thrown instanceof WeirError ? { topic: ask.topic, thrown: new WeakRef(thrown) } : undefined
+            memory.failures.add(ask.topic, asWeirError(thrown), clock)
           }
           const entry = ask.refresh ? undefined : instead(ask.topic)
           if (entry === undefined) throw thrown
@@ -202,9 +200,9 @@ export function createCache(parts: CacheParts): Cache {
         const entry = keep(ask.topic, ask.key, stored)
         if (left(entry) > 0) return entry
       }
-      const failure = memory.failures.get(ask.topic)
-      if (failure === undefined || failure.until <= clock.monotonic()) return fetch(ask)
-      return instead(ask.topic) ?? Promise.reject(failure.error)
+      const failure = memory.failures.of(ask.topic, clock)
+      if (failure === undefined) return fetch(ask)
+      return instead(ask.topic) ?? Promise.reject(failure)
     }
 
     /** What is kept, for it is not asked for now. */
@@ -232,8 +230,7 @@ export function createCache(parts: CacheParts): Cache {
       }
       if (entry !== undefined && remaining + stale > 0) {
         emit({ type: 'cache.read', feed, outcome: 'stale' })
-        const failure = memory.failures.get(ask.topic)
-        if (failure === undefined || failure.until <= clock.monotonic()) revalidate(ask)
+        if (memory.failures.of(ask.topic, clock) === undefined) revalidate(ask)
         return entry
       }
       emit({ type: 'cache.read', feed, outcome: 'miss' })

@@ -1,13 +1,13 @@
 import { LRUCache } from 'lru-cache'
 import type { Entry } from '../entry.ts'
-import type { WeirError } from '../errors.ts'
+import { Failures } from './failures.ts'
 
 /** The first tier, in this process's memory and bounded in bytes; one for all that an app keeps. */
 export interface Memory {
   /** Entries of feeds by their topics, and what others keep in the same bound, under names that are no topics. */
   readonly entries: LRUCache<string, Sized>
-  /** Failures that are still shared, with their end on the monotonic clock. */
-  readonly failures: LRUCache<string, { error: WeirError; until: number }>
+  /** Failures that are still shared, in the same bound. */
+  readonly failures: Failures
   keep(entry: Entry, tags: readonly string[]): void
   /** The topics that are kept under a tag. */
   tagged(tag: string): readonly string[]
@@ -38,7 +38,7 @@ export function createMemory(bytes: number): Memory {
 
   return {
     entries,
-    failures: new LRUCache({ max: 10_000 }),
+    failures: new Failures(entries),
     keep(entry, tags) {
       if (tags.length > 0) tagsOf.set(entry, tags)
       entries.set(entry.topic, entry)

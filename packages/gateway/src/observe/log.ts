@@ -1,19 +1,14 @@
 import { pino } from 'pino'
 import { ConfigError } from '../errors.ts'
 import type { Emit } from '../events.ts'
+import { logOutput } from './log-output.ts'
 
 /** The same trouble is told once in so many milliseconds, with how often it came: a dead upstream must not fill the disk. */
 const ONCE_IN = 5000
 
-/** Bytes of log lines that may wait for a reader. */
-const MOST_UNREAD = 1_048_576
-
 /** Logs what an operator must know, as lines of JSON on standard error. */
 export function createLog(): Emit {
-  // Written beside the event loop, so that a reader that stands still stops no client; what it leaves unread is lost.
-  const lines = pino.destination({ dest: 2, sync: false, maxLength: MOST_UNREAD })
-  lines.on('error', () => {})
-  const log = pino({ name: 'weir', level: logLevel(process.env.LOG_LEVEL) }, lines)
+  const log = pino({ name: 'weir', level: logLevel(process.env.LOG_LEVEL) }, logOutput(2))
   const told = new Map<string, { at: number; unsaid: number }>()
 
   /** How often it came since it was last told; undefined when it is too soon to tell again. */

@@ -4,6 +4,7 @@ import type { AnswerStream, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import type { Clock } from '../clock.ts'
 import { WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
+import { createConnector } from './connect.ts'
 
 export interface PoolParts {
   readonly upstream: string
@@ -16,6 +17,8 @@ export interface PoolParts {
   readonly connectTimeout?: number
   readonly headersTimeout?: number
   readonly bodyTimeout?: number
+  /** How old a connection gets, in milliseconds; five minutes unless told. */
+  readonly connectionAge?: number
   /** Bytes of the largest answer that is taken. */
   readonly maxAnswer: number
   readonly clock: Clock
@@ -31,15 +34,33 @@ export interface UpstreamPool {
 /** undici's Pool as transport only; what may start, and whether again, is decided above. */
 export function createPool(parts: PoolParts): UpstreamPool {
   const { upstream, url, connections, timeout, maxAnswer, clock, emit } = parts
-  const { connectTimeout = timeout, headersTimeout = timeout, bodyTimeout = timeout } = parts
+  const {
+    connectTimeout = timeout,
+    headersTimeout = timeout,
+    bodyTimeout = timeout,
+    connectionAge = 5 * 60_000,
+  } = parts
   const { origin, pathname } = new URL(url)
   const base = pathname.replace(/\/$/, '')
+  const connect = createConnector({ upstream, timeout: connectTimeout, clock })
+  /** Connections that there are. */
+  let open = 0
   const pool = new Pool(origin, {
     connections,
     headersTimeout,
     bodyTimeout,
-    connect: { timeout: connectTimeout },
+    connect: (options, callback) =>
+      connect(options, (...[error, socket]) => {
+        if (error !== null) return callback(error, null)
+        open += 1
+        socket.once('close', () => {
+          open -= 1
+        })
+        return callback(null, socket)
+      }),
     pipelining: 1,
+    // An upstream that moves is followed where names lead today.
+    clientTtl: connectionAge,
   })
 
   return {
@@ -50,7 +71,11 @@ export function createPool(parts: PoolParts): UpstreamPool {
       const controller = new AbortController()
       const limit = Math.max(1, Math.min(timeout, request.deadline - started))
       const late = clock.after(limit, () => {
-        controller.abort(new WeirError('upstream_timeout', `${upstream}: no whole answer in ${Math.round(limit)} ms`))
+        const unreachable = open === 0
+        const what = unreachable ? 'no connection' : 'no whole answer'
+        controller.abort(
+          new WeirError('upstream_timeout', `${upstream}: ${what} in ${Math.round(limit)} ms`, { unreachable }),
+        )
       })
       const left = () => controller.abort(request.signal?.reason)
       request.signal?.addEventListener('abort', left)
@@ -70,19 +95,27 @@ export function createPool(parts: PoolParts): UpstreamPool {
           statusCode: status,
           headers,
           body,
-        } = await pool.request({
-          // undici sends any token, and names only those it knows.
-          method: request.method as Dispatcher.HttpMethod,
-          path: base + request.path,
-          headers: request.headers,
-          body: request.body ?? null,
-          signal: controller.signal,
-          ...(request.inform === undefined ? {} : { onInfo: informed(request.inform) }),
-        })
+        } = await abortable(
+          controller.signal,
+          pool.request({
+            // undici sends any token, and names only those it knows.
+            method: request.method as Dispatcher.HttpMethod,
+            path: base + request.path,
+            headers: request.headers,
+            body: request.body ?? null,
+            signal: controller.signal,
+            ...(request.inform === undefined ? {} : { onInfo: informed(request.inform) }),
+          }),
+        )
         // Without a listener an error between two reads would end the process; the next read finds it.
         body.on('error', () => {})
         const took = clock.monotonic() - started
         const head = { status, headers: flat(headers), took, sentAt: started, ...cookiesOf(headers) }
+        const impossible = impossibleOf(head)
+        if (impossible !== undefined) {
+          body.destroy()
+          throw new WeirError('upstream_invalid', `${upstream}: ${impossible}`)
+        }
         // What fails is told in few words; only what may be large on purpose is streamed.
         const most = request.kept === undefined || status >= 400 ? maxAnswer : Math.min(request.kept, maxAnswer)
         const pieces: AsyncIterator<Buffer> = body[Symbol.asyncIterator]()
@@ -92,6 +125,8 @@ export function createPool(parts: PoolParts): UpstreamPool {
         while (!larger) {
           const piece = await pieces.next()
           if (piece.done === true) {
+            // It says that there is nothing more to show (RFC 9110, 15.3.6).
+            if (status === 205 && bytes > 0) throw new WeirError('upstream_invalid', `${upstream}: ${WITH_CONTENT}`)
             answered(status, bytes)
             return { ...head, body: chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks) }
           }
@@ -126,6 +161,24 @@ export function createPool(parts: PoolParts): UpstreamPool {
 }
 
 const NOTHING = Buffer.alloc(0)
+
+/** undici tells a call that waits for a connection that it was aborted when there is one, or none: its caller does not wait for that. */
+function abortable(signal: AbortSignal, response: Promise<Dispatcher.ResponseData>): Promise<Dispatcher.ResponseData> {
+  return new Promise((resolve, reject) => {
+    const aborted = () => reject(signal.reason)
+    signal.addEventListener('abort', aborted, { once: true })
+    response.then(resolve, reject).finally(() => signal.removeEventListener('abort', aborted))
+    if (signal.aborted) aborted()
+  })
+}
+
+const WITH_CONTENT = 'expected an answer of 205 without content, got one with it'
+
+/** What is wrong with the head of an answer that HTTP does not know (RFC 9110, 15). */
+function impossibleOf({ status, headers }: Pick<UpstreamAnswer, 'status' | 'headers'>): string | undefined {
+  if (status < 200 || status > 599) return `expected a status from 200 to 599, got ${status}`
+  return status === 205 && Number(headers['content-length'] ?? 0) > 0 ? WITH_CONTENT : undefined
+}
 
 /** The bytes that will come, as far as is said: an answer without a body names the length of another's (RFC 9110, 8.6). */
 function lengthOf(

@@ -109,8 +109,6 @@ export class LiveProxy {
   readonly #edges = createRouter<true>()
   readonly #origin: string
   readonly #base: string
-  readonly #keys: readonly string[]
-  readonly #secrets: readonly string[]
   readonly #join: (ask: Ask) => Promise<Outcome>
   /** Addresses whose answers were of no use to others, with the end of that on the monotonic clock. */
   readonly #apart = new LRUCache<string, number>({ max: MOST_APART })
@@ -125,8 +123,6 @@ export class LiveProxy {
     const url = new URL(plan.upstream.settings.url)
     this.#origin = url.origin
     this.#base = url.pathname.replace(/\/$/, '')
-    this.#keys = plan.upstream.providers.flatMap(({ settings }) => settings.keys)
-    this.#secrets = this.#keys.filter(({ length }) => length >= SHORTEST_SECRET)
     this.#join = path.share(async (ask, signal, urgency) => {
       const { asking, kept } = ask.key as { asking: Asking; kept: Received | undefined }
       const outcome = await this.#exchange(asking, kept, signal, urgency)
@@ -407,11 +403,13 @@ export class LiveProxy {
       deadline,
       signal,
       cost,
+      // What fails at one path says nothing of another.
+      operation: `${this.plan.name} ${call.method} ${address.split('?', 1)[0]}`,
       ...(lane === undefined ? {} : { lane }),
       apiKey: undefined,
       kept,
       // What an upstream says of keys that are ours is not for clients.
-      passes: (status) => status >= 500 || (this.#keys.length === 0 && (status === 401 || status === 403)),
+      passes: (status) => status >= 500 || (!this.plan.upstream.settings.keyed && (status === 401 || status === 403)),
       ...(failed === undefined ? {} : { failed }),
       inform(status, headers) {
         const goesOn = travels(headers)
@@ -427,8 +425,7 @@ export class LiveProxy {
     const goesOn = travels(answer.headers)
     const fields: Record<string, string> = {}
     for (const [name, value] of Object.entries(answer.headers)) {
-      const ours = OF_THE_ACCOUNT.test(name) || this.#secrets.some((key) => value.includes(key))
-      if (goesOn(name) && name !== 'set-cookie' && !ours) fields[name] = value
+      if (goesOn(name) && name !== 'set-cookie' && !OF_THE_ACCOUNT.test(name)) fields[name] = value
     }
     for (const name of ['location', 'content-location']) {
       const value = fields[name]
@@ -448,6 +445,8 @@ export class LiveProxy {
     if (reference === undefined) return undefined
     const url = URL.parse(reference, this.#origin + this.#base + address)
     if (url === null || url.origin !== this.#origin || !url.pathname.startsWith(`${this.#base}/`)) return undefined
+    // A key of ours that was in it is covered, and will be there again when it is asked for.
+    for (const [name, value] of [...url.searchParams]) if (/^\*+$/.test(value)) url.searchParams.delete(name)
     return url.pathname.slice(this.#base.length) + url.search + url.hash
   }
 
@@ -500,9 +499,6 @@ export class LiveProxy {
     this.#parts.emit({ type: 'cache.read', feed: this.plan.name, outcome })
   }
 }
-
-/** Keys shorter than this would be found in headers by chance. */
-const SHORTEST_SECRET = 6
 
 /** This proxy in `Via` (RFC 9110, 7.6.3). */
 const VIA = '1.1 weir'

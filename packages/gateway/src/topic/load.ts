@@ -1,10 +1,11 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { LRUCache } from 'lru-cache'
 import { type Ask, type Next, type UpstreamAnswer, type UpstreamRequest, Urgency } from '../call.ts'
 import type { Clock } from '../clock.ts'
 import { addressOf, type Content } from '../entry.ts'
 import { asWeirError, WeirError } from '../errors.ts'
 import { readAge } from '../http-cache/directives.ts'
-import { stringifyJson } from '../json.ts'
+import { hasNoText, stringifyJson } from '../json.ts'
 import { isRecord } from '../options.ts'
 import { ownBuffer } from '../own-buffer.ts'
 import { Told } from '../upstream/told.ts'
@@ -12,7 +13,10 @@ import { type Absent, absent, type FeedPlan, isAbsent } from './feed.ts'
 import { counting, MadeOf } from './made-of.ts'
 
 /** How long beyond the deadline of those who wait a loader is waited for: the stages below it come first, with better words. */
-const GRACE = 1000
+const GRACE = 20
+
+/** This many keys are remembered whose last answer could not be used. */
+const UNUSABLE = 1000
 
 /**
  * The end of the read path of values: runs a feed's loader for some keys and makes each result a content, or an Error.
@@ -23,9 +27,20 @@ export function loader(
   send: Next<UpstreamRequest, Promise<UpstreamAnswer>>,
   clock: Clock,
 ): Next<readonly Ask[], Promise<readonly (Content | Error)[]>> {
+  /** Keys whose last answer could not be used. */
+  const unusable = new LRUCache<string, true>({ max: UNUSABLE })
+
+  function noted(asks: readonly Ask[], results: readonly (Content | Error)[]): void {
+    asks.forEach(({ topic }, index) => {
+      if (results[index] instanceof Error) unusable.set(topic, true)
+      else unusable.delete(topic)
+    })
+  }
+
   return async (asks) => {
     const [first] = asks
     if (first === undefined) return []
+    const unconditional = asks.some(({ topic }) => unusable.has(topic))
     const controller = allGone(asks)
     const { signal } = controller
     const deadline = Math.max(...asks.map((ask) => ask.deadline))
@@ -39,6 +54,8 @@ export function loader(
       send: async (request) => {
         const answer = await send({
           cost: 1,
+          operation: plan.name,
+          ...(unconditional ? { unconditional } : {}),
           ...request,
           signal,
           priority: urgency.priority,
@@ -63,7 +80,12 @@ export function loader(
     })
     const loading = () => load(plan, asks, client)
     const making = plan.upstream === undefined ? madeWhole(loading) : counting(undefined, loading).then(asked)
-    const { answered, made } = await Promise.race([making, late]).finally(() => timer.stop())
+    const { answered, made } = await Promise.race([making, late])
+      .catch((thrown) => {
+        for (const { topic } of asks) unusable.set(topic, true)
+        throw thrown
+      })
+      .finally(() => timer.stop())
     const results = plan.keyOf === undefined ? answered : matched(plan, asks, answered)
     if (!Array.isArray(results) || results.length !== asks.length) {
       const got = Array.isArray(results) ? `${results.length} results` : typeof results
@@ -76,12 +98,14 @@ export function loader(
     if (!Number.isFinite(since)) since = startedAt
     const age = made?.age(since) ?? { since }
     // Each for itself: what makes one fail, such as a schema that throws, must not fail the others.
-    return Promise.all(
+    const contents = await Promise.all(
       results.map(async (result) => {
         const content = await contentOf(plan, result).catch((thrown) => failure(plan, thrown))
         return content instanceof Error || content.stamp !== undefined ? content : { ...content, ...age }
       }),
     )
+    noted(asks, contents)
+    return contents
   }
 }
 
@@ -162,6 +186,9 @@ export async function contentOf(plan: FeedPlan, result: unknown): Promise<Conten
   const json = stringifyJson(checked.value)
   if (json === undefined)
     return new WeirError('upstream_invalid', `${plan.where}: expected a JSON value, got ${typeof checked.value}`)
+  // Only where there is one is it looked for.
+  if (json.includes('null') && hasNoText(checked.value))
+    return new WeirError('upstream_invalid', `${plan.where}: expected numbers that JSON has, got NaN or Infinity`)
   return { json: ownBuffer(json), reason: undefined, absentFor: undefined }
 }
 

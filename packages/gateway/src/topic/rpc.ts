@@ -139,13 +139,20 @@ function methodFeed(path: string, method: string, given: Method): Feed {
           const result = await call(method, parseToWrite(params) as JsonRpcParams, options)
           return result === null ? none('"result":null') : result
         } catch (error) {
-          if (!(error instanceof JsonRpcError)) throw error
-          const { rpcCode: code, rpcMessage: message, data } = error
-          return none(`"error":${stringifyJson({ code, message, data })}`)
+          // What a node can't answer now is no answer: an older result may be served in its place.
+          if (!(error instanceof JsonRpcError) || error.code !== 'upstream_refused') throw error
+          return none(`"error":${stringifyJson(nodeError(error))}`)
         }
       },
     },
     ...{ fresh: `${fresh}ms`, stale: `${stale}ms`, staleIfError: `${staleIfError}ms`, deadline: `${deadline}ms` },
   })
   return declared as Feed
+}
+
+/** The words of a node, where an error is one of those. */
+export function nodeError(error: unknown): { code: number; message: string; data: unknown } | undefined {
+  if (!(error instanceof JsonRpcError)) return undefined
+  const { rpcCode: code, rpcMessage: message, data } = error
+  return { code, message, data }
 }

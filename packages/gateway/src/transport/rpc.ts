@@ -4,9 +4,10 @@ import type { Answer, AnswerHeaders, Call, Soon } from '../call.ts'
 import { accepts, WORTH_IT } from '../compress.ts'
 import type { Encoding, Entry } from '../entry.ts'
 import { asWeirError, problemOf, show, WeirError } from '../errors.ts'
-import { parseToWrite } from '../json.ts'
+import { parseToWrite, stringifyJson } from '../json.ts'
 import { isRecord } from '../options.ts'
 import type { LiveFeed } from '../topic/live-feed.ts'
+import { nodeError } from '../topic/rpc.ts'
 import { PARAMS_EXPECTED, paramsText } from '../topic/rpc-params.ts'
 import { GZIP_HEAD, gzipEnd, gzipPiece } from './gzip.ts'
 import { cacheStatus, inBand, type SnapshotParts } from './snapshot.ts'
@@ -138,10 +139,15 @@ function replyOf(id: string, of: NonNullable<Reply['of']>): Reply {
 
 const HEAD = '{"jsonrpc":"2.0",'
 
-/** Why there is no answer of a node, in words of ours. */
+/** Why there is no result: as the node said it, word for word, and in words of ours where no node said anything. */
 function failure(id: string, error: WeirError): Reply {
   const { code, detail, retry, retryAfter } = problemOf(error)
   if (code === 'bad_key') return refusal(id, BAD_PARAMS, `Invalid params: ${detail}`, { code })
+  const said = nodeError(error)
+  if (said !== undefined) {
+    const reply: Reply = { texts: [`${HEAD}"error":${stringifyJson(said)},"id":${id}}`] }
+    return retryAfter === undefined ? reply : { ...reply, retryAfter }
+  }
   const unhealthy = retry && code !== 'internal'
   // How far behind it is, which nodes say with this code, nobody knows; then they say null.
   const data = { ...(unhealthy ? { numSlotsBehind: null } : {}), code, retry, retryAfter }

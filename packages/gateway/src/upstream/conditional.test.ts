@@ -95,4 +95,21 @@ describe('a conditional request', () => {
     await get()
     expect(asked.map((headers) => headers['if-none-match'])).toEqual([undefined, undefined, undefined])
   })
+
+  test('is not made for what could not be read: the next ask is for the whole', async () => {
+    await using opened = await open()
+    const { get, resource, asked } = opened
+    const check = async ({ body }: { body: Buffer }) => JSON.parse(body.toString())
+    resource.body = '{"price":'
+    await get({ check })
+    await get({ check })
+    resource.body = '{"price":1}'
+    expect((await get({ check })).body).toBe('{"price":1}')
+    expect(asked.map((headers) => headers['if-none-match'])).toEqual([undefined, undefined, undefined])
+    // What another can read is kept, and given up by who can not.
+    await get({ check: () => Promise.reject(new Error('expected a list')) })
+    await get({ check })
+    await get({ check, unconditional: true })
+    expect(asked.slice(3).map((headers) => headers['if-none-match'])).toEqual(['"1"', undefined, undefined])
+  })
 })

@@ -18,11 +18,12 @@ export const conditional: Stage<UpstreamRequest, Promise<UpstreamAnswer>> = (nex
   })
 
   return async (request) => {
-    const { method, path, headers, kept } = request
+    const { method, path, headers, kept, unconditional } = request
     const names = Object.keys(headers).map((name) => name.toLowerCase())
     // Who keeps answers of his own has conditions of his own.
     if (kept !== undefined || method !== 'GET' || PERSONAL.some((name) => names.includes(name))) return next(request)
     const name = `${path}\n${JSON.stringify(headers)}`
+    if (unconditional === true) known.delete(name)
     const before = known.get(name)
     const etag = before?.headers.etag
     const answer = await next(
@@ -36,15 +37,26 @@ export const conditional: Stage<UpstreamRequest, Promise<UpstreamAnswer>> = (nex
         headers: { ...headers, ...answer.headers },
         ...(sentAt !== undefined && { sentAt }),
       }
-      known.set(name, confirmed)
+      if (await isReadable(request, confirmed)) known.set(name, confirmed)
+      else known.delete(name)
       return confirmed
     }
-    if (mayKeep(answer)) known.set(name, answer)
-    else known.delete(name)
+    // Whoever asked may be unable to read it: until that is known it is no answer that a 304 could confirm.
+    known.delete(name)
+    if (mayKeep(answer) && (await isReadable(request, answer))) known.set(name, answer)
     return answer
   }
 }
 
 function mayKeep({ status, headers }: UpstreamAnswer): boolean {
   return status === 200 && headers.etag !== undefined && !/\bno-store\b/i.test(headers['cache-control'] ?? '')
+}
+
+async function isReadable({ check }: UpstreamRequest, answer: UpstreamAnswer): Promise<boolean> {
+  try {
+    await check?.(answer)
+    return true
+  } catch {
+    return false
+  }
 }

@@ -3,8 +3,9 @@ import type { Identity, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import { ConfigError, WeirError, withoutSecrets } from '../errors.ts'
 import { stringifyJson } from '../json.ts'
 import { type Bytes, type Duration, HTTP_OPTIONS, isRecord, readOptions } from '../options.ts'
-import { jsonOf, validated } from './answer.ts'
+import { jsonOf, reading, validated } from './answer.ts'
 import { type Limit, limitsOf } from './limits.ts'
+import { areCredentials, secretsOfCredentials, secretsOfHeaders, secretsOfUrl } from './secrets.ts'
 import { trueStatus } from './status.ts'
 import type { CallContext, Outgoing, Upstream } from './upstream.ts'
 
@@ -34,6 +35,8 @@ export interface HttpOptions {
   readonly timeout?: Duration
   /** The longest a connection may take to be made; by default as `timeout`. */
   readonly connectTimeout?: Duration
+  /** How old a connection gets before a new one takes its place, so that an upstream that moves is followed. `'5m'` by default. */
+  readonly connectionAge?: Duration
   /** The longest its headers may take; by default as `timeout`. */
   readonly headersTimeout?: Duration
   /** The longest silence inside an answer; by default as `timeout`. */
@@ -123,6 +126,7 @@ export function httpUpstream(kind: string, options: HttpOptions): Upstream<HttpC
   const { statusOf } = options
   const fixed = headersOf(where, read.headers)
   const place = authOf(where, read.auth)
+  const keys = read.keys ?? []
 
   const declared: Upstream<HttpCall> = {
     kind: 'upstream',
@@ -134,7 +138,14 @@ export function httpUpstream(kind: string, options: HttpOptions): Upstream<HttpC
     settings: {
       url: read.url,
       dress: JSON.stringify([place, fixed]),
-      keys: read.keys ?? [],
+      keys,
+      keyed: keys.length > 0 || areCredentials(fixed),
+      secrets: [
+        ...keys.flatMap((key) => secretsOfCredentials('header' in place ? place.prefix + key : key)),
+        ...keys,
+        ...secretsOfHeaders(fixed),
+        ...secretsOfUrl(new URL(read.url)),
+      ],
       limits: limitsOf(where, read.limits, read.reserve),
       past: read.past,
       pace: read.pace,
@@ -143,6 +154,7 @@ export function httpUpstream(kind: string, options: HttpOptions): Upstream<HttpC
       concurrency: read.concurrency,
       timeout: read.timeout,
       connectTimeout: read.connectTimeout ?? read.timeout,
+      connectionAge: read.connectionAge,
       headersTimeout: read.headersTimeout ?? read.timeout,
       bodyTimeout: read.bodyTimeout ?? read.timeout,
       stall: read.stall,
@@ -167,11 +179,13 @@ export function httpUpstream(kind: string, options: HttpOptions): Upstream<HttpC
 function httpCall(name: string, context: CallContext): HttpCall {
   async function exchange(request: Outgoing, schema: StandardSchemaV1 | undefined): Promise<unknown> {
     const what = `${name}: ${request.method} ${request.path.split('?', 1)[0]}`
-    const answer = await context.send(request)
+    const read = reading((answer) => validated(what, jsonOf(what, answer), schema))
+    const check = async (answer: UpstreamAnswer) => (answer.status < 400 ? read(answer) : undefined)
+    const answer = await context.send({ ...request, check })
     if (answer.status >= 400) {
       throw new WeirError('upstream_failed', `${what}: answered ${answer.status}`, { upstreamStatus: answer.status })
     }
-    return validated(what, jsonOf(what, answer), schema)
+    return read(answer)
   }
 
   function get(path: string, options: HttpGet = {}): Promise<unknown> {

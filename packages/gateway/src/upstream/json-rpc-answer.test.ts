@@ -19,13 +19,15 @@ describe('the true status of an answer', () => {
     ['credits that are gone', 200, failed(-32000, 'max usage reached'), 429],
     ['a node that is behind', 200, failed(-32005, 'Node is behind by 42 slots'), 503],
     ['a node that is unwell', 200, failed(-32005, 'Node is unhealthy'), 503],
-    ['a slot that is to come', 200, failed(-32016, 'Minimum context slot has not been reached'), 503],
+    ['a slot that is to come', 200, failed(-32016, 'Minimum context slot has not been reached'), 200],
     ['a failure inside', 200, failed(-32603), 503],
     ['a key that is wrong', 200, failed(-32401), 401],
     ['a plan without it', 200, failed(-32403), 403],
     ['parameters that are wrong', 200, failed(-32602, 'Too many inputs provided; max 100'), 200],
     ['the same as a failure', 500, failed(-32602), 400],
     ['an index that it lacks', 200, failed(-32010), 200],
+    ['a transaction that fails, as a failure', 500, failed(-32002, 'Transaction simulation failed'), 400],
+    ['a slot that is to come, as a failure', 503, failed(-32016), 400],
     ['a page', 502, '<h1>"error"</h1>', 502],
   ])('%s', (_, status, body, expected) => {
     expect(rpcStatus(answer(body, status))).toBe(expected)

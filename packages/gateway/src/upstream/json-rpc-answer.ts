@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import type { Height, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import { show, WeirError } from '../errors.ts'
 import { parseJson } from '../json.ts'
@@ -5,8 +6,8 @@ import { isRecord } from '../options.ts'
 import { jsonOf } from './answer.ts'
 
 /**
- * The upstream refused a call in words of JSON-RPC: asking again, or another, would not help. Its code in our table is
- * `upstream_refused`.
+ * The upstream answered a call with an error of JSON-RPC. `upstream_refused`: for what was asked, so that asking again would not help.
+ * `upstream_failed`: it may answer later.
  */
 export class JsonRpcError extends WeirError {
   /** Its code there, such as -32602. */
@@ -16,9 +17,11 @@ export class JsonRpcError extends WeirError {
   /** What it says beside, if anything. */
   readonly data: unknown
 
-  constructor(what: string, { code, message, data }: RpcFailure, upstreamStatus: number) {
-    super('upstream_refused', `${what}: answered ${code}: ${message.slice(0, 200).replace(/\s+/g, ' ')}`, {
-      upstreamStatus,
+  constructor(what: string, { code, message, data }: RpcFailure, { status, rest }: UpstreamAnswer) {
+    const words = `${what}: answered ${code}: ${message.slice(0, 200).replace(/\s+/g, ' ')}`
+    super(status >= 500 ? 'upstream_failed' : 'upstream_refused', words, {
+      upstreamStatus: status,
+      ...(rest === undefined ? {} : { retryAfter: rest }),
     })
     this.rpcCode = code
     this.rpcMessage = message
@@ -36,39 +39,50 @@ interface RpcFailure {
 /** A key that is used up is refused as one that comes too soon; the budget tells them apart by these words. */
 const SPENT = /max usage reached/i
 
+/** What an answer of JSON-RPC means to those who judge by a status. */
+interface Meaning {
+  readonly status: number
+  /** Another node may answer what this one refused for what was asked. */
+  readonly elsewhere?: true
+}
+
 /**
  * The status that an answer should have had: JSON-RPC says most errors in answers of 200, and nodes differ in the rest.
- * 429: wait, or ask another. 503: the node is behind or unwell, so another may do better, or it later. 401, 403: our key. 400: the call
- * itself is wrong. Every other error is for whoever called.
+ * 429: wait, or ask another. 503: the node is behind or unwell, so another may do better, or it later. 401, 403: our key. Every other error
+ * is for whoever called, and is no failure of the node, whatever status it came with.
  */
-export function rpcStatus({ status, body }: UpstreamAnswer): number {
+export function rpcMeaning({ status, body }: UpstreamAnswer): Meaning {
   // Large answers are results: they are looked through, and not parsed a second time.
-  if (!body.includes('"error"')) return status
+  if (!body.includes('"error"')) return { status }
   const failure = failureIn(parsed(body))
-  if (failure === undefined) return status
+  if (failure === undefined) return { status }
   const { code, message } = failure
-  if (code === 429 || code === -32429 || SPENT.test(message)) return 429
+  if (code === 429 || code === -32429 || SPENT.test(message)) return { status: 429 }
   switch (code) {
     // Some say by this that a limit is reached, and most that they are behind.
     case -32005:
-      return /limit/i.test(message) ? 429 : 503
-    // The slot that was asked for is yet to come, or something broke inside.
-    case -32016:
+      return { status: /limit/i.test(message) ? 429 : 503 }
     case -32603:
-      return 503
+      return { status: 503 }
     case -32401:
-      return 401
+      return { status: 401 }
     case -32403:
-      return 403
-    case -32600:
-    case -32601:
-    case -32602:
-    case -32700:
-      // Some give these a status of their own failure; to ask again would not help.
-      return status >= 500 ? 400 : status
+      return { status: 403 }
+    // The slot that was asked for is yet to come: on this node.
+    case -32016:
+      return { status: callers(status), elsewhere: true }
     default:
-      return status
+      return { status: callers(status) }
   }
+}
+
+/** Some answer calls that they refuse with the status of a failure of their own. */
+function callers(status: number): number {
+  return status >= 500 ? 400 : status
+}
+
+export function rpcStatus(answer: UpstreamAnswer): number {
+  return rpcMeaning(answer).status
 }
 
 /**
@@ -95,13 +109,16 @@ export function slotOf({ body: asked }: UpstreamRequest, { body }: UpstreamAnswe
  * @throws WeirError `upstream_invalid` when it is no answer to this call, `upstream_failed` for another status than 200
  */
 export function resultOf(what: string, answer: UpstreamAnswer, id: number): unknown {
-  const { status } = answer
+  const { status, rest } = answer
   const said = status >= 400 ? parsed(answer.body) : jsonOf(what, answer)
   const given = isRecord(said) ? said.id : undefined
   const failure = failureIn(said)
   if (failure !== undefined && (given === id || given === undefined || given === null))
-    throw new JsonRpcError(what, failure, status)
-  if (status >= 400) throw new WeirError('upstream_failed', `${what}: answered ${status}`, { upstreamStatus: status })
+    throw new JsonRpcError(what, failure, answer)
+  if (status >= 400) {
+    const details = { upstreamStatus: status, ...(rest === undefined ? {} : { retryAfter: rest }) }
+    throw new WeirError('upstream_failed', `${what}: answered ${status}`, details)
+  }
   if (!isRecord(said)) throw new WeirError('upstream_invalid', `${what}: expected one answer, got ${show(said)}`)
   if (given !== id)
     throw new WeirError('upstream_invalid', `${what}: expected the answer to call ${id}, got that to ${show(given)}`)
@@ -118,6 +135,7 @@ export function failureIn(said: unknown): RpcFailure | undefined {
 
 /** Undefined for what is no JSON. */
 function parsed(body: Buffer): unknown {
+  if (!isUtf8(body)) return undefined
   try {
     return parseJson(body.toString())
   } catch {

@@ -1,7 +1,8 @@
+import { isUtf8 } from 'node:buffer'
 import type { Stage, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import type { Clock } from '../clock.ts'
 import { WeirError } from '../errors.ts'
-import { parseToWrite, stringifyJson } from '../json.ts'
+import { parseToWrite, stringifyJson, withoutMark } from '../json.ts'
 import { isRecord } from '../options.ts'
 import { rpcStatus } from './json-rpc-answer.ts'
 
@@ -168,8 +169,9 @@ function shared(calls: readonly Waiting[], items: readonly unknown[]): readonly 
 
 /** Undefined for what is no list. */
 function listIn(body: Buffer): readonly unknown[] | undefined {
+  if (!isUtf8(body)) return undefined
   try {
-    const said = parseToWrite(body.toString())
+    const said = parseToWrite(withoutMark(body.toString()))
     return Array.isArray(said) ? said : undefined
   } catch {
     return undefined

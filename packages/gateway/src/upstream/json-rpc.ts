@@ -2,12 +2,12 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Identity } from '../call.ts'
 import { stringifyJson } from '../json.ts'
 import { isRecord, JSON_RPC_OPTIONS, readOptions } from '../options.ts'
-import { validated } from './answer.ts'
+import { reading, validated } from './answer.ts'
 import { charge, type HttpGet, type HttpOptions, httpUpstream } from './http.ts'
-import { resultOf, rpcStatus, slotOf } from './json-rpc-answer.ts'
+import { JsonRpcError, resultOf, rpcMeaning, slotOf } from './json-rpc-answer.ts'
 import { arrays } from './json-rpc-arrays.ts'
 import type { Limit } from './limits.ts'
-import { redact, secretsOf } from './redact.ts'
+import { secretsOfUrl } from './secrets.ts'
 import type { CallContext, Upstream } from './upstream.ts'
 
 /**
@@ -76,7 +76,7 @@ export function jsonRpc(options: JsonRpcOptions): Upstream<JsonRpcCall> {
     timeout: `${timeout}ms`,
     conditional: false,
   })
-  const secrets = [...secretsOf(address), ...asked.settings.keys]
+  const ofAddress = secretsOfUrl(address)
   // The pool joins an address to a path; here there is none, and a slash at its end is part of it.
   const rest = (pathname.endsWith('/') ? '/' : '') + search
 
@@ -93,14 +93,19 @@ export function jsonRpc(options: JsonRpcOptions): Upstream<JsonRpcCall> {
       return [declared]
     },
     policy,
-    settings: { ...settings, dress: JSON.stringify([settings.dress, search, most]) },
+    settings: {
+      ...settings,
+      keyed: settings.keyed || ofAddress.length > 0,
+      secrets: [...settings.secrets, ...ofAddress],
+      dress: JSON.stringify([settings.dress, search, most]),
+    },
     ...(lag === undefined ? {} : { lag }),
     below: (clock) => (next) => {
-      const read = arrays({ upstream: name, most, clock })(redact(secrets)(next))
+      const read = arrays({ upstream: name, most, clock })(next)
       return async (request) => {
         const answer = await read(request)
         const height = slotOf(request, answer)
-        return { ...answer, status: rpcStatus(answer), ...(height === undefined ? {} : { height }) }
+        return { ...answer, ...rpcMeaning(answer), ...(height === undefined ? {} : { height }) }
       }
     },
     client: (context) => jsonRpcCall(name, context, nextId),
@@ -114,15 +119,26 @@ function jsonRpcCall(name: string, context: CallContext, nextId: () => number): 
     const { answer: schema, repeatable = READS.test(method) } = options
     const id = nextId()
     const what = `${name}: ${method}`
+    const read = reading(async (answer) => validated(what, resultOf(what, answer, id), schema))
     const answer = await context.send({
       lane: method,
+      operation: method,
+      key: stringifyJson(params) ?? '',
+      // What a node says goes to the caller as it was said; what it says of our key and of our limits does not.
+      passes: (status) => status >= 500,
+      async check(answer) {
+        // An error of JSON-RPC can be read.
+        await read(answer).catch((error) => {
+          if (!(error instanceof JsonRpcError)) throw error
+        })
+      },
       ...charge({ ...options, repeatable }),
       method: 'POST',
       path: '',
       headers: { accept: 'application/json', 'content-type': 'application/json' },
       body: stringifyJson({ jsonrpc: '2.0', id, method, params }),
     })
-    return validated(what, resultOf(what, answer, id), schema)
+    return read(answer)
   }
   // A function has a `caller` of its own that can't be set, only defined over.
   return Object.defineProperties(call, {

@@ -1,11 +1,14 @@
+import { isUtf8 } from 'node:buffer'
 import { type RawData, WebSocket } from 'ws'
 import type { Clock, Timer } from '../clock.ts'
 import { show, withoutSecrets } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { parseJson, stringifyJson } from '../json.ts'
 import { isRecord } from '../options.ts'
+import { waitOf } from '../rate-limit-wait.ts'
 import { isSocketAddress, type PushLinkPlan, type PushListener, type PushSource, type PushToken } from './push.ts'
-import { hide, secretsOf } from './redact.ts'
+import { maskOf } from './redact.ts'
+import { secretsOfHeaders, secretsOfMessage, secretsOfUrl } from './secrets.ts'
 
 export interface PushLinkParts {
   readonly feed: string
@@ -35,6 +38,9 @@ interface Subscription {
 const FIRST_PAUSE = 500
 const LONGEST_PAUSE = 30_000
 
+/** The longest that a refused handshake is believed to ask for, in milliseconds. */
+const LONGEST_WAIT = 5 * 60_000
+
 /** The largest message that is taken, in bytes. */
 const LARGEST_MESSAGE = 16 * 1024 * 1024
 
@@ -58,8 +64,9 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
   /** Why the connection of now is given up, and after how long at least there may be another. */
   let over: { readonly why: string; readonly after: number } | undefined
   let ids = 0
-  /** What of the address of now nobody may read. */
+  /** Covers what of address, headers and first messages of now nobody may read. */
   let secrets: readonly string[] = []
+  let mask = maskOf(secrets)
   let heardAt = Number.NEGATIVE_INFINITY
   let stopped = false
 
@@ -76,8 +83,9 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
     connecting = false
     if (stopped || wanted.size === 0) return
     if (!isSocketAddress(url)) throw new Error(`expected a ws: or wss: address, got ${withoutSecrets(url)}`)
-    secrets = secretsOf(new URL(url))
     const { headers, silence } = plan
+    secrets = [...secretsOfUrl(new URL(url)), ...secretsOfHeaders(headers)]
+    mask = maskOf(secrets)
     const one = new WebSocket(url, { headers, handshakeTimeout: silence, maxPayload: LARGEST_MESSAGE })
     socket = one
     let why = 'closed'
@@ -90,6 +98,12 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
     one.on('error', ({ message }) => {
       why = message
     })
+    one.on('unexpected-response', (_request, { statusCode, headers }) => {
+      const fields = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]))
+      const after = Math.min(LONGEST_WAIT, waitOf(fields, clock.now()) ?? 0)
+      over = { why: `answered ${statusCode}`, after }
+      one.terminate()
+    })
     one.on('close', (code) => lost(one, code === 1006 ? why : `closed with ${code}`))
   }
 
@@ -99,7 +113,9 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
     heard()
     // As much at once as a connection takes, beside what it takes in a second.
     allowed = Math.max(allowed, plan.burst - plan.rate)
-    outbox = plan.greet().map((message) => () => message)
+    const greetings = plan.greet()
+    mask = maskOf([...secrets, ...greetings.flatMap((message) => secretsOfMessage(message))])
+    outbox = greetings.map((message) => () => message)
     for (const one of subscriptions.values()) ask(one)
     watch = clock.after(plan.silence / 2, look)
     flush()
@@ -173,7 +189,8 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
     // Not before: one that takes a connection and drops it at once must not be called in a loop.
     failures = 0
     guarded(() => {
-      const given = plan.read(parseJson(hide(secrets, String(data))))
+      if (Buffer.isBuffer(data) && !isUtf8(data)) throw new TypeError('expected a message in UTF-8, got other bytes')
+      const given = plan.read(parseJson(mask.text(String(data))))
       for (const news of Array.isArray(given) ? given : [given]) if (news !== undefined) take(news)
     })
   }
@@ -244,7 +261,7 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
     socket = undefined
     reset()
     if (stopped || wanted.size === 0) return
-    emit({ type: 'push.lost', feed, why: hide(secrets, over?.why ?? why) })
+    emit({ type: 'push.lost', feed, why: mask.text(over?.why ?? why) })
     // Full jitter: whoever lost the same upstream does not come back in step.
     const pause = (over?.after ?? 0) + random() * Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** failures)
     failures += 1

@@ -10,6 +10,12 @@ export type StatusOf = (answer: UpstreamAnswer) => number
 export function trueStatus(statusOf: StatusOf): Stage<UpstreamRequest, Promise<UpstreamAnswer>> {
   return (next) => async (request) => {
     const answer = await next(request)
-    return answer.status >= 300 || answer.stream !== undefined ? answer : { ...answer, status: statusOf(answer) }
+    if (answer.status >= 300 || answer.stream !== undefined) return answer
+    try {
+      return { ...answer, status: statusOf(answer) }
+    } catch {
+      // What it can't read says nothing: whoever asked will find that it is no answer.
+      return answer
+    }
   }
 }

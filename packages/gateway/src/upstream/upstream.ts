@@ -28,6 +28,10 @@ export interface UpstreamSettings {
   /** Where keys go and what else every call has: those who share an upstream must agree on it. */
   readonly dress: string
   readonly keys: readonly string[]
+  /** Whether it is asked with credentials of ours, so that 401 and 403 are of those. */
+  readonly keyed: boolean
+  /** What of that nobody may read, and of its address. */
+  readonly secrets: readonly string[]
   readonly limits: readonly MeterLimit[]
   readonly past: 'unknown' | 'none'
   /** Starts are spread evenly over each window. */
@@ -39,6 +43,7 @@ export interface UpstreamSettings {
   readonly concurrency: number
   readonly timeout: number
   readonly connectTimeout: number
+  readonly connectionAge: number
   readonly headersTimeout: number
   readonly bodyTimeout: number
   readonly stall: number
@@ -68,7 +73,7 @@ export interface UpstreamPolicy {
 
 /** One request as a client of an upstream describes it; urgency, deadline and abort come from those who wait. */
 export type Outgoing = Pick<UpstreamRequest, 'method' | 'path' | 'headers' | 'body'> &
-  Partial<Pick<UpstreamRequest, 'cost' | 'costOf' | 'lane' | 'repeatable'>>
+  Partial<Pick<UpstreamRequest, 'cost' | 'costOf' | 'lane' | 'repeatable' | 'key' | 'operation' | 'check' | 'passes'>>
 
 /** On whose behalf a loader runs. */
 export interface CallContext {

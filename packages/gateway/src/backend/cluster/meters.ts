@@ -42,7 +42,7 @@ function clusterMeter(upstream: string, line: Line<PrimarySide>, clock: Clock): 
     close: (duration, key) => line.tell('close', [upstream, duration, key]),
     closeLane: (duration, lane) => line.tell('closeLane', [upstream, duration, lane]),
     backOff: () => line.tell('backOff', [upstream]),
-    spend: (key) => line.tell('spend', [upstream, key]),
+    spend: (key, duration) => line.tell('spend', [upstream, key, duration]),
     learn: (left, key) => line.tell('learn', [upstream, left, key]),
   }
 }

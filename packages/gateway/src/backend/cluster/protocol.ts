@@ -33,7 +33,7 @@ export interface PrimarySide {
   close(upstream: string, duration: number, key: number | undefined): void
   closeLane(upstream: string, duration: number, lane: string): void
   backOff(upstream: string): void
-  spend(upstream: string, key: number): void
+  spend(upstream: string, key: number, duration: number | undefined): void
   learn(upstream: string, left: number, key: number): void
 }
 

@@ -125,7 +125,7 @@ function serveWorker(carrier: Carrier, { backend, desks, clock, report }: Worker
     close: (upstream, duration, key) => desks.of(upstream).meter.close(duration, key),
     closeLane: (upstream, duration, lane) => desks.of(upstream).meter.closeLane(duration, lane),
     backOff: (upstream) => desks.of(upstream).meter.backOff(),
-    spend: (upstream, key) => desks.of(upstream).meter.spend(key),
+    spend: (upstream, key, duration) => desks.of(upstream).meter.spend(key, duration),
     learn: (upstream, left, key) => desks.of(upstream).meter.learn(left, key),
   }
   const line: Line<WorkerSide> = openLine({ carrier, answers, clock, deadline: NO_ANSWERS, peer: 'a worker', report })

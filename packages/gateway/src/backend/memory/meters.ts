@@ -1,5 +1,5 @@
 import type { Clock } from '../../clock.ts'
-import type { Grant, Meter, MeterLimit, MeterPlan, Meters, Want } from '../ports.ts'
+import { type Grant, type Meter, type MeterLimit, type MeterPlan, type Meters, SPENT_FOR, type Want } from '../ports.ts'
 import { openWindow, type Window } from './window.ts'
 
 /**
@@ -38,10 +38,14 @@ interface Key {
   readonly windows: readonly Window[]
   readonly lanes: Lanes
   closedUntil: number
-  spent: boolean
+  /** Until when it is used up; undefined when it is not. */
+  spentUntil: number | undefined
+  /** The call that tries it again. */
+  probe: number | undefined
 }
 
 export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
+  const { spentFor = SPENT_FOR } = plan
   const pace = plan.pace === true
   const of = (by: MeterLimit['by']) => plan.limits.filter((limit) => limit.by === by)
   const shared = whole(of('account')).map((limit) => openWindow(limit, pace))
@@ -50,7 +54,8 @@ export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
     windows: [...shared, ...whole(of('key')).map((limit) => openWindow(limit, pace))],
     lanes: new Lanes(of('key'), pace),
     closedUntil: Number.NEGATIVE_INFINITY,
-    spent: false,
+    spentUntil: undefined,
+    probe: undefined,
   }))
   const longest = Math.max(0, ...plan.limits.map(({ window }) => window))
   /** Between back-offs, and for each step back: by the shortest, since a day without a second step would be no recovery. */
@@ -100,7 +105,7 @@ export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
     for (let i = 0; i < keys.length; i++) {
       const index = (turn + i) % keys.length
       const key = keys[index]
-      if (key === undefined || key.spent) continue
+      if (key === undefined || (key.spentUntil ?? now) > now) continue
       const { at, byLane } = earliest(key, want, now)
       if (best.index === -1 || at < best.at) best = { index, at, byLane }
       if (at <= now) break
@@ -131,23 +136,27 @@ export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
         turn = (index + 1) % keys.length
         running += 1
         lastId += 1
+        if (key.spentUntil !== undefined) Object.assign(key, { spentUntil: now + spentFor, probe: lastId })
         granted.push({ id: lastId, key: index, cost, lane, opens: now, closes: Number.POSITIVE_INFINITY })
       }
       return { granted, wait }
     },
 
-    settle({ key: index, cost, lane }, truth = cost) {
+    settle({ id, key: index, cost, lane }, truth = cost) {
       const key = keys[index]
       if (key === undefined) return
       running -= 1
+      // Had it been used up still, that would have been said by now.
+      if (key.probe === id) Object.assign(key, { spentUntil: undefined, probe: undefined })
       const now = clock.monotonic()
       for (const window of all(key, lane)) window.freeLater(window.units(cost), window.units(truth), now)
     },
 
-    cancel({ key: index, cost, lane }) {
+    cancel({ id, key: index, cost, lane }) {
       const key = keys[index]
       if (key === undefined) return
       running -= 1
+      if (key.probe === id) Object.assign(key, { spentUntil: clock.monotonic(), probe: undefined })
       for (const window of all(key, lane)) window.free(window.units(cost))
     },
 
@@ -171,9 +180,9 @@ export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
       slowed = { at: now, share: Math.max(BACK_OFF.least, share(now) * BACK_OFF.keep) }
     },
 
-    spend(index) {
+    spend(index, duration = spentFor) {
       const key = keys[index]
-      if (key !== undefined) key.spent = true
+      if (key !== undefined) Object.assign(key, { spentUntil: clock.monotonic() + duration, probe: undefined })
     },
 
     learn(left, index) {

@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../../clock.ts'
 import type { Priority } from '../../events.ts'
 import { BACK_OFF, heardOf, LAST_ARRIVALS, LONG, tooLarge } from '../memory/meters.ts'
 import { CATCHING_UP } from '../memory/window.ts'
-import type { Grant, Grants, Meter, MeterPlan, Want } from '../ports.ts'
+import { type Grant, type Grants, type Meter, type MeterPlan, SPENT_FOR, type Want } from '../ports.ts'
 import { type Alone, alone as aloneWith, type Ended } from './alone.ts'
 import type { RedisChannels } from './channels.ts'
 import type { RedisConnection } from './connection.ts'
@@ -49,9 +49,6 @@ const JOINING = 2 * BEAT
  * the share of a dead node back sooner, longer outlives a longer outage of Redis. Milliseconds.
  */
 const ALONE = 600_000
-
-/** A key that is used up is tried again after so long: somebody may have paid. */
-const SPENT = 3_600_000
 
 /** What the upstream said is left is stale after so many milliseconds. */
 const NEWS = 100
@@ -177,7 +174,7 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
         slack,
         horizon: HORIZON,
         long: LONG,
-        spentFor: SPENT,
+        spentFor: plan.spentFor ?? SPENT_FOR,
       },
       ...{ lastArrivals: LAST_ARRIVALS, turnOfTheAged: TURN_OF_THE_AGED, sweep: SWEEP },
       ...{ pace: plan.pace === true, catchingUp: CATCHING_UP, keys: plan.keys, limits },

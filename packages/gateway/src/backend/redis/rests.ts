@@ -1,5 +1,5 @@
 import { memoryMeter } from '../memory/meters.ts'
-import type { MeterPlan } from '../ports.ts'
+import { type MeterPlan, SPENT_FOR } from '../ports.ts'
 import type { MeterParts, SharedMeter } from './meter.ts'
 import { script } from './script.ts'
 
@@ -28,8 +28,8 @@ return cjson.encode(told)
 /** While it is called a node asks this often what rests, in milliseconds. */
 const OFTEN = 100
 
-/** A key that is used up is tried again after so long: somebody may have paid. */
-const SPENT = 3_600_000
+/** Nodes try a key that was used up again one after the other, in this part of the time: the first to find out tells the others. */
+const APART = 1 / 60
 
 const ALL = 'all'
 const USED_UP = 'spent '
@@ -41,6 +41,8 @@ const LANE = 'lane '
  */
 export function restsOnly(upstream: string, plan: MeterPlan, { connection, keys, clock }: MeterParts): SharedMeter {
   const own = memoryMeter(clock, plan)
+  const { spentFor = SPENT_FOR } = plan
+  const apart = Math.random() * spentFor * APART
   let news: readonly { readonly what: string; readonly until: number }[] = []
   let askedAt = Number.NEGATIVE_INFINITY
 
@@ -52,7 +54,7 @@ export function restsOnly(upstream: string, plan: MeterPlan, { connection, keys,
     news = news.filter((one) => !sent.includes(one))
     const told: readonly (readonly [string, number])[] | Readonly<Record<string, never>> = JSON.parse(String(reply))
     for (const [what, left] of Array.isArray(told) ? told : []) {
-      if (what.startsWith(USED_UP)) own.spend(Number(what.slice(USED_UP.length)))
+      if (what.startsWith(USED_UP)) own.spend(Number(what.slice(USED_UP.length)), left + apart)
       else if (what.startsWith(LANE)) own.closeLane(left, what.slice(LANE.length))
       else own.close(left, what === ALL ? undefined : Number(what))
     }
@@ -82,9 +84,9 @@ export function restsOnly(upstream: string, plan: MeterPlan, { connection, keys,
       own.closeLane(duration, lane)
       tell(LANE + lane, duration)
     },
-    spend(key) {
-      own.spend(key)
-      tell(`${USED_UP}${key}`, SPENT)
+    spend(key, duration = spentFor) {
+      own.spend(key, duration + apart)
+      tell(`${USED_UP}${key}`, duration)
     },
     leave: () => Promise.resolve(),
   }

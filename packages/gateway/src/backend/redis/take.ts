@@ -175,6 +175,13 @@ local function cancel(id, key, lane, cost)
   redis.call('ZREM', METER .. ':running', id)
 end
 
+-- One call at a time tries a key again that was used up. Its end without such a word is good news; one that was never made tells nothing.
+local function probed(id, key, til)
+  if get('spent:' .. key) <= now or redis.call('HGET', METER, 'probe:' .. key) ~= id then return end
+  set('spent:' .. key, til)
+  redis.call('HDEL', METER, 'probe:' .. key)
+end
+
 -- Who shares, and how much each may spend should it be cut off: the sum of the shares is at most the whole.
 local absent = function(node) return now - node.seen >= ask.ttl end
 local born = exact(get('born'))
@@ -243,7 +250,10 @@ me.seen = math.max(me.seen, math.min(now, ask.seen))
 
 -- What the last answer granted, if it was not heard.
 if me.granted and (me.seq or 0) > ask.heard then
-  for _, grant in ipairs(me.granted) do cancel(ask.node .. '/' .. grant[1], grant[2], grant[3], grant[4]) end
+  for _, grant in ipairs(me.granted) do
+    cancel(ask.node .. '/' .. grant[1], grant[2], grant[3], grant[4])
+    probed(ask.node .. '/' .. grant[1], grant[2], now)
+  end
 end
 -- Before what came of them since: calls that nothing is known of here.
 for _, one in ipairs(ask.carry) do
@@ -252,7 +262,10 @@ for _, one in ipairs(ask.carry) do
     if at > now then add(w, ask.node .. '/' .. one[1], one[4], at) end
   end
 end
-for _, one in ipairs(ask.cancel) do cancel(ask.node .. '/' .. one[1], one[2], one[3], one[4]) end
+for _, one in ipairs(ask.cancel) do
+  cancel(ask.node .. '/' .. one[1], one[2], one[3], one[4])
+  probed(ask.node .. '/' .. one[1], one[2], now)
+end
 for _, one in ipairs(ask.done) do
   local id, cost, truth, age = ask.node .. '/' .. one[1], one[4], one[5], one[6]
   for _, w in ipairs(all(one[2], one[3])) do
@@ -266,6 +279,7 @@ for _, one in ipairs(ask.done) do
     end
   end
   redis.call('ZREM', METER .. ':running', id)
+  probed(id, one[2], nil)
 end
 -- Calls that go on for longer than was thought.
 for _, one in ipairs(ask.keep) do
@@ -288,7 +302,10 @@ for _, one in ipairs(ask.close) do
   local field = type(of) == 'string' and 'closedLane:' .. of or of < 0 and 'closed' or 'closed:' .. of
   set(field, math.max(get(field), now + one[1]))
 end
-for _, key in ipairs(ask.spend) do set('spent:' .. key, now + ask.spentFor) end
+for _, key in ipairs(ask.spend) do
+  set('spent:' .. key, now + ask.spentFor)
+  redis.call('HDEL', METER, 'probe:' .. key)
+end
 local open, everyone, anyone = get('open'), true, false
 for _, node in pairs(nodes) do
   if node.born ~= born then open = math.max(open, get('sure')) end
@@ -429,6 +446,10 @@ for _, want in ipairs(ask.wants) do
       heldLanes[want.lane] = true
     else
       local id = ask.first + #granted
+      if get('spent:' .. best.key) > 0 then
+        set('spent:' .. best.key, now + ask.spentFor)
+        redis.call('HSET', METER, 'probe:' .. best.key, ask.node .. '/' .. id)
+      end
       for _, w in ipairs(all(best.key, want.lane)) do
         local n = units(w, want.cost)
         add(w, ask.node .. '/' .. id, want.cost, best.at + ask.hold + w.window)

@@ -1,0 +1,243 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { ManualClock } from '../../test/manual-clock.ts'
+import { request } from '../../test/request.ts'
+import type { UpstreamAnswer, UpstreamRequest } from '../call.ts'
+import { WeirError } from '../errors.ts'
+import { type AttemptPolicy, attempt } from './attempt.ts'
+
+type Said = Partial<UpstreamAnswer> | Error
+type Says = (path: string, provider: string) => Said
+
+/** Providers that answer at once, and what each was asked for. */
+function open(names: readonly string[], says: Says, policy: Partial<AttemptPolicy> = {}) {
+  const clock = new ManualClock()
+  const asked: { readonly provider: string; readonly path: string }[] = []
+  const upstream = { says }
+  const providers = names.map((name) => ({
+    name,
+    keyed: true,
+    send: async ({ path }: UpstreamRequest): Promise<UpstreamAnswer> => {
+      asked.push({ provider: name, path })
+      const said = upstream.says(path, name)
+      if (said instanceof Error) throw said
+      return { status: 200, headers: {}, body: Buffer.from(path), ...said }
+    },
+  }))
+  const send = attempt({
+    upstream: 'all',
+    providers,
+    policy: { retries: 0, hedge: undefined, choose: 'order', ...policy },
+    clock,
+    emit: () => {},
+    random: () => 0.5,
+  })
+  const ask = (path: string, given: Partial<UpstreamRequest> = {}): Promise<string> =>
+    send(request({ path, ...given })).then(
+      ({ status }) => String(status),
+      (error: WeirError) => error.message,
+    )
+  const times = (path: string, provider = names[0]) =>
+    asked.filter((one) => one.path === path && one.provider === provider).length
+  return { clock, asked, upstream, ask, times }
+}
+
+const fails = (path: string): Said => ({ status: path.includes('bad') ? 500 : 200 })
+const REFUSED = /left alone/
+const unreachable = () => new WeirError('upstream_failed', 'connect ECONNREFUSED', { unreachable: true })
+
+describe('bad requests', () => {
+  test('one that fails is that caller’s answer, and keeps no other from the upstream', async () => {
+    const { clock, ask } = open(['a'], fails)
+    expect(await ask('/good?0')).toBe('200')
+    for (let i = 0; i < 500; i++) {
+      expect(await ask('/good?bad')).toMatch(/^a: answered 500/)
+      await clock.advance(50)
+    }
+    expect(await ask('/good?0')).toBe('200')
+    expect(await ask('/good?new')).toBe('200')
+  })
+
+  test('thousands of different ones of many clients keep away neither what had an answer nor what is new', async () => {
+    const { clock, ask } = open(['a'], fails)
+    for (let i = 0; i < 2000; i++) {
+      await ask(`/good?bad${i}`, { client: `c${i % 7}` })
+      await clock.advance(50)
+      // A watched value, once in five seconds.
+      if (i % 100 === 0) expect(await ask('/good?watched')).toBe('200')
+      if (i % 100 === 50) expect(await ask(`/good?new${i}`)).toBe('200')
+    }
+  })
+
+  test('a path that fails is refused alone', async () => {
+    const { ask } = open(['a'], fails)
+    for (let i = 0; i < 20; i++) await ask(`/bad?${i}`, { client: `c${i}` })
+    expect(await ask('/bad?more')).toMatch(REFUSED)
+    expect(await ask('/good')).toBe('200')
+  })
+
+  test('a bad one is retried the first time only, however often it is asked for', async () => {
+    const { clock, ask, times } = open(['a'], fails, { retries: 2 })
+    const first = ask('/good?bad')
+    await clock.advance(1000)
+    await first
+    expect(times('/good?bad')).toBe(3)
+    for (let i = 0; i < 10; i++) {
+      const again = ask('/good?bad')
+      await clock.advance(1000)
+      await again
+    }
+    expect(times('/good?bad')).toBe(13)
+  })
+
+  test('probes are not spent on them', async () => {
+    const { clock, ask, upstream } = open(['a'], fails)
+    const good = Array.from({ length: 6 }, (_, index) => `/good?${index}`)
+    for (const path of good) await ask(path)
+    upstream.says = () => ({ status: 503 })
+    for (const path of good) await ask(path)
+    expect(await ask(good[0] ?? '')).toMatch(REFUSED)
+    await clock.advance(1200)
+    upstream.says = fails
+    for (let i = 0; i < 20; i++) await ask(`/good?bad${i}`)
+    expect([await ask(good[0] ?? ''), await ask(good[1] ?? '')]).toEqual(['200', '200'])
+    expect(await ask('/good?new')).toBe('200')
+  })
+})
+
+describe('an upstream that is down', () => {
+  test('which takes no connection is left alone after five calls, whatever they ask for', async () => {
+    const { clock, ask, asked, upstream } = open(['a'], unreachable)
+    for (let i = 0; i < 50; i++) await ask('/the-same')
+    expect(asked).toHaveLength(5)
+    upstream.says = fails
+    await clock.advance(1200)
+    expect([await ask('/the-same'), await ask('/the-same'), await ask('/other')]).toEqual(['200', '200', '200'])
+  })
+
+  test('which fails for what it answered before is left alone after five of those', async () => {
+    const { clock, ask, asked, upstream } = open(['a'], fails)
+    const paths = Array.from({ length: 20 }, (_, index) => `/${index % 4}?${index}`)
+    for (const path of paths) await ask(path)
+    upstream.says = () => new WeirError('upstream_timeout', 'slow')
+    asked.length = 0
+    for (let i = 0; i < 10; i++) for (const path of paths) await ask(path)
+    expect(asked).toHaveLength(5)
+    upstream.says = fails
+    await clock.advance(1200)
+    for (const path of paths) expect(await ask(path)).toBe('200')
+  })
+
+  test('and what says when to come back is not asked before, by anybody', async () => {
+    const { clock, ask, asked, upstream } = open(['a'], fails)
+    await ask('/good?1')
+    upstream.says = () => ({ status: 503, rest: 30_000 })
+    expect(await ask('/good?1')).toMatch(/answered 503/)
+    asked.length = 0
+    for (const path of ['/good?1', '/good?2', '/good?3']) expect(await ask(path)).toMatch(REFUSED)
+    await clock.advance(29_000)
+    expect(await ask('/good?4')).toMatch(REFUSED)
+    expect(asked).toHaveLength(0)
+    upstream.says = fails
+    await clock.advance(1000)
+    expect(await ask('/good?1')).toBe('200')
+    // What one request that never had an answer is told is for that one.
+    upstream.says = (path) => (path.includes('bad') ? { status: 503, rest: 30_000 } : {})
+    await ask('/good?bad')
+    expect(await ask('/good?bad')).toMatch(REFUSED)
+    expect(await ask('/good?1')).toBe('200')
+    expect(await ask('/good?new')).toBe('200')
+  })
+})
+
+describe('bad requests to several providers', () => {
+  test('one that fails everywhere is tried everywhere once in ten seconds, and keeps no other away', async () => {
+    const { clock, ask, times } = open(['a', 'b', 'c'], fails)
+    for (let i = 0; i < 200; i++) {
+      expect(await ask('/good?bad')).toMatch(/answered 500/)
+      expect(await ask(`/good?${i}`)).toBe('200')
+      await clock.advance(50)
+    }
+    expect(times('/good?bad', 'a') + times('/good?bad', 'b') + times('/good?bad', 'c')).toBeLessThanOrEqual(206)
+    expect(times('/good?0', 'b')).toBe(0)
+  })
+
+  test.each([
+    ['fails', () => ({ status: 500 })],
+    ['is slow', () => new WeirError('upstream_timeout', 'slow')],
+    ['refuses our key', () => ({ status: 401 })],
+    ['forbids what its key is for', () => ({ status: 403 })],
+  ] as const)('one that %s where another answers is passed over, and soon not asked', async (_, said) => {
+    const { ask, asked } = open(['a', 'b'], (_path, provider) => (provider === 'a' ? said() : {}))
+    for (let i = 0; i < 50; i++) expect(await ask(`/good?${i}`)).toBe('200')
+    expect(asked.filter(({ provider }) => provider === 'a')).toHaveLength(5)
+  })
+
+  test('one that answers nonsense is passed over too', async () => {
+    const { ask, asked } = open(['a', 'b'], (_path, provider) => ({
+      body: Buffer.from(provider === 'a' ? '<html>' : '{}'),
+    }))
+    const check = async ({ body }: UpstreamAnswer) => {
+      if (body.toString() !== '{}') throw new WeirError('upstream_invalid', 'expected JSON')
+    }
+    for (let i = 0; i < 50; i++) expect(await ask(`/good?${i}`, { check })).toBe('200')
+    expect(asked.filter(({ provider }) => provider === 'a')).toHaveLength(5)
+    // Where all say the same it is the caller's answer, and nobody's failure.
+    const none = open(['a', 'b'], () => ({ body: Buffer.from('<html>') }))
+    for (let i = 0; i < 50; i++) expect(await none.ask(`/good?${i}`, { check })).toBe('expected JSON')
+  })
+
+  test('what one refuses and another may answer is asked of that, and else handed over as it was said', async () => {
+    const { ask, asked, upstream } = open(['a', 'b'], (_path, provider) =>
+      provider === 'a' ? { status: 400, elsewhere: true } : {},
+    )
+    expect(await ask('/slot?1')).toBe('200')
+    upstream.says = () => ({ status: 400, elsewhere: true })
+    for (let i = 0; i < 50; i++) expect(await ask(`/slot?bad${i}`)).toBe('400')
+    expect(asked.at(-1)).toEqual({ provider: 'b', path: '/slot?bad49' })
+    upstream.says = fails
+    expect(await ask('/good')).toBe('200')
+    expect(asked.at(-1)?.provider).toBe('a')
+  })
+
+  test('one that is down is passed over, and asked again when it is back', async () => {
+    const { clock, ask, asked, upstream } = open(['a', 'b'], (_path, provider) =>
+      provider === 'a' ? unreachable() : {},
+    )
+    for (let i = 0; i < 50; i++) expect(await ask('/the-same')).toBe('200')
+    expect(asked.filter(({ provider }) => provider === 'a')).toHaveLength(5)
+    upstream.says = fails
+    await clock.advance(1200)
+    for (let i = 0; i < 3; i++) await ask('/the-same')
+    expect(asked.slice(-3).map(({ provider }) => provider)).toEqual(['a', 'a', 'a'])
+  })
+})
+
+describe('the law of bad requests', () => {
+  /** Who asks for what and how long after the one before: 0 is a watched value, the others fail. */
+  const story = fc.array(fc.record({ kind: fc.nat(3), key: fc.nat(500), client: fc.nat(5), after: fc.nat(120) }), {
+    minLength: 100,
+    maxLength: 500,
+  })
+
+  test.each([[['a']], [['a', 'b']]])('with providers %j none is refused that would be answered', async (names) => {
+    await fc.assert(
+      fc.asyncProperty(story, async (calls) => {
+        const { clock, ask } = open(names, fails, { retries: 2 })
+        await ask('/good?watched', { client: 'poller' })
+        let watchedAt = clock.monotonic()
+        for (const { kind, key, client, after } of calls) {
+          await clock.advance(after)
+          if (clock.monotonic() - watchedAt > 5000 || kind === 0) {
+            watchedAt = clock.monotonic()
+            expect(await ask('/good?watched', { client: 'poller' })).toBe('200')
+          }
+          if (kind === 1) expect(await ask(`/good?${key}`, { client: `honest${client}` })).toBe('200')
+          if (kind === 2) void ask(`/good?bad${key}`, { client: `c${client}` })
+          if (kind === 3) void ask(`/bad/${key}`, { client: `c${client}` })
+        }
+      }),
+      { numRuns: 20 },
+    )
+  })
+})
