@@ -48,3 +48,14 @@ test('what is only written again keeps every digit and dot', () => {
 test.each(['', '{', '{"a":12345678901234567890', 'undefined'])('%j is refused', (text) => {
   expect(() => parseJson(text)).toThrow(SyntaxError)
 })
+
+test.each(['1e400', '-1E+999', `${'9'.repeat(400)}.5`, '[0,{"a":1e309}]'])(
+  '%s is refused: it would be written as null',
+  (text) => {
+    expect(() => parseJson(text)).toThrow(/expected a number that a double holds/)
+  },
+)
+
+test('a byte order mark is no part of the text', () => {
+  expect(parseJson('\ufeff{"a":1e308}')).toEqual({ a: 1e308 })
+})
