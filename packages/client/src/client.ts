@@ -179,6 +179,9 @@ export function createClient(options: ClientOptions = {}): Client {
     take,
     clock: hearClock,
     since: (name) => topics.get(name)?.entry.version,
+    named(name, address) {
+      if (name !== address) aliases.set(address, (aliases.get(address) ?? new Set([address])).add(name))
+    },
     state(state) {
       connected = state
       tellStatus()
@@ -406,7 +409,7 @@ export function createClient(options: ClientOptions = {}): Client {
         ({ messages, lineage }) => {
           for (const message of messages) {
             const { address, topic } = message
-            aliases.set(address, (aliases.get(address) ?? new Set([address])).add(topic))
+            ears.named(topic, address)
             heard(message, lineage)
           }
         },
@@ -498,8 +501,8 @@ export function createClient(options: ClientOptions = {}): Client {
 
     async publish(name, event) {
       check()
-      const { publish } = connection
-      if (publish) return publish(name, event)
+      const position = connection.publish?.(name, event)
+      if (position) return position
       const answer = await ports.fetch(`${url}${name}`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
