@@ -418,6 +418,13 @@ export function createClient(options: ClientOptions = {}): Client {
       )
   }
 
+  /** How old an answer is, in milliseconds (RFC 9111, 4.2.3). A cache that does not say `Age` still hands on the `Date`, in whole seconds. */
+  function ageOf(headers: Headers): number {
+    const date = Date.parse(headers.get('date') ?? '')
+    const apparent = clock.known && date ? clock.now() - date - 1000 : 0
+    return Math.max(0, Number(headers.get('age')) * 1000 || 0, apparent)
+  }
+
   function check(): void {
     if (closed) throw new Error('The client is closed')
     if (!url)
@@ -444,7 +451,7 @@ export function createClient(options: ClientOptions = {}): Client {
       const had = (topic?.entry ?? memory?.get(name)) as Entry<Value> | undefined
       const known = had?.version && !had.log ? had : undefined
       if (known && topic && connected.phase === 'live' && !known.stale) return known
-      const answer = await ports.fetch(`${url}${within(name, 'as=json')}`).catch((thrown) => {
+      const answer = await ports.fetch(`${url}${within(name, 'as=json')}`, { cache: 'no-store' }).catch((thrown) => {
         if (!known) throw thrown
       })
       if (era !== asking) throw new Error('The caller changed while the answer was under way')
@@ -456,7 +463,7 @@ export function createClient(options: ClientOptions = {}): Client {
       // What is kept of another visit may be of a server that was rolled back since.
       const left = !topic && known?.lineage !== lineage
       if (known && !left && order(version, known.version) < 0) return known
-      const at = clock.now() - Number(said('age')) * 1000
+      const at = clock.now() - ageOf(answer.headers)
       const value: Value = await answer.json()
       if (era !== asking) throw new Error('The caller changed while the answer was under way')
       return { topic: name, version, value, changedAt: at, checkedAt: at, stale: said('weir-stale') === '?1', lineage }
