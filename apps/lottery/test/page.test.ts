@@ -431,7 +431,7 @@ test('on a phone a large win stays within its line, in the list and under the ja
     if (list === null || last === null) throw new Error('expected the winners and the last draw')
     list.innerHTML = `<li class="line"><code>ABCD…WXYZ</code><span>${amount}</span>${time}</li>`
     last.innerHTML = `<code>ABCD…WXYZ</code> just won ${amount} ${time}`
-    return [...document.querySelectorAll('.winners .line, .last-draw')].map(
+    return [...document.querySelectorAll('.winners li, .last-draw')].map(
       (line) => line.scrollHeight > line.clientHeight || line.scrollWidth > line.clientWidth,
     )
   })
