@@ -419,3 +419,22 @@ describe('when something fails', () => {
     await catchesUp(page)
   }, 90_000)
 })
+
+test('on a phone a large win stays within its line, in the list and under the jackpot', async () => {
+  const page = await open(served.url, { viewport: { width: 390, height: 844 } })
+  await connection(page, 'live')
+  const spills = await page.evaluate(() => {
+    const amount = '123,456,789.123456 tokens'
+    const time = '<time class="age">12 min ago</time>'
+    const list = document.querySelector('.winners .lines')
+    const last = document.querySelector('.last-draw')
+    if (list === null || last === null) throw new Error('expected the winners and the last draw')
+    list.innerHTML = `<li class="line"><code>ABCD…WXYZ</code><span>${amount}</span>${time}</li>`
+    last.innerHTML = `<code>ABCD…WXYZ</code> just won ${amount} ${time}`
+    return [...document.querySelectorAll('.winners li, .last-draw')].map(
+      (line) => line.scrollHeight > line.clientHeight || line.scrollWidth > line.clientWidth,
+    )
+  })
+  expect(spills).toEqual([false, false])
+  expect(await overflow(page)).toBe(0)
+})

@@ -76,6 +76,76 @@ function priceOf(page: Page, mint: string): Locator {
   return row(page, mint).locator('.price .hidden')
 }
 
+const PHONE = { viewport: { width: 390, height: 844 } }
+
+describe('the list', () => {
+  test('a copied link carries the list also when it is the common one: a reader with a list of their own sees the one that was sent', async () => {
+    const sender = await open('/')
+    await sender.context().grantPermissions(['clipboard-read', 'clipboard-write'])
+    await sender.getByRole('button', { name: 'Copy link' }).click()
+    const link = await sender.evaluate('navigator.clipboard.readText()')
+    const sent = await rows(sender)
+    expect(link).toContain(`mints=`)
+    const reader = await open(`/?mints=${BONK}`)
+    await reader.evaluate(`localStorage.setItem('weir.prices.watchlist', '${BONK}')`)
+    await reader.goto(String(link))
+    expect(await rows(reader)).toEqual(sent)
+  })
+
+  test.each([
+    ['a phone', PHONE],
+    ['a desktop', {}],
+  ])('on %s each name of the head ends where its column does', async (_, options) => {
+    const page = await open(`/?mints=${SOL},${JUP}`, options)
+    await row(page, SOL).locator('.price').waitFor()
+    for (const column of ['price', 'day']) {
+      const [head, cell] = await Promise.all(
+        [`thead [data-column="${column}"]`, `tr[data-mint="${SOL}"] [data-column="${column}"]`].map((place) =>
+          page.locator(place).evaluate((each) => each.getBoundingClientRect().right),
+        ),
+      )
+      expect(Math.abs(Number(head) - Number(cell))).toBeLessThan(1)
+    }
+    expect(await overflow(page)).toBe(0)
+  })
+
+  test('of a hundred tokens all are there, for printing and for the browser\u2019s own search', async () => {
+    // Nobody has heard of them, and a browser says so in its console.
+    excused = /404/
+    const mints = Array.from(
+      { length: 100 },
+      (_, index) =>
+        `${NOBODY.slice(0, -2)}${String(index + 11)
+          .padStart(2, '1')
+          .replaceAll('0', 'z')}`,
+    )
+    const page = await open(`/?mints=${[...new Set(mints)].join(',')}`)
+    await expect.poll(async () => (await rows(page)).length).toBe(new Set(mints).size)
+  })
+
+  test('a search that is too long says so in its own words', async () => {
+    const page = await open('/')
+    await page.getByRole('combobox').fill('x'.repeat(120))
+    await page.getByText('Search with at most 100 of them.').waitFor()
+  })
+
+  test('opened again, it does not say that what is not confirmed yet can not be confirmed', async () => {
+    const page = await open('/')
+    await connection(page, 'live')
+    await priceOf(page, SOL).waitFor()
+    await page.evaluate(`dispatchEvent(new Event('pagehide'))`)
+    await page.addInitScript(`
+      window.said = new Set()
+      new MutationObserver(() => said.add(document.querySelector('.status-line')?.textContent))
+        .observe(document, { subtree: true, childList: true, characterData: true })
+    `)
+    await page.reload()
+    await connection(page, 'live')
+    await priceOf(page, SOL).waitFor()
+    expect(await page.evaluate(`[...said].filter((text) => text?.includes('not being confirmed'))`)).toEqual([])
+  })
+})
+
 describe('a first visit', () => {
   test('names its tokens within a second, before any price is there, and nothing moves when prices come', async () => {
     // A gateway that just began: its budget is shut for a second, so the page is painted well before any price.
@@ -292,7 +362,7 @@ describe('when something fails', () => {
     expect(second.url).toBe(first.url)
     await connection(page, 'live')
     await change(priceOf(page, SOL), last)
-    expect(await row(page, SOL).locator('.age').textContent()).toMatch(/^(now|[2-5] s ago)$/)
+    expect(await row(page, SOL).locator('.age').textContent()).toMatch(/^(now|[2-5] s ago|< 10 s ago)$/)
     expect(await colorOf(price)).not.toBe(await token(page, '--muted'))
 
     const { seen, sameVisit } = await page.evaluate(() => {

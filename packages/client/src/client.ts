@@ -179,6 +179,9 @@ export function createClient(options: ClientOptions = {}): Client {
     take,
     clock: hearClock,
     since: (name) => topics.get(name)?.entry.version,
+    named(name, address) {
+      if (name !== address) aliases.set(address, (aliases.get(address) ?? new Set([address])).add(name))
+    },
     state(state) {
       connected = state
       tellStatus()
@@ -406,13 +409,20 @@ export function createClient(options: ClientOptions = {}): Client {
         ({ messages, lineage }) => {
           for (const message of messages) {
             const { address, topic } = message
-            aliases.set(address, (aliases.get(address) ?? new Set([address])).add(topic))
+            ears.named(topic, address)
             heard(message, lineage)
           }
         },
         // What could not be asked now is asked for again when it was silent for long.
         () => {},
       )
+  }
+
+  /** How old an answer is, in milliseconds (RFC 9111, 4.2.3). A cache that does not say `Age` still hands on the `Date`, in whole seconds. */
+  function ageOf(headers: Headers): number {
+    const date = Date.parse(headers.get('date') ?? '')
+    const apparent = clock.known && date ? clock.now() - date - 1000 : 0
+    return Math.max(0, Number(headers.get('age')) * 1000 || 0, apparent)
   }
 
   function check(): void {
@@ -441,7 +451,7 @@ export function createClient(options: ClientOptions = {}): Client {
       const had = (topic?.entry ?? memory?.get(name)) as Entry<Value> | undefined
       const known = had?.version && !had.log ? had : undefined
       if (known && topic && connected.phase === 'live' && !known.stale) return known
-      const answer = await ports.fetch(`${url}${within(name, 'as=json')}`).catch((thrown) => {
+      const answer = await ports.fetch(`${url}${within(name, 'as=json')}`, { cache: 'no-store' }).catch((thrown) => {
         if (!known) throw thrown
       })
       if (era !== asking) throw new Error('The caller changed while the answer was under way')
@@ -453,7 +463,7 @@ export function createClient(options: ClientOptions = {}): Client {
       // What is kept of another visit may be of a server that was rolled back since.
       const left = !topic && known?.lineage !== lineage
       if (known && !left && order(version, known.version) < 0) return known
-      const at = clock.now() - Number(said('age')) * 1000
+      const at = clock.now() - ageOf(answer.headers)
       const value: Value = await answer.json()
       if (era !== asking) throw new Error('The caller changed while the answer was under way')
       return { topic: name, version, value, changedAt: at, checkedAt: at, stale: said('weir-stale') === '?1', lineage }
@@ -498,8 +508,8 @@ export function createClient(options: ClientOptions = {}): Client {
 
     async publish(name, event) {
       check()
-      const { publish } = connection
-      if (publish) return publish(name, event)
+      const position = connection.publish?.(name, event)
+      if (position) return position
       const answer = await ports.fetch(`${url}${name}`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },

@@ -37,6 +37,7 @@ export interface ConnectionEars {
   heard(message: Heard, lineage?: string): void
   state(state: ConnectionState): void
   since(topic: string): string | undefined
+  named(topic: string, address: string): void
 }
 
 export interface ConnectionParts extends LinkParts {
@@ -100,6 +101,7 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
     let since = 0
     const opened = OPEN[name](parts, {
       since: ears.since,
+      named: ears.named,
       heard(message, lineage) {
         if (message.type === 'hello') {
           if (hello && hello.caller !== message.caller) {

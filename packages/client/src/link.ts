@@ -11,8 +11,8 @@ export interface Link {
   /** Has this topic said anew, whole: something of it was missed. */
   again(topic: string): void
   close(): void
-  /** Puts an event into a log; the position it got. Undefined where the transport can't. */
-  readonly publish?: ((topic: string, event: unknown) => Promise<string>) | undefined
+  /** Puts an event into a log; the position it got. Undefined where the transport can't, or can't take this event. */
+  readonly publish?: ((topic: string, event: unknown) => Promise<string> | undefined) | undefined
 }
 
 export interface LinkEars {
@@ -23,6 +23,8 @@ export interface LinkEars {
    * it fell silent; undefined: it is not known. `problem`: why, where the server says it.
    */
   lost(pause?: number, fair?: boolean, problem?: Problem): void
+  /** The server's one address of a topic. */
+  named(topic: string, address: string): void
   /** The version that is had of a topic. */
   since(topic: string): string | undefined
 }

@@ -1,4 +1,6 @@
-import { createContext, useCallback, useContext, useSyncExternalStore } from 'react'
+'use client'
+
+import { createContext, useCallback, useContext, useMemo, useSyncExternalStore } from 'react'
 import { type Client, createClient, type Status } from './client.ts'
 import type { Entry } from './entry.ts'
 
@@ -30,7 +32,7 @@ export function useFeed<Value = unknown>(topic: string): Feed<Value> {
   const status = useStatus()
   const subscribe = useCallback((changed: () => void) => client.subscribe(topic, changed), [client, topic])
   const read = () => client.entry<Value>(topic)
-  const entry = useSyncExternalStore(subscribe, read, () => undefined)
+  const entry = useSyncExternalStore(subscribe, read, nothingYet)
   return feedOf(client, status, topic, entry)
 }
 
@@ -40,33 +42,45 @@ export function useFeeds<Value = unknown>(topics: readonly string[]): readonly F
   const status = useStatus()
   // The list itself may be a new one each time it is drawn.
   const names = JSON.stringify(topics)
-  const subscribe = useCallback(
-    (changed: () => void) => {
-      const stops = (JSON.parse(names) as string[]).map((topic) => client.subscribe(topic, changed))
-      return () => {
-        for (const stop of stops) stop()
-      }
-    },
-    [client, names],
-  )
-  const moment = () =>
-    topics
-      .map((topic) => `${client.entry(topic)?.version} ${client.entry(topic)?.checkedAt} ${client.entry(topic)?.stale}`)
-      .join()
-  useSyncExternalStore(subscribe, moment, () => '')
-  return topics.map((topic) => feedOf(client, status, topic, client.entry<Value>(topic)))
+  const { subscribe, read } = useMemo(() => storeOf<Value>(client, JSON.parse(names)), [client, names])
+  const entries = useSyncExternalStore(subscribe, read, nothingOfAny)
+  return topics.map((topic, index) => feedOf(client, status, topic, entries[index]))
 }
 
 /** How the client is doing. */
 export function useStatus(): Status {
   const client = useClient()
-  return useSyncExternalStore(client.watchStatus, client.status, () => CONNECTING)
+  return useSyncExternalStore(client.watchStatus, client.status, connecting)
 }
 
+// What a server draws, and a page that takes over what a server drew: whatever the client knows by then is drawn after that.
 const CONNECTING: Status = { state: 'connecting', stale: 0 }
+const NONE: readonly undefined[] = []
+const connecting = () => CONNECTING
+const nothingYet = () => undefined
+const nothingOfAny = () => NONE
+
+/** The entries of many topics: the same array until one of them is another. */
+function storeOf<Value>(client: Client, topics: readonly string[]) {
+  let entries: readonly (Entry<Value> | undefined)[] = []
+  return {
+    subscribe(changed: () => void) {
+      const stops = topics.map((topic) => client.subscribe(topic, changed))
+      return () => {
+        for (const stop of stops) stop()
+      }
+    },
+    read() {
+      const now = topics.map((topic) => client.entry<Value>(topic))
+      if (now.length !== entries.length || now.some((entry, index) => entry !== entries[index])) entries = now
+      return entries
+    },
+  }
+}
 
 function feedOf<Value>(client: Client, status: Status, topic: string, entry: Entry<Value> | undefined): Feed<Value> {
   const known = entry ?? { topic, version: undefined, value: undefined, changedAt: 0, checkedAt: 0, stale: false }
   const age = () => (known.checkedAt > 0 ? Math.max(0, client.now() - known.checkedAt) : Number.NaN)
-  return { ...known, stale: known.stale || status.state === 'offline', status, age }
+  const lost = status.state === 'offline' || status.state === 'closed'
+  return { ...known, stale: known.stale || lost, status, age }
 }

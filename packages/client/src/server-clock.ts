@@ -2,6 +2,8 @@
 export interface ServerClock {
   /** Milliseconds since 1970. */
   now(): number
+  /** Whether the server's time was heard: until then it is this machine's. */
+  readonly known: boolean
   /** Takes in the server's time as a message said it. */
   hear(serverNow: number): void
 }
@@ -14,12 +16,15 @@ const SLOWEST = 1000
  * was set, or that another server with another clock speaks.
  */
 export function createServerClock(local: () => number): ServerClock {
-  let offset = 0
+  let offset: number | undefined
   return {
-    now: () => local() + offset,
+    now: () => local() + (offset ?? 0),
+    get known() {
+      return offset !== undefined
+    },
     hear(serverNow) {
       const guess = serverNow - local()
-      if (!offset || guess > offset || guess < offset - SLOWEST) offset = guess
+      if (offset === undefined || guess > offset || guess < offset - SLOWEST) offset = guess
     },
   }
 }

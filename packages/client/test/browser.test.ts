@@ -199,6 +199,17 @@ test('a React component draws what is live, and one that comes back shows its va
   await context.close()
 })
 
+test('a page takes over what a server drew though the client knows more, and a problem that comes late is drawn', async () => {
+  await using world = await serveWorld({ files })
+  const context = await browser.newContext()
+  const page = await context.newPage()
+  await page.goto(`${world.url}/blank`)
+  await page.addScriptTag({ content: await bundle('hydrate.ts') })
+  await expect.poll(() => page.locator('p').textContent()).toBe('live /items/still /items/still not_found')
+  expect(await page.evaluate('[drawn, ...errors]')).toEqual(['connecting undefined nothing nothing'])
+  await context.close()
+})
+
 test('a server that is started anew: no version goes back, and no reload', async () => {
   const first = await serveWorld({ heartbeat: '500ms', files })
   const context = await browser.newContext()

@@ -358,3 +358,60 @@ test('a client without an address says so, and one that is closed too', async ()
   expect(weir.status().state).toBe('closed')
   await expect(weir.get('/a')).rejects.toThrow('The client is closed')
 })
+
+describe('ages', () => {
+  test('of an answer that a cache handed on count from its own Age and Date, and never from a cache of the browser', async () => {
+    const { time, weir, asked } = world()
+    listen(weir, '/other')
+    await time.advance(0)
+    asked
+      .at(-1)
+      ?.stream()
+      .say('hello', { ...HELLO, now: time.now() })
+    await time.settle()
+    const age = async (headers: Record<string, string>) => {
+      const got = weir.get('/a')
+      await time.settle()
+      expect(asked.at(-1)?.cache).toBe('no-store')
+      asked.at(-1)?.answer({}, { 'weir-version': '1:1', ...headers })
+      return weir.now() - (await got).checkedAt
+    }
+    const date = (before: number) => ({ date: new Date(time.now() - before).toUTCString() })
+    expect(await age({ age: '7' })).toBe(7000)
+    expect(await age({ age: '1', ...date(20_000) })).toBeGreaterThanOrEqual(19_000)
+    expect(await age({ age: '30', ...date(20_000) })).toBe(30_000)
+    // A server that is ahead, and one whose header is none.
+    expect(await age({ age: '-5', ...date(-20_000) })).toBe(0)
+    expect(await age({ age: 'old', date: 'yesterday' })).toBe(0)
+  })
+
+  test('are never below zero, also when the clock of the server was an hour ahead for a moment', async () => {
+    const { time, weir, asked } = world()
+    const item = listen(weir, '/a')
+    await time.advance(0)
+    const stream = asked.at(-1)?.stream()
+    const start = time.now()
+    const hour = 3_600_000
+    const ages: number[] = []
+    const say = async (type: string, fields: object) => {
+      stream?.say(type, fields)
+      await time.settle()
+      if (item.last) ages.push(weir.now() - (weir.entry('/a')?.checkedAt ?? 0))
+      await time.advance(500)
+    }
+    const beat = (now: number, checkedAt: number) => {
+      return say('heartbeat', { topic: '/a', version: '1:1', checkedAt, stale: false, now, level: 'normal' })
+    }
+    await say('hello', { ...HELLO, now: start })
+    await say('snapshot', { ...snapshot('1:1', 1), changedAt: start, checkedAt: start })
+    await beat(time.now() + hour, time.now() + hour)
+    await say('level', { level: 'normal', now: time.now() })
+    await beat(time.now(), start + hour)
+    await beat(time.now(), time.now())
+    expect(ages.every((age) => age >= 0)).toBe(true)
+    expect(ages.at(-1)).toBeLessThan(1000)
+    // Values that say they are of a later moment than now.
+    await say('snapshot', { ...snapshot('1:2', 2), changedAt: start + hour, checkedAt: start + hour })
+    expect(ages.at(-1)).toBeGreaterThanOrEqual(0)
+  })
+})

@@ -5,6 +5,8 @@ import { type ClientOptions, createClient, type Ports, type Transport } from '..
 export interface Asked {
   readonly at: number
   readonly address: string
+  /** How the browser's own cache takes part. */
+  readonly cache: RequestCache | undefined
   /** Answers, with server-sent events from here on. */
   stream(): { say(type: string, fields: object): void; end(): void }
   answer(json: object, headers?: Record<string, string>): void
@@ -30,6 +32,7 @@ export function world(
         asked.push({
           at: time.monotonic(),
           address: String(input),
+          cache: init?.cache,
           stream() {
             const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
             const writer = writable.getWriter()

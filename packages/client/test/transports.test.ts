@@ -271,3 +271,58 @@ test('a server that is started anew under its client: no version goes back', asy
   expect(item.versions()).toEqual(rising(item.versions()))
   expect(new Set(item.versions().map((version) => version.split(':')[0])).size).toBe(2)
 })
+
+describe('on a WebSocket', () => {
+  test('a topic under two names goes on under one when the other is left', async () => {
+    await using world = await serveWorld()
+    using weir = client({ url: world.url, transports: ['ws'], keep: 0 })
+    const names = ['/items/a', '/items/%61']
+    const [one, two] = names.map((name) => listen(weir, name))
+    await expect.poll(() => Math.min(one?.heard.length ?? 0, two?.heard.length ?? 0)).toBeGreaterThan(2)
+    one?.stop()
+    await expect.poll(() => weir.entry('/items/a')).toBeUndefined()
+    const before = two?.heard.length ?? 0
+    await expect.poll(() => two?.heard.length).toBeGreaterThan(before + 5)
+    // The last name gone, the topic is left.
+    two?.stop()
+    listen(weir, '/items/b')
+    await isLeft(world, '/items/a', '/items/b')
+  })
+
+  test('rows that come and go faster than the server allows do not end the connection', async () => {
+    await using world = await serveWorld({ socketRate: 60, socketBurst: 100 })
+    await using road = await openRoad(world.url)
+    using weir = client({ url: road.url, transports: ['ws'], keep: 0 })
+    const states = new Set<string>()
+    weir.watchStatus(() => states.add(weir.status().state))
+    const rows = (page: number) => Array.from({ length: 60 }, (_, row) => listen(weir, `/items/still-${page}-${row}`))
+    let shown = rows(0)
+    for (let page = 1; page < 8; page += 1) {
+      const next = rows(page)
+      for (const { stop } of shown) stop()
+      shown = next
+      // Long enough for the changes to be sent, and far too short for the rate.
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+    await expect.poll(() => shown.every(({ last }) => last?.value !== undefined), { timeout: 20_000 }).toBe(true)
+    expect(road.opened.ws).toBe(1)
+    expect(states).not.toContain('offline')
+  }, 30_000)
+
+  test('an event that is too large is answered by name, and a small one beside it is kept', async () => {
+    await using world = await serveWorld({ socketMessage: '1kb' })
+    await using road = await openRoad(world.url)
+    using weir = client({ url: road.url, transports: ['ws'] })
+    const trades = listen(weir, '/trades/SOL')
+    await expect.poll(() => weir.status().state).toBe('live')
+    const [small, large, huge] = await Promise.allSettled([
+      weir.publish('/trades/SOL', { n: 1 }),
+      weir.publish('/trades/SOL', { n: 2, note: 'x'.repeat(2000) }),
+      weir.publish('/trades/SOL', { n: 3, note: 'x'.repeat(100_000) }),
+    ])
+    expect([small.status, large.status]).toEqual(['fulfilled', 'fulfilled'])
+    expect(huge).toMatchObject({ status: 'rejected', reason: { problem: { code: 'body_too_large', status: 413 } } })
+    await expect.poll(() => trades.heard.map(({ value }) => (value as { n: number }).n).sort()).toEqual([1, 2])
+    expect(road.opened.ws).toBe(1)
+  })
+})

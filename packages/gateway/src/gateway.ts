@@ -37,7 +37,12 @@ const LATECOMERS = 250
 export function createGateway(options: GatewayOptions): Gateway {
   const read = readOptions('gateway', GATEWAY_OPTIONS, options)
   const { heartbeat, memory, connections: most } = read
-  const sockets = { topics: read.socketTopics, rate: read.socketRate, burst: read.socketBurst }
+  const sockets = {
+    message: read.socketMessage,
+    topics: read.socketTopics,
+    rate: read.socketRate,
+    burst: read.socketBurst,
+  }
   const { clock = systemClock, observe, worker } = options
   const apps = read.origin === undefined ? options.apps : regions(options.apps, read.origin)
   const twice = apps.find(({ name }, index) => apps.findIndex((app) => app.name === name) !== index)

@@ -1,4 +1,5 @@
 export { CLOSE_CODES, type CloseName, comeBack } from './close.ts'
+export type { SocketLimits } from './limits.ts'
 export { judge, type Line, newLine, START_OVER_AFTER, type Verdict } from './lineage.ts'
 export type { LogPage } from './log-page.ts'
 export type {

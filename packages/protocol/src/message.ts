@@ -1,3 +1,4 @@
+import type { SocketLimits } from './limits.ts'
 import type { Problem } from './problem.ts'
 import type { RequestId } from './request.ts'
 
@@ -19,6 +20,8 @@ export interface Hello {
   readonly caller?: string
   /** Of which line of epochs the versions are, where a message does not say it. Versions are compared only within one. */
   readonly lineage?: string
+  /** What the server takes of a client on this connection. WebSocket only. */
+  readonly limits?: SocketLimits
 }
 
 /** The whole value of a topic. */

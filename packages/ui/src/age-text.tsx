@@ -8,11 +8,16 @@ interface AgeTextProps {
   readonly since: number
   /** What happened then, for the exact time on hover: `confirmed`. */
   readonly what: string
+  /** How often it is said anew at least, in milliseconds: a smaller age is not known any better. */
+  readonly every?: number | undefined
 }
 
 /** `12 s ago`, kept up to date. Renders again only when its words change, so a page may show hundreds. */
-export function AgeText({ clock, since, what }: AgeTextProps) {
-  const words = useSyncExternalStore(clock.subscribe, () => formatAge(clock.now() - since))
+export function AgeText({ clock, since, what, every = 0 }: AgeTextProps) {
+  const words = useSyncExternalStore(clock.subscribe, () => {
+    const age = clock.now() - since
+    return age < every ? `< ${formatAge(every)}` : formatAge(age)
+  })
   return (
     <time
       className="age"

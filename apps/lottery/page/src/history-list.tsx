@@ -1,3 +1,4 @@
+import { useStatus } from '@weir/client/react'
 import { AgeText, Skeleton } from '@weir/ui'
 import { useSyncExternalStore } from 'react'
 import { countOf } from './amount.ts'
@@ -10,6 +11,7 @@ import { WalletName } from './wallet-name.tsx'
 export function HistoryList({ round, own }: { readonly round: Round | undefined; readonly own: string }) {
   const { history } = usePage()
   const heard = useSyncExternalStore(history.subscribe, history.lines)
+  const { state } = useStatus()
   // An empty history says nothing while the round is still being read from the chain.
   const lines = round === undefined && heard?.length === 0 ? undefined : heard
   return (
@@ -18,8 +20,12 @@ export function HistoryList({ round, own }: { readonly round: Round | undefined;
       {lines?.length === 0 && (
         <p className="nothing">Nobody has entered yet. The first entry shows here as it comes.</p>
       )}
+      {lines === undefined && state === 'offline' && (
+        <p className="nothing">The entries are not kept for offline. They show here once the connection is back.</p>
+      )}
       <ol className="lines history-lines" style={{ minHeight: `${MOST_LINES * 40}px` }}>
         {lines === undefined &&
+          state !== 'offline' &&
           [22, 18, 24, 20].map((width) => (
             <li className="line" key={width}>
               <Skeleton width={width} />

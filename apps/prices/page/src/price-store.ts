@@ -5,6 +5,8 @@ import { addPoint } from './price-history.ts'
 
 const PREFIX = '/prices/'
 const NO_POINTS: readonly SeriesPoint[] = []
+// A price that was confirmed within this time, in milliseconds, may begin the chart.
+const RECENT = 3_000
 // How often whatever depends on all prices at once (the order of rows, the count of stale ones) may be worked out anew.
 const OVERVIEW = 1_000
 
@@ -76,9 +78,11 @@ export class PriceStore {
     const points = this.points(mint)
     // What is shown from an earlier visit is no point: the chart begins with the page.
     if (after.price !== undefined && after.state === 'priced' && !after.stale) {
-      // The first point is when it was first seen, not when it last changed.
-      const at = points.length === 0 ? this.#client.now() : after.changedAt
-      if (points.length === 0 || after.version !== before.version)
+      // The first point is a price that still held when it came: an older one was not the price at that time.
+      const first = points.length === 0
+      const at = first ? after.checkedAt : after.changedAt
+      const holds = this.#client.now() - after.checkedAt <= RECENT
+      if (first ? holds : after.version !== before.version)
         this.#points.set(mint, addPoint(points, { at, value: after.price.usdPrice }))
     }
     for (const changed of this.#listeners.get(mint) ?? []) changed()

@@ -40,7 +40,7 @@ function Frame({ page }: { readonly page: Page }) {
         <div className="list-head">
           <StatusLine />
           {mints.length > 0 && (
-            <CopyButton text={() => location.href} label="Copy a link to this list" icon="link">
+            <CopyButton text={() => page.watchlist.link()} label="Copy a link to this list" icon="link">
               Copy link
             </CopyButton>
           )}

@@ -18,8 +18,11 @@ import { type FoundToken, searchTokens } from './token-service.ts'
 // Long enough that a word typed at ordinary speed is one question, short enough not to be felt.
 const PAUSE = 180
 
+// What the server takes: a longer text is no symbol, no name and no mint.
+const LONGEST = 100
+
 type Search =
-  | { readonly state: 'idle' | 'busy' }
+  | { readonly state: 'idle' | 'busy' | 'too long' }
   | { readonly state: 'found'; readonly tokens: readonly FoundToken[] }
   | { readonly state: 'failed'; readonly why: string }
 
@@ -65,7 +68,7 @@ function useSearch(query: string, round: number): Search {
   const question = `${round} ${query}`
   useEffect(() => {
     const text = question.slice(question.indexOf(' ') + 1)
-    if (text === '') return
+    if (text === '' || text.length > LONGEST) return
     const control = new AbortController()
     const timer = setTimeout(() => {
       searchTokens(text, control.signal)
@@ -86,6 +89,7 @@ function useSearch(query: string, round: number): Search {
     }
   }, [question])
   if (query === '') return { state: 'idle' }
+  if (query.length > LONGEST) return { state: 'too long' }
   return answer?.to === question ? answer.search : { state: 'busy' }
 }
 
@@ -98,6 +102,10 @@ interface SearchNoteProps {
 
 function SearchNote({ search, query, bare, again }: SearchNoteProps) {
   if (search.state === 'busy') return <SearchSkeleton />
+  if (search.state === 'too long')
+    return (
+      <Note title={`No token has a name of ${query.length} characters`}>Search with at most {LONGEST} of them.</Note>
+    )
   if (search.state === 'failed') {
     return (
       <Note

@@ -1,15 +1,33 @@
-import { useMemo, useSyncExternalStore } from 'react'
+import { useEffect, useMemo, useState, useSyncExternalStore } from 'react'
 import { usePage } from './page-context.ts'
-import { useWatchlist } from './page-hooks.ts'
+import { useStatus, useWatchlist } from './page-hooks.ts'
+
+// What is kept of the visit before counts as stale until the server has confirmed it, which takes this long at most, in milliseconds.
+const CONFIRMS_WITHIN = 3_000
 
 /** How many of the watched values the server calls stale, and when the one longest unconfirmed last was. */
 export function useStaleness(): { readonly stale: number; readonly oldest: number } {
   const { prices } = usePage()
   const { mints } = useWatchlist()
+  const settled = useSettled()
   const overview = useSyncExternalStore(prices.subscribeOverview, prices.overview)
   // The overview is what the entries are read by: it moves when any of them has.
   return useMemo(() => {
-    const stale = overview < 0 ? [] : mints.map((mint) => prices.entry(mint)).filter((entry) => entry.stale)
+    const stale = overview < 0 || !settled ? [] : mints.map((mint) => prices.entry(mint)).filter((entry) => entry.stale)
     return { stale: stale.length, oldest: Math.min(...stale.map((entry) => entry.checkedAt)) }
-  }, [prices, mints, overview])
+  }, [prices, mints, overview, settled])
+}
+
+/** Whether the connection has been there for long enough to have confirmed what it can. */
+function useSettled(): boolean {
+  const { state } = useStatus()
+  const connected = state === 'live' || state === 'stale'
+  const [settled, setSettled] = useState(false)
+  useEffect(() => {
+    setSettled(false)
+    if (!connected) return
+    const timer = setTimeout(() => setSettled(true), CONFIRMS_WITHIN)
+    return () => clearTimeout(timer)
+  }, [connected])
+  return settled
 }

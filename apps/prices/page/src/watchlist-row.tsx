@@ -1,7 +1,7 @@
 import { AgeText, ChangeText, formatUsd, Icon, Monogram, PriceText, Skeleton, Sparkline, shortAddress } from '@weir/ui'
 import { type KeyboardEvent, type MouseEvent, memo } from 'react'
 import { usePage } from './page-context.ts'
-import { useOverdue, usePriceEntry, useToken } from './page-hooks.ts'
+import { useOverdue, usePriceEntry, useStatus, useToken } from './page-hooks.ts'
 import { tokenAddress } from './page-state.ts'
 import type { PriceEntry } from './price-entry.ts'
 
@@ -26,6 +26,7 @@ export const WatchlistRow = memo(function WatchlistRow({
   const { watchlist, prices, clock } = usePage()
   const entry = usePriceEntry(mint)
   const token = useToken(mint)
+  const { heartbeat } = useStatus()
   const overdue = useOverdue(entry)
   const label = token?.symbol ?? shortAddress(mint)
   const open = (event: MouseEvent) => {
@@ -81,7 +82,9 @@ export const WatchlistRow = memo(function WatchlistRow({
         {entry.price !== undefined && (entry.price.liquidity === null ? '–' : formatUsd(entry.price.liquidity))}
       </td>
       <td data-column="age">
-        {entry.checkedAt > 0 && <AgeText clock={clock} since={entry.checkedAt} what="Confirmed" />}
+        {entry.checkedAt > 0 && (
+          <AgeText clock={clock} since={entry.checkedAt} what="Confirmed" every={stale ? undefined : heartbeat} />
+        )}
         {stale && <span className="hidden">, stale</span>}
       </td>
       <td data-column="remove">

@@ -97,6 +97,12 @@ export class WatchlistStore {
     return location.pathname + writePageState({ token, sort, mints: plain ? undefined : mints })
   }
 
+  /** The address to send to others: it always names the list, since the plain path shows each reader a list of their own. */
+  link(): string {
+    const { token, sort, mints } = this.#state
+    return location.origin + location.pathname + writePageState({ token, sort, mints })
+  }
+
   #edit(change: Partial<Watchlist>): void {
     const state = { ...this.#state, ...change }
     try {

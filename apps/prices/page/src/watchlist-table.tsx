@@ -9,7 +9,7 @@ import { WatchlistRow } from './watchlist-row.tsx'
 // The height of a row in page.css.
 const ROW_HEIGHT = 56
 
-/** The watched tokens, live. Only the rows in and near the window are drawn. */
+/** The watched tokens, live. Of a very long list only the rows in and near the window are there. */
 export function WatchlistTable({ rows }: { readonly rows: readonly string[] }) {
   const { watchlist } = usePage()
   const { token, sort } = useWatchlist()

@@ -2,7 +2,7 @@ import type { Answer, AnswerHeaders, Call } from '../call.ts'
 
 /** What pages of other sites may read of an answer, beside what all may (Fetch, 3.3.3). */
 const EXPOSED =
-  'age, cache-status, etag, ratelimit, ratelimit-policy, retry-after, weir-level, weir-stale, weir-version'
+  'age, cache-status, etag, ratelimit, ratelimit-policy, retry-after, weir-level, weir-stale, weir-version, weir-lineage, date'
 
 /** How long a browser remembers what it may do, in seconds; no browser does for longer. */
 const REMEMBERED = 7200

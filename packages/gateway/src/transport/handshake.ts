@@ -4,13 +4,15 @@ import { show, WeirError } from '../errors.ts'
 /** 16 bytes in base64 (RFC 6455, 4.1). */
 const KEY = /^[A-Za-z0-9+/]{22}==$/
 
+const DEFAULT_PORTS: Readonly<Record<string, RegExp>> = { 'https:': /:443$/, 'http:': /:80$/ }
+
 /**
  * Refuses what is no handshake of a WebSocket (RFC 6455, 4.2.1), and pages of other sites.
  *
  * @param origins sites whose pages may come, beside the one that is called
  * @throws WeirError `upgrade_required`, `bad_request`, `bad_origin`
  */
-export function checkHandshake(call: Call, origins: readonly string[]): void {
+export function checkHandshake(call: Pick<Call, 'header'>, origins: readonly string[]): void {
   const upgrade = call.header('upgrade')
   if (upgrade?.toLowerCase() !== 'websocket')
     throw required(`expected a call that asks for Upgrade: websocket, got ${show(upgrade)}`)
@@ -22,8 +24,13 @@ export function checkHandshake(call: Call, origins: readonly string[]): void {
   const origin = call.header('origin')
   // Programs name none; a browser always does, and sends the cookies of this site whatever page it shows.
   if (origin === undefined || origins.includes('*') || origins.includes(origin)) return
-  const host = URL.parse(origin)?.host
-  if (host === undefined || host === '' || host !== call.header('host'))
+  const { protocol, host = '' } = URL.parse(origin) ?? {}
+  // A proxy may name the port that browsers leave out.
+  const ours = call
+    .header('host')
+    ?.toLowerCase()
+    .replace(DEFAULT_PORTS[protocol ?? ''] ?? '', '')
+  if (host === '' || host !== ours)
     throw new WeirError('bad_origin', `origin: expected this site or one of origins, got ${show(origin)}`)
 }
 

@@ -45,7 +45,7 @@ class Plain extends Peer {
 
 function open({ rate = 10, burst = 20 } = {}) {
   const clock = new ManualClock()
-  const peers = new Peers(clock, 10_000, { topics: 1, rate, burst })
+  const peers = new Peers(clock, 10_000, { message: 16_384, topics: 1, rate, burst })
   const socket = new Remembering()
   return { clock, peers, socket, peer: new Plain(peers, socket) }
 }

@@ -6,6 +6,8 @@ import { PING_FRAME, pongFrame } from './frame.ts'
 
 /** What a client of a WebSocket may do. */
 export interface PeerLimits {
+  /** Bytes of a message. */
+  readonly message: number
   /** The most topics of one connection. */
   readonly topics: number
   /** Messages a second. */

@@ -94,7 +94,7 @@ class Client extends Peer {
     this.#caller = caller
     this.#frames = socket.deflates ? DEFLATED : PLAIN
     this.#listener = parts.hub.listen(this, this.#frames)
-    this.#say(helloOf(parts, callerOf(caller.identity)))
+    this.#say({ ...helloOf(parts, callerOf(caller.identity)), limits: parts.peers.limits })
   }
 
   takesPatches(topic: string): boolean {
