@@ -36,6 +36,8 @@ export function toldOf(said: Said, ahead: number): Told {
   if (version === undefined || typeof changedAt !== 'number' || typeof checkedAt !== 'number')
     throw new WeirError('upstream_invalid', `origin: expected a version and its moments, got ${show(said)}`)
   const stamp = { version, changedAt: here(changedAt, ahead), checkedAt: here(checkedAt, ahead) }
+  // What is stale there is stale here.
+  const held = said.stale === true ? { staleFrom: Number.NEGATIVE_INFINITY } : {}
   if (!Object.hasOwn(said, 'value')) {
     const absentFor = said.never === true ? Number.POSITIVE_INFINITY : said.for
     const reason = String(said.reason)
@@ -47,7 +49,7 @@ export function toldOf(said: Said, ahead: number): Told {
     })
   }
   const json = ownBuffer(stringifyJson(said.value) ?? 'null')
-  return new Told({ json, reason: undefined, absentFor: undefined, stamp })
+  return new Told({ json, reason: undefined, absentFor: undefined, stamp, ...held })
 }
 
 /** A moment of the origin's clock on ours. What was dropped was never confirmed, by any clock. */
