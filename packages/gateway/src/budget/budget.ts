@@ -12,7 +12,7 @@ import type { Clock, Timer } from '../clock.ts'
 import { WeirError } from '../errors.ts'
 import type { Emit, Priority } from '../events.ts'
 import { createQueue, type FairQueue, type Place } from './queue.ts'
-import { readWord, type Word } from './word.ts'
+import { isOfItsKey, readWord, type Word } from './word.ts'
 
 export interface BudgetParts {
   readonly upstream: string
@@ -516,11 +516,6 @@ export function createBudget(parts: BudgetParts): Budget {
       return (MANY * 1000) / lasting(MANY, '')
     },
   }
-}
-
-/** Whether a call was refused for the key it came with, and not for what it was: it was not carried out. */
-function isOfItsKey({ status }: UpstreamAnswer, { spent, rest, ofLane }: Word): boolean {
-  return status < 500 && (spent || (rest !== undefined && !ofLane))
 }
 
 function least(one: number | undefined, other: number | undefined): number | undefined {

@@ -72,3 +72,8 @@ function isOfMethod(headers: Readonly<Record<string, string>>, said: string): bo
   if (all !== undefined && Number(all) <= 0) return false
   return (method !== undefined && Number(method) <= 0) || OF_METHOD.test(said)
 }
+
+/** Whether a call was refused for the key it came with, and not for what it was: it was not carried out. */
+export function isOfItsKey({ status }: UpstreamAnswer, { spent, rest, ofLane }: Word): boolean {
+  return status < 500 && (spent || (rest !== undefined && !ofLane))
+}

@@ -71,7 +71,8 @@ export function createPool(parts: PoolParts): UpstreamPool {
       const controller = new AbortController()
       const limit = Math.max(1, Math.min(timeout, request.deadline - started))
       const late = clock.after(limit, () => {
-        const unreachable = open === 0
+        // Of a call that had little time itself it says nothing that there is no connection yet.
+        const unreachable = open === 0 && limit >= Math.min(timeout, LONG_ENOUGH)
         const what = unreachable ? 'no connection' : 'no whole answer'
         controller.abort(
           new WeirError('upstream_timeout', `${upstream}: ${what} in ${Math.round(limit)} ms`, { unreachable }),
@@ -161,6 +162,9 @@ export function createPool(parts: PoolParts): UpstreamPool {
 }
 
 const NOTHING = Buffer.alloc(0)
+
+/** An upstream to which there is no connection after this long can't be reached, in milliseconds. */
+const LONG_ENOUGH = 1000
 
 /** undici tells a call that waits for a connection that it was aborted when there is one, or none: its caller does not wait for that. */
 function abortable(signal: AbortSignal, response: Promise<Dispatcher.ResponseData>): Promise<Dispatcher.ResponseData> {
