@@ -18,6 +18,10 @@ beforeAll(async () => {
 
 afterAll(() => browser?.close())
 
+/** Links that are no part of the page, and of other hosts that nobody reaches from here. */
+const ELSEWHERE =
+  '<link rel="preconnect" href="https://cdn.invalid"><link href="https://www.invalid/" rel="canonical"><link rel="stylesheet" href="https://cdn.invalid/a.css" media="print" disabled>'
+
 /** A site whose callers are known by a cookie. Every value of a caller has the caller's name in it. */
 async function serveCallers() {
   const upstream = await countingUpstream()
@@ -54,7 +58,7 @@ async function serveCallers() {
   })
   const userOf = (cookie: string | null | undefined) => /user=(\w+)/.exec(cookie ?? '')?.[1]
   const html = (body: string, headers = {}) =>
-    new Response(`<!doctype html><title>site</title><script src="/all.js"></script><body>${body}`, {
+    new Response(`<!doctype html><title>site</title>${ELSEWHERE}<script src="/all.js"></script><body>${body}`, {
       headers: { 'content-type': 'text/html', ...headers },
     })
   const routes: Routes = {

@@ -198,6 +198,7 @@ describe('a client', () => {
       lineage: expect.any(String),
       heartbeat: 10_000,
       level: 'normal',
+      limits: { message: 16_384, rate: 50, burst: 1000, topics: 500 },
     })
     peer.say({ type: 'subscribe', topic: '/items/a' })
     const first = await peer.hears('snapshot')
