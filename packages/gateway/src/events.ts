@@ -34,6 +34,8 @@ export type WeirEvent =
       readonly retryAfter: number
     }
   | { readonly type: 'budget.closed'; readonly upstream: string; readonly for: number; readonly reason: string }
+  /** Nodes share it with different limits, as versions of an app do for a while: of all of them the stricter hold. */
+  | { readonly type: 'budget.mixed'; readonly upstream: string; readonly limits: string }
   | {
       readonly type: 'pool.answered'
       readonly upstream: string

@@ -6,8 +6,9 @@ import { createLevel } from './admission/level.ts'
 import type { App } from './app.ts'
 import { clusterBackend } from './backend/cluster/backend.ts'
 import { memoryBackend } from './backend/memory/backend.ts'
+import { shownLimits } from './backend/memory/stricter.ts'
 import { createNodes } from './backend/nodes.ts'
-import type { Backend } from './backend/ports.ts'
+import type { Backend, MeterLimit } from './backend/ports.ts'
 import { redisAddress } from './backend/redis/address.ts'
 import { type RedisOptions, redisBackend } from './backend/redis/backend.ts'
 import { withStandby } from './backend/redis/standby.ts'
@@ -179,7 +180,9 @@ function backendOf(
   const own = memoryBackend(clock, memory)
   if (redis === undefined) return own
   const entry = redisEntry(redis, redisCa)
-  return withStandby(redisBackend({ ...entry, prefix, node, clock, report: report('redis') }), own)
+  const mixed = (upstream: string, limits: readonly MeterLimit[]) =>
+    emit({ type: 'budget.mixed', upstream, limits: shownLimits(limits) })
+  return withStandby(redisBackend({ ...entry, prefix, node, clock, report: report('redis'), mixed }), own)
 }
 
 /** @throws ConfigError that does not tell the password */

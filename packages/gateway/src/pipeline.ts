@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { attempt } from './attempt/attempt.ts'
 import type { Backend } from './backend/ports.ts'
 import { withRestarts } from './backend/restarts.ts'
@@ -48,7 +49,15 @@ export interface ProviderPath {
 export function providerPath(upstream: Upstream, { backend, clock, emit }: PipelineParts): ProviderPath {
   const { name, settings } = upstream
   const { url, keys, limits, past, pace, concurrency, timeout, stall, liveShare } = settings
-  const plan = { limits, keys: Math.max(1, keys.length), past, pace, timeout: longestCall(timeout, stall) }
+  const names = keys.map((key) => hash('sha256', key).slice(0, 12))
+  const plan = {
+    limits,
+    keys: Math.max(1, keys.length),
+    ...(names.length > 0 && { names }),
+    past,
+    pace,
+    timeout: longestCall(timeout, stall),
+  }
   const meter = backend.meters.open(name, plan)
 
   const pool = createPool({ ...settings, upstream: name, url, connections: concurrency, clock, emit })

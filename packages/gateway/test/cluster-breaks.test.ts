@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { clusterBackend } from '../src/backend/cluster/backend.ts'
 import type { Carrier } from '../src/backend/cluster/carrier.ts'
 import { serving } from '../src/backend/cluster/serve.ts'
-import type { Backend, LogLine } from '../src/backend/ports.ts'
+import type { Backend, LogLine, Meter, MeterLimit } from '../src/backend/ports.ts'
 import type { Stored } from '../src/entry.ts'
 import { content } from './content.ts'
 import { ManualClock } from './manual-clock.ts'
@@ -154,4 +154,49 @@ test('what is kept of a message holds on to no more than its own bytes', async (
   ])
   expect(text(stored)).toBe('"short"')
   expect(stored?.json?.buffer.byteLength).toBe('"short"'.length)
+})
+
+test('workers of different versions have the stricter of their limits, in whatever order they come and go, and a warning says so', async () => {
+  for (const looserFirst of [true, false]) {
+    const clock = new ManualClock()
+    const told: string[] = []
+    const mixed = (upstream: string, limits: readonly MeterLimit[]) =>
+      void told.push(`${upstream} ${limits.map(({ limit }) => limit)}`)
+    const shared = serving({ bytes: 1_000_000, clock, report: () => {}, mixed })
+    using loose = portCarriers()
+    using strict = portCarriers()
+    for (const [, theirs] of [loose, strict]) shared.serve(theirs)
+    const [one, other] = [loose, strict].map(([ours]) => clusterBackend({ carrier: ours, clock, report: () => {} }))
+    if (one === undefined || other === undefined) throw new Error('expected two workers')
+    const limits = (...all: readonly (readonly [limit: number, window: number])[]) => ({
+      limits: all.map(([limit, window]) => ({ limit, window, by: 'account' as const })),
+      ...{ keys: 1, past: 'none' as const },
+    })
+    const plans = [limits([10, 1000], [100, 3000]), limits([100, 3000], [4, 1000])] as const
+    const take = async (meter: Meter) => {
+      const wants = Array.from({ length: 20 }, () => ({ priority: 'live' as const, cost: 1 }))
+      const { granted } = await meter.take(wants)
+      for (const grant of granted) meter.settle(grant)
+      return granted.length
+    }
+    const openLoose = () => one.meters.open('up', plans[0])
+    const openStrict = () => other.meters.open('up', plans[1])
+    const meters = looserFirst ? [openLoose(), openStrict()] : [openStrict(), openLoose()]
+    const [first, second] = meters as [Meter, Meter]
+    // Asked, so that both have been opened; what was spent before is not known, so nothing is granted for a window.
+    await Promise.all(meters.map((meter) => meter.take([])))
+    if (looserFirst) expect(await take(first)).toBe(0)
+    await clock.advance(3300)
+    expect([await take(second), await take(first)]).toEqual([4, 0])
+    await clock.advance(1050)
+    expect([await take(first), await take(second)]).toEqual([4, 0])
+    expect(told).toEqual(['up 4,100'])
+    strict[Symbol.dispose]()
+    await expect
+      .poll(async () => {
+        await clock.advance(3300)
+        return take(looserFirst ? first : second)
+      })
+      .toBe(10)
+  }
 })

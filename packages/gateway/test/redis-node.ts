@@ -4,6 +4,7 @@
  */
 
 import { memoryMeters } from '../src/backend/memory/meters.ts'
+import type { MeterLimit } from '../src/backend/ports.ts'
 import { redisBackend } from '../src/backend/redis/backend.ts'
 import { createBudget } from '../src/budget/budget.ts'
 import { systemClock } from '../src/clock.ts'
@@ -15,6 +16,8 @@ export interface NodeSettings {
   readonly name: string
   readonly limit: number
   readonly window: number
+  /** In place of that one limit. */
+  readonly limits?: readonly MeterLimit[]
   readonly waiting: number
   readonly timeout: number
 }
@@ -30,14 +33,15 @@ export interface NodeCounts {
 
 const settings: NodeSettings = JSON.parse(process.argv[2] ?? '{}')
 const { redis, upstream, name, limit, window, waiting, timeout } = settings
+const { limits = [{ limit, window, by: 'account' as const }] } = settings
 const counts = { started: 0, answered: 0, refused: 0, failed: 0, took: 0 }
 
-const { meters } =
+const backend =
   redis === undefined
-    ? { meters: memoryMeters(systemClock) }
+    ? { meters: memoryMeters(systemClock), close: () => Promise.resolve() }
     : redisBackend({ url: redis, prefix: 'nodes', node: name, report: () => {} })
-const plan = { limits: [{ limit, window, by: 'account' as const }], keys: 1, past: 'unknown' as const, timeout }
-const meter = meters.open('jupiter', plan)
+const plan = { limits, keys: 1, past: 'unknown' as const, timeout }
+const meter = backend.meters.open('jupiter', plan)
 const emit = () => {}
 const budget = createBudget({ upstream: 'jupiter', meter, plan, clock: systemClock, emit, concurrency: 200, keys: [] })
 const pool = createPool({
@@ -55,8 +59,10 @@ const send = budget.stage(async (request) => {
   return answer
 })
 
-async function client(index: number): Promise<never> {
-  for (;;) {
+let leaving = false
+
+async function client(index: number): Promise<void> {
+  while (!leaving) {
     try {
       await send({
         ...{ method: 'GET', path: '/price/v3?ids=So11111111111111111111111111111111111111112' },
@@ -74,3 +80,8 @@ async function client(index: number): Promise<never> {
 for (let index = 0; index < waiting; index++) void client(index)
 setInterval(() => process.send?.(counts), 100)
 process.on('disconnect', () => process.exit())
+// As a process that drains: it starts nothing more, and says goodbye.
+process.on('SIGTERM', () => {
+  leaving = true
+  setTimeout(() => void backend.close().then(() => process.exit()), 200)
+})

@@ -15,16 +15,23 @@ export class RedisNodes implements AsyncDisposable {
     this.#settings = settings
   }
 
-  start(index: number): void {
+  /** `given`: what is other than of the others, as of another version. */
+  start(index: number, given: Partial<NodeSettings> = {}): void {
     this.#started += 1
-    const settings: NodeSettings = { ...this.#settings, name: `node-${this.#started}-${process.pid}` }
+    const settings: NodeSettings = { ...this.#settings, ...given, name: `node-${this.#started}-${process.pid}` }
     const node = fork(fileURLToPath(new URL('redis-node.ts', import.meta.url)), [JSON.stringify(settings)])
     node.on('message', (counts: NodeCounts) => this.#counts.set(node, counts))
     this.#nodes.set(index, node)
   }
 
-  signal(index: number, signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): void {
+  signal(index: number, signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT' | 'SIGTERM'): void {
     this.#nodes.get(index)?.kill(signal)
+  }
+
+  /** Calls of one that were answered so far. */
+  answered(index: number): number {
+    const node = this.#nodes.get(index)
+    return (node && this.#counts.get(node)?.answered) ?? 0
   }
 
   total(): NodeCounts {

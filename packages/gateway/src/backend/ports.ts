@@ -82,6 +82,8 @@ export interface MeterPlan {
   readonly limits: readonly MeterLimit[]
   /** API keys to spread calls over, at least 1: an upstream without keys counts as one with one. */
   readonly keys: number
+  /** A name for each of them that does not depend on its place, and tells nothing of it; by default its place. */
+  readonly names?: readonly string[]
   /** `unknown`: calls may have been made before we came, so nothing is granted for one window. */
   readonly past: 'unknown' | 'none'
   /** Spreads starts evenly over each window instead of granting a whole limit at once. */

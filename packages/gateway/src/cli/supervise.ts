@@ -4,6 +4,8 @@ import { writeSync } from 'node:fs'
 import { totalmem } from 'node:os'
 import { getHeapStatistics } from 'node:v8'
 import { serving } from '../backend/cluster/serve.ts'
+import { shownLimits } from '../backend/memory/stricter.ts'
+import type { MeterLimit } from '../backend/ports.ts'
 import { createLog } from '../observe/log.ts'
 import { GATEWAY_OPTIONS, readOptions } from '../options.ts'
 import { Crew } from './crew.ts'
@@ -26,6 +28,8 @@ export async function supervise(line: CommandLine & { readonly workers: number }
   const log = createLog()
   const { memory: bytes, redis } = readOptions('gateway', GATEWAY_OPTIONS, { ...options, apps: [] })
   const report = (error: unknown) => log({ type: 'failed', where: 'primary', error })
+  const mixed = (upstream: string, limits: readonly MeterLimit[]) =>
+    log({ type: 'budget.mixed', upstream, limits: shownLimits(limits) })
   const say = (sentence: string) => void process.stderr.write(`weir: ${sentence}\n`)
   const mostMemory = line.workerMemory ?? shareOfMemory(workers)
   let { level } = line
@@ -43,7 +47,7 @@ export async function supervise(line: CommandLine & { readonly workers: number }
 
   for (let tries = 1; ; tries++) {
     const port = line.port === 0 ? await freePorts(apps.length, host) : line.port
-    const memory = redis === undefined ? serving({ bytes, report }) : undefined
+    const memory = redis === undefined ? serving({ bytes, report, mixed }) : undefined
     const crew = new Crew({ size: workers, port, level, memory, mostMemory, drain, say })
     const stopped = stopSignal()
     const came = await Promise.race([crew.start(), stopped])

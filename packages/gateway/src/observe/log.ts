@@ -37,6 +37,12 @@ export function createLog(): Emit {
       case 'budget.closed':
         log.warn({ upstream: event.upstream, for: event.for, reason: event.reason }, 'an upstream asked us to wait')
         break
+      case 'budget.mixed':
+        log.warn(
+          { upstream: event.upstream, limits: event.limits },
+          'versions with different limits share an upstream: the stricter hold for all, until one of them is gone',
+        )
+        break
       case 'admission.level':
         // `level` is the severity of the line.
         log.info({ gatewayLevel: event.level, reason: event.reason }, 'the level changed')

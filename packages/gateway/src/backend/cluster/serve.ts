@@ -1,6 +1,8 @@
 import { type Clock, systemClock } from '../../clock.ts'
 import { type MemoryBackend, memoryBackend } from '../memory/backend.ts'
-import type { MeterPlan } from '../ports.ts'
+import { memoryMeter } from '../memory/meters.ts'
+import { formOf, stricter } from '../memory/stricter.ts'
+import type { MeterLimit, MeterPlan } from '../ports.ts'
 import type { Carrier } from './carrier.ts'
 import { type Desk, openDesk } from './desk.ts'
 import { type Line, openLine } from './line.ts'
@@ -13,6 +15,8 @@ export interface ServingParts {
   readonly clock?: Clock
   /** Told what goes wrong in the background. */
   readonly report: (error: unknown) => void
+  /** Told when workers share an upstream with different limits, and which hold then. */
+  readonly mixed?: (upstream: string, limits: readonly MeterLimit[]) => void
 }
 
 /** The memory of the primary, as workers share it. */
@@ -24,9 +28,9 @@ export interface Serving {
 /** Nobody waits for what the primary tells. */
 const NO_ANSWERS = 1000
 
-export function serving({ bytes, clock = systemClock, report }: ServingParts): Serving {
+export function serving({ bytes, clock = systemClock, report, mixed }: ServingParts): Serving {
   const backend = memoryBackend(clock, bytes)
-  const desks = openDesks(backend, clock)
+  const desks = openDesks(clock, mixed)
   return {
     serve(carrier) {
       serveWorker(carrier, { backend, desks, clock, report })
@@ -35,27 +39,50 @@ export function serving({ bytes, clock = systemClock, report }: ServingParts): S
 }
 
 interface Desks {
-  open(upstream: string, plan: MeterPlan): void
+  open(worker: object, upstream: string, plan: MeterPlan): void
   of(upstream: string): Desk
   gone(worker: object): void
 }
 
-function openDesks({ meters }: MemoryBackend, clock: Clock): Desks {
-  const desks = new Map<string, { plan: string; readonly desk: Desk }>()
+interface OpenDesk {
+  readonly desk: Desk
+  /** What each worker would have. Those of another version may have other limits. */
+  readonly plans: Map<object, MeterPlan>
+  form: string
+  /** Whether they differ. */
+  mixed: boolean
+}
+
+function openDesks(clock: Clock, mixed: ServingParts['mixed']): Desks {
+  const desks = new Map<string, OpenDesk>()
+
+  /** Workers with different limits have the stricter of them, until those with others are gone. */
+  function agree(upstream: string, one: OpenDesk): void {
+    const [first, ...others] = one.plans.values()
+    if (first === undefined) return
+    const plan = stricter([first, ...others])
+    const form = planForm(plan)
+    if (form !== one.form) {
+      // What was spent before, a new meter does not know.
+      const unknown = { ...plan, past: 'unknown' as const }
+      one.desk.replace(memoryMeter(clock, unknown), unknown)
+      one.form = form
+    }
+    const differ = others.some(({ limits }) => formOf(limits) !== formOf(first.limits))
+    if (differ && !one.mixed) mixed?.(upstream, plan.limits)
+    one.mixed = differ
+  }
+
   return {
-    open(upstream, plan) {
-      const text = JSON.stringify(plan)
+    open(worker, upstream, plan) {
       const known = desks.get(upstream)
-      if (known?.plan === text) return
-      // Each plan has a meter of its own.
-      const name = `${upstream} ${text}`
       if (known === undefined) {
-        desks.set(upstream, { plan: text, desk: openDesk(meters.open(name, plan), plan, clock) })
+        const desk = openDesk(memoryMeter(clock, plan), plan, clock)
+        desks.set(upstream, { desk, plans: new Map([[worker, plan]]), form: planForm(stricter([plan])), mixed: false })
         return
       }
-      // Workers of a new version may have other limits: from now on they are everybody's. What was spent before they do not know.
-      known.plan = text
-      known.desk.replace(meters.open(name, { ...plan, past: 'unknown' }), plan)
+      known.plans.set(worker, plan)
+      agree(upstream, known)
     },
     of(upstream) {
       const known = desks.get(upstream)
@@ -63,9 +90,16 @@ function openDesks({ meters }: MemoryBackend, clock: Clock): Desks {
       return known.desk
     },
     gone(worker) {
-      for (const { desk } of desks.values()) desk.gone(worker)
+      for (const [upstream, known] of desks) {
+        known.desk.gone(worker)
+        if (known.plans.delete(worker)) agree(upstream, known)
+      }
     },
   }
+}
+
+function planForm({ limits, keys, pace = false }: MeterPlan): string {
+  return `${formOf(limits)} ${keys} ${pace}`
 }
 
 interface WorkerParts {
@@ -118,7 +152,7 @@ function serveWorker(carrier: Carrier, { backend, desks, clock, report }: Worker
       outbox.drop(kind, name)
     },
 
-    open: (upstream, plan) => desks.open(upstream, plan),
+    open: (upstream, plan) => desks.open(worker, upstream, plan),
     take: (upstream, wants) => desks.of(upstream).take(worker, wants),
     settle: (upstream, grant, cost) => desks.of(upstream).settle(worker, grant, cost),
     cancel: (upstream, grant) => desks.of(upstream).cancel(worker, grant),

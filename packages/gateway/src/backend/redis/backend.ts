@@ -7,6 +7,7 @@ import { connectRedis } from './connection.ts'
 import { redisKeys } from './keys.ts'
 import { redisLeases } from './leases.ts'
 import { redisLogs } from './logs.ts'
+import type { MeterParts } from './meter.ts'
 import { redisMeters } from './meters.ts'
 import { redisMoments } from './moments.ts'
 import { redisValues } from './values.ts'
@@ -27,6 +28,8 @@ export interface RedisOptions {
   readonly slack?: number
   /** Told what goes wrong in the background. */
   readonly report: (error: unknown) => void
+  /** Told when nodes share an upstream with different limits, and which hold then. */
+  readonly mixed?: MeterParts['mixed']
 }
 
 /**
@@ -35,7 +38,7 @@ export interface RedisOptions {
  * @throws TypeError when the address is none
  */
 export function redisBackend(options: RedisOptions): Backend {
-  const { url, ca, prefix, node, clock = systemClock, deadline = 250, slack, report } = options
+  const { url, ca, prefix, node, clock = systemClock, deadline = 250, slack, report, mixed } = options
   const address = redisAddress(url)
   if (address === undefined) throw new TypeError('expected an address such as redis://127.0.0.1:6379')
   const connection = connectRedis({ address, ca, clock, deadline, report })
@@ -46,7 +49,7 @@ export function redisBackend(options: RedisOptions): Backend {
   const moments = redisMoments(shards, clock)
   const values = redisValues({ connection, keys, moments, clock })
   const leases = redisLeases(connection, keys, clock)
-  const meters = redisMeters({ connection, channels, keys, node, clock, slack, report })
+  const meters = redisMeters({ connection, channels, keys, node, clock, slack, report, mixed })
   return {
     values,
     leases,

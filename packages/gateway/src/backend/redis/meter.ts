@@ -1,8 +1,9 @@
 import type { Clock, Timer } from '../../clock.ts'
 import type { Priority } from '../../events.ts'
 import { BACK_OFF, heardOf, LAST_ARRIVALS, LONG, tooLarge } from '../memory/meters.ts'
+import { formOf } from '../memory/stricter.ts'
 import { CATCHING_UP } from '../memory/window.ts'
-import { type Grant, type Grants, type Meter, type MeterPlan, SPENT_FOR, type Want } from '../ports.ts'
+import { type Grant, type Grants, type Meter, type MeterLimit, type MeterPlan, SPENT_FOR, type Want } from '../ports.ts'
 import { type Alone, alone as aloneWith, type Ended } from './alone.ts'
 import type { RedisChannels } from './channels.ts'
 import type { RedisConnection } from './connection.ts'
@@ -19,6 +20,8 @@ export interface MeterParts {
   /** Milliseconds; nodes that share have the same. */
   readonly slack?: number | undefined
   readonly report: (error: unknown) => void
+  /** Told when nodes begin to share an upstream with different limits, and which of them all hold then. */
+  readonly mixed?: ((upstream: string, limits: readonly MeterLimit[]) => void) | undefined
 }
 
 /** A meter that all nodes share. */
@@ -85,18 +88,22 @@ interface News {
 }
 
 export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts): SharedMeter {
-  const { connection, channels, keys, node, clock, slack = SLACK, report } = parts
-  const longest = Math.max(...plan.limits.map(({ window }) => window))
+  const { connection, channels, keys, node, clock, slack = SLACK, report, mixed } = parts
   const shortest = Math.min(...plan.limits.map(({ window }) => window))
   const hears = heardOf(plan.limits)
   const limits = plan.limits.map((limit) => ({ ...limit, hears: hears.has(limit) }))
+  const form = formOf(plan.limits)
+  const names = plan.names ?? Array.from({ length: plan.keys }, (_, index) => String(index))
   const hold = slack + (plan.timeout ?? TIMEOUT)
   const beat = Math.min(BEAT, hold / 4)
   const flushAfter = Math.min(HORIZON, shortest / 4)
+  /** The limits that hold: also those of other versions, while there are some. */
+  let holding: readonly MeterLimit[] = plan.limits
+  let sharedForm = ''
   /** Silence after which all that was granted has died everywhere, and the others leave us our share. */
-  const deaf = PRESENCE + longest + hold
+  const deaf = () => PRESENCE + Math.max(...holding.map(({ window }) => window)) + hold
   /** Beside a window so long there is no time left to be alone in, and no share to be left to anybody. */
-  const own = deaf < ALONE ? ALONE : 0
+  const own = deaf() < ALONE ? ALONE : 0
 
   let seq = 0
   let heard = 0
@@ -126,7 +133,6 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
   const running = new Map<number, { readonly grant: Grant; heldAt: number }>()
   /** Calls that are over, oldest first, for as long as they count in a window whose past is told. */
   const ended = new Set<Ended>()
-  const remembered = Math.max(0, ...plan.limits.map(({ window }) => window).filter((window) => window <= LONG))
   let alone: Alone | undefined
   let rejoining = false
   let away = false
@@ -177,7 +183,7 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
         spentFor: plan.spentFor ?? SPENT_FOR,
       },
       ...{ lastArrivals: LAST_ARRIVALS, turnOfTheAged: TURN_OF_THE_AGED, sweep: SWEEP },
-      ...{ pace: plan.pace === true, catchingUp: CATCHING_UP, keys: plan.keys, limits },
+      ...{ pace: plan.pace === true, catchingUp: CATCHING_UP, keys: plan.keys, names, form, limits },
       ...{ creep: BACK_OFF.creep, least: BACK_OFF.least, keepShare: BACK_OFF.keep, backOff: sent.backOff },
       unknown: plan.past === 'unknown' || heard > 0,
       wants: wants.map(({ priority, cost, lane = '' }) => ({ rank: CLASSES.indexOf(priority), cost, lane })),
@@ -220,6 +226,7 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
     roster = told.roster
     members = told.members ?? members
     untold = told.untold
+    heedLimits(told.limits === undefined ? undefined : listed(told.limits))
     probing = told.probing
     away = false
     // Who comes waits until all know of it.
@@ -242,6 +249,13 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
     return { granted: inTime, wait, ...(told.never === undefined ? {} : { never: told.never }) }
   }
 
+  function heedLimits(others: readonly MeterLimit[] | undefined): void {
+    const before = sharedForm
+    sharedForm = others === undefined ? '' : formOf(others)
+    holding = others ?? plan.limits
+    if (others !== undefined && sharedForm !== before) mixed?.(upstream, others)
+  }
+
   /** The windows know nothing of what they knew: what still holds is told again, at once. */
   function bornAnew(at: string): void {
     const first = born === ''
@@ -256,9 +270,10 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
 
   function end(one: Ended): void {
     news.done = [...news.done, one]
-    if (remembered > 0) ended.add(one)
+    ended.add(one)
     for (const old of ended) {
-      if (old.at + remembered >= one.at) break
+      // Also for windows that only other nodes have.
+      if (old.at + LONG >= one.at) break
       ended.delete(old)
     }
   }
@@ -291,11 +306,11 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
   function cutOff(wants: readonly Want[], error: unknown): Grants {
     if (!away) report(error)
     away = true
-    const from = heardAt + deaf
+    const from = heardAt + deaf()
     const now = clock.monotonic()
     if (heard === 0 || own === 0) return { granted: [], wait: AGAIN }
     if (now < from) return { granted: [], wait: Math.max(1, Math.min(AGAIN, from - now)) }
-    alone = aloneWith(plan, share, clock)
+    alone = aloneWith({ ...plan, limits: holding }, share, clock)
     for (const [of, until] of closed) if (until > now) closeThat(alone, of, until - now)
     for (const key of [...spent, ...news.spend.map(({ key }) => key)]) alone.meter.spend(key)
     return takeAlone(alone, wants)

@@ -5,6 +5,11 @@ import { script } from './script.ts'
  * All that is asked of an upstream's windows, in one script: what is over, what was never started, what is wanted. KEYS:
  * meter, nodes. ARGV: the ask as JSON (`Ask` below), the channel on which is told who came. Gives the answer as JSON (`Told` below).
  *
+ * A window is named by what it is: how long, of the account or which key, what it counts, of which lane. So versions that list their limits in
+ * another order share windows. While nodes have different limits, those of all hold for all, and of one kind the smallest: each node's record
+ * has its own, and what goes with the last node that has it is dropped. A kind that comes later is made of a longer one that counts the same; of what else
+ * was spent before nothing is known, so it counts as full until its window is over, or as after a loss where it is `long`.
+ *
  * A window is a sorted set of places, `id:units` by the moment at which each comes free; the sum and the number of its
  * places are fields of the meter, so that the work does not grow with the cost of calls, and a set that was evicted shows.
  * A place of a call under way comes free when its node must be dead; a node that lives sets it to answer + window.
@@ -50,14 +55,42 @@ local me = nodes[ask.node]
 if me and ask.seq == me.seq and me.answer then return me.answer end
 if me and me.seq and ask.seq <= me.seq then return '{"stale":true}' end
 
+-- The limits of all nodes: of one kind the smallest.
+local limits, kinds, mixed, pace, hold = {}, {}, false, ask.pace, ask.hold
+local function join(list)
+  for _, l in ipairs(list) do
+    local lane = l.lane and string.gsub(l.lane, '/', '%%2F') or ''
+    local kind = l.window .. ';' .. l.by .. ';' .. (l.counts or 'cost') .. ';' .. lane
+    local known = kinds[kind]
+    if known then known.limit = math.min(known.limit, l.limit)
+    else
+      known = { kind = kind, limit = l.limit, window = l.window, by = l.by, counts = l.counts or 'cost', lane = l.lane, hears = l.hears }
+      kinds[kind] = known
+      table.insert(limits, known)
+    end
+  end
+end
+join(ask.limits)
+for name, node in pairs(nodes) do
+  if name ~= ask.node and node.limits then
+    join(node.limits)
+    mixed = mixed or node.form ~= ask.form
+    pace, hold = pace or node.pace, math.max(hold, node.hold)
+  end
+end
 local longest, shortest, shut = 1, math.huge, 0
-for _, l in ipairs(ask.limits) do
+for _, l in ipairs(limits) do
   longest, shortest = math.max(longest, l.window), math.min(shortest, l.window)
   if l.window <= ask.long then shut = math.max(shut, l.window) end
 end
+local function nameOf(l, key, lane)
+  return l.kind .. '/' .. (l.by == 'key' and ask.names[key + 1] or 'a') .. (l.lane == '*' and '/' .. lane or '')
+end
 
 -- The past is lost, or the clock of the server jumped: nothing that is written here can be believed.
+local lost = false
 local function lose(unknown)
+  lost = true
   for field in pairs(meta) do
     if string.sub(field, 1, 2) == 'n:' then redis.call('DEL', METER .. ':' .. string.sub(field, 3)) end
     if string.find(field, '^closed') then
@@ -66,8 +99,8 @@ local function lose(unknown)
     elseif field ~= 'last' and field ~= 'server' and not string.find(field, '^spent') then set(field, nil) end
   end
   -- Windows that the meter knows nothing of any more, after it was evicted alone.
-  for i, l in ipairs(ask.limits) do
-    for key = 0, ask.keys - 1 do redis.call('DEL', METER .. ':' .. i .. ':' .. l.window .. ':' .. (l.by == 'key' and key or 'a')) end
+  for _, l in ipairs(limits) do
+    for key = 0, ask.keys - 1 do redis.call('DEL', METER .. ':' .. nameOf(l, key, '')) end
   end
   local lanes = redis.pcall('ZRANGE', LANES, 0, -1)
   for _, name in ipairs(lanes.err and {} or lanes) do redis.call('DEL', METER .. ':' .. name) end
@@ -77,9 +110,9 @@ local function lose(unknown)
   set('roster', 1)
   if unknown and shut > 0 then
     set('open', time + shut + ask.lastArrivals)
-    set('sure', time + shut + ask.horizon + ask.hold)
+    set('sure', time + shut + ask.horizon + hold)
   end
-  if unknown and longest > ask.long then set('probing', time + longest + ask.hold) end
+  if unknown and longest > ask.long then set('probing', time + longest + hold) end
   -- Absent until they are heard again, which is long before the end of the shut: who is cut off may be alone already.
   for name, node in pairs(nodes) do
     node.seen, node.joined = time - ask.ttl, nil
@@ -107,14 +140,80 @@ if now - meta.last >= ask.ttl then set('back', now) end
 set('last', now)
 if server ~= meta.server then set('server', server) end
 
+-- Windows of a kind that no node has any more: what is counted from now on is not in them.
+local function forget(kind)
+  local begins = kind .. '/'
+  local ours = function(name) return string.sub(name, 1, #begins) == begins end
+  for field in pairs(meta) do
+    local what, name = string.match(field, '^(%a+):(.*)$')
+    if name and ours(name) and (what == 'u' or what == 'n' or what == 's' or what == 'o' or what == 'ou') then
+      if what == 'n' then redis.call('DEL', METER .. ':' .. name) end
+      set(field, nil)
+    end
+  end
+  local lanes = redis.pcall('ZRANGE', LANES, 0, -1)
+  for _, name in ipairs(lanes.err and {} or lanes) do
+    if ours(name) then
+      redis.call('DEL', METER .. ':' .. name)
+      redis.call('ZREM', LANES, name)
+    end
+  end
+  set('k:' .. kind, nil)
+end
+-- A kind that came later, out of a longer one that counts the same: a place there comes free as much later as that is longer.
+local function made(l)
+  for _, from in ipairs(limits) do
+    if from.window > l.window and from.by == l.by and from.counts == l.counts and from.lane == l.lane and l.lane ~= '*'
+      and meta['k:' .. from.kind] and meta['k:' .. from.kind] + from.window <= now then
+      for key = 0, l.by == 'key' and ask.keys - 1 or 0 do
+        local source, name = nameOf(from, key, ''), nameOf(l, key, '')
+        local places = redis.pcall('ZRANGE', METER .. ':' .. source, 0, -1, 'WITHSCORES')
+        if places.err then return false end
+        local used, count = 0, 0
+        for i = 1, #places, 2 do
+          local at = tonumber(places[i + 1]) - from.window + l.window
+          if at > now then
+            redis.call('ZADD', METER .. ':' .. name, exact(at), places[i])
+            used, count = used + tonumber(string.match(places[i], ':([^:]+)$')), count + 1
+          end
+        end
+        if count > 0 then set('u:' .. name, used) set('n:' .. name, count) end
+        set('o:' .. name, math.min(l.limit, get('o:' .. source)))
+        set('ou:' .. name, now + l.window)
+      end
+      return true
+    end
+  end
+  return false
+end
+local function arrange()
+  for field in pairs(meta) do
+    local kind = string.match(field, '^k:(.*)$')
+    if kind and not kinds[kind] then forget(kind) end
+  end
+  local came = {}
+  for _, l in ipairs(limits) do if not meta['k:' .. l.kind] then table.insert(came, l) end end
+  for _, l in ipairs(came) do
+    local known = lost or made(l)
+    if not known and l.window > ask.long then set('probing', math.max(get('probing'), now + l.window + hold)) end
+    l.came = known and 0 or now
+  end
+  for _, l in ipairs(came) do set('k:' .. l.kind, l.came) end
+end
+arrange()
+
 -- Windows, read when they are met.
 local windows = {}
 local broken = false
-local function window(i, key, lane)
-  local l = ask.limits[i]
-  local name = i .. ':' .. l.window .. ':' .. (l.by == 'key' and key or 'a') .. (l.lane == '*' and ':' .. lane or '')
+local function window(l, key, lane)
+  local name = nameOf(l, key, lane)
   local w = windows[name]
   if w then return w end
+  local full = get('k:' .. l.kind) + l.window
+  if full > now and l.window <= ask.long and not meta['n:' .. name] and not meta['o:' .. name] then
+    set('o:' .. name, l.limit)
+    set('ou:' .. name, full)
+  end
   w = { name = name, key = METER .. ':' .. name, limit = l.limit, window = l.window, calls = l.counts == 'calls',
     used = get('u:' .. name), count = get('n:' .. name),
     apart = l.lane ~= nil, anyLane = l.lane == '*', hears = l.hears }
@@ -135,8 +234,8 @@ local function window(i, key, lane)
 end
 local function all(key, lane)
   local found = {}
-  for i, l in ipairs(ask.limits) do
-    if l.lane == nil or l.lane == '*' or l.lane == lane then table.insert(found, window(i, key, lane)) end
+  for _, l in ipairs(limits) do
+    if l.lane == nil or l.lane == '*' or l.lane == lane then table.insert(found, window(l, key, lane)) end
   end
   return found
 end
@@ -155,6 +254,7 @@ if broken then
   for _, w in pairs(windows) do redis.call('DEL', w.key) end
   lose(true)
   now = time
+  arrange()
   windows, broken, jumped = {}, false, true
 end
 
@@ -177,9 +277,10 @@ end
 
 -- One call at a time tries a key again that was used up. Its end without such a word is good news; one that was never made tells nothing.
 local function probed(id, key, til)
-  if get('spent:' .. key) <= now or redis.call('HGET', METER, 'probe:' .. key) ~= id then return end
-  set('spent:' .. key, til)
-  redis.call('HDEL', METER, 'probe:' .. key)
+  local named = ask.names[key + 1]
+  if get('spent:' .. named) <= now or redis.call('HGET', METER, 'probe:' .. named) ~= id then return end
+  set('spent:' .. named, til)
+  redis.call('HDEL', METER, 'probe:' .. named)
 end
 
 -- Who shares, and how much each may spend should it be cut off: the sum of the shares is at most the whole.
@@ -196,7 +297,7 @@ end
 -- A node goes. Its last calls count for a while, and nobody could tell of them.
 local function depart(name)
   set('roster', get('roster') + 1)
-  set('gone', now + ask.hold + shut)
+  set('gone', now + hold + shut)
   nodes[name] = nil
   nodesTouched[name] = true
 end
@@ -231,7 +332,7 @@ me.born = ask.born == '' and born or ask.born
 me.knows = ask.born == born and ask.roster or 0
 local count, others, known = 0, 0, true
 for name, node in pairs(nodes) do
-  if node ~= me and now - node.seen > ask.ttl + ask.own + ask.hold + longest then
+  if node ~= me and now - node.seen > ask.ttl + ask.own + hold + longest then
     depart(name)
   else
     count = count + 1
@@ -299,12 +400,12 @@ if ask.backOff and now - get('slowedAt') >= shortest then
 end
 for _, one in ipairs(ask.close) do
   local of = one[2]
-  local field = type(of) == 'string' and 'closedLane:' .. of or of < 0 and 'closed' or 'closed:' .. of
+  local field = type(of) == 'string' and 'closedLane:' .. of or of < 0 and 'closed' or 'closed:' .. ask.names[of + 1]
   set(field, math.max(get(field), now + one[1]))
 end
 for _, key in ipairs(ask.spend) do
-  set('spent:' .. key, now + ask.spentFor)
-  redis.call('HDEL', METER, 'probe:' .. key)
+  set('spent:' .. ask.names[key + 1], now + ask.spentFor)
+  redis.call('HDEL', METER, 'probe:' .. ask.names[key + 1])
 end
 local open, everyone, anyone = get('open'), true, false
 for _, node in pairs(nodes) do
@@ -334,7 +435,7 @@ if meta.probing and meta.probing <= now then set('probing', nil) end
 local function away(w)
   local sum = 0
   for _, node in pairs(nodes) do
-    if node ~= me and ask.own > 0 and absent(node) and now - node.seen < ask.own + ask.hold + w.window then
+    if node ~= me and ask.own > 0 and absent(node) and now - node.seen < ask.own + hold + w.window then
       sum = sum + math.floor(w.limit * node.share + 1e-9)
     end
   end
@@ -376,7 +477,7 @@ end
 -- A call ends earlier than its place is held for, and then it comes free one window later: not before that is it worth asking.
 local function earliest(w, n)
   local at = fits(w, n)
-  if ask.pace then at = math.max(at, get('s:' .. w.name)) end
+  if pace then at = math.max(at, get('s:' .. w.name)) end
   return at, math.min(at, now + w.window)
 end
 
@@ -393,8 +494,9 @@ local function choose(want)
   local best
   for i = 0, ask.keys - 1 do
     local key = (get('turn') + i) % ask.keys
-    if get('spent:' .. key) <= now then
-      local rests = math.max(now, get('closed'), get('closed:' .. key))
+    local named = ask.names[key + 1]
+    if get('spent:' .. named) <= now then
+      local rests = math.max(now, get('closed'), get('closed:' .. named))
       local at, again = math.max(rests, open), math.max(rests, math.min(open, soon))
       local laneAt = math.max(now, get('closedLane:' .. want.lane))
       local laneAgain = laneAt
@@ -446,14 +548,15 @@ for _, want in ipairs(ask.wants) do
       heldLanes[want.lane] = true
     else
       local id = ask.first + #granted
-      if get('spent:' .. best.key) > 0 then
-        set('spent:' .. best.key, now + ask.spentFor)
-        redis.call('HSET', METER, 'probe:' .. best.key, ask.node .. '/' .. id)
+      local named = ask.names[best.key + 1]
+      if get('spent:' .. named) > 0 then
+        set('spent:' .. named, now + ask.spentFor)
+        redis.call('HSET', METER, 'probe:' .. named, ask.node .. '/' .. id)
       end
       for _, w in ipairs(all(best.key, want.lane)) do
         local n = units(w, want.cost)
         add(w, ask.node .. '/' .. id, want.cost, best.at + ask.hold + w.window)
-        if ask.pace then
+        if pace then
           -- Starts are late at times: the next makes up for it, or the pace would lag behind the limit.
           local apart = ask.catchingUp * w.window * n / math.max(1, most(w))
           set('s:' .. w.name, math.max(get('s:' .. w.name), best.at - apart) + apart)
@@ -474,14 +577,15 @@ if #ask.wants > 0 then
 end
 redis.call('ZREMRANGEBYSCORE', METER .. ':running', '-inf', exact(now - longest))
 
-local closed, spent = {}, {}
+local closed, spent, indexOf = {}, {}, {}
+for i, name in ipairs(ask.names) do indexOf[name] = i - 1 end
 for field, value in pairs(meta) do
-  local key = string.match(field, '^closed:?(%d*)$')
-  if key and value > now then table.insert(closed, { value - now, tonumber(key) or -1 }) end
+  local of = field == 'closed' and -1 or indexOf[string.match(field, '^closed:(.*)$') or false]
+  if of and value > now then table.insert(closed, { value - now, of }) end
   local lane = string.match(field, '^closedLane:(.*)$')
   if lane and value > now then table.insert(closed, { value - now, lane }) elseif lane then set(field, nil) end
-  key = string.match(field, '^spent:(%d+)$')
-  if key and value > now then table.insert(spent, tonumber(key)) end
+  local used = indexOf[string.match(field, '^spent:(.*)$') or false]
+  if used and value > now then table.insert(spent, used) end
 end
 local members
 if me.knows ~= get('roster') then
@@ -489,11 +593,12 @@ if me.knows ~= get('roster') then
   for name in pairs(nodes) do table.insert(members, name) end
 end
 local answer = cjson.encode({ now = exact(now), born = born, closed = closed, spent = spent, granted = said, wait = wait, never = never, share = told,
-  untold = untold, roster = get('roster'), members = members, jumped = jumped, probing = meta.probing ~= nil })
+  untold = untold, roster = get('roster'), members = members, jumped = jumped, probing = meta.probing ~= nil, limits = mixed and limits or nil })
 if ask.leave then
   depart(ask.node)
 else
   me.seq, me.answer, me.granted = ask.seq, answer, granted
+  me.limits, me.form, me.pace, me.hold = ask.limits, ask.form, ask.pace, ask.hold
   nodes[ask.node] = me
 end
 nodesTouched[ask.node] = true
@@ -581,6 +686,10 @@ export interface Ask {
   readonly pace: boolean
   readonly catchingUp: number
   readonly keys: number
+  /** Each key by a name that is the same on all nodes, whatever its place in their lists. */
+  readonly names: readonly string[]
+  /** The limits as one text, the same for lists that differ in order alone. */
+  readonly form: string
   /** `hears`: what the upstream says is left is of this one. */
   readonly limits: readonly (MeterLimit & { readonly hears: boolean })[]
   /** Lanes that are looked at to see whether they count anything still. */
@@ -623,4 +732,6 @@ export interface Told {
   readonly members?: readonly string[]
   readonly jumped: boolean
   readonly probing: boolean
+  /** The limits that hold, while nodes have different ones. */
+  readonly limits?: Listed<MeterLimit>
 }
