@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
+import { EventStream } from '../../../scripts/event-stream.ts'
 import { at, createGateway, defineApp, type Feed, feed } from '../src/index.ts'
 import { ManualClock } from './manual-clock.ts'
 
@@ -236,4 +237,45 @@ describe('values that belong together', () => {
     expect(made).toEqual(before)
     await close()
   })
+})
+
+test('a GraphQL subscription that asks for a value alone marks it while it is stale, also for who comes then, and says when that is over', async () => {
+  let fails = false
+  const number = feed('/number', {
+    ...{ name: 'number', key: {}, value: z.number(), fresh: '50ms', stale: '1h', spread: 0 },
+    live: { every: '50ms', linger: '1h' },
+    load: {
+      one: async () => {
+        if (fails) throw new Error('away')
+        return 1
+      },
+    },
+  })
+  const app = defineApp({ name: 'numbers', use: [number], graphql: true })
+  const gateway = createGateway({ apps: [app], heartbeat: '100ms' })
+  await using _ = { [Symbol.asyncDispose]: () => gateway.close(500) }
+  const [url] = await gateway.listen({ port: 0 })
+  const subscribe = async () =>
+    new EventStream(
+      await fetch(`${url}/graphql?query=${encodeURIComponent('subscription { number }')}`, {
+        headers: { accept: 'text/event-stream' },
+      }),
+    )
+  type Result = { readonly data: unknown; readonly extensions?: { readonly weir: { readonly stale: boolean } } }
+  const next = async (stream: EventStream) => (await stream.until('next')).data as unknown as Result
+  const stale = (result: Result) => result.extensions?.weir.stale
+  await using first = await subscribe()
+  expect(await next(first)).toEqual({ data: { number: 1 } })
+  fails = true
+  const marked = await next(first)
+  expect([marked.data, stale(marked)]).toEqual([{ number: 1 }, true])
+  await using second = await subscribe()
+  expect(stale(await next(second))).toBe(undefined)
+  expect(stale(await next(second))).toBe(true)
+  fails = false
+  for (const stream of [first, second]) {
+    let result = await next(stream)
+    while (stale(result) === true) result = await next(stream)
+    expect([result.data, stale(result)]).toEqual([{ number: 1 }, false])
+  }
 })

@@ -148,8 +148,11 @@ export interface Hub {
   leave(listener: Listener, channel: Channel): void
   /** Tells the listener the latest entry of a channel, without joining. */
   show(listener: Listener, channel: Channel): void
-  /** Makes an entry the latest of a channel, unless it is no newer. Listeners get it with the next flush. */
-  publish(channel: Channel, entry: Entry): void
+  /**
+   * Makes an entry the latest of a channel, unless it is no newer. Listeners get it with the next flush; not where all who listen to the whole feed
+   * were `told` it before.
+   */
+  publish(channel: Channel, entry: Entry, told?: boolean): void
   /** Tells those who listen now. Who lags misses it. */
   notice(channel: Channel, notice: Notice): void
   /** Says when a value can no longer be confirmed, and when it can again. */
@@ -641,7 +644,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
       if (!channel.listeners.has(listener)) show(listener, channel, undefined)
     },
 
-    publish(channel, entry) {
+    publish(channel, entry, told = false) {
       const { latest } = channel
       const order = latest === undefined ? 1 : compareNews(entry, latest)
       if (latest !== undefined && order === 0)
@@ -652,7 +655,8 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
         )
       if (order <= 0) return
       channel.latest = entry
-      changed(channel)
+      if (told) channel.told = entry
+      else changed(channel)
     },
 
     notice,

@@ -493,3 +493,23 @@ describe('who watches everything', () => {
     expect(calls.at(-1)?.mints).toEqual(['BONK'])
   })
 })
+
+test('who listens to everything is not told a version again when a topic is watched again, and a newcomer is told it', async () => {
+  const { clock, upstream, watch, watchAll } = open({ live: { every: '1s', linger: '0ms' } })
+  upstream.prices = { SOL: 1 }
+  const all = watchAll()
+  const one = watch('SOL')
+  await clock.advance(1500)
+  one.close()
+  await clock.advance(3000)
+  const again = watch('SOL')
+  await clock.advance(1500)
+  const told = (recorder: Recorder) => recorder.heard.filter(({ type }) => type === 'snapshot').length
+  expect([told(all), told(again)]).toEqual([1, 1])
+  again.close()
+  await clock.advance(3000)
+  const later = watchAll()
+  watch('SOL')
+  await clock.advance(1500)
+  expect(told(later)).toBe(1)
+})

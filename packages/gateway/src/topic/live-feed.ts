@@ -104,6 +104,9 @@ interface Watched extends Polled {
 /** Intervals for which one node sees to what it asks for. */
 const CLAIMED = 2.2
 
+/** Topics that were let go and are remembered. */
+const LET_GO = 10_000
+
 /** How long what is asked for at start may wait for its turn, in milliseconds. */
 const WARM_WITHIN = 60_000
 
@@ -116,6 +119,9 @@ export class LiveFeed implements FeedRunner {
   readonly #everything: Channel
   readonly #poller: Poller<Watched>
   readonly #push: PushSource | undefined
+  /** How often anybody began to listen to everything, and what those who did were told last of topics that were let go since. */
+  #joins = 0
+  readonly #letGo = new Map<string, { readonly version: string; readonly joins: number }>()
   /** What code waited for last. */
   #awaited: { readonly entry: Promise<Entry>; readonly reading: Promise<Reading<unknown>> } | undefined
   /** A script that waits for a value must not end before it has it. */
@@ -386,6 +392,7 @@ export class LiveFeed implements FeedRunner {
       this.#always.add(readKey.topic)
       this.#own(this.#watched.get(readKey.topic) ?? this.#begin(readKey))
     }
+    this.#joins += 1
     this.#parts.hub.join(listener, this.#everything, undefined)
     for (const { channel } of this.#watched.values()) this.#parts.hub.show(listener, channel)
   }
@@ -424,7 +431,8 @@ export class LiveFeed implements FeedRunner {
     this.#watched.set(readKey.topic, watched)
     const kept = path.kept(readKey.topic)
     if (kept !== undefined) {
-      hub.publish(channel, kept)
+      const before = this.#letGo.get(readKey.topic)
+      hub.publish(channel, kept, before?.version === kept.versionText && before.joins === this.#joins)
       this.#judge(watched)
     }
     this.#push?.follow(readKey.topic, readKey.key, () => this.#seen(watched, clock.monotonic()))
@@ -558,6 +566,7 @@ export class LiveFeed implements FeedRunner {
         watched.unsubscribe()
         this.#push?.leave(topic)
         this.#watched.delete(topic)
+        this.#forgo(topic, watched.channel)
         this.#parts.hub.drop(watched.channel)
       }
     }
@@ -583,6 +592,14 @@ export class LiveFeed implements FeedRunner {
     if (channel?.latest === undefined || channel.stale || channel.latest.absent || this.plan.mustRevalidate) return
     // Dropped: whoever asks now wants what the upstream has now.
     return channel.latest.confirmedAt === Number.NEGATIVE_INFINITY ? undefined : channel.latest
+  }
+
+  /** Who listens to everything need not be told again what it was, when it is watched again. */
+  #forgo(topic: string, { latest }: Channel): void {
+    if (this.#everything.listeners.size === 0) this.#letGo.clear()
+    else if (latest !== undefined) this.#letGo.set(topic, { version: latest.versionText, joins: this.#joins })
+    const [oldest] = this.#letGo.keys()
+    if (this.#letGo.size > LET_GO && oldest !== undefined) this.#letGo.delete(oldest)
   }
 
   #isHeard({ channel, readKey }: Watched): boolean {

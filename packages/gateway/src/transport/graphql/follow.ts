@@ -44,6 +44,8 @@ export class Follow {
   readonly #parts: FollowParts
   readonly #chosen: Chosen
   readonly #args: ValidatedSubscriptionArgs
+  /** Whether the last heartbeat said that the value is stale. */
+  #stale = false
   readonly #results = new WeakMap<Encoded<News>, string>()
 
   constructor(parts: FollowParts, chosen: Chosen, args: ValidatedSubscriptionArgs) {
@@ -82,7 +84,7 @@ export class Follow {
     let result = this.#results.get(news)
     if (result === undefined) {
       const root = this.#rootOf(news.subject)
-      result = root === undefined ? '' : this.#execute(root)
+      result = root === undefined ? '' : this.#execute(root, markOf(news.subject))
       this.#results.set(news, result)
     }
     return result
@@ -91,18 +93,25 @@ export class Follow {
   #rootOf(news: News): News | undefined {
     if (news instanceof Entry) return news
     const { state, readKey } = this.#chosen
-    // Age and staleness move while the value does not: who asks for these hears of them with each heartbeat.
-    if (news.type === 'heartbeat') return state === true ? this.#parts.hub.channel(readKey.topic).latest : undefined
+    // Age and staleness move while the value does not: who asks for these hears of them with each heartbeat, and others while it is stale, so that
+    // no value that can't be confirmed stands there unmarked, and once when that is over.
+    if (news.type === 'heartbeat') {
+      const told = state === true || news.stale || this.#stale
+      this.#stale = news.stale
+      return told ? this.#parts.hub.channel(readKey.topic).latest : undefined
+    }
     return news.type === 'event' || news.type === 'gap' || news.type === 'error' ? news : undefined
   }
 
-  #execute(rootValue: News): string {
+  #execute(rootValue: News, extensions: Mark | undefined): string {
     const { emit, coded } = this.#parts
     const { of, readKey } = this.#chosen
     emit({ type: 'graphql.executed', name: of.plan.name, topic: readKey.topic })
     // Nothing in it waits: the news is there, and its fields are read from it.
     const { data, errors } = executeSubscriptionEvent({ ...this.#args, rootValue }) as ExecutionResult
-    return stringifyJson({ ...(errors && { errors: errors.map(coded) }), data }) ?? ''
+    return (
+      stringifyJson({ ...(errors && { errors: errors.map(coded) }), data, ...(extensions && { extensions }) }) ?? ''
+    )
   }
 }
 
@@ -111,6 +120,18 @@ function farewell(subject: News, end: Framing['end']): Buffer | undefined {
   if (subject instanceof Entry || subject.type !== 'goodbye' || subject.problem === undefined) return undefined
   const { detail: message, code } = subject.problem
   return end(JSON.stringify([{ message, extensions: { code } }]))
+}
+
+/** What is known of a value beside it, in `extensions`. */
+interface Mark {
+  readonly weir: { readonly stale: boolean; readonly checkedAt: number | undefined; readonly now: number }
+}
+
+/** What a heartbeat says of the value that it confirms, or that it can't. */
+function markOf(news: News): Mark | undefined {
+  if (news instanceof Entry || news.type !== 'heartbeat') return undefined
+  const { stale, checkedAt, now } = news
+  return { weir: { stale, checkedAt, now } }
 }
 
 /** A subscription that was read. */
