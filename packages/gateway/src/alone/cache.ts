@@ -71,11 +71,12 @@ export function createCache<Value>(options: CacheOptions<Value>): Cache<Value> {
   })
   const read = cache.stage(
     flown(async ({ topic, deadline: until, signal: gone }) => {
+      const since = clock.monotonic()
       const loaded = untilDeadline(name, clock, until, gone, (signal) => options.load(topic, signal))
       const json = stringifyJson(await loaded.catch((thrown) => Promise.reject(named(name, thrown))))
       if (json === undefined)
         throw new WeirError('upstream_invalid', `${name}: expected a JSON value for "${topic}", got none`)
-      return { json: ownBuffer(json), reason: undefined, absentFor: undefined }
+      return { json: ownBuffer(json), reason: undefined, absentFor: undefined, since }
     }),
   )
 

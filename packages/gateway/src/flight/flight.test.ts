@@ -562,3 +562,45 @@ describe('flights of two nodes', () => {
     expect(text(await sleeper)).toBe('"new"')
   })
 })
+
+describe('an answer whose lease was lost meanwhile, as when the shared tier stood still', () => {
+  async function lost({ leases }: ReturnType<typeof open>, holds: boolean) {
+    const mine = await leases.acquire(ask().topic, 'n1', 1, 0)
+    if (!mine.held) throw new Error('expected the lease')
+    await leases.release(ask().topic, 'n1', mine.token)
+    const theirs = await leases.acquire(ask().topic, 'n2', 60_000, 0)
+    if (!theirs.held) throw new Error('expected the lease')
+    if (!holds) await leases.release(ask().topic, 'n2', theirs.token)
+    return theirs.token
+  }
+
+  test('is given, under a version of its own', async () => {
+    const site = open()
+    const { clock, fly, asked, values } = site
+    const answer = fly(ask())
+    await clock.settle()
+    await lost(site, false)
+    asked[0]?.answer(1)
+    expect(text(await answer)).toBe('1')
+    expect(await values.read(ask().topic)).toEqual(await answer)
+    const again = fly(ask())
+    await clock.settle()
+    asked[1]?.answer(2)
+    expect((await again).version.sequence).toBe(2)
+  })
+
+  test('gives way to what another node has published since, also while that one still asks', async () => {
+    const site = open()
+    const { clock, fly, asked, values } = site
+    const answer = fly(ask())
+    await clock.settle()
+    const token = await lost(site, true)
+    asked[0]?.answer('mine')
+    await clock.advance(500)
+    const made = content('theirs')
+    await values.publish(ask().topic, { token, knownEpoch: 0, hash: 'h', content: made, keep: 60_000 })
+    await clock.advance(300)
+    expect(text(await answer)).toBe('"theirs"')
+    expect(asked).toHaveLength(1)
+  })
+})

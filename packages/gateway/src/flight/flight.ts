@@ -74,16 +74,31 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
             'upstream_failed',
             `${feed}: what it has of ${addressOf(ask.topic)} is older than what is known`,
           )
-        const taken = (await publish(parts, ask.topic, lease.token, content)) ?? (await values.read(ask.topic))
-        if (taken === undefined)
-          throw new WeirError(
-            'internal',
-            `${feed}: the lease on ${addressOf(ask.topic)} was lost before the answer came`,
-          )
-        return taken
+        return (await publish(parts, ask.topic, lease.token, content)) ?? (await publishLate(ask, content, before))
       } finally {
         renewed.stop()
         await leases.release(ask.topic, node, lease.token)
+      }
+    }
+
+    /**
+     * The lease was lost while the call was under way, as when Redis stood still meanwhile. The answer is paid for: it is published under a lease
+     * of its own, so that no version is given twice, unless somebody else has published since.
+     */
+    async function publishLate(ask: Ask, content: Content, before: Known): Promise<Stored> {
+      for (;;) {
+        const lease = await leases.acquire(ask.topic, node, HELD, 0)
+        try {
+          const stored = await values.read(ask.topic)
+          if (stored !== undefined && (isNews(stored, before) || isOlder(parts, content, stored))) return stored
+          const taken = lease.held ? await publish(parts, ask.topic, lease.token, content) : undefined
+          if (taken !== undefined) return taken
+        } finally {
+          if (lease.held) await leases.release(ask.topic, node, lease.token)
+        }
+        const left = ask.deadline - clock.monotonic()
+        if (left <= 0) throw new WeirError('over_budget', `${feed}: another node is asking for ${addressOf(ask.topic)}`)
+        await publication(parts, ask.topic, before, Math.min(left, lease.held ? AGAIN : lease.for, AGAIN))
       }
     }
 

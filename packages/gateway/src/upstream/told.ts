@@ -42,6 +42,8 @@ export function toldOf(said: Said, ahead: number, lineage: string | undefined): 
     changedAt: here(changedAt, ahead),
     checkedAt: here(checkedAt, ahead),
   }
+  // What is stale there is stale here.
+  const held = said.stale === true ? { staleFrom: Number.NEGATIVE_INFINITY } : {}
   if (!Object.hasOwn(said, 'value')) {
     const absentFor = said.never === true ? Number.POSITIVE_INFINITY : said.for
     const reason = String(said.reason)
@@ -53,7 +55,7 @@ export function toldOf(said: Said, ahead: number, lineage: string | undefined): 
     })
   }
   const json = ownBuffer(stringifyJson(said.value) ?? 'null')
-  return new Told({ json, reason: undefined, absentFor: undefined, stamp })
+  return new Told({ json, reason: undefined, absentFor: undefined, stamp, ...held })
 }
 
 /** A moment of the origin's clock on ours. What was dropped was never confirmed, by any clock. */

@@ -51,11 +51,13 @@ export function weir(options: WeirOptions): Upstream<OriginCall> {
       return {
         async values(wanted) {
           const query = wanted.map((topic) => `topic=${encodeURIComponent(topic)}`).join('&')
+          // From the moment of asking: its answer was on its way for a part of the time since.
+          const asked = context.now()
           const answer = await call.get(`/weir/values?${query}`)
           const { now, lineage, values } = isRecord(answer) ? answer : {}
           if (typeof now !== 'number' || !Array.isArray(values) || values.length !== wanted.length)
             throw new WeirError('upstream_invalid', `${name}: expected ${wanted.length} values, got ${show(answer)}`)
-          const ahead = context.now() - now
+          const ahead = asked - now
           return values.map((said) =>
             'problem' in said
               ? errorOf(said.problem)
