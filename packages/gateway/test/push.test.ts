@@ -241,12 +241,33 @@ describe('a feed whose upstream pushes', () => {
     expect(upstream.connections).toBe(1)
   })
 
+  test('that no longer pushes one value on a connection that lives is subscribed to again when asking finds that out', async () => {
+    await using upstream = await pushingUpstream()
+    await using site = await opened(upstream, { confirm: '100ms', every: '50ms' })
+    await using a = await site.follow('a')
+    await using b = await site.follow('b')
+    await subscribed(upstream, 'a', 'b')
+    const asks = (name: string) =>
+      upstream.said.filter((said) => said.method === 'subscribe' && said.name === name).length
+    // So that it is not what is asked for because the subscription began.
+    await expect.poll(() => upstream.asked.get('a')).toBeGreaterThan(3)
+    upstream.set('a', 5, 'nothing')
+    await sees(a, 5)
+    await expect.poll(() => asks('a'), { timeout: 10_000 }).toBe(2)
+    await subscribed(upstream, 'a', 'b')
+    upstream.set('a', 6)
+    await sees(a, 6)
+    upstream.set('b', 7)
+    await sees(b, 7)
+    expect([asks('b'), upstream.connections]).toEqual([1, 1])
+  }, 20_000)
+
   test('sends no more messages a second than it may, and has no more subscriptions than it may', async () => {
     await using upstream = await pushingUpstream()
     await using site = await opened(upstream, { rate: 20, most: 5, every: '20ms' })
     const names = ['a', 'b', 'c', 'd', 'e', 'f']
-    const streams = await Promise.all(names.map((name) => site.follow(name)))
     const began = performance.now()
+    const streams = await Promise.all(names.map((name) => site.follow(name)))
     await subscribed(upstream, 'a', 'b', 'c', 'd', 'e')
     // The first goes at once or nearly so; each of the four others waits for a twentieth of a second.
     expect(performance.now() - began).toBeGreaterThan(100)

@@ -473,6 +473,7 @@ export class LiveFeed implements FeedRunner {
     const deadline = clock.monotonic() + Math.max(this.plan.deadline, this.plan.every)
     const before = watched.channel.latest?.version
     const asked = clock.monotonic()
+    const heard = !watched.outdated && this.#push?.hears(topic) === true
     watched.outdated = false
     try {
       const entry = await path.read({
@@ -491,7 +492,9 @@ export class LiveFeed implements FeedRunner {
       if (watched.changedAt !== undefined && watched.changedAt <= asked && !watched.outdated) this.#settle(watched)
       this.#show(watched, entry)
       if (watched.outdated) clock.soon(() => this.#changed(topic))
-      return before === watched.channel.latest?.version ? 'same' : 'changed'
+      const same = before === watched.channel.latest?.version
+      if (heard && before !== undefined && !same) this.#push?.doubt?.(topic, asked)
+      return same ? 'same' : 'changed'
     } catch (thrown) {
       const error = asWeirError(thrown)
       // Whatever comes by itself: what it is now is not known.

@@ -32,6 +32,10 @@ interface Subscription {
   state: 'waiting' | 'sent' | 'live' | 'refused'
   /** When it was sent, on the monotonic clock. */
   sentAt: number
+  /** When anything was last heard of it. */
+  toldAt: number
+  /** It may be lost, though the connection is not. */
+  doubt: Timer | undefined
 }
 
 /** After a break it is tried again within this time, twice as much after each that fails, and at most the other. */
@@ -40,6 +44,9 @@ const LONGEST_PAUSE = 30_000
 
 /** The longest that a refused handshake is believed to ask for, in milliseconds. */
 const LONGEST_WAIT = 5 * 60_000
+
+/** What was found changed by asking is to be heard of within this time, in milliseconds: the answer may only have been quicker. */
+const MAY_FOLLOW = 2000
 
 /** The largest message that is taken, in bytes. */
 const LARGEST_MESSAGE = 16 * 1024 * 1024
@@ -222,9 +229,22 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
     // One that nobody watches, or was left while this was on its way.
     const one = wanted.get(topic)
     if (one === undefined) return
+    one.toldAt = clock.monotonic()
     const value = typeof given === 'function' ? given(one.keys.get(topic)) : given
     if (value === undefined) listener.changed(topic)
     else listener.came(topic, value)
+  }
+
+  /** It is asked for anew: the upstream has forgotten it, or what it says of it does not come. */
+  function again(one: Subscription): void {
+    one.doubt = undefined
+    if (one.state !== 'live' || subscriptions.get(one.name) !== one) return
+    const [topic = one.name] = one.keys.keys()
+    emit({ type: 'push.refused', feed, topic, reason: 'expected to hear of a change, heard nothing' })
+    if (one.token !== undefined) byToken.delete(one.token)
+    end(one)
+    ask(one)
+    flush()
   }
 
   function end(one: Subscription): void {
@@ -279,7 +299,11 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
     outbox = []
     byId.clear()
     byToken.clear()
-    for (const one of subscriptions.values()) one.state = 'waiting'
+    for (const one of subscriptions.values()) {
+      one.state = 'waiting'
+      one.doubt?.stop()
+      one.doubt = undefined
+    }
   }
 
   function close(): void {
@@ -306,7 +330,17 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
       }
       if (subscriptions.size >= plan.most) return
       const keys = new Map([[topic, key]])
-      const one: Subscription = { name, keys, key, id: 0, token: undefined, state: 'waiting', sentAt: 0 }
+      const one: Subscription = {
+        name,
+        keys,
+        key,
+        id: 0,
+        token: undefined,
+        state: 'waiting',
+        sentAt: 0,
+        toldAt: 0,
+        doubt: undefined,
+      }
       subscriptions.set(name, one)
       wanted.set(topic, one)
       if (socket?.readyState === WebSocket.OPEN) {
@@ -321,6 +355,7 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
       wanted.delete(topic)
       one.keys.delete(topic)
       if (one.keys.size > 0) return
+      one.doubt?.stop()
       subscriptions.delete(one.name)
       byId.delete(one.id)
       if (one.token !== undefined) byToken.delete(one.token)
@@ -338,7 +373,19 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
       const state = wanted.get(topic)?.state
       return plan.tells && socket?.readyState === WebSocket.OPEN && state !== undefined && state !== 'refused'
     },
-    hears: (topic) => wanted.get(topic)?.state === 'live' && clock.monotonic() - heardAt < plan.silence,
+    hears(topic) {
+      const one = wanted.get(topic)
+      return one?.state === 'live' && one.doubt === undefined && clock.monotonic() - heardAt < plan.silence
+    },
+
+    doubt(topic, asked) {
+      const one = wanted.get(topic)
+      if (one?.state !== 'live' || one.doubt !== undefined || one.toldAt >= asked) return
+      one.doubt = clock.after(MAY_FOLLOW, () => {
+        if (one.toldAt < asked) again(one)
+        else one.doubt = undefined
+      })
+    },
 
     heardAt: () => heardAt,
 

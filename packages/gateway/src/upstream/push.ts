@@ -107,6 +107,8 @@ export interface PushSource {
   heardAt(topic: string): number
   /** How often what is heard is asked for all the same, in milliseconds. */
   readonly confirm: number
+  /** It was asked for at this moment and is another, though it would have been heard of: unless that is heard soon, it is subscribed to again. */
+  doubt?(topic: string, asked: number): void
   /** Whether what a topic is now, and how old, is said or about to be: nobody needs to ask. */
   tells(topic: string): boolean
   /**
