@@ -15,8 +15,9 @@ const live = args.includes('--live')
 const apps = appFolders()
 const simulators: ChildProcess[] = []
 
-await buildPages(apps)
+// Before pages are built: Vite sets NODE_ENV to production in this process, and only where there is something to build.
 const environment = { NODE_ENV: live ? 'production' : 'development', ...process.env }
+await buildPages(apps)
 for (const standIn of STAND_INS) {
   Object.assign(environment, reach(standIn, live, process.env) ?? (await imitate(standIn)))
 }

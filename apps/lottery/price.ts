@@ -1,16 +1,7 @@
-import { absent, feed, http } from '@weir/gateway'
+import { absent, feed } from '@weir/gateway'
 import { z } from 'zod'
-import { SETTINGS } from './settings.ts'
+import { jupiter } from '../prices/jupiter.ts'
 import { Pubkey } from './token.ts'
-
-/** Where prices of tokens come from. What the seed allows is two calls a second, whoever asks for how many tokens. */
-const jupiter = http({
-  name: 'prices',
-  ...SETTINGS.prices,
-  auth: { header: 'x-api-key' },
-  limits: [{ calls: 2, per: '1s' }],
-  concurrency: 2,
-})
 
 /** `GET /price/v3`: mints without a price are left out. */
 const Prices = z.record(z.string(), z.object({ usdPrice: z.number() }))

@@ -22,7 +22,9 @@ function pubkey(name: string): string {
 
 /** The nodes, best first: those that are named, or Helius where there is a key of it, or the cluster's own. */
 function nodes(): readonly string[] {
-  const { SOLANA_URL = '', SOLANA_CLUSTER: cluster = 'devnet', HELIUS_API_KEY: key = '' } = env
+  const { SOLANA_URL = '', HELIUS_API_KEY: key = '' } = env
+  // One that is empty counts as unset.
+  const cluster = env.SOLANA_CLUSTER || 'devnet'
   const named = SOLANA_URL.split(',').filter((url) => url !== '')
   if (named.length > 0) return named
   const known = key === '' ? CLUSTERS : OF_HELIUS
@@ -43,7 +45,7 @@ const isOpen = asked.some((url) => URL.parse(url)?.hostname.endsWith('.solana.co
 /** What the environment says; the README has each of its names. */
 export const SETTINGS = {
   nodes: asked,
-  socket: env.SOLANA_WS_URL ?? asked[0]?.replace(/^http/, 'ws') ?? '',
+  socket: (env.SOLANA_WS_URL || asked[0]?.replace(/^http/, 'ws')) ?? '',
   limits: isOpen ? OPEN : ([{ calls: whole('SOLANA_CALLS_PER_SECOND', 100), per: '1s' }] satisfies readonly Limit[]),
   mint: pubkey('LOTTERY_TOKEN_MINT'),
   pot: pubkey('LOTTERY_POT'),
@@ -52,5 +54,4 @@ export const SETTINGS = {
   /** Other sites that the page may come from. */
   origins: (env.PAGE_ORIGINS ?? '').split(',').filter((origin) => origin !== ''),
   page: { apiBaseUrl: env.API_BASE_URL ?? '', wsUrl: env.WS_URL ?? '' },
-  prices: { url: env.JUPITER_URL, keys: env.JUPITER_API_KEYS },
 }

@@ -20,10 +20,12 @@ const PLANS: Readonly<Record<string, Plan>> = {
   pro: { limit: { calls: 150, per: '1s' }, reserve: 15 },
 }
 
-const name = env.JUPITER_PLAN ?? 'launch'
+// One that is empty counts as unset.
+const name = env.JUPITER_PLAN || 'launch'
 const plan = PLANS[name]
 if (plan === undefined) throw new ConfigError('app "prices"', 'JUPITER_PLAN', Object.keys(PLANS).join(', '), name)
 
+/** One account, whichever app asks: all of them share its budget. */
 export const jupiter = http({
   name: 'jupiter',
   url: env.JUPITER_URL,

@@ -25,7 +25,8 @@ describe('a setting that is wrong is refused at start, by its name', () => {
       'SOLANA_CLUSTER: expected devnet, mainnet, got "testnet"',
     ],
     [{ SOLANA_URL: 'devnet' }, 'url: expected an address that begins with http:// or https://'],
-    [{ JUPITER_URL: '' }, 'http "prices": url: expected an address that begins with http:// or https://'],
+    [{ JUPITER_PLAN: 'gold' }, 'JUPITER_PLAN: expected keyless, free, developer, launch, pro, got "gold"'],
+    [{ JUPITER_URL: '' }, 'http "jupiter": url: expected an address that begins with http:// or https://'],
   ])('%j', async (wrong, complaint) => {
     await using running = weir(['start', 'apps/lottery', '--port', '0'], { ...GOOD, ...wrong })
     expect(await running.ended).not.toBe(0)
@@ -61,4 +62,23 @@ test('several nodes are one: the page is told where to go, and the first that an
   const health = await (await fetch(`${site.url}/api/health`)).text()
   expect(health).toContain('node-1')
   expect(health).toContain('node-2')
+}, 30_000)
+
+test('what is empty counts as unset, also of the other apps on the same account', async () => {
+  const empty = { JUPITER_PLAN: '', SOLANA_CLUSTER: '', SOLANA_WS_URL: '', LOTTERY_TICKET: '', PAGE_ORIGINS: '' }
+  await using site = await serve({ ...GOOD, ...empty })
+  expect((await (await fetch(`${site.url}/api/config`)).json()).ticket).toBe(1000)
+}, 30_000)
+
+test('its own routes refuse what they do not take in the words of the gateway', async () => {
+  await using site = await serve(GOOD)
+  const asked = await fetch(`${site.url}/api/tokens/balances`)
+  expect([asked.status, asked.headers.get('allow'), asked.headers.get('content-type')]).toEqual([
+    405,
+    'POST',
+    'application/problem+json',
+  ])
+  const missing = await fetch(`${site.url}/api/nothing`)
+  expect([missing.status, missing.headers.get('content-type')]).toEqual([404, 'application/problem+json'])
+  expect(await missing.json()).toMatchObject({ code: 'not_found' })
 }, 30_000)

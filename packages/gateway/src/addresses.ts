@@ -432,13 +432,24 @@ function rpcRoute(parts: AddressParts, { path, name, plan }: RpcRoute): Route {
 /** What a Hono app lists of itself, so that a clash is found at start; its calls reach it by falling through. */
 function ownRoutes({ routes }: App): readonly Route[] {
   if (routes === undefined) return []
-  return [...new Set(listed({ routes }).map(({ path }) => path))].map((path) => ({
+  return [...Map.groupBy(listed({ routes }), ({ path }) => path)].map(([path, listed]) => ({
     path,
     owner: 'routes',
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'],
     operator: false,
-    handle: (call: Call) => own(routes, call),
+    handle: (call: Call) => own(routes, call).catch((thrown) => Promise.reject(otherMethod(thrown, call, listed))),
   }))
+}
+
+/** Nothing took the call, though the path is there: it takes other methods. What a pattern of the app takes besides is not known before. */
+function otherMethod(thrown: unknown, call: Call, listed: readonly { readonly method: string }[]): unknown {
+  const methods = new Set(listed.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method])))
+  const isThere = thrown instanceof WeirError && thrown.code === 'not_found' && !methods.has('ALL')
+  if (!isThere || methods.has(call.method)) return thrown
+  const allow = [...methods].join(', ')
+  return new WeirError('method_not_allowed', `expected ${allow} at ${call.path.slice(0, 200)}, got ${call.method}`, {
+    headers: { allow },
+  })
 }
 
 /** Without patterns, such as `:id{[0-9]+}`: the router here does not read Hono's, and what they refuse Hono answers itself. */

@@ -26,9 +26,19 @@ export async function own(
     ...(bodiless ? {} : { body: Buffer.from(await call.body(largest)) }),
   })
   const response = await routes.fetch(request)
+  if (await isUnanswered(response))
+    throw new WeirError('not_found', `${call.method} ${call.path.slice(0, 200)}: nothing is served here`)
   const answered: AnswerHeaders = {}
   for (const [name, value] of response.headers) if (name !== 'set-cookie') answered[name] = value
   const cookies = response.headers.getSetCookie()
   if (cookies.length > 0) answered['set-cookie'] = cookies
   return { kind: 'whole', status: response.status, headers: answered, body: response.body }
+}
+
+/** What Hono answers where none of its routes takes a call, unless the app says something else there. */
+const UNANSWERED = '404 Not Found'
+
+async function isUnanswered(response: Response): Promise<boolean> {
+  if (response.status !== 404 || response.headers.get('content-type')?.startsWith('text/plain') !== true) return false
+  return (await response.clone().text()) === UNANSWERED
 }
