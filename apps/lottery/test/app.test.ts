@@ -209,3 +209,26 @@ test('the history is live by itself, and says when it may be behind', async () =
   await expect.poll(history, { timeout: 15_000 }).toEqual({ events: 13, stale: '?1' })
   await stream.until('heartbeat', ({ data }) => data.stale === true)
 }, 60_000)
+
+test('while the node refuses to be asked but still pushes, a jackpot beside tickets of before is never told as live', async () => {
+  await using here = await world({ players: 30, entries: 12 })
+  await using site = await serve(here.environment)
+  await using stream = new EventStream(await fetch(`${site.url}/api/state?as=sse`))
+  const first = (await stream.until('snapshot')).data.value as State
+  await expect.poll(async () => (await at(site, '/api/state')).headers.get('weir-stale'), { timeout: 10_000 }).toBe(null)
+  here.solana.fault({ kind: '429' })
+  const torn: unknown[] = []
+  let moved = false
+  for (let sample = 0; sample < 40; sample++) {
+    if (sample % 8 === 0) here.lottery.enterAnyone()
+    const answer = await at(site, '/api/state')
+    const { jackpot, participants } = (await answer.json()) as State
+    moved ||= jackpot !== first.jackpot
+    const apart = jackpot !== first.jackpot && participants === first.participants
+    if (apart && answer.headers.get('weir-stale') !== '?1') torn.push({ sample, jackpot, participants })
+    await new Promise((resolve) => setTimeout(resolve, 200))
+  }
+  expect([moved, torn]).toEqual([true, []])
+  here.solana.clearFaults()
+  await expect.poll(async () => (await state(site)).participants, { timeout: 30_000 }).toBe(onChain(here.lottery))
+}, 90_000)
