@@ -215,7 +215,9 @@ test('while the node refuses to be asked but still pushes, a jackpot beside tick
   await using site = await serve(here.environment)
   await using stream = new EventStream(await fetch(`${site.url}/api/state?as=sse`))
   const first = (await stream.until('snapshot')).data.value as State
-  await expect.poll(async () => (await at(site, '/api/state')).headers.get('weir-stale'), { timeout: 10_000 }).toBe(null)
+  await expect
+    .poll(async () => (await at(site, '/api/state')).headers.get('weir-stale'), { timeout: 10_000 })
+    .toBe(null)
   here.solana.fault({ kind: '429' })
   const torn: unknown[] = []
   let moved = false
