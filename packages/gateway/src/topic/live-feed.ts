@@ -1,6 +1,6 @@
 import type { Problem, Version } from '@weir/protocol'
 import type { Bus, Leases } from '../backend/ports.ts'
-import type { Ask, Identity, Soon } from '../call.ts'
+import type { Identity, Soon } from '../call.ts'
 import { type Clock, keepAlive, type Timer } from '../clock.ts'
 import { compareNews, type Entry, named, type Stored } from '../entry.ts'
 import { asWeirError, problemOf, WeirError } from '../errors.ts'
@@ -11,38 +11,16 @@ import { Told } from '../upstream/told.ts'
 import { type FeedPlan, type FeedRunner, isAbsent, type Reading } from './feed.ts'
 import type { Follower, Following } from './followed.ts'
 import type { ReadKey } from './key.ts'
+import { LetGo } from './let-go.ts'
 import { type MadeOf, madeNow } from './made-of.ts'
 import { createPartition, type Partition } from './partition.ts'
-import { createPoller, type Polled, type Poller, polled } from './poller.ts'
+import { createPoller, type Poller, polled } from './poller.ts'
+import type { ReadPath } from './read-path.ts'
 import { keyFor } from './scope.ts'
+import { Settling } from './settling.ts'
 import { staleFrom } from './staleness.ts'
 import { warmKeys } from './warm.ts'
-
-/** The read path as topics see it; the pipeline makes one for each feed. */
-export interface ReadPath {
-  /** An entry that is kept comes at once, others as a promise. */
-  read(ask: Ask): Soon<Entry>
-  /** The entry that would be served without asking. */
-  fresh(topic: string): Entry | undefined
-  /** Whatever is kept, however old. */
-  kept(topic: string): Entry | undefined
-  accept(topic: string, key: unknown, stored: Stored): Entry
-  /** Until when an entry is fresh by its age alone, on the monotonic clock. */
-  freshUntil(entry: Entry): number
-  /** Milliseconds for which an entry is served without asking. */
-  left(entry: Entry): number
-  drop(topic: string): Promise<void>
-  forget(topic: string): void
-  /** Takes a value that came by itself. Undefined while another node asks for it. Throws when its schema refuses it. */
-  put(topic: string, value: unknown): Promise<Stored | undefined>
-  /** The origin confirms what is kept. */
-  holds(topic: string): void
-  tagged(tag: string): readonly string[]
-  /** Whether nothing may be asked for now. */
-  resting(): boolean
-  /** Of so many calls a second that are wished for: how many the budget has for what is watched. */
-  allot(wish: number): number
-}
+import type { Watched } from './watched.ts'
 
 export interface LiveFeedParts {
   readonly plan: FeedPlan
@@ -73,39 +51,8 @@ export interface Reader {
   readonly signal: AbortSignal | undefined
 }
 
-interface Watched extends Polled {
-  readonly readKey: ReadKey
-  readonly channel: Channel
-  /** Moment on the monotonic clock at which somebody last listened. */
-  seen: number
-  /** The failure that listeners were last told of, while there is no value. */
-  failure: string | undefined
-  /** What was pushed last and is not taken yet. */
-  pushed: { readonly value: unknown } | undefined
-  /** Whether that is under way. */
-  taking: boolean
-  /** It is asked for because another node watches it. */
-  lent: boolean
-  /** Whether no other node has claimed it. */
-  mine: boolean
-  /** What it is now may be another, and was not asked for since. */
-  outdated: boolean
-  /** When it was said to be another now, until an answer to a later question; on the monotonic clock. */
-  changedAt: number | undefined
-  /** Whether it could not be had when it was asked for last. */
-  failing: boolean
-  /** Loaders that wait for what it is now. */
-  readonly settled: Set<() => void>
-  /** Feeds of this app that are made of it. */
-  readonly followers: Set<Follower>
-  readonly unsubscribe: () => void
-}
-
 /** Intervals for which one node sees to what it asks for. */
 const CLAIMED = 2.2
-
-/** Topics that were let go and are remembered. */
-const LET_GO = 10_000
 
 /** How long what is asked for at start may wait for its turn, in milliseconds. */
 const WARM_WITHIN = 60_000
@@ -119,9 +66,7 @@ export class LiveFeed implements FeedRunner {
   readonly #everything: Channel
   readonly #poller: Poller<Watched>
   readonly #push: PushSource | undefined
-  /** How often anybody began to listen to everything, and what those who did were told last of topics that were let go since. */
-  #joins = 0
-  readonly #letGo = new Map<string, { readonly version: string; readonly joins: number }>()
+  readonly #letGo = new LetGo()
   /** What code waited for last. */
   #awaited: { readonly entry: Promise<Entry>; readonly reading: Promise<Reading<unknown>> } | undefined
   /** A script that waits for a value must not end before it has it. */
@@ -285,25 +230,12 @@ export class LiveFeed implements FeedRunner {
   async #part(made: MadeOf, readKey: ReadKey): Promise<Reading<unknown>> {
     const { topic } = readKey
     const watched = this.#watched.get(topic)
-    if (watched?.changedAt !== undefined) await this.#settled(watched)
+    if (watched?.changedAt !== undefined) await watched.settling.wait(this.#parts.clock, 2 * this.#every())
     const entry = await this.read(readKey, { client: 'code', signal: undefined })
     const moved = () =>
       (this.#parts.path.kept(topic) ?? entry) !== entry || this.#watched.get(topic)?.changedAt !== undefined
     made.count({ since: entry.since, staleFrom: this.staleFrom(entry), moved })
     return this.#reading(entry)
-  }
-
-  /** When it is known what a value is that was said to be another, or that this can't be known; at most until it is stale. */
-  #settled(watched: Watched): Promise<void> {
-    return new Promise((resolve) => {
-      const end = () => {
-        timer.stop()
-        watched.settled.delete(end)
-        resolve()
-      }
-      const timer = this.#parts.clock.after(2 * this.#every(), end)
-      watched.settled.add(end)
-    })
   }
 
   #reading(entry: Entry): Reading<unknown> {
@@ -392,7 +324,7 @@ export class LiveFeed implements FeedRunner {
       this.#always.add(readKey.topic)
       this.#own(this.#watched.get(readKey.topic) ?? this.#begin(readKey))
     }
-    this.#joins += 1
+    this.#letGo.joined()
     this.#parts.hub.join(listener, this.#everything, undefined)
     for (const { channel } of this.#watched.values()) this.#parts.hub.show(listener, channel)
   }
@@ -426,13 +358,12 @@ export class LiveFeed implements FeedRunner {
     const watched: Watched = {
       ...{ ...polled(), readKey, channel, seen, failure: undefined, unsubscribe },
       ...{ pushed: undefined, taking: false, outdated: false, changedAt: undefined, failing: false },
-      ...{ lent, mine: true, settled: new Set(), followers: new Set() },
+      ...{ lent, mine: true, settling: new Settling(), followers: new Set() },
     }
     this.#watched.set(readKey.topic, watched)
     const kept = path.kept(readKey.topic)
     if (kept !== undefined) {
-      const before = this.#letGo.get(readKey.topic)
-      hub.publish(channel, kept, before?.version === kept.versionText && before.joins === this.#joins)
+      hub.publish(channel, kept, this.#letGo.knows(kept))
       this.#judge(watched)
     }
     this.#push?.follow(readKey.topic, readKey.key, () => this.#seen(watched, clock.monotonic()))
@@ -501,7 +432,7 @@ export class LiveFeed implements FeedRunner {
       watched.outdated = this.#push !== undefined
       watched.failing = true
       if (watched.changedAt !== undefined) this.#judge(watched)
-      for (const end of watched.settled) end()
+      watched.settling.over()
       this.#tellFailure(watched, problemOf(error))
       return 'failed'
     }
@@ -510,7 +441,7 @@ export class LiveFeed implements FeedRunner {
   /** It is known what it is now. */
   #settle(watched: Watched): void {
     watched.changedAt = undefined
-    for (const end of watched.settled) end()
+    watched.settling.over()
   }
 
   /** What no other node asks for, and what it asks for in the stead of others. */
@@ -569,7 +500,7 @@ export class LiveFeed implements FeedRunner {
         watched.unsubscribe()
         this.#push?.leave(topic)
         this.#watched.delete(topic)
-        this.#forgo(topic, watched.channel)
+        this.#letGo.add(topic, watched.channel.latest, this.#everything.listeners.size)
         this.#parts.hub.drop(watched.channel)
       }
     }
@@ -595,14 +526,6 @@ export class LiveFeed implements FeedRunner {
     if (channel?.latest === undefined || channel.stale || channel.latest.absent || this.plan.mustRevalidate) return
     // Dropped: whoever asks now wants what the upstream has now.
     return channel.latest.confirmedAt === Number.NEGATIVE_INFINITY ? undefined : channel.latest
-  }
-
-  /** Who listens to everything need not be told again what it was, when it is watched again. */
-  #forgo(topic: string, { latest }: Channel): void {
-    if (this.#everything.listeners.size === 0) this.#letGo.clear()
-    else if (latest !== undefined) this.#letGo.set(topic, { version: latest.versionText, joins: this.#joins })
-    const [oldest] = this.#letGo.keys()
-    if (this.#letGo.size > LET_GO && oldest !== undefined) this.#letGo.delete(oldest)
   }
 
   #isHeard({ channel, readKey }: Watched): boolean {
