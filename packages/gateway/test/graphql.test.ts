@@ -70,7 +70,7 @@ async function open(
         return keys.map(({ mint }) => (mint === 'gone' ? absent('not priced', { for: '1m' }) : (found as never)))
       },
     },
-    fresh: '10ms',
+    fresh: '2s',
     live: { every: '20ms', linger: '50ms' },
   })
   const slot = feed('/slots/:id', {
