@@ -75,6 +75,8 @@ export type WeirEvent =
       readonly took: number
     }
   | { readonly type: 'graphql.executed'; readonly name: string; readonly topic: string }
+  /** What the nodes share can't be used; `reason` names no address. */
+  | { readonly type: 'backend.failed'; readonly backend: 'redis'; readonly reason: string }
   /** Nodes that share, this one among them. */
   | { readonly type: 'nodes.counted'; readonly alive: number }
   | { readonly type: 'failed'; readonly where: string; readonly error: unknown }

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import metadata from '../package.json' with { type: 'json' }
 import { createAdmission } from './admission/admission.ts'
 import { createLevel } from './admission/level.ts'
@@ -9,8 +8,9 @@ import { memoryBackend } from './backend/memory/backend.ts'
 import { shownLimits } from './backend/memory/stricter.ts'
 import { createNodes } from './backend/nodes.ts'
 import type { Backend, MeterLimit } from './backend/ports.ts'
-import { redisAddress } from './backend/redis/address.ts'
-import { type RedisOptions, redisBackend } from './backend/redis/backend.ts'
+import { redisBackend } from './backend/redis/backend.ts'
+import { redisEntry } from './backend/redis/entry.ts'
+import { redisFault } from './backend/redis/fault.ts'
 import { withStandby } from './backend/redis/standby.ts'
 import { systemClock } from './clock.ts'
 import { ConfigError } from './errors.ts'
@@ -187,19 +187,11 @@ function backendOf(
   const entry = redisEntry(redis, redisCa)
   const mixed = (upstream: string, limits: readonly MeterLimit[]) =>
     emit({ type: 'budget.mixed', upstream, limits: shownLimits(limits) })
-  return withStandby(redisBackend({ ...entry, prefix, node, clock, report: report('redis'), mixed }), own)
-}
-
-/** @throws ConfigError that does not tell the password */
-function redisEntry(url: string, caFile: string | undefined): Pick<RedisOptions, 'url' | 'ca'> {
-  if (redisAddress(url) === undefined) {
-    const shown = url.replace(/\/\/.*@/s, '//…@')
-    throw new ConfigError('gateway', 'redis', 'an address such as redis://127.0.0.1:6379', shown)
+  const unknown = report('redis')
+  const failed = (error: unknown) => {
+    const reason = redisFault(error)
+    if (reason === undefined) unknown(error)
+    else emit({ type: 'backend.failed', backend: 'redis', reason })
   }
-  if (caFile === undefined) return { url }
-  try {
-    return { url, ca: readFileSync(caFile, 'utf8') }
-  } catch {
-    throw new ConfigError('gateway', 'redisCa', 'a file that can be read', caFile)
-  }
+  return withStandby(redisBackend({ ...entry, prefix, node, clock, report: failed, mixed }), own)
 }

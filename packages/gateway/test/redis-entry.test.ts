@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -61,15 +61,17 @@ test('a user with no more rights than are needed, a password of any characters, 
   admin.destroy()
 })
 
-test('a wrong password is said once, by a gateway that works alone, and no password is ever told', async () => {
+test('a wrong password is named, by a gateway that works alone, and no password is ever shown', async () => {
   await using server = await redisServer([...USER])
   const events: WeirEvent[] = []
   const redis = `redis://weir:wrong-${WRITTEN}@127.0.0.1:${server.port}`
   const gateway = createGateway({ apps: [], redis, observe: (event) => void events.push(event) })
   await expect.poll(() => events.length).toBeGreaterThan(0)
   await gateway.close(0)
-  const told = events.map((event) => (event.type === 'failed' ? describe(event.error) : ''))
-  expect(told.join()).toContain('WRONGPASS')
+  expect(events).toContainEqual({
+    ...{ type: 'backend.failed', backend: 'redis', reason: 'it refuses the user or the password' },
+  })
+  const told = events.map((event) => (event.type === 'failed' ? describe(event.error) : JSON.stringify(event)))
   expect(told.join()).not.toContain('w:rd')
   expect(told.join()).not.toContain('wrong-')
 })
@@ -120,6 +122,13 @@ test('TLS: with the authority that is named it works, and without it nothing is 
     expect(() => createGateway({ apps: [], redis: given.url, redisCa: gone })).toThrow(
       /redisCa: expected a file that can be read/,
     )
+    // What holds no certificate would be taken for one that trusts nobody, and be found out by no connection.
+    for (const text of ['', 'no certificate', `-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`]) {
+      await writeFile(gone, text)
+      expect(() => createGateway({ apps: [], redis: given.url, redisCa: gone })).toThrow(
+        /redisCa: expected a file with certificates in PEM/,
+      )
+    }
   } finally {
     await rm(directory, { recursive: true })
   }

@@ -206,6 +206,7 @@ export function createBudget(parts: BudgetParts): Budget {
         for (const grant of answer.granted) promise(grant)
         if (answer.never === 'spent')
           return failAll(new WeirError('upstream_spent', `${upstream}: every key is used up`))
+        if (answer.unavailable === true) return failAll(unshared(answer.wait))
         started = answer.granted.length > 0
         wait = least(wait, answer.wait)
         asked += wants.length
@@ -222,6 +223,12 @@ export function createBudget(parts: BudgetParts): Budget {
       timer = wait === undefined ? undefined : clock.after(Math.max(1, wait), pumpSoon)
       return
     }
+  }
+
+  /** No queue helps while the limits can't be shared; the next call finds out whether that is over. */
+  function unshared(wait = 0): WeirError {
+    const detail = `${upstream}: the servers can not reach what they share its limits by, and this one may not call without it`
+    return new WeirError('backend_unavailable', detail, { retryAfter: Math.max(1000, wait) })
   }
 
   /** Who can't start before the deadline is told now, and not when it is over. */

@@ -3,6 +3,8 @@ import { connect, createServer } from 'node:net'
 import { totalmem } from 'node:os'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { App } from '../app.ts'
+import { redisEntry } from '../backend/redis/entry.ts'
+import { redisFindings } from './doctor-redis.ts'
 import { loadApps } from './load-app.ts'
 import type { CommandLine } from './usage.ts'
 
@@ -23,7 +25,7 @@ const PER_CLIENT = 16 * 1024
 const REACHED_WITHIN = 3000
 
 /** Says what this machine can bear. Bad findings make the exit code 1. */
-export async function doctor({ apps: paths, port, host }: CommandLine): Promise<number> {
+export async function doctor({ apps: paths, port, host, options }: CommandLine): Promise<number> {
   const apps = paths.length === 0 ? [] : await loadApps(paths)
   const findings = [
     fileLimit(),
@@ -33,6 +35,7 @@ export async function doctor({ apps: paths, port, host }: CommandLine): Promise<
     ...(await Promise.all(
       Array.from({ length: Math.max(1, apps.length) }, (_, index) => freePort(port + index, host)),
     )),
+    ...(await redis(options)),
     ...(await Promise.all(addresses(apps).map(([name, url]) => reached(name, url)))),
   ]
   for (const { verdict, what, found } of findings) {
@@ -115,6 +118,13 @@ function freePort(port: number, host: string): Promise<Finding> {
     )
     server.listen(port, host, () => server.close(() => resolve({ verdict: 'good', what, found: `free on ${host}` })))
   })
+}
+
+/** Nothing where no Redis is named. @throws ConfigError when its address or its certificates can't be read */
+async function redis({ redis, redisCa, prefix = 'weir' }: CommandLine['options']): Promise<readonly Finding[]> {
+  if (redis === undefined) return []
+  const findings = await redisFindings({ ...redisEntry(redis, redisCa), prefix })
+  return findings.map(({ well, found }) => ({ verdict: well ? 'good' : 'bad', what: 'Redis', found }))
 }
 
 function addresses(apps: readonly App[]): readonly (readonly [name: string, url: string])[] {

@@ -34,6 +34,12 @@ export function createLog(): Emit {
           log.warn({ upstream: event.upstream, code: event.code, detail: event.detail, times }, 'an upstream failed')
         break
       }
+      case 'backend.failed': {
+        const times = turn(`${event.backend} ${event.reason}`)
+        if (times !== undefined)
+          log.error({ reason: event.reason, times }, 'Redis can not be used: values come from memory, and calls wait')
+        break
+      }
       case 'budget.closed':
         log.warn({ upstream: event.upstream, for: event.for, reason: event.reason }, 'an upstream asked us to wait')
         break

@@ -4,16 +4,17 @@ import type { Emit } from '../events.ts'
 
 /** Something this gateway depends on and that does not work now. It has names that apps declare, and nothing of addresses or answers. */
 export interface Trouble {
-  /** What it is of: an upstream, or the connection on which values of a feed are pushed. */
-  readonly of: 'upstream' | 'push'
+  /** What it is of: an upstream, the connection on which values of a feed are pushed, or what the nodes share. */
+  readonly of: 'upstream' | 'push' | 'backend'
   readonly name: string
   /**
    * `failing`: its answers are failures, or do not come; `refused`: it refuses our key; `spent`: a key is used up; `resting`: it asked us to wait;
-   * `disconnected`: nothing is pushed.
+   * `disconnected`: nothing is pushed, or the backend can't be used; `reason` says why.
    */
   readonly state: 'failing' | 'refused' | 'spent' | 'resting' | 'disconnected'
   /** Since when, whole seconds. */
   readonly seconds: number
+  readonly reason?: string
 }
 
 /** What does not work, made from events and from nothing else. */
@@ -28,6 +29,9 @@ const OUTCOMES = 6
 
 /** What was not seen for so long is not known any more, in milliseconds: nobody may ask that upstream now. */
 const REMEMBERED = 60_000
+
+/** A backend that can't be used fails at least so often, in milliseconds: each node asks it every five seconds. */
+const SAID_AGAIN = 8000
 
 const STATES: Partial<Record<ErrorCode, Trouble['state']>> = {
   upstream_failed: 'failing',
@@ -56,6 +60,9 @@ interface Upstream {
 export function createTroubles(clock: Clock): Troubles {
   const upstreams = new Map<string, Upstream>()
   /** Feeds that nothing is pushed to: since when, and when that was last seen. */
+  let backend:
+    | { readonly since: number; readonly seen: number; readonly name: string; readonly reason: string }
+    | undefined
   const lost = new Map<string, { readonly since: number; readonly seen: number }>()
 
   function upstreamOf(name: string): Upstream {
@@ -95,6 +102,18 @@ export function createTroubles(clock: Clock): Troubles {
     return moment === undefined ? 0 : Math.floor((clock.monotonic() - moment) / 1000)
   }
 
+  /** It is said again and again for as long as it lasts. */
+  function backendNow(): typeof backend {
+    if (backend !== undefined && clock.monotonic() - backend.seen >= SAID_AGAIN) backend = undefined
+    return backend
+  }
+
+  function ofBackend(): readonly Trouble[] {
+    const { since, name, reason } = backendNow() ?? {}
+    if (name === undefined) return []
+    return [{ of: 'backend', name, state: 'disconnected', seconds: secondsSince(since), ...(reason && { reason }) }]
+  }
+
   return {
     observe(event) {
       const now = clock.monotonic()
@@ -121,6 +140,11 @@ export function createTroubles(clock: Clock): Troubles {
         case 'push.lost':
           lost.set(event.feed, { since: lost.get(event.feed)?.since ?? now, seen: now })
           break
+        case 'backend.failed': {
+          const { backend: name, reason } = event
+          backend = { since: backendNow()?.since ?? now, seen: now, name, reason }
+          break
+        }
         case 'push.connected':
           lost.delete(event.feed)
           break
@@ -132,6 +156,7 @@ export function createTroubles(clock: Clock): Troubles {
       // One that nobody wants any more is not tried again.
       for (const [feed, { seen }] of lost) if (now - seen >= REMEMBERED) lost.delete(feed)
       return [
+        ...ofBackend(),
         ...[...upstreams].flatMap(([name, one]) => ofUpstream(name, one)),
         ...[...lost].map(
           ([name, { since }]): Trouble => ({ of: 'push', name, state: 'disconnected', seconds: secondsSince(since) }),

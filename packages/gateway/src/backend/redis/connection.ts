@@ -153,6 +153,8 @@ export function connectRedis({ address, ca, clock, deadline, report }: Connectio
         (error) => {
           if (over) return
           fail(error)
+          // Whoever asked does without; that Redis refuses what nodes do is for the operator.
+          if (refusesUser(error)) report(error)
           // It is well: what is asked for is on its way from one server to another.
           if (says(error, 'TRYAGAIN')) server.breaker.answered()
           // Who was the master is a replica now, and its address may lead to another: that shows only to a new connection.
@@ -189,6 +191,11 @@ export function connectRedis({ address, ca, clock, deadline, report }: Connectio
       for (const server of servers.values()) server.close()
     },
   }
+}
+
+/** Whether it refuses a command for want of a right or of room, and not for what was asked. */
+function refusesUser(error: unknown): boolean {
+  return ['NOPERM', 'NOAUTH', 'OOM', 'MISCONF'].some((code) => says(error, code))
 }
 
 function says(error: unknown, code: string): boolean {

@@ -59,6 +59,9 @@ const NEWS = 100
 /** How soon to ask again when Redis can not be reached, in milliseconds. */
 const AGAIN = 100
 
+/** A process that has never reached Redis for so long refuses calls, instead of letting them wait in vain. Milliseconds. */
+const GIVEN_UP = 1000
+
 /** Of so many starts one goes to a worse class that waits on another node. */
 const TURN_OF_THE_AGED = 8
 
@@ -135,7 +138,8 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
   const ended = new Set<Ended>()
   let alone: Alone | undefined
   let rejoining = false
-  let away = false
+  /** Since when Redis could not be asked. */
+  let awaySince: number | undefined
   let left = false
   let last: Promise<unknown> = Promise.resolve()
   let flushing: Timer | undefined
@@ -228,7 +232,7 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
     untold = told.untold
     heedLimits(told.limits === undefined ? undefined : listed(told.limits))
     probing = told.probing
-    away = false
+    awaySince = undefined
     // Who comes waits until all know of it.
     if (roster !== rosterTold) flushSoon(0)
     for (const [of, until] of closed) if (until <= now) closed.delete(of)
@@ -304,11 +308,12 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
 
   /** Redis can not be reached: nothing starts until what was granted has died everywhere, then our own share. */
   function cutOff(wants: readonly Want[], error: unknown): Grants {
-    if (!away) report(error)
-    away = true
-    const from = heardAt + deaf()
+    report(error)
     const now = clock.monotonic()
-    if (heard === 0 || own === 0) return { granted: [], wait: AGAIN }
+    awaySince ??= now
+    const from = heardAt + deaf()
+    if (heard === 0 || own === 0)
+      return { granted: [], wait: AGAIN, ...(now - awaySince < GIVEN_UP ? {} : { unavailable: true }) }
     if (now < from) return { granted: [], wait: Math.max(1, Math.min(AGAIN, from - now)) }
     alone = aloneWith({ ...plan, limits: holding }, share, clock)
     for (const [of, until] of closed) if (until > now) closeThat(alone, of, until - now)

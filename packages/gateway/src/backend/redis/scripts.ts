@@ -109,6 +109,9 @@ redis.call('SPUBLISH', ARGV[9], table.concat({ value[1], value[2], value[3], val
 return { value[1], value[2], value[4], value[5], value[9], value[10] }
 `)
 
+/** The name of the line of epochs. KEYS: lineage. ARGV: the name that it is to have, if it has none. Gives the one it had. */
+export const LINEAGE = script(`return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'GET')`)
+
 /** What is kept of a topic. KEYS: value. Gives its fields, and the time. */
 export const READ = script(
   `

@@ -64,16 +64,9 @@ export function redisClient({ url, ca }: Entry, report: (error: unknown) => void
       ...(url.startsWith('rediss:') ? { tls: true as const, ...(ca === undefined ? {} : { ca }) } : {}),
     },
   })
-  // The first error of a connection that is lost is told, and not each attempt to have it back.
-  let told = false
   client.on('error', (error) => {
     // Of a Redis Cluster, a server that sends elsewhere is well; whoever asked goes there.
-    if (/^(MOVED|ASK) /.test(error.message)) return
-    if (!told) report(error)
-    told = true
-  })
-  client.on('ready', () => {
-    told = false
+    if (!/^(MOVED|ASK) /.test(error.message)) report(error)
   })
   return client
 }

@@ -5,7 +5,7 @@ import type { RedisConnection } from './connection.ts'
 import type { Keys } from './keys.ts'
 import type { Moments } from './moments.ts'
 import { packed } from './packed.ts'
-import { EXPIRE, PUBLISH, READ } from './scripts.ts'
+import { EXPIRE, LINEAGE, PUBLISH, READ } from './scripts.ts'
 import { hashText, storedOf } from './stored.ts'
 
 /** How often a node asks whether Redis was emptied, in milliseconds: the line of epochs is then another. */
@@ -31,7 +31,8 @@ export function redisValues({ connection, keys, moments, clock }: RedisValuesPar
   async function look(): Promise<void> {
     const fresh = randomBytes(9).toString('base64url')
     const key = keys.lineage()
-    const known = await connection.command(key, ['SET', key, fresh, 'NX', 'GET']).catch(() => undefined)
+    // A script, as nodes use them for all else: a user without that right is found out at start.
+    const known = await connection.run(LINEAGE, [key], [fresh]).catch(() => undefined)
     if (known !== undefined) lineage = Buffer.isBuffer(known) ? known.toString() : fresh
     if (!closed) looking = clock.after(LOOK_EVERY, () => void look())
   }
