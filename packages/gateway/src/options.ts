@@ -535,6 +535,11 @@ export const PROXY_OPTIONS = {
     default: '/*',
     help: 'Paths to which `cdn` applies, written as `paths`. What must not be old at edges, such as a quote, is left out.',
   },
+  dropCookies: {
+    kind: 'boolean',
+    default: false,
+    help: 'Whether cookies that the upstream sets are dropped, so that its answers can be kept: an answer that sets one is never shared otherwise. `cookie` can not be forwarded then.',
+  },
   fresh: {
     kind: 'duration',
     optional: true,

@@ -123,6 +123,32 @@ function gate(): { readonly open: () => void; readonly opened: Promise<void> } {
 }
 
 describe.each(RUNTIMES)('a proxy on runtime $name', (runtime) => {
+  test.each([-3000, -3_600_000, 3000, 3_600_000])(
+    'its own lifetime counts by its own clock, whatever that of the upstream says: %d ms',
+    async (skew) => {
+      const dated: Respond = (_, response) =>
+        response.writeHead(200, { date: new Date(Date.now() + skew).toUTCString(), age: '0' }).end('body')
+      await using site = await open(runtime, dated, { fresh: '2s', stale: '0ms' })
+      for (let round = 0; round < 5; round++) {
+        await site.fetch('/up/a')
+        site.clock.pass(300)
+      }
+      expect(site.origin.asked).toHaveLength(1)
+      site.clock.pass(1000)
+      await site.fetch('/up/a')
+      expect(site.origin.asked).toHaveLength(2)
+    },
+  )
+
+  test('cookies of the upstream are dropped where that is declared, and its answers kept', async () => {
+    const respond = counting({ 'cache-control': 'max-age=60', 'set-cookie': ['__cf_bm=a; Path=/', 'b=c'] })
+    await using site = await open(runtime, respond, { dropCookies: true })
+    const answers = await many(site, '/up/a')
+    expect(new Set(await bodies(answers))).toEqual(new Set(['body 1']))
+    expect(answers.flatMap(({ headers }) => headers.getSetCookie())).toEqual([])
+    expect(site.origin.asked).toHaveLength(1)
+  })
+
   describe('passes on', () => {
     test('path, query and status, with the base path of the upstream before them', async () => {
       const echo: Respond = ({ method, url }, response) =>
@@ -759,4 +785,9 @@ test('what it keeps counts in the memory of the site', async () => {
   expect(source.asked).toHaveLength(4)
   await site?.[Symbol.asyncDispose]()
   await source[Symbol.asyncDispose]()
+})
+
+test('a proxy that drops cookies forwards none: its answers are kept for all', () => {
+  const to = http({ name: 'source', url: 'http://127.0.0.1:1' })
+  expect(() => proxy('/up/*', { to, dropCookies: true, forward: ['Cookie'] })).toThrow(/forward: expected no cookie/)
 })

@@ -26,6 +26,8 @@ export interface Policy {
   readonly by: 'upstream' | 'option' | 'guess' | 'nobody'
   /** Its age when it came (4.2.3). */
   readonly age: number
+  /** How much of its lifetime was over then: its age. A lifetime that the owner declares does not go by the upstream's clock. */
+  readonly spent: number
   /** Must be confirmed by the upstream before each use. */
   readonly confirm: boolean
   /** Must never be used once it is stale. */
@@ -63,6 +65,7 @@ export function policyOf(exchanged: Exchanged, fresh: number | undefined): Polic
   const says = (name: string) => directives.has(name)
   const { lifetime, by } = lifetimeOf(exchanged, directives, targeted !== undefined, fresh)
 
+  const age = ageOf(exchanged)
   const understood = !says('must-understand') || UNDERSTOOD.has(status)
   const allowed = says('must-understand') ? understood : !says('no-store')
   const storable =
@@ -82,7 +85,8 @@ export function policyOf(exchanged: Exchanged, fresh: number | undefined): Polic
     storable,
     lifetime,
     by,
-    age: ageOf(exchanged),
+    age,
+    spent: by === 'option' ? correctedAge(exchanged) : age,
     confirm: says('no-cache'),
     strict: says('must-revalidate') || says('proxy-revalidate') || says('s-maxage'),
     whileAsked: milliseconds(directives, 'stale-while-revalidate'),
@@ -117,7 +121,12 @@ function ageOf({ fields, receivedAt, took }: Exchanged): number {
   const date = readDate(fields.date, receivedAt) ?? receivedAt
   // `Date` is in whole seconds, cut off: less than one is no age.
   const apparent = receivedAt - date < 1000 ? 0 : receivedAt - date
-  return Math.max(apparent, readAge(fields.age) * 1000 + took)
+  return Math.max(apparent, correctedAge({ fields, took }))
+}
+
+/** By the `Age` alone, for which no clocks must agree. */
+function correctedAge({ fields, took }: Pick<Exchanged, 'fields' | 'took'>): number {
+  return readAge(fields.age) * 1000 + took
 }
 
 function milliseconds(directives: Directives, name: string): number | undefined {

@@ -46,7 +46,7 @@ export class Received {
 
   /** For how many milliseconds it stays fresh; below zero when it is stale. */
   left(now: number): number {
-    return this.policy.lifetime - this.age(now)
+    return this.policy.lifetime - this.policy.spent - Math.max(0, now - this.#at)
   }
 
   /** May be used without asking. A lifetime that has just ended is over: `left` must be above zero. */

@@ -392,7 +392,7 @@ export class LiveProxy {
   #send(asking: Asking, conditions: Fields, signal: AbortSignal, urgency?: Urgency): Promise<UpstreamAnswer> {
     const { call, address, asked, body, deadline } = asking
     const { cost, lane, kept, failed } = this.plan
-    return this.#parts.path.send({
+    const sent = this.#parts.path.send({
       method: call.method,
       path: address,
       headers: { ...asked, ...conditions },
@@ -416,6 +416,7 @@ export class LiveProxy {
         call.inform?.(status, Object.fromEntries(Object.entries(headers).filter(([name]) => goesOn(name))))
       },
     })
+    return this.plan.dropCookies ? sent.then(({ cookies: _, ...answer }) => answer) : sent
   }
 
   /** What came back, as clients may see it. */

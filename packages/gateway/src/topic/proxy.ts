@@ -19,6 +19,8 @@ export interface ProxyOptions {
   readonly cdn?: Duration
   /** Paths to which that applies, written as `paths`: what must not be old at edges is left out. All by default. */
   readonly cdnPaths?: readonly string[]
+  /** Whether cookies that the upstream sets are dropped, so that its answers can be kept. False by default. */
+  readonly dropCookies?: boolean
   /** How long an answer is served without asking again when the upstream says nothing of that. */
   readonly fresh?: Duration
   /** How long beyond its freshness an answer may be served while the upstream fails. `'30s'` by default. */
@@ -54,6 +56,7 @@ export interface ProxyPlan {
   readonly cdn: number | undefined
   /** Patterns of those of them that `cdn` is for. */
   readonly cdnPaths: readonly string[]
+  readonly dropCookies: boolean
   readonly fresh: number | undefined
   readonly stale: number
   readonly kept: number
@@ -108,6 +111,8 @@ export function proxy(path: string, options: ProxyOptions): HttpProxy {
   const goesOn = travels({})
   const ours = forward.find((name) => !TOKEN.test(name) || !goesOn(name) || OURS.includes(name))
   if (ours !== undefined) throw new ConfigError(where, 'forward', 'names of headers that can be passed on', ours)
+  if (read.dropCookies && forward.includes('cookie'))
+    throw new ConfigError(where, 'forward', 'no cookie, since the answers for one are kept for all', 'cookie')
   if (read.failed !== undefined && typeof read.failed !== 'function')
     throw new ConfigError(where, 'failed', 'a function', read.failed)
 
