@@ -3,7 +3,7 @@ import type { Admission } from './admission/admission.ts'
 import type { App } from './app.ts'
 import type { Answer, Call, Handler, Identity, Soon } from './call.ts'
 import type { Clock } from './clock.ts'
-import { show, WeirError } from './errors.ts'
+import { asWeirError, show, WeirError } from './errors.ts'
 import type { Emit } from './events.ts'
 import { own } from './route/own.ts'
 import { createPage } from './route/page.ts'
@@ -89,7 +89,13 @@ export function createAddresses(parts: AddressParts): Handler {
     const of = match === undefined ? undefined : byRoute.get(match.route)
     if (match === undefined || of === undefined)
       throw new WeirError('not_found', `topic: expected the address of a value, got ${show(topic)}`)
-    return { of, readKey: of.keyOf(match.parameters, query.join('?'), identity) }
+    try {
+      return { of, readKey: of.keyOf(match.parameters, query.join('?'), identity) }
+    } catch (thrown) {
+      // One of many topics that fails is a message to its client, and no failure of the call.
+      if (asWeirError(thrown).code === 'internal') emit({ type: 'failed', where: of.plan.where, error: thrown })
+      throw thrown
+    }
   }
 
   const others = crossOrigin(app.origins)

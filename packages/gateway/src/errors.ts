@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { Problem } from '@weir/protocol'
 
 interface ErrorRow {
@@ -62,6 +63,17 @@ interface ErrorDetails {
   readonly unreachable?: boolean
   /** Headers that an answer with this error must have, such as `allow`. */
   readonly headers?: Readonly<Record<string, string>>
+  /** That of the error it is made of. */
+  readonly requestId?: string | undefined
+}
+
+/** Names of this process and of one request after the other: short enough to be read out. */
+const PROCESS = randomBytes(4).toString('hex')
+let requests = 0
+
+function newRequestId(): string {
+  requests += 1
+  return `${PROCESS}-${requests.toString(36)}`
 }
 
 /** An error with a code from the table. `message` is the detail: what was expected and what came. */
@@ -72,6 +84,8 @@ export class WeirError extends Error {
   readonly upstreamStatus: number | undefined
   readonly unreachable: boolean
   readonly headers: Readonly<Record<string, string>>
+  /** By this the log has it, where there is more to it than clients read: set where there is a cause. */
+  readonly requestId: string | undefined
 
   constructor(code: ErrorCode, detail: string, details: ErrorDetails = {}) {
     super(detail, details.cause === undefined ? undefined : { cause: details.cause })
@@ -80,6 +94,7 @@ export class WeirError extends Error {
     this.upstreamStatus = details.upstreamStatus
     this.unreachable = details.unreachable ?? false
     this.headers = details.headers ?? {}
+    this.requestId = details.requestId ?? (details.cause === undefined ? undefined : newRequestId())
   }
 
   get status(): number {
@@ -111,10 +126,17 @@ export class ConfigError extends Error {
   }
 }
 
+/** What was thrown, as the errors that were made of it: the log and the client name it by one id. */
+const made = new WeakMap<object, WeirError>()
+
 /** Anything thrown, as an error of the table: what has no code is `internal`, and keeps its words to itself. */
 export function asWeirError(thrown: unknown): WeirError {
   if (thrown instanceof WeirError) return thrown
-  return new WeirError('internal', 'Something failed inside the gateway; its log says what.', { cause: thrown })
+  const known = typeof thrown === 'object' && thrown !== null ? made.get(thrown) : undefined
+  if (known !== undefined) return known
+  const error = new WeirError('internal', 'Something failed inside the gateway; its log says what.', { cause: thrown })
+  if (typeof thrown === 'object' && thrown !== null) made.set(thrown, error)
+  return error
 }
 
 /** The same error without its stack and its cause, to be kept: those keep the call that failed, and all that it had in hand. */
@@ -134,6 +156,7 @@ export function problemOf(error: WeirError): Problem {
     detail: error.message,
     retry: row.retry,
     ...(error.retryAfter === undefined ? {} : { retryAfter: Math.max(1, Math.ceil(error.retryAfter / 1000)) }),
+    ...(error.requestId === undefined ? {} : { requestId: error.requestId }),
   }
 }
 

@@ -25,7 +25,15 @@ export type WeirEvent =
   | { readonly type: 'attempt.skipped'; readonly upstream: string; readonly provider: string; readonly reason: string }
   | { readonly type: 'attempt.hedged'; readonly upstream: string; readonly provider: string }
   | { readonly type: 'attempt.retried'; readonly upstream: string; readonly after: number }
-  | { readonly type: 'attempt.failed'; readonly upstream: string; readonly code: ErrorCode; readonly detail: string }
+  | {
+      readonly type: 'attempt.failed'
+      readonly upstream: string
+      readonly code: ErrorCode
+      readonly detail: string
+      /** What clients are not told, and the id by which they name it. */
+      readonly cause?: unknown
+      readonly requestId?: string | undefined
+    }
   | { readonly type: 'budget.started'; readonly upstream: string; readonly waited: number; readonly priority: Priority }
   | {
       readonly type: 'budget.refused'

@@ -120,7 +120,7 @@ export function readPath(plan: FeedPlan, requests: RequestPath, memory: Memory, 
   const flying = { feed, node, leases, values, bus, clock, emit, keep, known: cache.kept, order: plan.order }
   const flown = flight(flying)
   const batched = batch({ feed, most: plan.batch, within: plan.within, bytes: plan.bytes, clock, emit })
-  const read = cache.stage(flown(batched(loader(plan, requests.send, clock))))
+  const read = cache.stage(flown(batched(loader(plan, requests.send, clock, emit))))
 
   const arrived = arrival(flying)
   async function put(topic: string, value: unknown) {

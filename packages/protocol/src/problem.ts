@@ -14,4 +14,6 @@ export interface Problem {
   readonly retry: boolean
   /** Seconds to wait before that, where it is known. */
   readonly retryAfter?: number
+  /** By this the server's log has the cause, where clients are not to read it. */
+  readonly requestId?: string
 }

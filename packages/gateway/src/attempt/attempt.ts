@@ -161,7 +161,11 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
       }
       const error = asWeirError(thrown)
       judge(provider, call, error, round)
-      emit({ type: 'attempt.failed', upstream: provider.name, code: error.code, detail: error.message })
+      const { code, message: detail, cause, requestId } = error
+      emit({
+        ...{ type: 'attempt.failed', upstream: provider.name, code, detail },
+        ...(cause === undefined ? {} : { cause, requestId }),
+      })
       throw thrown
     }
   }

@@ -1,10 +1,24 @@
 import { pino } from 'pino'
-import { ConfigError } from '../errors.ts'
+import { asWeirError, ConfigError, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { logOutput } from './log-output.ts'
 
 /** The same trouble is told once in so many milliseconds, with how often it came: a dead upstream must not fill the disk. */
 const ONCE_IN = 5000
+
+/** Kinds of trouble that are remembered. */
+const KINDS = 1000
+
+const SAID = {
+  'push.lost': 'the connection on which values are pushed was lost',
+  'push.refused': 'an upstream pushes no value for a subscription, or one that can not be read',
+} as const
+
+/** Where it was thrown, and by what line of code: its words may name a key, and differ each time. */
+function kindOf(where: string, error: unknown): string {
+  const [line = ''] = (error instanceof Error && /^\s+at .*$/m.exec(error.stack ?? '')) || []
+  return `${where.split(':', 1)[0]} ${error instanceof Error ? error.name : typeof error} ${line}`
+}
 
 /** Logs what an operator must know, as lines of JSON on standard error. */
 export function createLog(): Emit {
@@ -19,19 +33,44 @@ export function createLog(): Emit {
       last.unsaid += 1
       return undefined
     }
+    told.delete(trouble)
     told.set(trouble, { at: now, unsaid: 0 })
+    const [oldest] = told.keys()
+    if (told.size > KINDS && oldest !== undefined) told.delete(oldest)
     return 1 + (last?.unsaid ?? 0)
   }
 
   return (event) => {
     switch (event.type) {
-      case 'failed':
-        log.error({ where: event.where, err: event.error }, 'something failed inside the gateway')
+      case 'failed': {
+        const { requestId } = asWeirError(event.error)
+        const err = event.error instanceof WeirError ? (event.error.cause ?? event.error) : event.error
+        const times = turn(kindOf(event.where, err))
+        if (times !== undefined)
+          log.error({ where: event.where, requestId, err, times }, 'something failed inside the gateway')
         break
+      }
+      case 'push.lost':
+      case 'push.refused': {
+        const reason = event.type === 'push.lost' ? event.why : event.reason
+        const times = turn(`${event.type} ${event.feed}`)
+        if (times !== undefined) log.warn({ feed: event.feed, reason, times }, SAID[event.type])
+        break
+      }
       case 'attempt.failed': {
         const times = turn(`${event.upstream} ${event.code}`)
         if (times !== undefined)
-          log.warn({ upstream: event.upstream, code: event.code, detail: event.detail, times }, 'an upstream failed')
+          log.warn(
+            {
+              upstream: event.upstream,
+              code: event.code,
+              detail: event.detail,
+              requestId: event.requestId,
+              err: event.cause,
+              times,
+            },
+            'an upstream failed',
+          )
         break
       }
       case 'backend.failed': {

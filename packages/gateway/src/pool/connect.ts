@@ -3,6 +3,7 @@ import { connect as connectSocket, isIP, type Socket, type TcpSocketConnectOpts 
 import { buildConnector } from 'undici'
 import type { Clock } from '../clock.ts'
 import { WeirError } from '../errors.ts'
+import { networkFault } from './fault.ts'
 
 export interface ConnectParts {
   readonly upstream: string
@@ -117,7 +118,7 @@ function race({ addresses, port, attempts, clock, connectTo, isOver }: Race): Pr
     socket.once('error', lost)
   }
 
-  if (addresses.length === 0) reject(new Error('the name has no address'))
+  if (addresses.length === 0) reject(Object.assign(new Error('the name has no address'), { code: 'ENODATA' }))
   attempt()
   return promise
 }
@@ -144,6 +145,7 @@ function unbracketed(hostname: string): string {
 
 function unreachable(upstream: string, error: Error | undefined): Error {
   if (error instanceof WeirError) return error
-  const words = error === undefined ? 'no connection' : error.message || error.name
-  return new WeirError('upstream_failed', `${upstream}: ${words}`, { unreachable: true, cause: error })
+  const cause = error ?? new Error('the connection ended during the TLS handshake')
+  const words = error === undefined ? 'closed the connection before TLS was agreed on' : networkFault(error)
+  return new WeirError('upstream_failed', `${upstream}: ${words}`, { unreachable: true, cause })
 }

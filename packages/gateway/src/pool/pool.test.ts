@@ -214,7 +214,7 @@ describe('a pool', () => {
     await new Promise((resolve) => opened.server.close(resolve))
     expect(await opened.failure()).toMatchObject({
       code: 'upstream_failed',
-      message: expect.stringMatching(/^jupiter: .*ECONNREFUSED/),
+      message: 'jupiter: refused the connection',
     })
     expect(opened.events).toMatchObject([{ type: 'pool.failed', code: 'upstream_failed' }])
   })

@@ -5,6 +5,7 @@ import type { Clock } from '../clock.ts'
 import { WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { createConnector } from './connect.ts'
+import { networkFault } from './fault.ts'
 
 export interface PoolParts {
   readonly upstream: string
@@ -262,6 +263,6 @@ function named(upstream: string, thrown: unknown): WeirError {
     thrown instanceof errors.HeadersTimeoutError ||
     thrown instanceof errors.BodyTimeoutError ||
     thrown instanceof errors.ConnectTimeoutError
-  const words = thrown instanceof Error ? thrown.message || thrown.name : String(thrown)
-  return new WeirError(late ? 'upstream_timeout' : 'upstream_failed', `${upstream}: ${words}`, { cause: thrown })
+  const detail = `${upstream}: ${networkFault(thrown)}`
+  return new WeirError(late ? 'upstream_timeout' : 'upstream_failed', detail, { cause: thrown })
 }

@@ -145,9 +145,13 @@ describe('what a loader throws', () => {
         throw new Error('odd answer')
       },
     ],
-  ])("%s without a code is the upstream's failure, with its words", async (_, results) => {
+  ])("%s without a code is the upstream's failure, and its words are its cause", async (_, results) => {
     const failed = await loader(many(results).plan, unreachable, clock)(asks('a')).catch((error: unknown) => error)
-    expect(failed).toMatchObject({ code: 'upstream_failed', message: 'feed "/prices/:mint": odd answer' })
+    expect(failed).toMatchObject({
+      code: 'upstream_failed',
+      message: 'feed "/prices/:mint": its loader failed',
+      cause: expect.objectContaining({ message: 'odd answer' }),
+    })
   })
 
   test('with a code keeps it', async () => {

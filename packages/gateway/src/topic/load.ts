@@ -4,6 +4,7 @@ import { type Ask, type Next, type UpstreamAnswer, type UpstreamRequest, Urgency
 import type { Clock } from '../clock.ts'
 import { addressOf, type Content } from '../entry.ts'
 import { asWeirError, WeirError } from '../errors.ts'
+import type { Emit } from '../events.ts'
 import { readAge } from '../http-cache/directives.ts'
 import { hasNoText, stringifyJson } from '../json.ts'
 import { isRecord } from '../options.ts'
@@ -26,6 +27,7 @@ export function loader(
   plan: FeedPlan,
   send: Next<UpstreamRequest, Promise<UpstreamAnswer>>,
   clock: Clock,
+  emit: Emit = () => {},
 ): Next<readonly Ask[], Promise<readonly (Content | Error)[]>> {
   /** Keys whose last answer could not be used. */
   const unusable = new LRUCache<string, true>({ max: UNUSABLE })
@@ -35,6 +37,12 @@ export function loader(
       if (results[index] instanceof Error) unusable.set(topic, true)
       else unusable.delete(topic)
     })
+  }
+
+  /** What clients do not read the operator does; what came from the upstream was said where it came in. */
+  function report(thrown: unknown): void {
+    if (thrown instanceof WeirError && thrown.cause !== undefined && !(thrown.cause instanceof WeirError))
+      emit({ type: 'failed', where: plan.where, error: thrown })
   }
 
   return async (asks) => {
@@ -83,6 +91,7 @@ export function loader(
     const { answered, made } = await Promise.race([making, late])
       .catch((thrown) => {
         for (const { topic } of asks) unusable.set(topic, true)
+        report(thrown)
         throw thrown
       })
       .finally(() => timer.stop())
@@ -105,6 +114,7 @@ export function loader(
       }),
     )
     noted(asks, contents)
+    for (const content of contents) if (content instanceof Error) report(content)
     return contents
   }
 }
@@ -200,15 +210,14 @@ function invalid(plan: FeedPlan, issue: StandardSchemaV1.Issue | undefined): Wei
   )
 }
 
-/** What a loader throws without a code of ours is the upstream's failure to be understood. */
+/**
+ * What a loader throws or gives as an Error, without a code of ours, is a bug or a failure that it did not foresee: its words are for
+ * the operator. A `WeirError` is for clients too.
+ */
 function failure(plan: FeedPlan, thrown: unknown): WeirError {
-  const error = asWeirError(thrown)
-  if (error.code !== 'internal') return error
-  return new WeirError(
-    'upstream_failed',
-    `${plan.where}: ${thrown instanceof Error ? thrown.message : String(thrown)}`,
-    { cause: thrown },
-  )
+  const { code, requestId } = asWeirError(thrown)
+  if (thrown instanceof WeirError && code !== 'internal') return thrown
+  return new WeirError('upstream_failed', `${plan.where}: its loader failed`, { cause: thrown, requestId })
 }
 
 /** Aborted when all who asked are gone. */

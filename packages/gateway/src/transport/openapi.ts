@@ -202,6 +202,7 @@ const SCHEMAS: Json = {
       detail: { type: 'string', description: 'What was expected and what came.' },
       retry: { type: 'boolean', description: 'Whether the same request may succeed later.' },
       retryAfter: { type: 'integer', description: 'Seconds to wait before that.' },
+      requestId: { type: 'string', description: 'By this the log of the server has the cause.' },
     },
   },
   WeirValues: {

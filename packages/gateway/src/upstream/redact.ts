@@ -83,13 +83,14 @@ function streamOf(mask: Mask, { body, over }: AnswerStream): AnswerStream {
 /** What was thrown, in words without a secret. */
 function masked(mask: Mask, thrown: unknown): unknown {
   if (!(thrown instanceof Error)) return typeof thrown === 'string' ? mask.text(thrown) : thrown
-  const { code, message, cause, retryAfter, upstreamStatus, unreachable } =
+  const { code, message, cause, retryAfter, upstreamStatus, unreachable, requestId } =
     thrown instanceof WeirError ? thrown : new WeirError('upstream_failed', thrown.message, { cause: thrown })
   const words = mask.text(message)
   const inside = cause instanceof Error ? `${cause.message} ${cause.stack}` : String(cause)
   if (words === message && mask.text(inside) === inside) return thrown
   return new WeirError(code, words, {
     unreachable,
+    requestId,
     ...(retryAfter === undefined ? {} : { retryAfter }),
     ...(upstreamStatus === undefined ? {} : { upstreamStatus }),
   })

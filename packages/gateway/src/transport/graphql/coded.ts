@@ -50,6 +50,6 @@ function withCode(
 }
 
 /** What of a problem goes into the `extensions` of an error. */
-export function extensionsOf({ code, retry, retryAfter }: Problem): Readonly<Record<string, unknown>> {
-  return { code, retry, ...(retryAfter === undefined ? {} : { retryAfter }) }
+export function extensionsOf({ code, retry, retryAfter, requestId }: Problem): Readonly<Record<string, unknown>> {
+  return { code, retry, ...(retryAfter !== undefined && { retryAfter }), ...(requestId !== undefined && { requestId }) }
 }
