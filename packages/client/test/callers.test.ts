@@ -141,7 +141,8 @@ const everything = (page: Page): Promise<string> =>
     held.push(JSON.stringify((await indexedDB.databases()).map(({ name }) => name)))
     for (const name of await caches.keys()) {
       const cache = await caches.open(name)
-      for (const request of await cache.keys()) held.push(request.url, await (await cache.match(request, { ignoreVary: true })).text())
+      // One may be gone by now: the service worker clears its caches at that very moment.
+      for (const request of await cache.keys()) held.push(request.url, (await (await cache.match(request, { ignoreVary: true }))?.text()) ?? '')
     }
     return held.join('\\n')
   })()`)

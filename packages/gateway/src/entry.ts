@@ -150,6 +150,8 @@ export class Entry {
   readonly encoded: Encoded<Entry>
   /** The feed it was kept by: two feeds may never read each other's entries, whatever their topics are. */
   readonly feed: string
+  /** Whether it was stale already when it was first shown: each message that carries it says so. */
+  stale = false
   /** Whether it belongs to one tenant or user, so that no look-up by address may find it. */
   readonly private: boolean
   #value: unknown

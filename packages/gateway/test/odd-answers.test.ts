@@ -147,3 +147,12 @@ test('no number that is read is ever written as null', async () => {
     { numRuns: 100 },
   )
 })
+
+test.each(['206 Partial Content', '300 Multiple Choices', '301 Moved Permanently', '307 Temporary Redirect'])(
+  'an answer of %s carries no value of a feed',
+  async (status) => {
+    await using site = await open({ odd: { status, headers: { ...JSON_TYPE, location: '/other' }, body: '1' } })
+    const { status: answered, text } = await site.get()
+    expect([answered, text]).toEqual([502, expect.stringContaining(`got ${status.slice(0, 3)}`)])
+  },
+)

@@ -787,6 +787,26 @@ test('what it keeps counts in the memory of the site', async () => {
   await source[Symbol.asyncDispose]()
 })
 
+test.each([{}, { 'cache-control': 'max-age=60' }, { 'cache-control': 'public, max-age=60', vary: 'accept' }])(
+  'what a forwarded header decides is for requests alike: %j',
+  async (headers) => {
+    const [runtime] = RUNTIMES
+    if (runtime === undefined) throw new Error('expected a runtime')
+    const echo: Respond = (request, response) => {
+      response.writeHead(200, headers).end(JSON.stringify(request.headers['x-api-key'] ?? 'nobody'))
+    }
+    await using site = await open(runtime, echo, { forward: ['x-api-key'], fresh: '1m' })
+    const read = async (key?: string) => {
+      const answer = await site.fetch('/up/a', key === undefined ? {} : { headers: { 'x-api-key': key } })
+      expect(answer.headers.get('vary')).toContain('x-api-key')
+      return answer.json()
+    }
+    for (let round = 0; round < 2; round++)
+      expect([await read('alice'), await read('bob'), await read()]).toEqual(['alice', 'bob', 'nobody'])
+    expect(site.origin.asked).toHaveLength(3)
+  },
+)
+
 test('a proxy that drops cookies forwards none: its answers are kept for all', () => {
   const to = http({ name: 'source', url: 'http://127.0.0.1:1' })
   expect(() => proxy('/up/*', { to, dropCookies: true, forward: ['Cookie'] })).toThrow(/forward: expected no cookie/)

@@ -95,7 +95,7 @@ describe.each(RUNTIMES)('values that are not everybody’s, on runtime $name', (
   test('are kept by no cache on the way', async () => {
     await using site = await open()
     const { headers } = await site.fetch('/mine/1', as('a/ann'))
-    expect(headers.get('cache-control')).toBe('private, no-cache')
+    expect(headers.get('cache-control')).toBe('private, no-store')
     expect(headers.get('cdn-cache-control')).toBeNull()
     expect(headers.get('vary')).toBe('accept, accept-encoding, authorization, cookie')
     const { headers: open_ } = await site.fetch('/ours/1', as('a/ann'))

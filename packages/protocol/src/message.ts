@@ -34,6 +34,8 @@ export interface Snapshot {
   readonly changedAt: number
   /** When the upstream last confirmed it. */
   readonly checkedAt: number
+  /** Set where the value was stale already when it came: made of others, of which one can not be confirmed. */
+  readonly stale?: true
   /** Set where the version is of another lineage than those of the connection: the value comes from an origin. */
   readonly lineage?: string
   /** Set where the value is not everybody's. */
@@ -54,6 +56,8 @@ export interface Patch {
   readonly version: string
   readonly changedAt: number
   readonly checkedAt: number
+  /** Set where the value was stale already when it came: made of others, of which one can not be confirmed. */
+  readonly stale?: true
   readonly patch: unknown
 }
 
@@ -64,6 +68,8 @@ export interface Absent {
   readonly version: string
   readonly changedAt: number
   readonly checkedAt: number
+  /** Set where the value was stale already when it came: made of others, of which one can not be confirmed. */
+  readonly stale?: true
   /** As in a snapshot. */
   readonly lineage?: string
   /** Set where the topic is not everybody's. */

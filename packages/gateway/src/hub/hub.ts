@@ -519,7 +519,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
       return
     }
     queue(listener, channel)
-    if (channel.stale || latest.checkedAt !== latest.changedAt) queue(listener, channel.pulse)
+    if (channel.stale || latest.stale || latest.checkedAt !== latest.changedAt) queue(listener, channel.pulse)
   }
 
   /** A heartbeat that many newcomers share: a herd that returns is not a thousand encodings. */

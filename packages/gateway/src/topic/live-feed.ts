@@ -391,6 +391,8 @@ export class LiveFeed implements FeedRunner {
   /** Makes an entry the latest, and says whether it is news. */
   #show({ channel, followers }: Watched, entry: Entry): boolean {
     const before = channel.latest?.version
+    // A new version of a value that can't be confirmed, such as one that is made of others, is not taken for a live one.
+    if (this.stale(entry)) entry.stale = true
     this.#parts.hub.publish(channel, entry)
     if (before === channel.latest?.version) return false
     for (const follower of followers) follower.changed()

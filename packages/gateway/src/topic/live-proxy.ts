@@ -113,11 +113,14 @@ export class LiveProxy {
   /** Addresses whose answers were of no use to others, with the end of that on the monotonic clock. */
   readonly #apart = new LRUCache<string, number>({ max: MOST_APART })
   readonly #revalidating = new Set<string>()
+  /** Headers that are forwarded, and by which answers are kept apart. */
+  readonly #varyBy: readonly string[]
 
   constructor(parts: LiveProxyParts) {
     const { plan, path } = parts
     this.plan = plan
     this.#parts = parts
+    this.#varyBy = plan.forward.filter((name) => !OF_THE_CLIENT.includes(name))
     for (const pattern of plan.paths) addRoute(this.#paths, '', pattern, true)
     for (const pattern of plan.cdnPaths) addRoute(this.#edges, '', pattern, true)
     const url = new URL(plan.upstream.settings.url)
@@ -291,7 +294,7 @@ export class LiveProxy {
 
   /** Who waits for one call: those whose requests are the same in all that was named to pass. */
   #flightOf({ call: { method }, address, asked }: Asking): string {
-    const named = this.plan.forward.filter((name) => !OF_THE_CLIENT.includes(name)).map((name) => asked[name] ?? '')
+    const named = this.#varyBy.map((name) => asked[name] ?? '')
     return JSON.stringify([method, address, asked['accept-encoding'], ...named])
   }
 
@@ -433,6 +436,8 @@ export class LiveProxy {
       const inside = value !== undefined && /^(\/|https?:)/i.test(value) ? this.#inside(value, address) : undefined
       if (inside !== undefined) fields[name] = this.plan.mount + inside
     }
+    // What was forwarded may decide the answer, whether the upstream says so or not: it is for requests alike, here and in caches behind.
+    if (this.#varyBy.length > 0) fields.vary = joined(fields.vary, this.#varyBy.join(', '))
     // A recipient with a clock dates what it keeps (RFC 9110, 6.6.1).
     if (readDate(fields.date, receivedAt) === undefined) fields.date = new Date(receivedAt).toUTCString()
     const { status, cookies, sentAt } = answer

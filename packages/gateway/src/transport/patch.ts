@@ -32,7 +32,11 @@ function make(from: Entry, to: Entry): Encoded<Patch> | undefined {
   if (patch === undefined || JSON.stringify(applyPatch(from.value, patch)) !== to.content.json?.toString())
     return undefined
   const { address: topic, versionText: version, changedAt, checkedAt } = to
-  return new Encoded<Patch>({ type: 'patch', topic, from: from.versionText, version, changedAt, checkedAt, patch })
+  const stale = to.stale ? { stale: true as const } : {}
+  return new Encoded<Patch>({
+    ...{ type: 'patch', topic, from: from.versionText, version, changedAt, checkedAt },
+    ...{ ...stale, patch },
+  })
 }
 
 /** Whether a value is the same text after reading and writing: numbers with more digits than a double would lose them in a patch. */

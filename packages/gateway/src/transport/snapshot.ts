@@ -114,7 +114,7 @@ function ageOf(entry: Entry, clock: Clock): string {
 /** For how long whoever keeps it may show it (RFC 9111, 5861), and for how long edges may (RFC 9213). */
 function lifetimes({ plan: { scope, freshness, mustRevalidate, cdn } }: LiveFeed, { content }: Entry): AnswerHeaders {
   // A cache of a browser outlives a sign-out, and the next caller may have the same cookie: it asks each time, and 304 is cheap.
-  if (scope !== 'public') return { 'cache-control': 'private, no-cache' }
+  if (scope !== 'public') return { 'cache-control': 'private, no-store' }
   const fresh = Math.min(content.absentFor ?? freshness.fresh, A_YEAR)
   const beyond = mustRevalidate
     ? 'must-revalidate'

@@ -6,7 +6,7 @@ import type { Emit } from '../events.ts'
 import type { Listener, Wire } from '../hub/hub.ts'
 import { isRecord } from '../options.ts'
 import type { ReadKey } from '../topic/key.ts'
-import type { LiveFeed } from '../topic/live-feed.ts'
+import { LiveFeed } from '../topic/live-feed.ts'
 import { LiveLog } from '../topic/live-log.ts'
 import { LoggedEvent } from '../topic/logged-event.ts'
 import { readVersion } from '../topic/version.ts'
@@ -58,8 +58,8 @@ function messageOf(subject: Entry | SocketMessage): string {
   return subject instanceof LoggedEvent ? eventMessage(subject) : JSON.stringify(subject)
 }
 
-function entryMessage(entry: Entry, id?: RequestId): string {
-  return `{"type":"${entry.absent ? 'absent' : 'snapshot'}",${answering(id)}${entryFields(entry)}}`
+function entryMessage(entry: Entry, id?: RequestId, stale = entry.stale): string {
+  return `{"type":"${entry.absent ? 'absent' : 'snapshot'}",${answering(id)}${entryFields(entry, stale)}}`
 }
 
 function eventMessage({ text }: LoggedEvent, id?: RequestId): string {
@@ -184,10 +184,13 @@ class Client extends Peer {
   #get(topic: string, id: RequestId): void {
     const { of, readKey } = this.#find(topic)
     const had = of instanceof LiveLog ? newest(of, readKey, this.#caller.remote) : this.#read(of, readKey)
-    if (had instanceof Entry) this.#show(had, id)
+    // Asked for by itself, it is followed by no heartbeat that would say so.
+    const shown = (had: Entry | Newest) =>
+      this.#show(had, id, had instanceof Entry && of instanceof LiveFeed ? of.stale(had) : undefined)
+    if (had instanceof Entry) shown(had)
     else
       had.then(
-        (had) => this.#show(had, id),
+        (had) => shown(had),
         (thrown) => this.#fail(thrown, id),
       )
   }
@@ -212,10 +215,10 @@ class Client extends Peer {
     return this.#parts.find(topic, this.#caller.identity)
   }
 
-  #show(had: Entry | Newest, id: RequestId): void {
+  #show(had: Entry | Newest, id: RequestId, stale?: boolean): void {
     if (had instanceof Entry || had instanceof LoggedEvent) {
       const frame = this.#frames === PLAIN ? textFrame : deflatedFrame
-      this.write(frame(had instanceof Entry ? entryMessage(had, id) : eventMessage(had, id)))
+      this.write(frame(had instanceof Entry ? entryMessage(had, id, stale) : eventMessage(had, id)))
     } else this.#fail(new WeirError('absent', `${had.topic}: the log keeps no event`), id)
   }
 

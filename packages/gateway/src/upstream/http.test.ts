@@ -43,6 +43,7 @@ describe('an HTTP upstream', () => {
     ['a limit of neither calls nor cost', { limits: [{ per: '1s' }] }, 'limits[0]'],
     ['a limit of both', { limits: [{ calls: 1, cost: 1, per: '1s' }] }, 'limits[0]'],
     ['an address with a query', { url: 'http://127.0.0.1/?a=1' }, 'url'],
+    ['an address with a user, which nobody would send', { url: 'http://user:word@127.0.0.1/' }, 'url'],
     ['a limit of nothing', { limits: [{ calls: 0, per: '1s' }] }, 'calls'],
     ['a limit without its window', { limits: [{ calls: 1 }] }, 'per'],
     ['a limit by something else', { limits: [{ calls: 1, per: '1s', by: 'ip' }] }, 'limits[0].by'],

@@ -119,8 +119,10 @@ export function httpUpstream(kind: string, options: HttpOptions): Upstream<HttpC
   const read = readOptions(where, HTTP_OPTIONS, options)
   if (read.past !== 'unknown' && read.past !== 'none')
     throw new ConfigError(where, 'past', '"unknown" or "none"', read.past)
-  if (new URL(read.url).search !== '')
-    throw new ConfigError(where, 'url', 'an address without a query', withoutSecrets(read.url))
+  const { search, username, password } = new URL(read.url)
+  if (search !== '') throw new ConfigError(where, 'url', 'an address without a query', withoutSecrets(read.url))
+  if (username !== '' || password !== '')
+    throw new ConfigError(where, 'url', 'an address without a user; send Basic by headers', withoutSecrets(read.url))
   if (read.statusOf !== undefined && typeof read.statusOf !== 'function')
     throw new ConfigError(where, 'statusOf', 'a function', read.statusOf)
   const { statusOf } = options
@@ -180,10 +182,15 @@ function httpCall(name: string, context: CallContext): HttpCall {
   async function exchange(request: Outgoing, schema: StandardSchemaV1 | undefined): Promise<unknown> {
     const what = `${name}: ${request.method} ${request.path.split('?', 1)[0]}`
     const read = reading((answer) => validated(what, jsonOf(what, answer), schema))
-    const check = async (answer: UpstreamAnswer) => (answer.status < 400 ? read(answer) : undefined)
+    const check = async (answer: UpstreamAnswer) => (isWhole(answer) ? read(answer) : undefined)
     const answer = await context.send({ ...request, check })
     if (answer.status >= 400) {
       throw new WeirError('upstream_failed', `${what}: answered ${answer.status}`, { upstreamStatus: answer.status })
+    }
+    // A redirect leads elsewhere, and a part is not the whole: what they carry is no value.
+    if (!isWhole(answer)) {
+      const detail = `${what}: expected a whole answer, got ${answer.status}`
+      throw new WeirError('upstream_invalid', detail, { upstreamStatus: answer.status })
     }
     return read(answer)
   }
@@ -206,6 +213,11 @@ function httpCall(name: string, context: CallContext): HttpCall {
   }
 
   return { get, post, signal: context.signal, caller: context.caller }
+}
+
+/** Whether its body is what was asked for. */
+function isWhole({ status }: UpstreamAnswer): boolean {
+  return status >= 200 && status < 300 && status !== 206
 }
 
 /** What the budget and the attempt need to know of a call. */

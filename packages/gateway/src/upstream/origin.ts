@@ -204,6 +204,7 @@ function openLine({ name, plan, clock, emit, random, level }: OriginParts): Line
       const said = type === 'absent' ? message : { ...message, value }
       const told = toldOf(said, ahead(), lineage)
       one.held = { version: String(version), value }
+      one.stale = message.stale === true
       one.ears({ type: 'told', told })
     } else if (type === 'heartbeat' && typeof version === 'string') {
       one.stale = message.stale === true

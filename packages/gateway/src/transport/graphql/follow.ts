@@ -124,12 +124,13 @@ function farewell(subject: News, end: Framing['end']): Buffer | undefined {
 
 /** What is known of a value beside it, in `extensions`. */
 interface Mark {
-  readonly weir: { readonly stale: boolean; readonly checkedAt: number | undefined; readonly now: number }
+  readonly weir: { readonly stale: boolean; readonly checkedAt: number | undefined; readonly now?: number }
 }
 
-/** What a heartbeat says of the value that it confirms, or that it can't. */
+/** What a heartbeat says of the value that it confirms, or that it can't; and a value that was stale when it came. */
 function markOf(news: News): Mark | undefined {
-  if (news instanceof Entry || news.type !== 'heartbeat') return undefined
+  if (news instanceof Entry) return news.stale ? { weir: { stale: true, checkedAt: news.checkedAt } } : undefined
+  if (news.type !== 'heartbeat') return undefined
   const { stale, checkedAt, now } = news
   return { weir: { stale, checkedAt, now } }
 }
