@@ -1,26 +1,32 @@
 /** Moments later than this are no waits: in seconds, milliseconds, microseconds or nanoseconds since 1970. */
 const SINCE_1970 = [1e9, 1e12, 1e15, 1e18] as const
 
-const UNITS: Readonly<Record<string, number>> = {
-  ns: 1e-6,
-  us: 1e-3,
-  µs: 1e-3,
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
-}
-const SPAN = /(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d)/g
+/** Milliseconds of a unit, by how its name begins; the first that fits. */
+const UNITS: readonly (readonly [begin: RegExp, milliseconds: number])[] = [
+  [/^ns/i, 1e-6],
+  [/^[uµ]s/i, 1e-3],
+  [/^(ms|milli)/i, 1],
+  [/^s/i, 1000],
+  [/^m/i, 60_000],
+  [/^h/i, 3_600_000],
+  [/^d/i, 86_400_000],
+]
+const PART = String.raw`(\d+(?:\.\d+)?)\s*(ns|us|µs|ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)`
+const SPAN = new RegExp(`^(?:${PART}\\s*)+$`, 'i')
+const PARTS = new RegExp(PART, 'gi')
 const ISO_SPAN = /^P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?$/
-const WORDS = /^(\d+(?:\.\d+)?) *(milliseconds?|seconds?|secs?|minutes?|mins?|hours?)$/i
+const CLOCK_SPAN = /^(\d+):(\d\d):(\d\d(?:\.\d+)?)$/
+
+/** Where a list of waits is parted: not at the comma of a date. */
+const LIST = /,(?!\s*\d{1,2}[ -][A-Z])/
 
 type Headers = Readonly<Record<string, string>>
 
 /** How headers say how long to wait, and which header says how much is left of the same limit. */
 const WAITS: readonly { readonly name: RegExp; readonly left?: (name: string) => string; readonly unit?: number }[] = [
-  { name: /^retry-after-ms$/, unit: 1 },
-  { name: /^retry-after$/ },
+  { name: /^(x-)?(ms-)?retry-after(-ms)?$|^x-ratelimit-retry-after$/ },
+  { name: /^gw-ratelimit-reset$/, left: () => 'gw-ratelimit-remaining', unit: 1 },
+  { name: /^x-bapi-limit-reset-timestamp$/, left: () => 'x-bapi-limit-status' },
   { name: /^x-ratelimit-reset-after(-ms)?$/, left: () => 'x-ratelimit-remaining' },
   // One limit of several: of requests, of tokens, of a method.
   {
@@ -53,13 +59,18 @@ export function waitOf(headers: Headers, now: number): number | undefined {
 /** A field that came several times is a list, and a date has a comma in it. */
 function fieldOf(value: string, from: number, unit: number | undefined): readonly number[] {
   const whole = waitFrom(value, from, unit)
-  const all = whole === undefined ? value.split(',').map((one) => waitFrom(one, from, unit)) : [whole]
+  const all = whole === undefined ? value.split(LIST).map((one) => waitFrom(one, from, unit)) : [whole]
   return all.filter((wait) => wait !== undefined)
 }
 
 /** A number of seconds, a moment, a span or a date. */
 function waitFrom(text: string, from: number, unit = 1000): number | undefined {
-  const trimmed = text.trim()
+  // Some write it as a structured field: in quotes, or with parameters.
+  const trimmed = text
+    .replace(/;.*$/, '')
+    .trim()
+    .replace(/^"(.*)"$/, '$1')
+    .replace(/^\+(?=\d)/, '')
   if (/^\d+(\.\d+)?$/.test(trimmed)) {
     const number = Number(trimmed)
     const [seconds, milliseconds, microseconds, nanoseconds] = SINCE_1970
@@ -76,11 +87,14 @@ function waitFrom(text: string, from: number, unit = 1000): number | undefined {
 /** Milliseconds of a span: `12ms`, `1.5s`, `6m0s` as Go writes it, `PT1M30S`, `30 seconds`; undefined when it is anything else. */
 export function spanOf(text: string | undefined): number | undefined {
   const trimmed = text?.trim() ?? ''
-  if (/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h|d))+$/.test(trimmed)) {
+  if (SPAN.test(trimmed)) {
     let sum = 0
-    for (const [, amount, unit = ''] of trimmed.matchAll(SPAN)) sum += Number(amount) * (UNITS[unit] ?? 0)
+    for (const [, amount, unit = ''] of trimmed.matchAll(PARTS))
+      sum += Number(amount) * (UNITS.find(([begin]) => begin.test(unit))?.[1] ?? 0)
     return sum
   }
+  const [, hours, minutes, seconds] = CLOCK_SPAN.exec(trimmed) ?? []
+  if (seconds !== undefined) return ((Number(hours) * 60 + Number(minutes)) * 60 + Number(seconds)) * 1000
   const iso = trimmed.length > 2 ? ISO_SPAN.exec(trimmed) : null
   if (iso !== null) {
     const [days, hours, minutes, seconds] = iso.slice(1).map((part) => Number(part ?? 0)) as [
@@ -91,9 +105,7 @@ export function spanOf(text: string | undefined): number | undefined {
     ]
     return ((days * 24 + hours) * 60 + minutes) * 60_000 + seconds * 1000
   }
-  const [, amount, word = ''] = WORDS.exec(trimmed) ?? []
-  const unit = word.toLowerCase().startsWith('milli') ? 'ms' : word.charAt(0).toLowerCase()
-  return amount === undefined ? undefined : Number(amount) * (UNITS[unit] ?? 0)
+  return undefined
 }
 
 /**
@@ -101,11 +113,19 @@ export function spanOf(text: string | undefined): number | undefined {
  */
 function dateOf(text: string): number | undefined {
   const trimmed = text.trim()
-  const ofHttp = /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)/.test(trimmed)
-  if (!ofHttp && !/^\d{4}-\d\d-\d\d[T ]\d\d:\d\d/.test(trimmed)) return undefined
-  // What names no zone means GMT.
-  const zoned = /(GMT|UTC|Z|[+-]\d\d:?\d\d)$/.test(trimmed) ? trimmed : `${trimmed}${ofHttp ? ' GMT' : 'Z'}`
-  const date = Date.parse(zoned.replace(/^(\d{4}-\d\d-\d\d) /, '$1T'))
+  if (/^(Mon|Tue|Wed|Thu|Fri|Sat|Sun|\d{1,2}[ -][A-Z][a-z]{2}[ -]\d{2,4} )/.test(trimmed)) {
+    // What names no zone means GMT.
+    return parsed(/([A-Z]{1,4}|[+-]\d\d:?\d\d)$/.test(trimmed) ? trimmed : `${trimmed} GMT`)
+  }
+  const basic = trimmed.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)/, '$1-$2-$3T$4:$5:$6')
+  const [, day, time = 'T00:00', zone = 'Z'] =
+    /^(\d{4}-\d\d-\d\d)([T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?\s*(Z|[+-]\d\d(?::?\d\d)?)?$/i.exec(basic) ?? []
+  if (day === undefined) return undefined
+  return parsed(`${day}${time.replace(' ', 'T')}${zone.length === 3 ? `${zone}:00` : zone.toUpperCase()}`)
+}
+
+function parsed(text: string): number | undefined {
+  const date = Date.parse(text)
   return Number.isNaN(date) ? undefined : date
 }
 
@@ -113,9 +133,13 @@ function dateOf(text: string): number | undefined {
  * `RateLimit: "burst";r=0;t=30` and `RateLimit-Policy: "burst";q=100;w=60` (IETF draft), and `RateLimit: limit=100, remaining=0, reset=30` of
  * its earlier versions. A policy says how long its window is: nothing that is used up stays so for longer.
  */
-function structured({ ratelimit = '', 'ratelimit-policy': policies = '' }: Headers): readonly number[] {
+function structured(headers: Headers): readonly number[] {
+  const { ratelimit = '', 'ratelimit-policy': policies = '', 'ratelimit-remaining': left } = headers
   const earlier = parameters(ratelimit.replaceAll(',', ';'))
   if (earlier.reset !== undefined) return Number(earlier.remaining) > 0 ? [] : [earlier.reset * 1000]
+  // Of its third version, a policy beside a limit that is used up and that does not say until when.
+  if (ratelimit === '' && Number(left) === 0 && left !== undefined && headers['ratelimit-reset'] === undefined)
+    return itemsOf(policies).flatMap(({ given: { w } }) => (w === undefined ? [] : [w * 1000]))
   const windows = new Map(itemsOf(policies).map(({ name, given }) => [name, given.w]))
   return itemsOf(ratelimit).flatMap(({ name, given: { r, t = windows.get(name) } }) =>
     r === undefined || r > 0 || t === undefined ? [] : [t * 1000],

@@ -87,6 +87,16 @@ describe('the Host of a request', () => {
   })
 })
 
+test.each([
+  ['another version of HTTP', ['GET /items/a HTTP/2.0', 'host: a']],
+  [
+    'a transfer coding that is not read',
+    ['GET /items/a HTTP/1.1', 'host: a', 'transfer-encoding: gzip, chunked', '', '0', ''],
+  ],
+] as const)('%s is refused', async (_what, lines) => {
+  expect((await send(...lines))[0]).toBe(400)
+})
+
 test.each([70_000, 100_000, 300_000])(
   '%d bytes of headers and an address of that length are told apart',
   async (size) => {

@@ -58,6 +58,18 @@ describe('how long to rest after a 429', () => {
     ],
     ['a field that came twice', { 'retry-after': '3, 5' }, 5000],
     ['a span', { 'retry-after': '1m30s' }, 90_000],
+    ['an hour', { 'retry-after': '1hr' }, 300_000],
+    ['a span with spaces', { 'retry-after': '1m 30s' }, 90_000],
+    ['a day of the calendar', { date: at(-30).toUTCString(), 'retry-after': '2026-01-01T12:00:00+00' }, 30_000],
+    ['a basic ISO date', { 'x-ratelimit-reset': '20260101T120030Z' }, 30_000],
+    ['an HTTP date without a weekday', { 'retry-after': '01 Jan 2026 12:00:30 GMT' }, 30_000],
+    ['a date in another zone', { 'retry-after': 'Thu, 01 Jan 2026 07:00:30 EST' }, 30_000],
+    ['a date that came twice', { 'retry-after': `${at(20).toUTCString()}, ${at(30).toUTCString()}` }, 30_000],
+    ['a name with x-', { 'x-retry-after': '30' }, 30_000],
+    ['milliseconds, as Azure names them', { 'x-ms-retry-after-ms': '30000' }, 30_000],
+    ['milliseconds, as KuCoin names them', { 'gw-ratelimit-reset': '30000', 'gw-ratelimit-remaining': '0' }, 30_000],
+    ['a moment, as Bybit names it', { 'x-bapi-limit-reset-timestamp': String(NOW + 30_000) }, 30_000],
+    ['a policy beside nothing left', { 'ratelimit-policy': '100;w=60', 'ratelimit-remaining': '0' }, 60_000],
     ['an ISO span', { 'retry-after': 'PT1M30S' }, 90_000],
     ['words', { 'retry-after': '30 seconds' }, 30_000],
     ['a reset where Retry-After is nonsense', { 'retry-after': 'soon', 'x-ratelimit-reset': unix(9) }, 9000],
@@ -125,12 +137,9 @@ describe('a span', () => {
     expect(spanOf(text)).toBeCloseTo(milliseconds, 9)
   })
 
-  test.each([undefined, '', '5', 's', '-5s', '1s2', '5 s', '1e3s', 'soon', 'P', 'PT', '5 apples'])(
-    '%s is none',
-    (text) => {
-      expect(spanOf(text)).toBeUndefined()
-    },
-  )
+  test.each([undefined, '', '5', 's', '-5s', '1s2', '1e3s', 'soon', 'P', 'PT', '5 apples'])('%s is none', (text) => {
+    expect(spanOf(text)).toBeUndefined()
+  })
 })
 
 describe('the word of an answer', () => {
@@ -147,6 +156,10 @@ describe('the word of an answer', () => {
     })
     expect(read(200, { 'x-ratelimit-remaining-requests': '3' }).left).toBe(3)
     expect(read(200, { 'x-ratelimit-remaining': '-2' }).left).toBe(-2)
+  })
+
+  test.each(['"30"', '30;comment=x', '+30', '30S', '30 s', '30 secs', '00:00:30'])('%j is half a minute', (text) => {
+    expect(restAfter({ 'retry-after': text }, NOW)).toBe(30_000)
   })
 
   test.each(['', 'many', '1.5', '0x10', '1, 2'])('%j left is nothing said', (remaining) => {

@@ -15,6 +15,8 @@ export interface RequestTarget {
  */
 export function readTarget(request: IncomingMessage): RequestTarget {
   const target = request.url ?? '/'
+  const spoken = formFault(request)
+  if (spoken !== undefined) return { url: '/', fault: spoken }
   if (target.includes('#')) {
     const fault = new WeirError('bad_request', `expected a request target without a fragment, got ${show(target)}`)
     return { url: target.slice(0, target.indexOf('#')) || '/', fault }
@@ -27,6 +29,14 @@ export function readTarget(request: IncomingMessage): RequestTarget {
   const fault = hostFault(request, request.headers.host)
   request.headers.host = host
   return { url: url.startsWith('/') ? url : `/${url}`, fault }
+}
+
+/** Another version of HTTP, and bodies in codings that nobody decodes here (RFC 9112, 6.1), would be read for what they are not. */
+function formFault({ httpVersion, httpVersionMajor, headers }: IncomingMessage): WeirError | undefined {
+  if (httpVersionMajor !== 1) return new WeirError('bad_request', `expected HTTP/1.1, got HTTP/${httpVersion}`)
+  const coding = headers['transfer-encoding']
+  if (coding === undefined || coding.trim().toLowerCase() === 'chunked') return undefined
+  return new WeirError('bad_request', `transfer-encoding: expected chunked, got ${show(coding)}`)
 }
 
 /** A request has one Host field, which names a host and nothing else (RFC 9112, 3.2); Node sees to it that there is one. */

@@ -22,8 +22,9 @@ export function jsonOf(what: string, { headers, body }: UpstreamAnswer): unknown
   try {
     return parseJson(body.toString())
   } catch (cause) {
-    const got = /^expected a number/.test(messageOf(cause)) ? messageOf(cause) : show(body.subarray(0, 60).toString())
-    throw new WeirError('upstream_invalid', `${what}: expected JSON, got ${got}`, { cause })
+    const words = messageOf(cause)
+    const got = `expected JSON, got ${show(body.subarray(0, 60).toString())}`
+    throw new WeirError('upstream_invalid', `${what}: ${/^expected a number/.test(words) ? words : got}`, { cause })
   }
 }
 
