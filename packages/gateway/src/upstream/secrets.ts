@@ -1,5 +1,7 @@
 /** Shorter values in an address are words, such as the name of a network; a name that speaks of a key needs no length. */
 const SHORTEST_WORD = 16
+/** Shorter users next to a password are names. */
+const SHORTEST_TOKEN = 8
 const SECRET_NAME = /key|token|secret|auth|pass|sign|cookie|credential|session/i
 
 /** What looks like no word and no date, and so may be a key. */
@@ -16,9 +18,7 @@ export function secretsOfUrl({ searchParams, pathname, username, password }: URL
     .map(([, value]) => value)
   const inPath = pathname.split('/').filter(({ length }) => length >= SHORTEST_WORD)
   const [user, pass] = [decoded(username), decoded(password)]
-  // A user without a password is a token.
-  const login = pass === '' ? [user] : [pass, base64(`${user}:${pass}`)]
-  return [...inQuery, ...inPath.map(decoded), ...(username === '' && password === '' ? [] : login)]
+  return [...inQuery, ...inPath.map(decoded), ...secretsOfLogin(user, pass)]
 }
 
 /** What of the headers that are sent nobody may read. */
@@ -40,7 +40,22 @@ export function secretsOfCredentials(value: string): readonly string[] {
   if (scheme?.toLowerCase() !== 'basic') return [value, token, ...cookies]
   const login = Buffer.from(token, 'base64').toString()
   const [, user = '', password = ''] = /^([^:]*):?(.*)$/s.exec(login) ?? []
-  return [value, token, login, password === '' ? user : password]
+  return [value, token, login, ...secretsOfLogin(user, password)]
+}
+
+/** Some APIs take a token as the user, with any password: both are secrets, unless the user is a plain name such as `admin`. */
+function secretsOfLogin(user: string, password: string): readonly string[] {
+  if (password === '') return isName(user, SHORTEST_TOKEN) ? [] : [user]
+  const login = [password, base64(`${user}:${password}`)]
+  // Next to a password as short as `x`, the user is the token.
+  const isToken =
+    password.length < SHORTEST_TOKEN ? !isName(user, SHORTEST_TOKEN) : user.length >= SHORTEST_TOKEN && !isName(user)
+  return isToken ? [user, ...login] : login
+}
+
+/** Whether a text is shorter than a token and consists of words alone. */
+function isName(text: string, shortest = SHORTEST_WORD): boolean {
+  return text === '' || (text.length < shortest && /^[a-z]+([._-][a-z]+)*$/i.test(text))
 }
 
 /** What is said by a first message, such as `{ op: 'auth', key: 'KEY' }`, under a name that speaks of a key. */
