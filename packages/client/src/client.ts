@@ -212,7 +212,12 @@ export function createClient(options: ClientOptions = {}): Client {
       const { entry, line } = topic
       const left = { version: entry.version, lineage: line.lineage }
       const verdict = verdictOn(topic, message, said)
-      if (verdict === 'refuse') continue
+      if (verdict === 'refuse') {
+        // The server has something else: what is here is not what it serves now.
+        const log = 'position' in message && { log: true as const }
+        if (line.refusedAt !== undefined && !entry.stale) adopt(topic, { ...entry, ...log, stale: true })
+        continue
+      }
       const restart = verdict === 'restart'
       const next = nextEntry(restart ? { ...entry, version: undefined } : entry, message, clock.now())
       if (next) {
