@@ -111,6 +111,38 @@ describe('the caller', () => {
     expect(mine.last?.value).toBe('of a')
   })
 
+  test('has credentials that hold for a moment only: each is waited for longer, whichever way the client comes back', async () => {
+    let renewals = 0
+    const renew = () => {
+      renewals += 1
+    }
+    const { time, weir, asked } = world(['sse'], 0.5, undefined, { renew })
+    listen(weir, '/mine')
+    await time.advance(0)
+    const problem = { type: '', title: 'Expired', status: 401, code: 'credential_expired', detail: '', retry: false }
+    let answered = 0
+    async function expire(after: number) {
+      if (asked.length === answered) return
+      answered = asked.length
+      const stream = asked.at(-1)?.stream()
+      stream?.say('hello', { ...HELLO, heartbeat: 60_000, caller: 'a' })
+      await time.settle()
+      await time.advance(after)
+      stream?.say('goodbye', { retry: 0, problem })
+      await time.settle()
+    }
+    for (let passed = 0; passed < 60_000; passed += 250) {
+      await expire(0)
+      await time.advance(250)
+    }
+    expect(renewals).toBeLessThan(15)
+    expect(weir.status()).toMatchObject({ state: 'offline', problem: { code: 'credential_expired' } })
+    // One that holds for longer is a good one: the client comes back soon.
+    await time.advance(15_000)
+    await expire(6000)
+    expect((weir.status().retryAt ?? 0) - time.now()).toBeLessThanOrEqual(500)
+  })
+
   test('changes at any moment, and nothing of another is ever shown, stored or given', async () => {
     const step = fc.constantFrom('signIn', 'signOut', 'cookie', 'answer', 'late', 'get', 'wait', 'break')
     await fc.assert(
