@@ -78,8 +78,11 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
   let link: Link | undefined
   /** A better one, tried beside it. */
   let probe: Link | undefined
-  /** The caller whom the link serves. */
+  /** The caller whom the link serves, or the last one did, and by what transport. */
   let caller: string | undefined
+  let knownBy: Transport = 'sse'
+  /** Until when no WebSocket is tried beside what serves: it did not know the caller. */
+  let unknownUntil = 0
   let failures = 0
   /** Upgrades that were tried of late. */
   let upgrades = 0
@@ -113,6 +116,13 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
             lost(0, true, undefined, settled())
             return
           }
+          // A WebSocket has no headers: a caller that only requests name would be lost there, with all its values.
+          if (name === 'ws' && knownBy !== name && caller && !message.caller) {
+            unknownUntil = ports.now() + LAST_UPGRADE
+            opened.close()
+            lost()
+            return
+          }
           if (!hello) {
             hello = message
             since = ports.now()
@@ -140,6 +150,7 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
     function serve(): void {
       transport = name
       caller = hello?.caller
+      knownBy = name
       enter({ phase: 'live', transport, level: hello?.level, heartbeat: hello?.heartbeat })
       planUpgrade()
     }
@@ -202,6 +213,7 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
     const name = preferred()[at]
     probe = undefined
     if (!name || name === transport) planUpgrade()
+    else if (name === 'ws' && ports.now() < unknownUntil) upgrade(at + 1)
     else {
       const tried = open(name, (...end) => (tried === link ? lose(...end) : upgrade(at + 1)))
       probe = tried
@@ -243,7 +255,7 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
     renew() {
       if (state.phase === 'idle') return
       drop()
-      upgrades = 0
+      upgrades = unknownUntil = 0
       begin()
     },
     retry() {
