@@ -21,7 +21,7 @@ import {
 } from './entry.ts'
 import { type Heard, partTopics, within } from './link.ts'
 import { type Ports, worldPorts } from './ports.ts'
-import { problemIn } from './problem-error.ts'
+import { jsonIn, problemIn } from './problem-error.ts'
 import { createServerClock } from './server-clock.ts'
 import { askValues } from './values.ts'
 
@@ -71,11 +71,11 @@ export interface SharedEars extends ConnectionEars {
 
 /** How the client is doing. Moments are by this machine's clock. */
 export interface Status extends Omit<ConnectionState, 'phase'> {
-  /** `stale`: live, and some values can't be confirmed or are refused to this caller: `problem` says why. `offline`: the connection was lost; it comes back by itself. */
+  /** `stale`: live, and some values can't be confirmed, can't be had or are refused to this caller: `problem` says why. `offline`: the connection was lost; it comes back by itself. */
   readonly state: 'idle' | 'connecting' | 'live' | 'stale' | 'offline' | 'closed'
   /** When a topic was last taken from a server whose epochs went back: see `startedOver` of an entry. */
   readonly startedOver?: number
-  /** How many of the topics that are subscribed to are stale, or refused to this caller. */
+  /** How many of the topics that are subscribed to are stale, refused to this caller, or fail and never had a value. */
   readonly stale: number
 }
 
@@ -212,7 +212,12 @@ export function createClient(options: ClientOptions = {}): Client {
       const { entry, line } = topic
       const left = { version: entry.version, lineage: line.lineage }
       const verdict = verdictOn(topic, message, said)
-      if (verdict === 'refuse') continue
+      if (verdict === 'refuse') {
+        // The server has something else: what is here is not what it serves now.
+        const log = 'position' in message && { log: true as const }
+        if (line.refusedAt !== undefined && !entry.stale) adopt(topic, { ...entry, ...log, stale: true })
+        continue
+      }
       const restart = verdict === 'restart'
       const next = nextEntry(restart ? { ...entry, version: undefined } : entry, message, clock.now())
       if (next) {
@@ -371,9 +376,11 @@ export function createClient(options: ClientOptions = {}): Client {
     let { problem } = rest
     for (const { entry, listeners } of topics.values()) {
       if (listeners.size === 0) continue
-      const refused = CALLER_STATUS.includes(entry.problem?.status ?? 0)
+      const { problem: why } = entry
+      // Nothing is shown of it, or nothing that this caller may have.
+      const refused = why && (!entry.changedAt || CALLER_STATUS.includes(why.status))
       if (entry.stale || refused) stale += 1
-      if (refused) problem ??= entry.problem
+      problem ??= why
     }
     const state = phase === 'lost' ? 'offline' : phase === 'live' && stale > 0 ? 'stale' : phase
     status = { ...rest, ...(problem && { problem }), ...(startedOver && { startedOver }), state, stale }
@@ -464,7 +471,7 @@ export function createClient(options: ClientOptions = {}): Client {
       const left = !topic && known?.lineage !== lineage
       if (known && !left && order(version, known.version) < 0) return known
       const at = clock.now() - ageOf(answer.headers)
-      const value: Value = await answer.json()
+      const value = await jsonIn<Value>(answer)
       if (era !== asking) throw new Error('The caller changed while the answer was under way')
       return { topic: name, version, value, changedAt: at, checkedAt: at, stale: said('weir-stale') === '?1', lineage }
     },
@@ -515,8 +522,7 @@ export function createClient(options: ClientOptions = {}): Client {
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify(event),
       })
-      if (!answer.ok) throw await problemIn(answer)
-      return (await answer.json()).position
+      return (await jsonIn<{ position: string }>(answer)).position
     },
 
     entry: <Value>(name: string) => topics.get(name)?.entry as Entry<Value> | undefined,

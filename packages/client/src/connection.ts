@@ -45,6 +45,9 @@ export interface ConnectionParts extends LinkParts {
   readonly transports: readonly Transport[]
 }
 
+/** As a link says it, and whether it served for long enough to count as a good one. */
+type Lost = (...end: [...Parameters<LinkEars['lost']>, settled?: boolean]) => void
+
 const OPEN: Readonly<Record<Transport, OpenLink>> = { sse: openSse, ws: openSocket, poll: openPoll }
 
 /** Topics that come and go together are told of together, in milliseconds. */
@@ -75,8 +78,11 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
   let link: Link | undefined
   /** A better one, tried beside it. */
   let probe: Link | undefined
-  /** The caller whom the link serves. */
+  /** The caller whom the link serves, or the last one did, and by what transport. */
   let caller: string | undefined
+  let knownBy: Transport = 'sse'
+  /** Until when no WebSocket is tried beside what serves: it did not know the caller. */
+  let unknownUntil = 0
   let failures = 0
   /** Upgrades that were tried of late. */
   let upgrades = 0
@@ -96,7 +102,7 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
     ears.state(state)
   }
 
-  function open(name: Transport, lost: LinkEars['lost']): Link {
+  function open(name: Transport, lost: Lost): Link {
     let hello: Hello | undefined
     let since = 0
     const opened = OPEN[name](parts, {
@@ -107,7 +113,14 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
           if (hello && hello.caller !== message.caller) {
             // Its streams serve different callers: all of them begin again.
             opened.close()
-            lost(0, true)
+            lost(0, true, undefined, settled())
+            return
+          }
+          // A WebSocket has no headers: a caller that only requests name would be lost there, with all its values.
+          if (name === 'ws' && knownBy !== name && caller && !message.caller) {
+            unknownUntil = ports.now() + LAST_UPGRADE
+            opened.close()
+            lost()
             return
           }
           if (!hello) {
@@ -128,12 +141,16 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
         ears.heard(message, lineage)
       },
       lost(pause, fair, problem) {
-        lost(pause, hello && (fair ?? ports.now() - since >= SETTLED), problem)
+        lost(pause, hello && (fair ?? settled()), problem, settled())
       },
     })
+    function settled(): boolean {
+      return hello !== undefined && ports.now() - since >= SETTLED
+    }
     function serve(): void {
       transport = name
       caller = hello?.caller
+      knownBy = name
       enter({ phase: 'live', transport, level: hello?.level, heartbeat: hello?.heartbeat })
       planUpgrade()
     }
@@ -148,13 +165,16 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
     link = open(name, lose)
   }
 
-  function lose(pause = 0, proven = false, problem?: Problem): void {
+  function lose(pause = 0, proven = false, problem?: Problem, settled = false): void {
     drop()
+    const expired = problem?.code === 'credential_expired'
     const order = preferred()
     const next = proven ? transport : order[order.indexOf(transport) + 1]
     // The next transport is tried at once, unless the server wants to be left alone; a server, or a whole round, is not.
     let wait = pause
-    if (proven) failures = upgrades = 0
+    if (proven) upgrades = 0
+    // A goodbye that says when to come back keeps its own pace; one that comes soon and says nothing would make a hot loop.
+    if (proven && (settled || (pause > 0 && !expired))) failures = 0
     if (proven || pause > 0 || !next) wait += backoff(failures, ports.random())
     if (proven || !next) failures += 1
     const now = ports.now()
@@ -163,7 +183,7 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
       enter({ phase: 'lost', lostAt, retryAt: ports.now() + wait, problem })
       stopWaiting = ports.after(wait, () => begin(next))
     }
-    if (problem?.code !== 'credential_expired' || !parts.renew) {
+    if (!expired || !parts.renew) {
       again()
       return
     }
@@ -193,6 +213,7 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
     const name = preferred()[at]
     probe = undefined
     if (!name || name === transport) planUpgrade()
+    else if (name === 'ws' && ports.now() < unknownUntil) upgrade(at + 1)
     else {
       const tried = open(name, (...end) => (tried === link ? lose(...end) : upgrade(at + 1)))
       probe = tried
@@ -234,7 +255,7 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
     renew() {
       if (state.phase === 'idle') return
       drop()
-      failures = upgrades = 0
+      upgrades = unknownUntil = 0
       begin()
     },
     retry() {

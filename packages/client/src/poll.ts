@@ -1,13 +1,13 @@
-import type { LogPage } from '@weir/protocol'
+import type { LogPage, Problem } from '@weir/protocol'
 import { createPipe, type OpenLink, partTopics, within } from './link.ts'
-import { type ProblemError, problemIn } from './problem-error.ts'
+import { jsonIn, type ProblemError, problemIn } from './problem-error.ts'
 import { askValues } from './values.ts'
 
 /** How long a request is held, in seconds: whether a value is stale is only told after that. */
 const HELD = 10
-/** The least between two rounds, in milliseconds: an answer that comes at once each time must not become a hot loop. */
+/** The least between two rounds, in milliseconds. */
 const BREATH = 100
-/** The longest between two rounds in which everything is refused, in milliseconds, unless the server asks for more. */
+/** The longest between two rounds in which everything is refused or nothing is held, in milliseconds, unless the server asks for more. */
 const SLOWEST = 30_000
 
 /**
@@ -19,9 +19,11 @@ export const openPoll: OpenLink = (parts, ears) => {
   const leaving = new AbortController()
   let wanted: readonly string[] = []
   let wake = () => {}
-  /** Rounds in a row in which nothing was to be had, and held requests in a row that were refused. */
+  /** Rounds in a row in which nothing was to be had, and held requests in a row that were refused or brought nothing. */
   let refusals = 0
-  let heldRefusals = 0
+  let vain = 0
+  /** A held request ended at once: the version that was had, and what it may be that is wrong. */
+  let hasty: { readonly since: string; readonly problem: Problem } | undefined
   /** What the server wants to be waited for, in milliseconds. */
   let pause = 0
   const pipe = createPipe(parts, ears, () => {
@@ -40,8 +42,7 @@ export const openPoll: OpenLink = (parts, ears) => {
   async function follow(topic: string, caller: string | undefined): Promise<void> {
     const since = ears.since(topic)
     const answer = await ask(within(topic, `as=json${since ? `&after=${since}` : ''}`), leaving.signal)
-    if (!answer.ok) throw await problemIn(answer)
-    const { events, gap, private: hidden, caller: served }: LogPage = await answer.json()
+    const { events, gap, private: hidden, caller: served } = await jsonIn<LogPage>(answer)
     // The credentials changed since the values were asked for.
     if (hidden && served !== caller) return pipe.fail(0, true)
     const mark = hidden && { private: hidden }
@@ -78,7 +79,12 @@ export const openPoll: OpenLink = (parts, ears) => {
   async function wait(): Promise<void> {
     const [topic = '', ...rest] = wanted
     const since = ears.since(topic)
+    const ended = hasty
+    hasty = undefined
     if (refusals > 0 || rest.length > 0 || !since) return sleep(slower(refusals))
+    if (ended?.since === since) return slow(topic, ended.problem)
+    if (ended) vain = 0
+    const began = ports.now()
     const enough = new AbortController()
     wake = () => enough.abort()
     const answer = await ask(within(topic, `as=poll&wait=${HELD}s&after=${since}`), enough.signal).catch((thrown) => {
@@ -87,9 +93,21 @@ export const openPoll: OpenLink = (parts, ears) => {
     if (answer && answer.status >= 500) throw await problemIn(answer)
     // An absent value is a 404 that says which version it is; any other is a refusal, whatever the values say.
     const refused = answer && answer.status >= 400 && !answer.headers.has('weir-version')
-    heldRefusals = refused ? heldRefusals + 1 : 0
-    if (refused) pause = (await problemIn(answer)).pause ?? 0
-    await sleep(refused ? slower(heldRefusals) : BREATH)
+    if (!answer || (!refused && ports.now() - began >= interval)) vain = 0
+    else {
+      const { problem, pause: wish = 0 } = await problemIn(answer)
+      pause = wish
+      if (refused) return slow(topic, problem)
+      hasty = { since, problem }
+    }
+    await sleep(BREATH)
+  }
+
+  /** Holding is of no use now: the values are asked for instead, less often each time, and the page can say why. */
+  function slow(topic: string, problem: Problem): Promise<void> {
+    vain += 1
+    pipe.hear({ type: 'error', topic, problem })
+    return sleep(slower(vain))
   }
 
   async function run(): Promise<void> {

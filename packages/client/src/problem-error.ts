@@ -13,10 +13,27 @@ export class ProblemError extends Error {
   }
 }
 
-/** The error that an answer is. */
+/** The error that an answer is: the one that it says, or that it is no answer of Weir. */
 export async function problemIn(answer: Response): Promise<ProblemError> {
-  const unknown = { title: `HTTP ${answer.status}`, detail: '', status: answer.status }
-  return new ProblemError(await answer.json().catch(() => unknown), pauseOf(answer.headers))
+  const { status, ok, headers } = answer
+  const said: Problem | undefined = ok ? undefined : await answer.json().catch(() => {})
+  const unknown: Problem = {
+    type: '',
+    title: `HTTP ${status}`,
+    status,
+    code: 'unexpected_answer',
+    detail: `expected an answer of Weir, got ${headers.get('content-type')}`,
+    retry: true,
+  }
+  return new ProblemError(said?.code ? said : unknown, pauseOf(headers))
+}
+
+/** The JSON of an answer. Throws a ProblemError where it is refused, or is none. */
+export async function jsonIn<Json>(answer: Response): Promise<Json> {
+  if (!answer.ok) throw await problemIn(answer)
+  return answer.json().catch(async (thrown) => {
+    throw thrown instanceof SyntaxError ? await problemIn(answer) : thrown
+  })
 }
 
 /** Weir says seconds; what stands before it may say a date, which counts from the date of the answer where that is known. */

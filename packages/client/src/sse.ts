@@ -35,7 +35,8 @@ export const openSse: OpenLink = (parts, ears) => {
         cache: 'no-store',
         signal: leaving.signal,
       })
-      if (!answer.ok || !answer.body) throw await problemIn(answer)
+      const stream = answer.headers.get('content-type')?.startsWith('text/event-stream')
+      if (!answer.ok || !stream || !answer.body) throw await problemIn(answer)
       const reader = answer.body.getReader()
       const decoder = new TextDecoder()
       for (;;) {

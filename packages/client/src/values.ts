@@ -1,6 +1,6 @@
 import type { Level, ServerMessage, Values } from '@weir/protocol'
 import { type LinkParts, topicQuery } from './link.ts'
-import { problemIn } from './problem-error.ts'
+import { jsonIn, problemIn } from './problem-error.ts'
 
 /** What was heard of a topic, under the name that it was asked by. A log says where it stands, as a heartbeat. */
 export type ValueMessage = Extract<ServerMessage, { topic: string }> & {
@@ -24,8 +24,8 @@ export async function askValues(
     cache: 'no-store',
     signal: signal ?? null,
   })
-  if (!answer.ok) throw await problemIn(answer)
-  const { now, level, caller, lineage, values }: Values = await answer.json()
+  const { now, level, caller, lineage, values } = await jsonIn<Values>(answer)
+  if (!Array.isArray(values)) throw await problemIn(answer)
   const messages = values.map((value, index) => {
     const type =
       'problem' in value ? 'error' : 'value' in value ? 'snapshot' : 'reason' in value ? 'absent' : 'heartbeat'

@@ -111,6 +111,38 @@ describe('the caller', () => {
     expect(mine.last?.value).toBe('of a')
   })
 
+  test('has credentials that hold for a moment only: each is waited for longer, whichever way the client comes back', async () => {
+    let renewals = 0
+    const renew = () => {
+      renewals += 1
+    }
+    const { time, weir, asked } = world(['sse'], 0.5, undefined, { renew })
+    listen(weir, '/mine')
+    await time.advance(0)
+    const problem = { type: '', title: 'Expired', status: 401, code: 'credential_expired', detail: '', retry: false }
+    let answered = 0
+    async function expire(after: number) {
+      if (asked.length === answered) return
+      answered = asked.length
+      const stream = asked.at(-1)?.stream()
+      stream?.say('hello', { ...HELLO, heartbeat: 60_000, caller: 'a' })
+      await time.settle()
+      await time.advance(after)
+      stream?.say('goodbye', { retry: 0, problem })
+      await time.settle()
+    }
+    for (let passed = 0; passed < 60_000; passed += 250) {
+      await expire(0)
+      await time.advance(250)
+    }
+    expect(renewals).toBeLessThan(15)
+    expect(weir.status()).toMatchObject({ state: 'offline', problem: { code: 'credential_expired' } })
+    // One that holds for longer is a good one: the client comes back soon.
+    await time.advance(15_000)
+    await expire(6000)
+    expect((weir.status().retryAt ?? 0) - time.now()).toBeLessThanOrEqual(500)
+  })
+
   test('changes at any moment, and nothing of another is ever shown, stored or given', async () => {
     const step = fc.constantFrom('signIn', 'signOut', 'cookie', 'answer', 'late', 'get', 'wait', 'break')
     await fc.assert(
@@ -180,5 +212,98 @@ describe('the caller', () => {
       }),
       { numRuns: 100 },
     )
+  })
+})
+
+/** WebSockets of a server that knows no caller there, as where the caller is named by a header of `fetch`. */
+function socketsWithoutCaller() {
+  const opened: { closed: boolean; say(message: object): void }[] = []
+  class Socket {
+    onmessage: (event: { data: string }) => void = () => {}
+    onclose = () => {}
+    constructor() {
+      const socket = {
+        closed: false,
+        say: (message: object) => this.onmessage({ data: JSON.stringify(message) }),
+      }
+      opened.push(socket)
+      this.close = () => {
+        socket.closed = true
+      }
+    }
+    close: () => void
+    send() {}
+  }
+  return { opened, Socket: Socket as unknown as typeof WebSocket }
+}
+
+describe('a caller that only requests name', () => {
+  test('stays: a better transport that does not know it is given up, and left alone for long', async () => {
+    const { opened, Socket } = socketsWithoutCaller()
+    const { time, weir, asked } = world(['ws', 'sse'], 0.5, Socket)
+    const mine = listen(weir, '/mine')
+    await time.advance(0)
+    // The first try of the WebSocket says nothing in time, so the stream serves.
+    await time.advance(5000)
+    await time.settle()
+    const stream = asked.at(-1)?.stream()
+    stream?.say('hello', { ...HELLO, heartbeat: 6_000_000, caller: 'a' })
+    stream?.say('snapshot', { ...snapshot('1:1', 'of a', '/mine'), ...PRIVATE })
+    await time.settle()
+    expect(weir.status()).toMatchObject({ state: 'live', transport: 'sse' })
+    for (let passed = 0; passed < 200_000; passed += 1000) {
+      for (const socket of opened.slice(1)) if (!socket.closed) socket.say({ type: 'hello', ...HELLO })
+      await time.advance(1000)
+    }
+    expect(opened).toHaveLength(2)
+    expect(opened.every(({ closed }) => closed)).toBe(true)
+    expect(weir.status()).toMatchObject({ transport: 'sse' })
+    expect(mine.last?.value).toBe('of a')
+    // Nor does it go there when the stream breaks: it comes back by a request.
+    stream?.end()
+    await time.settle()
+    await time.advance(1000)
+    for (const socket of opened.slice(2)) if (!socket.closed) socket.say({ type: 'hello', ...HELLO })
+    await time.settle()
+    await time.advance(1000)
+    expect(asked).toHaveLength(2)
+    expect(mine.last?.value).toBe('of a')
+  })
+
+  test('is lost where requests do not know it any more either', async () => {
+    const { time, weir, asked } = world(['sse', 'ws'], 0.5, socketsWithoutCaller().Socket)
+    const mine = listen(weir, '/mine')
+    await time.advance(0)
+    const stream = asked.at(-1)?.stream()
+    stream?.say('hello', { ...HELLO, caller: 'a' })
+    stream?.say('snapshot', { ...snapshot('1:1', 'of a', '/mine'), ...PRIVATE })
+    stream?.say('goodbye', { retry: 1 })
+    await time.settle()
+    await time.advance(1000)
+    asked.at(-1)?.stream().say('hello', HELLO)
+    await time.settle()
+    expect(weir.status()).toMatchObject({ state: 'live', transport: 'sse' })
+    expect(mine.last?.value).toBeUndefined()
+  })
+
+  test('does not go to a WebSocket in the round after its stream failed, but on to polling', async () => {
+    const { opened, Socket } = socketsWithoutCaller()
+    const { time, weir, asked } = world(['sse', 'ws', 'poll'], 0.5, Socket)
+    const mine = listen(weir, '/mine')
+    await time.advance(0)
+    const stream = asked.at(-1)?.stream()
+    stream?.say('hello', { ...HELLO, caller: 'a' })
+    stream?.say('snapshot', { ...snapshot('1:1', 'of a', '/mine'), ...PRIVATE })
+    await time.settle()
+    stream?.end()
+    await time.settle()
+    await time.advance(0)
+    expect(opened).toHaveLength(1)
+    opened[0]?.say({ type: 'hello', ...HELLO })
+    await time.settle()
+    await time.advance(0)
+    expect(opened[0]?.closed).toBe(true)
+    expect(asked.at(-1)?.address).toContain('/weir/values')
+    expect(mine.last?.value).toBe('of a')
   })
 })

@@ -112,6 +112,28 @@ describe('the connection', () => {
     expect(weir.status().state).toBe('live')
   })
 
+  test('a topic that fails and never had a value is counted as stale, and the status says why', async () => {
+    const { time, weir, asked } = world()
+    listen(weir, '/a')
+    weir.subscribe('/log', () => {}, { since: '1:1' })
+    await time.advance(0)
+    const stream = asked.at(-1)?.stream()
+    stream?.say('hello', HELLO)
+    const problem = { type: '', title: 'Down', status: 502, code: 'upstream_failed', detail: 'HTTP 500', retry: true }
+    for (const topic of ['/a', '/log']) stream?.say('error', { topic, problem })
+    await time.settle()
+    expect(weir.status()).toMatchObject({ state: 'stale', stale: 2, problem: { code: 'upstream_failed' } })
+    stream?.say('snapshot', snapshot('5:1', 1))
+    stream?.say('event', { topic: '/log', position: '1:2', at: 1, event: 1 })
+    await time.settle()
+    expect(weir.status()).toMatchObject({ state: 'live', stale: 0 })
+    expect(weir.status().problem).toBeUndefined()
+    // A topic that has a value, and is not said to be stale, stays live: the next value comes by itself.
+    stream?.say('error', { topic: '/a', problem })
+    await time.settle()
+    expect(weir.status()).toMatchObject({ state: 'live', stale: 0, problem: { code: 'upstream_failed' } })
+  })
+
   test('a stream gives way to one with other topics only when that one speaks', async () => {
     const { time, weir, asked } = world()
     const a = listen(weir, '/a')
@@ -319,6 +341,72 @@ describe('polling backs off from what refuses it', () => {
       else asked.at(-1)?.answer({ ...head, values: [{ ...snapshot('1:1', 1), stale: false }] })
     }
     expect(asked.length).toBeLessThan(16)
+  })
+
+  test.each([
+    ['304', (request: Asked) => request.refuse(304)],
+    ['a page to sign in', (request: Asked) => request.page()],
+    ['the same value', (request: Asked) => request.answer({}, { 'weir-version': '1:1' })],
+  ])(
+    'held requests that end at once and bring nothing are as good as refused, and the status says so: %s',
+    async (_, end) => {
+      const { time, weir, asked } = world(['poll'])
+      const item = listen(weir, '/a')
+      let version = '1:1'
+      let answered = 0
+      const problems = new Set()
+      async function pass(milliseconds: number) {
+        for (let passed = 0; passed < milliseconds; passed += 100) {
+          await time.advance(100)
+          for (const request of asked.slice(answered)) {
+            if (request.address.includes('as=poll')) end(request)
+            else request.answer({ ...head, values: [{ ...snapshot(version, version), stale: false }] })
+          }
+          answered = asked.length
+          problems.add(weir.status().problem?.code)
+        }
+      }
+      await pass(60_000)
+      expect(asked.length).toBeLessThan(20)
+      expect(problems).toContain('unexpected_answer')
+      // What moves is shown all the same.
+      version = '1:2'
+      await pass(31_000)
+      expect(item.last?.value).toBe('1:2')
+    },
+  )
+
+  test('a held request that ends at once since its value moved is followed by the next at once', async () => {
+    const { time, weir, asked } = world(['poll'])
+    listen(weir, '/a')
+    let answered = 0
+    for (let turn = 0; turn < 100; turn += 1) {
+      await time.advance(100)
+      const request = asked[answered]
+      if (request === undefined) continue
+      answered += 1
+      if (request.address.includes('as=poll')) request.answer({}, { 'weir-version': `1:${turn}` })
+      else request.answer({ ...head, values: [{ ...snapshot(`1:${turn}`, turn), stale: false }] })
+    }
+    expect(asked.length).toBeGreaterThan(45)
+    expect(weir.status().problem).toBeUndefined()
+  })
+
+  test.each([
+    ['poll', (request: Asked) => request.page()],
+    ['poll', (request: Asked) => request.answer({ ok: true })],
+    ['sse', (request: Asked) => request.page()],
+    ['sse', (request: Asked) => request.answer({ ok: true })],
+  ] as const)('what is no answer of Weir is named in the status: %s', async (transport, end) => {
+    const { time, weir, asked } = world([transport])
+    listen(weir, '/a')
+    await time.advance(0)
+    end(asked.at(-1) as Asked)
+    await time.settle()
+    expect(weir.status()).toMatchObject({ state: 'offline', problem: { code: 'unexpected_answer', status: 200 } })
+    const got = weir.get('/b')
+    asked.at(-1)?.page()
+    await expect(got).rejects.toMatchObject({ problem: { code: 'unexpected_answer' } })
   })
 
   test.each([

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { Entry } from '../src/index.ts'
 import { HELLO, snapshot, world } from './manual-world.ts'
 import { client, listen, serveWorld } from './world.ts'
 
@@ -86,6 +87,64 @@ describe('a server whose epochs went back', () => {
       await time.advance(5000)
     }
     expect(new Set(item.heard.slice(length).map(({ value }) => value))).toEqual(new Set(['of b']))
+  })
+
+  test.each(['since', 'memory'])('is followed again by a reader that knows only a version, of %s', async (source) => {
+    const kept = { topic: '/a', version: '9:1', value: 'old', changedAt: 1, checkedAt: 1, stale: false }
+    const memory = () => ({ get: () => (source === 'memory' ? kept : undefined), set() {}, clear() {} })
+    const { time, weir, asked } = world(['sse'], 0.5, undefined, { memory })
+    const values: unknown[] = []
+    const hear = ({ value }: Entry) => values.push(value)
+    weir.subscribe('/a', hear, source === 'since' ? { since: '9:1' } : {})
+    await time.advance(0)
+    const stream = asked.at(-1)?.stream()
+    stream?.say('hello', { ...HELLO, heartbeat: 60_000, lineage: 'b' })
+    stream?.say('snapshot', snapshot('5:1', 'of b'))
+    await time.settle()
+    expect(values).not.toContain('of b')
+    expect(weir.status()).toMatchObject({ state: 'stale', stale: 1 })
+    await time.advance(30_000)
+    stream?.say('snapshot', snapshot('5:2', 'of b'))
+    await time.settle()
+    expect(values.at(-1)).toBe('of b')
+    expect(weir.status()).toMatchObject({ state: 'live', stale: 0 })
+  })
+
+  test('makes what is shown stale as soon as its versions are refused, until the old one is confirmed', async () => {
+    const { time, weir, item, connect, say } = await open()
+    await connect('b')
+    await say('snapshot', snapshot('5:1', 'of b'))
+    expect(item.last).toMatchObject({ value: 'of a', stale: true })
+    expect(weir.status()).toMatchObject({ state: 'stale', stale: 1 })
+    await connect('a')
+    await say('heartbeat', {
+      topic: '/a',
+      version: '9:1',
+      checkedAt: 2,
+      stale: false,
+      now: time.now(),
+      level: 'normal',
+    })
+    expect(item.last).toMatchObject({ value: 'of a', stale: false })
+    expect(weir.status().state).toBe('live')
+  })
+
+  test('is followed again by a reader of a log that knows only a position, and all it gets is the gap and events', async () => {
+    const { time, weir, asked } = world()
+    const heard: unknown[] = []
+    weir.subscribe('/log', ({ gap, value }) => heard.push(gap ?? value), { since: '9:1' })
+    await time.advance(0)
+    const stream = asked.at(-1)?.stream()
+    stream?.say('hello', { ...HELLO, heartbeat: 60_000, lineage: 'b' })
+    const event = (position: string) => stream?.say('event', { topic: '/log', position, at: 1, event: position })
+    event('5:1')
+    await time.settle()
+    expect(weir.status().state).toBe('stale')
+    await time.advance(30_000)
+    event('5:2')
+    await time.settle()
+    expect(heard).toEqual([{ from: '9:1', to: '5:1' }, '5:2'])
+    expect(weir.status().state).toBe('live')
   })
 
   test('says the gap in a log', async () => {

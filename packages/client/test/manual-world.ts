@@ -10,6 +10,8 @@ export interface Asked {
   /** Answers, with server-sent events from here on. */
   stream(): { say(type: string, fields: object): void; end(): void }
   answer(json: object, headers?: Record<string, string>): void
+  /** Answers with a page, as something between may do that wants a sign-in. */
+  page(): void
   refuse(status: number, headers?: Record<string, string>): void
   /** The connection breaks. */
   break(): void
@@ -37,7 +39,7 @@ export function world(
             const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
             const writer = writable.getWriter()
             const text = new TextEncoder()
-            resolve(new Response(readable))
+            resolve(new Response(readable, { headers: { 'content-type': 'text/event-stream' } }))
             return {
               say: (type, fields) =>
                 void writer.write(text.encode(`event: ${type}\ndata: ${JSON.stringify(fields)}\n\n`)).catch(() => {}),
@@ -45,7 +47,8 @@ export function world(
             }
           },
           answer: (json, headers = {}) => resolve(Response.json(json, { headers })),
-          refuse: (status, headers = {}) => resolve(new Response('{}', { status, headers })),
+          page: () => resolve(new Response('<!doctype html>', { headers: { 'content-type': 'text/html' } })),
+          refuse: (status, headers = {}) => resolve(new Response(status === 304 ? null : '{}', { status, headers })),
           break: () => reject(new Error('broken')),
         })
       }),

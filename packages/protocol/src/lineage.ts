@@ -5,7 +5,7 @@ export const START_OVER_AFTER = 30_000
 
 /** What a reader of one topic knows of the lineages that it met. */
 export interface Line {
-  /** Of the version that it has. */
+  /** Of the version that it has; undefined while that is not known, which is another than any that a server names. */
   lineage: string | undefined
   /** Those that it started over from: their larger versions are older values. */
   readonly abandoned: Set<string>
@@ -32,7 +32,7 @@ export type Verdict = 'take' | 'refuse' | 'restart'
  * @param now milliseconds on any clock, the same for each call
  */
 export function judge(line: Line, lineage: string | undefined, order: number, now: number, whole = true): Verdict {
-  const other = lineage !== undefined && line.lineage !== undefined && lineage !== line.lineage
+  const other = lineage !== undefined && lineage !== line.lineage
   if (order >= 0 && !(other && line.abandoned.has(lineage))) {
     // The same version out of another lineage is the same value; only a newer one moves the reader there.
     if (order > 0) line.lineage = lineage
@@ -43,7 +43,7 @@ export function judge(line: Line, lineage: string | undefined, order: number, no
   if (!other) return 'refuse'
   line.refusedAt ??= now
   if (!whole || now - line.refusedAt < START_OVER_AFTER) return 'refuse'
-  line.abandoned.add(line.lineage as string)
+  if (line.lineage !== undefined) line.abandoned.add(line.lineage)
   line.abandoned.delete(lineage)
   line.lineage = lineage
   line.refusedAt = undefined

@@ -24,6 +24,15 @@ describe('a reader', () => {
     expect(judge(line, 'b', 1, 3000 + START_OVER_AFTER)).toBe('take')
   })
 
+  test('that has a version of an unknown lineage starts over all the same', () => {
+    const line = newLine()
+    expect(judge(line, 'b', -1, 1000)).toBe('refuse')
+    expect(judge(line, 'b', -1, 999 + START_OVER_AFTER)).toBe('refuse')
+    expect(judge(line, 'b', -1, 1000 + START_OVER_AFTER)).toBe('restart')
+    expect(line.lineage).toBe('b')
+    expect(judge(line, undefined, -1, 2000 + START_OVER_AFTER)).toBe('refuse')
+  })
+
   test('begins to wait anew with each version that it accepts', () => {
     const line = newLine('a')
     for (let now = 0; now < 20 * START_OVER_AFTER; now += START_OVER_AFTER / 2) {
@@ -41,13 +50,13 @@ describe('a reader', () => {
 
   test('is never set back and forth by servers that answer in turns, whatever their versions', () => {
     const said = fc.record({
-      lineage: fc.constantFrom('a', 'b', 'c'),
+      lineage: fc.constantFrom('a', 'b', 'c', undefined),
       order: fc.constantFrom(-1, 0, 1),
       after: fc.integer({ min: 0, max: 40_000 }),
     })
     fc.assert(
-      fc.property(fc.array(said, { maxLength: 60 }), (all) => {
-        const line = newLine('a')
+      fc.property(fc.array(said, { maxLength: 60 }), fc.constantFrom('a', undefined), (all, first) => {
+        const line = newLine(first)
         let now = 0
         let accepted = 0
         for (const { lineage, order, after } of all) {
