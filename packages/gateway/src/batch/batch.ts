@@ -62,7 +62,7 @@ interface Failing<Value> extends Omit<Part<Value>, 'suspect'> {
 /** What became of a batch that is split. */
 interface Search {
   readonly startedAt: number
-  /** Some of it was answered, or another batch right before: the upstream is well, and what fails is bad. */
+  /** Some of it was answered: the upstream is well, and what fails is bad. */
   answered: boolean
   /** Splits that led to no answer. */
   fruitless: number
@@ -119,7 +119,7 @@ export function batch<Value = Content>({
 
     /** A part in which a key is bad is halved until the key is alone. From then on it has calls of its own, and fails no other. */
     async function askFor(parts: readonly Part<Value>[]): Promise<void> {
-      const search: Search = { startedAt: clock.monotonic(), answered: pace.well, fruitless: 0 }
+      const search: Search = { startedAt: clock.monotonic(), answered: false, fruitless: 0 }
       let failing = await deliver(parts, search)
       while (failing.length > 0) {
         if (search.answered) {

@@ -31,8 +31,6 @@ export interface Pace {
   sent(): void
   /** Whether two calls more may be made; they are taken. */
   maySplit(): boolean
-  /** Whether a call was answered in time within the last second. */
-  readonly well: boolean
   /** Whether a call that failed may be split, though none of its batch was answered yet; that is taken. `shared`: by several clients. */
   mayHalve(shared: boolean): boolean
   /** Splits that led to an answer cost nothing. */
@@ -82,10 +80,6 @@ export function createPace(clock: Clock): Pace {
       if (extra < 2) return false
       extra -= 2
       return true
-    },
-
-    get well() {
-      return clock.monotonic() - lastOnTime < FRUITLESS_EACH
     },
 
     mayHalve(shared) {
