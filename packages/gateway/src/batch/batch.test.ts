@@ -218,7 +218,10 @@ describe('a batch in which a key is bad', () => {
   test.each([
     ['answers nonsense whatever it is asked', new WeirError('upstream_invalid', 'html'), 1 + 2 + 4],
     ['is down', new WeirError('upstream_failed', 'down', { upstreamStatus: 503 }), 7],
-    ['is away', new WeirError('upstream_failed', 'reset'), 1],
+    ['breaks each call off', new WeirError('upstream_failed', 'reset'), 7],
+    ['forbids everything', new WeirError('upstream_refused', 'forbidden', { upstreamStatus: 403 }), 7],
+    ['takes no connection', new WeirError('upstream_failed', 'refused', { unreachable: true }), 1],
+    ['has reached a limit', new WeirError('upstream_limited', 'slow down', { upstreamStatus: 429 }), 1],
     ['is slow', new WeirError('upstream_timeout', 'slow'), 1 + 2],
     ['has no budget left', new WeirError('over_budget', 'full'), 1],
     ['fails in a way nobody knows', new Error('what'), 1],
@@ -228,6 +231,82 @@ describe('a batch in which a key is bad', () => {
     await settle(opened, new Set(KEYS), error as WeirError)
     expect(opened.sent).toHaveLength(calls)
     expect(Object.keys(opened.outcomes)).toHaveLength(50)
+  })
+
+  const poisons = [
+    ['forbidden', new WeirError('upstream_refused', 'forbidden', { upstreamStatus: 403 })],
+    ['reset or cut', new WeirError('upstream_failed', 'ECONNRESET')],
+    ['a failure', new WeirError('upstream_failed', 'boom', { upstreamStatus: 500 })],
+    ['nonsense', new WeirError('upstream_invalid', 'html')],
+  ] as const
+
+  test.each(poisons)('that makes its call %s fails alone, from the first batch of a gateway on', async (_, error) => {
+    const opened = open(50)
+    for (const each of ['bad', 'honest']) opened.get(each)
+    await opened.clock.advance(100)
+    await settle(opened, new Set(['bad']), error)
+    expect(opened.outcomes).toEqual({ bad: error.code, honest: '"honest"' })
+  })
+
+  test.each(poisons)('of one client, another in each batch, makes no honest key fail (%s)', async (_, error) => {
+    const opened = open(50, 10)
+    for (let turn = 0; turn < 200; turn++) {
+      const bad = [`bad${turn}`, `worse${turn}`]
+      opened.get(`a${turn}`, { client: 'honest' })
+      for (const each of bad) opened.get(each, { client: 'attacker' })
+      opened.get(`b${turn}`, { client: 'other' })
+      await opened.clock.advance(10)
+      await settle(opened, new Set(bad), error)
+    }
+    expect(Object.keys(opened.outcomes).filter((key) => opened.outcomes[key] === error.code)).toHaveLength(400)
+    // Its keys share no call with others, and splitting them gets no more than one call a second.
+    expect(opened.sent.length).toBeLessThan(200 * 2 + 50)
+  })
+
+  test('an upstream that is down is not asked more for being asked often', async () => {
+    const opened = open(4, 10)
+    const all = new Set<string>()
+    for (let turn = 0; turn < 500; turn++) {
+      for (let each = 0; each < 4; each++) {
+        all.add(`${turn} ${each}`)
+        opened.get(`${turn} ${each}`, { client: `c${each}` })
+      }
+      await opened.clock.advance(10)
+      await settle(opened, all, new WeirError('upstream_failed', 'boom', { upstreamStatus: 500 }))
+    }
+    expect(opened.sent.length).toBeLessThanOrEqual(500 + 2 * 6 + 2 * 5)
+    expect(Object.keys(opened.outcomes)).toHaveLength(2000)
+  })
+
+  test('whatever else is bad, honest keys of other clients get their answer, for two calls a key', async () => {
+    const turns = fc.array(
+      fc.record({ honest: fc.integer({ min: 1, max: 6 }), bad: fc.array(fc.nat(3), { maxLength: 8 }) }),
+      { minLength: 1, maxLength: 40 },
+    )
+    await fc.assert(
+      fc.asyncProperty(turns, fc.constantFrom(...poisons), async (story, [, error]) => {
+        const opened = open(50, 10)
+        const bad = new Set<string>()
+        for (const [turn, given] of story.entries()) {
+          // Bad keys are first, last and between.
+          for (const [index, client] of given.bad.entries()) {
+            const key = `bad${turn} ${index}`
+            bad.add(key)
+            opened.get(key, { client: `attacker${client}` })
+            if (index < given.honest) opened.get(`good${turn} ${index}`, { client: `honest${index}` })
+          }
+          for (let index = given.bad.length; index < given.honest; index++)
+            opened.get(`good${turn} ${index}`, { client: `honest${index}` })
+          await opened.clock.advance(10)
+          await settle(opened, bad, error)
+        }
+        const failed = Object.keys(opened.outcomes).filter((key) => opened.outcomes[key] === error.code)
+        expect(new Set(failed)).toEqual(bad)
+        const keys = Object.keys(opened.outcomes).length
+        expect(opened.sent.length).toBeLessThanOrEqual(2 * keys + story.length + 12)
+      }),
+      { numRuns: 100 },
+    )
   })
 
   test('those who leave meanwhile are not asked for again', async () => {

@@ -50,12 +50,22 @@ interface Part<Value> {
   readonly members: readonly Member<Value>[]
   /** Whether one of them may have failed another call, or made it late. */
   readonly suspect: boolean
+  /** Both halves of one call have the same. */
+  readonly halfOf: object | undefined
 }
 
 /** Members that failed together, perhaps for one of them. */
-interface Failing<Value> {
-  readonly members: readonly Member<Value>[]
+interface Failing<Value> extends Omit<Part<Value>, 'suspect'> {
   readonly error: unknown
+}
+
+/** What became of a batch that is split. */
+interface Search {
+  readonly startedAt: number
+  /** Some of it was answered: the upstream is well, and what fails is bad. */
+  answered: boolean
+  /** Splits that led to no answer. */
+  fruitless: number
 }
 
 interface Gathering<Value> {
@@ -102,39 +112,64 @@ export function batch<Value = Content>({
       const size = company === undefined ? most : Math.max(company, Math.ceil(members.length / MOST_APART))
       const parts: Part<Value>[] = []
       for (let i = 0; i < members.length; i += size)
-        parts.push({ members: members.slice(i, i + size), suspect: company !== undefined })
+        parts.push({ members: members.slice(i, i + size), suspect: company !== undefined, halfOf: undefined })
       pace.sent()
       void askFor(parts)
     }
 
     /** A part in which a key is bad is halved until the key is alone. From then on it has calls of its own, and fails no other. */
     async function askFor(parts: readonly Part<Value>[]): Promise<void> {
-      const startedAt = clock.monotonic()
-      let failing = await deliver(parts)
+      const search: Search = { startedAt: clock.monotonic(), answered: false, fruitless: 0 }
+      let failing = await deliver(parts, search)
       while (failing.length > 0) {
-        const [alone, many] = [failing.filter(isAlone), failing.filter((part) => !isAlone(part))]
-        for (const { members, error } of alone) {
-          pace.suspect(members.map(topicOf), startedAt)
-          fail(members, error)
+        if (search.answered) {
+          pace.fruitful(search.fruitless)
+          search.fruitless = 0
         }
-        const halved = many.length <= MOST_BAD ? many.filter(maySplit) : []
-        for (const part of many) if (!halved.includes(part)) fail(part.members, part.error)
-        failing = await deliver(halved.flatMap(({ members }) => halves(members)))
+        const found = failing
+        const halved = found.filter((part) => mayHalve(part, found, search))
+        const rest = found.filter((part) => !halved.includes(part))
+        // An answer for others may show that it is worth it to go on.
+        const kept = halved.length > 0 ? rest.filter((part) => !isAlone(part)) : []
+        for (const part of rest) if (!kept.includes(part)) giveUp(part, search)
+        const parts = halved.flatMap(({ members }) => halves(members))
+        failing = [...kept, ...(await deliver(parts, search))]
       }
     }
 
-    /** What the upstream calls our fault is; what it calls its own may be a key's, so that little is spent on finding out. */
-    function maySplit({ error }: Failing<Value>): boolean {
-      return !isFailure(error) || pace.maySplit()
+    /**
+     * Where the other half was answered, or the members are of several clients and anything was, the split ends with an answer. Every other
+     * one may be for nothing, as when the upstream is down or one client asks for bad keys alone, so these are few.
+     */
+    function mayHalve(part: Failing<Value>, failing: readonly Failing<Value>[], search: Search): boolean {
+      if (isAlone(part)) return false
+      const shared = clientsOf(part).size > 1
+      if (search.answered) {
+        const lone = failing.filter(({ halfOf }) => halfOf === part.halfOf).length === 1
+        return shared || (lone && part.halfOf !== undefined) || pace.mayHalve(false)
+      }
+      const many = failing.filter((part) => !isAlone(part) && clientsOf(part).size === 1).length > MOST_BAD
+      if ((many && !shared) || !pace.mayHalve(shared)) return false
+      search.fruitless += 1
+      return true
+    }
+
+    /** A key that fails alone goes alone for a while, and a client that asked for it has calls of its own. */
+    function giveUp(part: Failing<Value>, { startedAt }: Search): void {
+      const [client, other] = clientsOf(part)
+      if (isAlone(part)) pace.suspect(part.members.map(topicOf), startedAt)
+      if (client !== undefined && other === undefined) pace.spoiled(client, startedAt)
+      fail(part.members, part.error)
     }
 
     /** Answers those that it can have no other answer for, and returns the rest. */
-    async function deliver(parts: readonly Part<Value>[]): Promise<readonly Failing<Value>[]> {
-      const failing = await Promise.all(parts.map(call))
+    async function deliver(parts: readonly Part<Value>[], search: Search): Promise<readonly Failing<Value>[]> {
+      const failing = await Promise.all(parts.map((part) => call(part, search)))
       return failing.filter((part) => part !== undefined)
     }
 
-    async function call({ members: all, suspect }: Part<Value>): Promise<Failing<Value> | undefined> {
+    async function call(part: Part<Value>, search: Search): Promise<Failing<Value> | undefined> {
+      const { members: all, suspect, halfOf } = part
       const members = all.filter(isWaiting)
       if (members.length === 0) return undefined
       emit({ type: 'batch.sent', feed, keys: members.length })
@@ -164,6 +199,7 @@ export function batch<Value = Content>({
       try {
         const results = await next(members.map(({ ask }) => ({ ...ask, signal })))
         over()
+        search.answered = true
         const took = clock.monotonic() - startedAt
         if (after === undefined || took < after) pace.onTime(members.map(topicOf), took)
         else if (!suspect) pace.behind(took)
@@ -183,18 +219,24 @@ export function batch<Value = Content>({
       } catch (error) {
         over()
         const waiting = members.filter(isWaiting)
-        if (isPoisoned(error) && (waiting.length > 1 || suspect)) return { members: waiting, error }
+        if (isPoisoned(error) && (waiting.length > 1 || suspect)) return { members: waiting, error, halfOf }
         if (isTimeout(error) && !suspect) askForHalves(waiting)
         fail(waiting, error)
       }
       return undefined
     }
 
+    /** Keys that may be slow or bad go apart, and so do those of a client that asked for a bad one. */
+    function laneOf(ask: Ask, apart: boolean): string {
+      if (apart) return `slow ${kindOf(ask)}`
+      return pace.spoils(clientOf(ask)) ? `of ${clientOf(ask)} ${kindOf(ask)}` : kindOf(ask)
+    }
+
     return (ask) =>
       new Promise<Value>((resolve, reject) => {
         if (ask.signal?.aborted) return reject(ask.signal.reason)
         const company = pace.company(ask.topic)
-        const lane = company === undefined ? kindOf(ask) : `slow ${kindOf(ask)}`
+        const lane = laneOf(ask, company !== undefined)
         const size = ask.topic.length
         const open = gatherings.get(lane)
         const full = open !== undefined && open.bytes + size > bytes
@@ -255,24 +297,37 @@ function latestOf<Value>(members: readonly Member<Value>[]): number {
   return Math.max(...members.map(({ ask }) => ask.deadline))
 }
 
+/** Keys of one client stay together: bad ones of one are found as one. */
 function halves<Value>(members: readonly Member<Value>[]): readonly Part<Value>[] {
-  const middle = Math.ceil(members.length / 2)
-  return [members.slice(0, middle), members.slice(middle)].map((members) => ({ members, suspect: true }))
+  const byClient = [...Map.groupBy(members, ({ ask }) => clientOf(ask)).values()]
+  const groups = byClient.length > 1 ? byClient : members.map((member) => [member])
+  const halfOf = {}
+  return inTwo(groups).map((half) => ({ members: half.flat(), suspect: true, halfOf }))
+}
+
+function inTwo<Item>(items: readonly Item[]): readonly (readonly Item[])[] {
+  const middle = Math.ceil(items.length / 2)
+  return [items.slice(0, middle), items.slice(middle)]
+}
+
+/** A poller asks on behalf of many: each of its keys is of another. */
+function clientOf({ client, topic }: Ask): string {
+  return client === 'poller' ? `${client} ${topic}` : client
+}
+
+function clientsOf<Value>({ members }: Failing<Value>): ReadonlySet<string> {
+  return new Set(members.map(({ ask }) => clientOf(ask)))
 }
 
 function isAlone<Value>({ members }: Failing<Value>): boolean {
   return members.length === 1
 }
 
-/** Whether one bad key may have failed all: the upstream answered that it refuses or fails, or nonsense. */
+/** Whether one bad key may have failed all: the upstream refused or failed a call that reached it, or answered nonsense. */
 function isPoisoned(error: unknown): boolean {
   if (!(error instanceof WeirError)) return false
-  const { code, upstreamStatus = 0 } = error
-  return code === 'upstream_invalid' || (code === 'upstream_failed' && upstreamStatus >= 400)
-}
-
-function isFailure(error: unknown): boolean {
-  return error instanceof WeirError && (error.upstreamStatus ?? 0) >= 500
+  const { code, unreachable } = error
+  return code === 'upstream_invalid' || code === 'upstream_refused' || (code === 'upstream_failed' && !unreachable)
 }
 
 function isTimeout(error: unknown): boolean {

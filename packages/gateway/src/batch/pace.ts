@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.ts'
 
 /** A call is late after so many times what calls took of late, and never before so many milliseconds. */
@@ -11,7 +12,15 @@ const RECENT = 0.2
 const SHARE = 0.1
 const SAVED = 12
 
-/** How long a slow key is kept apart in milliseconds, unless it was quick before. */
+/** Calls that fail may be split this often without one answer, and once more a second. Some of it is kept for calls of several clients. */
+const FRUITLESS = 6
+const FRUITLESS_EACH = 1000
+const KEPT = 2
+
+/** The most keys, and the most clients, that are kept apart. */
+const MOST_APART = 5000
+
+/** How long a slow or bad key, or a client that asked for a bad one, is kept apart in milliseconds, unless it was quick before. */
 const APART = 30_000
 
 /** How quick the calls of a feed are, what may be done about a late one, and which keys made calls late. */
@@ -22,6 +31,14 @@ export interface Pace {
   sent(): void
   /** Whether two calls more may be made; they are taken. */
   maySplit(): boolean
+  /** Whether a call that failed may be split, though none of its batch was answered yet; that is taken. `shared`: by several clients. */
+  mayHalve(shared: boolean): boolean
+  /** Splits that led to an answer cost nothing. */
+  fruitful(splits: number): void
+  /** Whether a client's keys go in calls of their own, since one made a call fail. */
+  spoils(client: string): boolean
+  /** A call that started at this moment fails for keys of this client alone. */
+  spoiled(client: string, startedAt: number): void
   /** With how many others of its kind a key that may have made calls late goes in one; undefined for one that did not. */
   company(topic: string): number | undefined
   /** A call for these keys was answered in time, after so many milliseconds: none of them is slow. */
@@ -35,9 +52,13 @@ export interface Pace {
 export function createPace(clock: Clock): Pace {
   let usual = 0
   let extra = SAVED
+  let halvings = FRUITLESS
+  let filledAt = clock.monotonic()
   let lastOnTime = Number.NEGATIVE_INFINITY
   /** Keys that are apart: until when, and how many of them go in one call. Those that were found last are at the end. */
   const slow = new Map<string, { readonly until: number; readonly company: number }>()
+  /** Clients that are apart, and until when. */
+  const spoilers = new LRUCache<string, number>({ max: MOST_APART })
 
   /** One call that hung counts as a late one: else the next would be late only after minutes. */
   function note(took: number): void {
@@ -61,6 +82,25 @@ export function createPace(clock: Clock): Pace {
       return true
     },
 
+    mayHalve(shared) {
+      const now = clock.monotonic()
+      halvings = Math.min(FRUITLESS, halvings + (now - filledAt) / FRUITLESS_EACH)
+      filledAt = now
+      if (halvings < (shared ? 1 : 1 + KEPT)) return false
+      halvings -= 1
+      return true
+    },
+
+    fruitful(splits) {
+      halvings = Math.min(FRUITLESS, halvings + splits)
+    },
+
+    spoils: (client) => (spoilers.peek(client) ?? 0) > clock.monotonic(),
+
+    spoiled(client, startedAt) {
+      if (lastOnTime >= startedAt) spoilers.set(client, clock.monotonic() + APART)
+    },
+
     company(topic) {
       const found = slow.get(topic)
       return found === undefined || found.until <= clock.monotonic() ? undefined : found.company
@@ -79,7 +119,7 @@ export function createPace(clock: Clock): Pace {
       if (lastOnTime < startedAt) return
       const now = clock.monotonic()
       for (const [topic, { until }] of slow) {
-        if (until > now) break
+        if (until > now && slow.size + topics.length <= MOST_APART) break
         slow.delete(topic)
       }
       // Half as many the next time, until each that is slow is alone, and the others have shown that they are not.
