@@ -397,6 +397,19 @@ describe('when something fails', () => {
     expect(await colorOf(page.locator('.jackpot-amount'))).toBe(await token(page, '--muted'))
   })
 
+  test('a chain that is away from the start makes the pill amber, though there is no round that could be stale', async () => {
+    solana.fault({ kind: 'dead' })
+    solana.fault({ kind: 'socket-drop' })
+    try {
+      await using app = await serve()
+      const page = await open(app.url)
+      await page.locator('.pill[data-status="stale"]').waitFor({ timeout: 40_000 })
+      await says(statusLine(page), /^The round can’t be had now: /)
+    } finally {
+      solana.clearFaults()
+    }
+  }, 90_000)
+
   test('a chain that can’t be reached makes the round stale, and fresh when it is back', async () => {
     await using app = await serve()
     const page = await open(app.url)

@@ -376,6 +376,18 @@ describe('when something fails', () => {
     expect(new Set(versions.map(([epoch]) => epoch)).size).toBe(2)
   })
 
+  test('an upstream that is away from the start makes the pill amber, though there is no price that could be stale', async () => {
+    await using own = await simulator()
+    own.fault({ kind: 'dead' })
+    await using app = await serve(reaching(own))
+    const page = await open(`/?mints=${SOL},${JUP}`, {}, app)
+    await page.locator('.pill[data-status="stale"]').waitFor({ timeout: 40_000 })
+    await page.getByText('Prices can’t be had now. They are shown as soon as they come.').waitFor()
+    own.clearFaults()
+    await page.locator('.pill[data-status="live"]').waitFor({ timeout: 40_000 })
+    await priceOf(page, SOL).waitFor({ state: 'attached' })
+  }, 90_000)
+
   test('an upstream that dies makes the rows stale, and fresh when it is back', async () => {
     await using own = await simulator()
     await using app = await serve(reaching(own))

@@ -10,11 +10,11 @@ export const TRANSPORTS: Readonly<Record<Transport, string>> = { sse: 'SSE', ws:
 interface ConnectionPillProps {
   readonly clock: Clock
   readonly status: Status
-  /** How many of the values on the page can't be confirmed. */
+  /** How many of the values on the page can't be confirmed, or can't be had. */
   readonly stale: number
   /** How many there are. */
   readonly total: number
-  /** When the one longest unconfirmed last was, milliseconds since 1970 by the clock. */
+  /** When the one longest unconfirmed last was, milliseconds since 1970 by the clock; Infinity if none of them ever came. */
   readonly oldest: number
   /** What the values are, for the list of facts: `Tokens`. */
   readonly what: string
@@ -23,9 +23,11 @@ interface ConnectionPillProps {
 /** How the connection is doing, in a word. */
 export function ConnectionPill({ clock, status, stale, total, oldest, what }: ConnectionPillProps) {
   const online = useOnline()
+  const shown = Number.isFinite(oldest)
   const word = connectionWord(status, stale, online)
   const detail = useSyncExternalStore(clock.subscribe, () => {
-    if (word === 'stale') return stale < total ? `${stale} of ${total}` : formatDuration(clock.now() - oldest)
+    if (word === 'stale')
+      return stale < total ? `${stale} of ${total}` : shown ? formatDuration(clock.now() - oldest) : undefined
     return status.lostAt === undefined ? undefined : formatDuration(Date.now() - status.lostAt)
   })
   const facts: [string, string][] = [
@@ -34,7 +36,7 @@ export function ConnectionPill({ clock, status, stale, total, oldest, what }: Co
     ['Heartbeat', status.heartbeat === undefined ? 'not known' : `every ${formatDuration(status.heartbeat)}`],
     [what, String(total)],
   ]
-  if (stale > 0) facts.push(['Stale', `${stale}, oldest ${formatAge(clock.now() - oldest)}`])
+  if (stale > 0) facts.push(['Stale', shown ? `${stale}, oldest ${formatAge(clock.now() - oldest)}` : String(stale)])
   return <StatusPill status={word} detail={detail} facts={facts} />
 }
 

@@ -26,7 +26,7 @@ export function LotteryPage({ page }: { readonly page: Page }) {
 function Frame({ page: { clock, config } }: { readonly page: Page }) {
   const status = useStatus()
   const news = useRound()
-  const { round, asOf, stale } = news
+  const { round, asOf, stale, problem } = news
   const winner = useNewWinner(round)
   const [wallet, setWallet] = useState(() => {
     const read = readWallet(rememberedWallet())
@@ -36,7 +36,7 @@ function Frame({ page: { clock, config } }: { readonly page: Page }) {
     rememberWallet(next)
     setWallet(next)
   }
-  const unsure = stale && asOf > 0 ? 1 : 0
+  const unsure = (asOf > 0 ? stale : problem !== undefined) ? 1 : 0
   return (
     <div className="page" data-connection={status.state} data-stale={unsure > 0}>
       <title>{round === undefined ? 'Lottery' : `${formatAmount(round.jackpot)} · Lottery`}</title>
@@ -46,7 +46,14 @@ function Frame({ page: { clock, config } }: { readonly page: Page }) {
           Lottery
         </h1>
         <div className="top-end">
-          <ConnectionPill clock={clock} status={status} stale={unsure} total={1} oldest={asOf} what="Rounds" />
+          <ConnectionPill
+            clock={clock}
+            status={status}
+            stale={unsure}
+            total={1}
+            oldest={asOf || Number.POSITIVE_INFINITY}
+            what="Rounds"
+          />
           <ThemeSwitch />
         </div>
       </header>

@@ -9,7 +9,7 @@ export function StatusLine() {
   const { watchlist, tokens, clock, client } = usePage()
   const { mints, malformed, edit } = useWatchlist()
   const status = useStatus()
-  const { stale } = useStaleness()
+  const { stale, oldest } = useStaleness()
   const count = `${mints.length} ${mints.length === 1 ? 'token' : 'tokens'}`
   let tone = 'calm'
   let words: ReactNode = count
@@ -29,7 +29,11 @@ export function StatusLine() {
     words = `${count}. ${malformed} in the link ${malformed === 1 ? 'is not a mint and was' : 'are not mints and were'} left out.`
   } else if (stale > 0) {
     tone = 'stale'
-    words = `${stale === mints.length ? 'Prices are' : `${stale} of ${count} are`} not being confirmed at the source. The last ones are shown with their age.`
+    const some = stale < mints.length ? `${stale} of ${count}` : 'Prices'
+    words =
+      oldest === Number.POSITIVE_INFINITY
+        ? `${some} can’t be had now. They are shown as soon as they come.`
+        : `${stale === mints.length ? 'Prices are' : `${stale} of ${count} are`} not being confirmed at the source. The last ones are shown with their age.`
   } else if (status.level === 'saver' || status.level === 'strained') {
     words = `${count}. The server is under pressure, so prices come less often.`
   } else if (status.level === 'maintenance') {
