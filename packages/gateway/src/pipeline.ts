@@ -63,7 +63,7 @@ export function providerPath(upstream: Upstream, { backend, clock, emit }: Pipel
   const pool = createPool({ ...settings, upstream: name, url, connections: concurrency, clock, emit })
   const budget = createBudget({ upstream: name, meter, plan, clock, emit, concurrency, keys, stall })
   const mask = maskOf(settings.secrets)
-  const read = decode({ upstream: name, maxAnswer: settings.maxAnswer, always: !mask.isEmpty })(pool.send)
+  const read = decode({ upstream: name, maxAnswer: settings.maxAnswer, mask })(pool.send)
   const covered = redact(mask)(read)
   const pooled = (request: UpstreamRequest) => covered(upstream.authorize(request))
   const sent = upstream.below === undefined ? pooled : upstream.below(clock)(pooled)

@@ -13,6 +13,7 @@ import {
 } from 'node:zlib'
 import type { AnswerStream, Stage, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import { show, WeirError } from '../errors.ts'
+import type { Mask } from './mask.ts'
 
 /** What is asked for, where a client has nothing to say on it. */
 const ASKED = 'gzip, deflate, br, zstd'
@@ -45,8 +46,8 @@ export interface DecodeParts {
   readonly upstream: string
   /** Bytes of the largest answer that is taken, also once it is decoded. */
   readonly maxAnswer: number
-  /** Whether what a client gets has to be read too: it may repeat our key. */
-  readonly always: boolean
+  /** Covers secrets in errors. Where it covers any, an answer that a proxy passes on is read too. */
+  readonly mask: Mask
 }
 
 /** An answer in plain bytes, and as it came where it may go on as that. */
@@ -61,13 +62,13 @@ export interface Decoded extends UpstreamAnswer {
 export function decode({
   upstream,
   maxAnswer,
-  always,
+  mask,
 }: DecodeParts): Stage<UpstreamRequest, Promise<Decoded>, UpstreamRequest, Promise<UpstreamAnswer>> {
   return (next) => async (request) => {
     const passedOn = request.kept !== undefined
-    if (passedOn && !always) return next(request)
+    if (passedOn && mask.isEmpty) return next(request)
     const answer = await next({ ...request, headers: headersFor(request.headers, passedOn) })
-    const codings = codingsOf(answer)
+    const codings = codingsOf(answer, mask)
     const { stream } = answer
     if (codings.length === 0 || (answer.body.length === 0 && stream === undefined)) return answer
     const unknown = codings.find((name) => CODINGS[name] === undefined)
@@ -101,8 +102,12 @@ function headersFor(headers: UpstreamRequest['headers'], passedOn: boolean): Ups
   return others
 }
 
-function codingsOf({ headers }: UpstreamAnswer): string[] {
-  const named = headers['content-encoding']?.toLowerCase().split(',') ?? []
+/** Secrets are covered before the names are split, cut or changed in case. */
+function codingsOf({ headers }: UpstreamAnswer, mask: Mask): string[] {
+  const named = mask
+    .text(headers['content-encoding'] ?? '')
+    .toLowerCase()
+    .split(',')
   return named.map((name) => name.trim()).filter((name) => name !== '' && name !== 'identity')
 }
 

@@ -1,3 +1,5 @@
+import { charactersAt, isEscape, PARTIAL, type Text } from './escapes.ts'
+
 /**
  * Finds secrets in text, however each of their characters is written, and writes stars over them. A mask is as long as what it covers: lengths,
  * ranges and offsets stay true, and JSON stays JSON.
@@ -18,65 +20,67 @@ export interface MaskStream {
   end(): Buffer
 }
 
-/** A secret that is shorter could be found anywhere by chance: it counts only where it stands alone. */
+/** A secret that is shorter could be found anywhere by chance: it counts only where it stands alone, in the case it is written in. */
 const SHORT = 8
 /** Shorter ones are left: hiding them would tell more than it hides, and turn text to noise. */
 const SHORTEST = 4
 
-const STAR = '*'.charCodeAt(0)
-const [PERCENT, BACKSLASH, AMPERSAND, PLUS, SPACE] = [...'%\\&+ '].map((one) => one.charCodeAt(0)) as [
-  number,
-  number,
-  number,
-  number,
-  number,
-]
+const [STAR, PLUS, SPACE] = [...'*+ '].map((one) => one.charCodeAt(0)) as [number, number, number]
 
-/** More bytes are waiting for, before it is known whether this is a secret. */
-const PARTIAL = -2
 const NO = -1
 
-export function createMask(secrets: Iterable<string>): Mask {
-  const wanted = [...new Set(secrets)]
-    .map((secret) => Buffer.from(secret))
-    .filter(({ length }) => length >= SHORTEST)
-    // The longer first: one may begin with another.
-    .sort((a, b) => b.length - a.length)
-  /** By the byte that a text may begin with: most texts hold few of them. */
-  const byFirst: (Buffer[] | undefined)[] = []
-  const firsts = new Set(wanted.map(([first = 0]) => first))
-  for (const secret of wanted) {
-    for (const first of [secret[0] as number, PERCENT, BACKSLASH, AMPERSAND, ...(secret[0] === SPACE ? [PLUS] : [])]) {
-      const others = byFirst[first] ?? []
-      byFirst[first] = others
-      if (!others.includes(secret)) others.push(secret)
-    }
-  }
+/** A secret as it is looked for. */
+interface Wanted {
+  /** Its code points, in lower case where case is of no matter. */
+  readonly codes: readonly number[]
+  /** In UTF-8. */
+  readonly bytes: number
+  readonly isShort: boolean
+}
 
-  /** Most escapes are of characters that no secret begins with. */
-  function mayBegin(bytes: Buffer, at: number, byte: number): boolean {
-    const { codes, partial } = spelled(bytes, at)
-    return partial || firsts.has(byte) || codes.some((code) => firsts.has(code))
+export function createMask(secrets: Iterable<string>): Mask {
+  const all = [...new Set(secrets)]
+    .map(wantedOf)
+    .filter(({ bytes }) => bytes >= SHORTEST)
+    // The longer first: one may begin with another.
+    .sort((a, b) => b.bytes - a.bytes)
+  const firsts = new Set(all.map(({ codes: [first = 0] }) => first))
+  /** By the byte that a text may begin with: most texts hold few of them. */
+  const byFirst = Array.from({ length: 256 }, (_, byte) => {
+    const others = all.filter(({ codes: [first = 0] }) => startsOf(first).has(byte))
+    return others.length > 0 || (isEscape(byte) && all.length > 0) ? others : undefined
+  })
+
+  /** Those that may begin here. */
+  function candidates(text: Text, at: number): readonly Wanted[] | undefined {
+    const byte = text.bytes[at] as number
+    const plain = byFirst[byte]
+    if (plain === undefined || !isEscape(byte)) return plain
+    const characters = charactersAt(text, at)
+    if (characters === PARTIAL) return all
+    // Most escapes are of characters that no secret begins with.
+    if (!characters.some(({ code }) => firsts.has(code) || firsts.has(folded(code)))) return plain
+    const codes = new Set(characters.flatMap(({ code }) => [code, folded(code)]))
+    return all.filter(({ codes: [first = 0] }) => codes.has(first))
   }
 
   /** Writes over what is found; returns from where on more bytes have to be known. */
-  function cover(bytes: Buffer, ended: boolean, found: () => Buffer): number {
+  function cover(text: Text, found: () => Buffer): number {
+    const { bytes, ended } = text
     const { length } = bytes
     for (let at = 0; at < length; at++) {
-      const byte = bytes[at] as number
-      const candidates = byFirst[byte]
-      if (candidates === undefined) continue
-      if ((byte === PERCENT || byte === BACKSLASH || byte === AMPERSAND) && !mayBegin(bytes, at, byte)) continue
-      for (const secret of candidates) {
-        const end = match(bytes, at, secret, 0, ended)
+      for (const wanted of candidates(text, at) ?? []) {
+        const end = match(text, at, wanted)
         if (end === NO) continue
         if (end === PARTIAL) return at
-        if (secret.length < SHORT) {
-          if (isWord(bytes[at - 1]) && !isEscape(bytes, at)) continue
+        if (wanted.isShort) {
+          if (isWord(bytes[at - 1]) && !endsEscape(bytes, at)) continue
           if (end === length && !ended) return at
           if (isWord(bytes[end])) continue
         }
-        found().fill(STAR, at, end)
+        const target = found()
+        // In UTF-16 every other byte is 0, and stays so.
+        for (let here = at; here < end; here++) if (bytes[here] !== 0) target[here] = STAR
         at = end - 1
         break
       }
@@ -86,7 +90,7 @@ export function createMask(secrets: Iterable<string>): Mask {
 
   function bytesOf(bytes: Buffer): Buffer {
     let copy: Buffer | undefined
-    cover(bytes, true, () => {
+    cover({ bytes, ended: true }, () => {
       copy ??= Buffer.from(bytes)
       return copy
     })
@@ -94,7 +98,7 @@ export function createMask(secrets: Iterable<string>): Mask {
   }
 
   return {
-    isEmpty: wanted.length === 0,
+    isEmpty: all.length === 0,
     bytes: bytesOf,
     text(text) {
       const bytes = Buffer.from(text)
@@ -106,7 +110,7 @@ export function createMask(secrets: Iterable<string>): Mask {
       return {
         push(piece) {
           const bytes = Buffer.concat([held, piece])
-          const until = cover(bytes, false, () => bytes)
+          const until = cover({ bytes, ended: false }, () => bytes)
           held = bytes.subarray(until)
           return bytes.subarray(0, until)
         },
@@ -120,105 +124,67 @@ export function createMask(secrets: Iterable<string>): Mask {
   }
 }
 
-/** Where a secret ends that begins at `at`; `NO`, or `PARTIAL` when the text ends before that is known. */
-function match(bytes: Buffer, at: number, secret: Buffer, index: number, ended: boolean): number {
+function wantedOf(secret: string): Wanted {
+  const bytes = Buffer.byteLength(secret)
+  const isShort = bytes < SHORT
+  const codes = [...secret].map((one) => one.codePointAt(0) as number)
+  return { codes: isShort ? codes : codes.map(folded), bytes, isShort }
+}
+
+/**
+ * Where a secret ends that begins at `at`; `NO`, or `PARTIAL` when the text ends before that is known. A character may be read in several ways, of
+ * which each is followed, once: `dead` holds where that led nowhere.
+ */
+function match(text: Text, at: number, wanted: Wanted, index = 0, dead = new Set<number>()): number | typeof PARTIAL {
+  const { codes, isShort } = wanted
   let here = at
-  for (let next = index; next < secret.length; next++) {
-    if (here >= bytes.length) return ended ? NO : PARTIAL
-    const [byte, wanted] = [bytes[here] as number, secret[next] as number]
-    const plain = byte === wanted || (wanted === SPACE && byte === PLUS)
-    const ways = byte === PERCENT || byte === BACKSLASH || byte === AMPERSAND ? spelled(bytes, here) : undefined
-    if (ways === undefined) {
-      if (!plain) return NO
+  for (let next = index; next < codes.length; next++) {
+    const byte = text.bytes[here]
+    if (byte === undefined) return text.ended ? NO : PARTIAL
+    const code = codes[next] as number
+    if (isPlain(byte)) {
+      if (!isSame(byte, code, isShort)) return NO
       here += 1
       continue
     }
-    // It may be written otherwise, or be itself: each is followed.
-    let partial = ways.partial
-    const lengths = ways.lengths.filter((_, way) => ways.codes[way] === wanted)
-    for (const length of plain ? [1, ...lengths] : lengths) {
-      const end = match(bytes, here + length, secret, next + 1, ended)
-      if (end >= 0) return end
-      if (end === PARTIAL) partial = true
+    const state = here * codes.length + next
+    if (dead.has(state)) return NO
+    const characters = charactersAt(text, here)
+    if (characters === PARTIAL) return PARTIAL
+    for (const one of characters) {
+      if (!isSame(one.code, code, isShort)) continue
+      const end = match(text, here + one.length, wanted, next + 1, dead)
+      if (end !== NO) return end
     }
-    return partial && !ended ? PARTIAL : NO
+    dead.add(state)
+    return NO
   }
   return here
 }
 
-/** What the bytes from here on may mean as one character: its code, and how many bytes that takes. */
-interface Spelled {
-  readonly codes: number[]
-  readonly lengths: number[]
-  /** The text ends before that is known. */
-  partial: boolean
+/** Whether a byte is one character, and can be read as nothing else. */
+function isPlain(byte: number): boolean {
+  return byte > 0 && byte < 0x80 && !isEscape(byte)
 }
 
-function spelled(bytes: Buffer, at: number): Spelled {
-  const ways: Spelled = { codes: [], lengths: [], partial: false }
-  const first = bytes[at]
-  if (first === PERCENT) percent(bytes, at, ways)
-  else if (first === BACKSLASH) escaped(bytes, at, ways)
-  else entity(bytes, at, ways)
-  return ways
+function isSame(code: number, wanted: number, isExact: boolean): boolean {
+  return code === wanted || (!isExact && folded(code) === wanted) || (wanted === SPACE && code === PLUS)
 }
 
-function way({ codes, lengths }: Spelled, code: number, length: number): void {
-  codes.push(code)
-  lengths.push(length)
+/** In lower case. */
+function folded(code: number): number {
+  if (code < 0x80) return code >= 65 && code <= 90 ? code | 32 : code
+  const lower = String.fromCodePoint(code).toLowerCase()
+  const point = lower.codePointAt(0) as number
+  return lower.length === (point > 0xffff ? 2 : 1) ? point : code
 }
 
-/** Percent-encoded, also more than once: `%2F`, `%252f`. */
-function percent(bytes: Buffer, at: number, ways: Spelled): void {
-  for (let here = at + 1; ; here += 2) {
-    const code = hex(bytes, here)
-    if (here + 2 > bytes.length) ways.partial = true
-    if (code === undefined || here - at > MOST_NESTED * 2) return
-    way(ways, code, here + 2 - at)
-    if (code !== PERCENT) return
-  }
-}
-
-/** In JSON, also inside of JSON: `\/`, `\u002f`, `\\\/`. */
-function escaped(bytes: Buffer, at: number, ways: Spelled): void {
-  let here = at
-  while (here - at < MOST_NESTED && bytes[here] === BACKSLASH) here += 1
-  const run = here - at
-  for (let length = 2; length <= run; length *= 2) way(ways, BACKSLASH, length)
-  const next = bytes[here]
-  const point = next === LETTER_U ? bytes.toString('latin1', here + 1, here + 5) : ''
-  const isPoint = next === LETTER_U && /^[\da-f]*$/i.test(point)
-  if (next === undefined || (isPoint && point.length < 4 && here + 5 > bytes.length)) ways.partial = true
-  else if (isPoint && point.length === 4) way(ways, Number.parseInt(point, 16), run + 5)
-  else way(ways, next, run + 1)
-}
-
-/** In HTML: `&amp;`, `&#47;`, `&#x2f;`. */
-function entity(bytes: Buffer, at: number, ways: Spelled): void {
-  const text = bytes.toString('latin1', at, at + LONGEST_ENTITY)
-  const [all = '', name, decimal, hexadecimal] =
-    /^&(?:(amp|lt|gt|quot|apos)|#(\d{1,5})|#x([\da-f]{1,5}));/i.exec(text) ?? []
-  if (name !== undefined) way(ways, NAMED[name.toLowerCase()] ?? 0, all.length)
-  else if (decimal !== undefined) way(ways, Number(decimal), all.length)
-  else if (hexadecimal !== undefined) way(ways, Number.parseInt(hexadecimal, 16), all.length)
-  else if (text.length < LONGEST_ENTITY && /^&[#\w]*$/.test(text)) ways.partial = true
-}
-
-const NAMED: Readonly<Record<string, number>> = { amp: 38, lt: 60, gt: 62, quot: 34, apos: 39 }
-const LONGEST_ENTITY = 9
-const MOST_NESTED = 8
-const LETTER_U = 'u'.charCodeAt(0)
-
-/** The byte of two hexadecimal digits. */
-function hex(bytes: Buffer, at: number): number | undefined {
-  const [high, low] = [digit(bytes[at]), digit(bytes[at + 1])]
-  return high === undefined || low === undefined ? undefined : high * 16 + low
-}
-
-function digit(byte = 0): number | undefined {
-  if (byte >= 48 && byte <= 57) return byte - 48
-  const letter = byte | 32
-  return letter >= 97 && letter <= 102 ? letter - 87 : undefined
+/** The bytes that a character may begin with: in UTF-8, in Latin-1 and in UTF-16, in either case. */
+function startsOf(code: number): ReadonlySet<number> {
+  const one = String.fromCodePoint(code)
+  const cases = [one, one.toLowerCase(), one.toUpperCase()]
+  const bytes = cases.flatMap((text) => [Buffer.from(text)[0] as number, Buffer.from(text, 'latin1')[0] as number])
+  return new Set([...bytes, ...(code === SPACE ? [PLUS] : [])])
 }
 
 function isWord(byte: number | undefined): boolean {
@@ -226,6 +192,6 @@ function isWord(byte: number | undefined): boolean {
 }
 
 /** Whether the byte before is the end of an escape such as `%3D` or `\n`, and no part of a word. */
-function isEscape(bytes: Buffer, at: number): boolean {
+function endsEscape(bytes: Buffer, at: number): boolean {
   return /(%[0-9a-f]{2}|\\[nrtbf]|\\u[0-9a-f]{4})$/i.test(bytes.toString('latin1', Math.max(0, at - 6), at))
 }

@@ -67,15 +67,25 @@ export function secretsOfMessage(message: unknown, name = ''): readonly string[]
   )
 }
 
-/** Secrets and what they look like in base64: alone, as the user of a login, and inside of something longer. */
+/**
+ * Secrets and what they look like in hexadecimal and in base64: alone, as the user of a login, and inside of something longer. Beyond ASCII also
+ * with their accents apart, and with the bytes of UTF-8 read as Latin-1, as headers are.
+ */
 export function withEncodings(secrets: readonly string[]): readonly string[] {
-  const all = secrets.filter((secret) => secret !== '').flatMap((secret) => [secret, ...encodings(secret)])
-  return [...new Set(all)]
+  const all = secrets.filter((secret) => secret !== '').flatMap(charsets)
+  return [...new Set(all.flatMap((secret) => [secret, ...encodings(secret)]))]
+}
+
+function charsets(secret: string): readonly string[] {
+  const forms = [secret, secret.normalize('NFC'), secret.normalize('NFD')]
+  return [...new Set([...forms, ...forms.map((form) => Buffer.from(form).toString('latin1'))])]
 }
 
 function encodings(secret: string): readonly string[] {
-  if (secret.length < SHORTEST_FRAGMENT) return secret.length < 6 ? [] : both(base64(secret))
-  return both(base64(secret), ...[0, 1, 2].map((offset) => fragment(secret, offset)))
+  if (secret.length < 6) return []
+  const hexadecimal = Buffer.from(secret).toString('hex')
+  if (secret.length < SHORTEST_FRAGMENT) return [hexadecimal, ...both(base64(secret))]
+  return [hexadecimal, ...both(base64(secret), ...[0, 1, 2].map((offset) => fragment(secret, offset)))]
 }
 
 /** The part of a longer text in base64 that is the same wherever a secret stands at this offset. */
