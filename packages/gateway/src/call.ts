@@ -234,6 +234,8 @@ export interface UpstreamAnswer {
   readonly body: Buffer
   /** Milliseconds for which it asked us to rest, where it refused; set by the budget, which reads its words. */
   readonly rest?: number
+  /** `rest` is of what was asked for, and not of the budget; set by the budget. */
+  readonly ofOperation?: boolean
   /** It refused what was asked, another may not, and that says nothing against it. */
   readonly elsewhere?: boolean
   /** It was refused for its API key alone, was not carried out, and another key is free; set by the budget. */

@@ -138,7 +138,8 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
       if (answer.height !== undefined) lookAround(request)
       const failure = failureOf(provider.name, answer)
       if (failure !== undefined) {
-        if (answer.status >= 500 && answer.rest !== undefined) call.pause(answer.rest)
+        const { status, rest, ofOperation = status >= 500 } = answer
+        if (rest !== undefined && ofOperation) call.pause(rest, status < 500)
         throw request.passes?.(answer.status) ? new Passing(failure, answer) : failure
       }
       await request.check?.(answer)
@@ -301,10 +302,10 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
   }
 
   function allOpen(asked: Asked): WeirError {
-    const retryAfter = Math.max(1, Math.min(...providers.map((provider) => provider.closed(asked).wait)))
-    return new WeirError('upstream_failed', `${upstream}: it failed so often that it is left alone for a while`, {
-      retryAfter,
-    })
+    const [next] = providers.map((provider) => provider.closed(asked)).sort((a, b) => a.wait - b.wait)
+    const why = next?.paused ? 'it asked to wait' : 'it failed so often that it is left alone for a while'
+    const retryAfter = Math.max(1, next?.wait ?? 0)
+    return new WeirError('upstream_failed', `${upstream}: ${why}`, { retryAfter, unreachable: true })
   }
 }
 
