@@ -192,6 +192,8 @@ export interface UpstreamRequest {
   readonly signal: AbortSignal | undefined
   /** What it costs; 1 where the upstream counts calls. */
   readonly cost: number
+  /** It shares no call with others: one that it shared failed. */
+  readonly alone?: boolean
   /** What it cost in truth, once its answer is there; by default what was thought. */
   readonly costOf?: (answer: UpstreamAnswer) => number
   /** What the upstream counts apart, such as a method. */

@@ -132,7 +132,7 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
       const otherKey = answer.otherKey === true && policy.retries > 0 && retries.take(request.client)
       if (otherKey || answer.unsent === true) {
         emit({ type: 'attempt.retried', upstream, after: 0 })
-        answer = await provider.send(request)
+        answer = await provider.send(answer.unsent === true ? { ...request, alone: true } : request)
       }
       const behind = answer.height === undefined ? 0 : reached(provider, answer.height)
       if (answer.height !== undefined) lookAround(request)
