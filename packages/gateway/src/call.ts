@@ -192,6 +192,8 @@ export interface UpstreamRequest {
   readonly signal: AbortSignal | undefined
   /** What it costs; 1 where the upstream counts calls. */
   readonly cost: number
+  /** It shares no call with others: one that it shared failed. */
+  readonly alone?: boolean
   /** What it cost in truth, once its answer is there; by default what was thought. */
   readonly costOf?: (answer: UpstreamAnswer) => number
   /** What the upstream counts apart, such as a method. */
@@ -234,6 +236,8 @@ export interface UpstreamAnswer {
   readonly body: Buffer
   /** Milliseconds for which it asked us to rest, where it refused; set by the budget, which reads its words. */
   readonly rest?: number
+  /** `rest` is of what was asked for, and not of the budget; set by the budget. */
+  readonly ofOperation?: boolean
   /** It refused what was asked, another may not, and that says nothing against it. */
   readonly elsewhere?: boolean
   /** It was refused for its API key alone, was not carried out, and another key is free; set by the budget. */

@@ -132,13 +132,14 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
       const otherKey = answer.otherKey === true && policy.retries > 0 && retries.take(request.client)
       if (otherKey || answer.unsent === true) {
         emit({ type: 'attempt.retried', upstream, after: 0 })
-        answer = await provider.send(request)
+        answer = await provider.send(answer.unsent === true ? { ...request, alone: true } : request)
       }
       const behind = answer.height === undefined ? 0 : reached(provider, answer.height)
       if (answer.height !== undefined) lookAround(request)
       const failure = failureOf(provider.name, answer)
       if (failure !== undefined) {
-        if (answer.status >= 500 && answer.rest !== undefined) call.pause(answer.rest)
+        const { status, rest, ofOperation = status >= 500 } = answer
+        if (rest !== undefined && ofOperation) call.pause(rest, status < 500)
         throw request.passes?.(answer.status) ? new Passing(failure, answer) : failure
       }
       await request.check?.(answer)
@@ -301,10 +302,10 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
   }
 
   function allOpen(asked: Asked): WeirError {
-    const retryAfter = Math.max(1, Math.min(...providers.map((provider) => provider.closed(asked).wait)))
-    return new WeirError('upstream_failed', `${upstream}: it failed so often that it is left alone for a while`, {
-      retryAfter,
-    })
+    const [next] = providers.map((provider) => provider.closed(asked)).sort((a, b) => a.wait - b.wait)
+    const why = next?.paused ? 'it asked to wait' : 'it failed so often that it is left alone for a while'
+    const retryAfter = Math.max(1, next?.wait ?? 0)
+    return new WeirError('upstream_failed', `${upstream}: ${why}`, { retryAfter, unreachable: true })
   }
 }
 

@@ -6,7 +6,7 @@ import type { UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import { WeirError } from '../errors.ts'
 import { type AttemptPolicy, attempt } from './attempt.ts'
 
-type Said = Partial<UpstreamAnswer> | Error
+type Said = Partial<UpstreamAnswer> | Error | Promise<never>
 type Says = (path: string, provider: string) => Said
 
 /** Providers that answer at once, and what each was asked for. */
@@ -19,7 +19,7 @@ function open(names: readonly string[], says: Says, policy: Partial<AttemptPolic
     keyed: true,
     send: async ({ path }: UpstreamRequest): Promise<UpstreamAnswer> => {
       asked.push({ provider: name, path })
-      const said = upstream.says(path, name)
+      const said = await upstream.says(path, name)
       if (said instanceof Error) throw said
       return { status: 200, headers: {}, body: Buffer.from(path), ...said }
     },
@@ -44,6 +44,7 @@ function open(names: readonly string[], says: Says, policy: Partial<AttemptPolic
 
 const fails = (path: string): Said => ({ status: path.includes('bad') ? 500 : 200 })
 const REFUSED = /left alone/
+const WAITS = /asked to wait/
 const unreachable = () => new WeirError('upstream_failed', 'connect ECONNREFUSED', { unreachable: true })
 
 describe('bad requests', () => {
@@ -134,19 +135,90 @@ describe('an upstream that is down', () => {
     upstream.says = () => ({ status: 503, rest: 30_000 })
     expect(await ask('/good?1')).toMatch(/answered 503/)
     asked.length = 0
-    for (const path of ['/good?1', '/good?2', '/good?3']) expect(await ask(path)).toMatch(REFUSED)
+    for (const path of ['/good?1', '/good?2', '/good?3']) expect(await ask(path)).toMatch(WAITS)
     await clock.advance(29_000)
-    expect(await ask('/good?4')).toMatch(REFUSED)
+    expect(await ask('/good?4')).toMatch(WAITS)
     expect(asked).toHaveLength(0)
     upstream.says = fails
     await clock.advance(1000)
     expect(await ask('/good?1')).toBe('200')
-    // What one request that never had an answer is told is for that one.
+    // To one request that never had an answer it says so of that one.
     upstream.says = (path) => (path.includes('bad') ? { status: 503, rest: 30_000 } : {})
     await ask('/good?bad')
-    expect(await ask('/good?bad')).toMatch(REFUSED)
+    expect(await ask('/good?bad')).toMatch(WAITS)
     expect(await ask('/good?1')).toBe('200')
     expect(await ask('/good?new')).toBe('200')
+  })
+})
+
+describe('where nothing succeeded for a while', () => {
+  const rests = (path: string): Said => (path.includes('bad') ? { status: 503, rest: 60_000 } : {})
+
+  test.each([500, 503, 403])('a %i with Retry-After to one new request keeps no other away', async (status) => {
+    const says = (path: string): Said => (path.includes('bad') ? { status, rest: 60_000, ofOperation: true } : {})
+    const { ask, times } = open(['a'], says)
+    await ask('/good?bad')
+    for (let i = 0; i < 3; i++) expect(await ask('/good?bad')).toMatch(WAITS)
+    expect(times('/good?bad')).toBe(1)
+    expect([await ask('/good?new'), await ask('/other')]).toEqual(['200', '200'])
+  })
+
+  test('a second new request that is answered so is word of all that never had an answer', async () => {
+    const { clock, ask, asked } = open(['a'], rests)
+    await ask('/good?bad1')
+    await ask('/good?bad2')
+    expect(await ask('/good?new')).toMatch(WAITS)
+    expect(asked).toHaveLength(2)
+    expect(await ask('/other')).toBe('200')
+    await clock.advance(60_000)
+    expect(await ask('/good?new')).toBe('200')
+  })
+
+  test('requests of two clients that fail keep no new request of another away for longer than three seconds', async () => {
+    const { clock, ask } = open(['a'], fails)
+    let tries = 0
+    let answered = 0
+    for (let i = 0; i < 300; i++) {
+      for (const client of ['one', 'two']) await ask(`/good?bad${client}${i}`, { client })
+      await clock.advance(100)
+      if (i % 10 !== 5) continue
+      tries += 1
+      if ((await ask(`/good?new${i}`, { client: 'honest' })) !== '200') expect(tries - answered).toBeLessThanOrEqual(3)
+      else answered += 1
+    }
+    expect(tries - answered).toBeLessThanOrEqual(3)
+  })
+
+  test('clients whose requests hang take no more than their own turns', async () => {
+    const { clock, ask, upstream } = open(['a'], fails)
+    for (let i = 0; i < 10; i++) await ask(`/good?bad${i}`, { client: `c${i % 2}` })
+    upstream.says = (path) => (path.includes('hang') ? new Promise<never>(() => {}) : fails(path))
+    for (let second = 0; second < 3; second++) {
+      await clock.advance(1000)
+      for (let i = 0; i < 5; i++) for (const client of ['c0', 'c1']) void ask(`/good?hang${second}${i}`, { client })
+    }
+    expect(await ask('/good?new', { client: 'honest' })).toBe('200')
+  })
+})
+
+describe('a refusal with Retry-After', () => {
+  const banned = (path: string): Said =>
+    path.startsWith('/ban') ? { status: 403, rest: 60_000, ofOperation: true } : {}
+
+  test('to what had an answer closes its operation, and the provider when a second operation is refused', async () => {
+    const { ask, asked, upstream } = open(['a'], () => ({}))
+    for (const path of ['/ban1', '/ban2', '/good']) expect(await ask(path)).toBe('200')
+    upstream.says = banned
+    await ask('/ban1')
+    expect(await ask('/ban1?other')).toMatch(WAITS)
+    expect(await ask('/good')).toBe('200')
+    await ask('/ban2')
+    asked.length = 0
+    expect([await ask('/good'), await ask('/new')]).toEqual([
+      expect.stringMatching(WAITS),
+      expect.stringMatching(WAITS),
+    ])
+    expect(asked).toEqual([])
   })
 })
 

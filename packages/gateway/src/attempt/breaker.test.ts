@@ -88,6 +88,23 @@ describe('a breaker', () => {
     expect(breaker.wait(false)).toBe(1000)
   })
 
+  test('where nothing succeeds, others that never had an answer pass once a second, whatever the one before does', async () => {
+    const { clock, breaker } = open()
+    fail(breaker, 5, { answerable: false })
+    for (let second = 0; second < 20; second++) {
+      await clock.advance(999)
+      expect(breaker.enter(false)).toBeUndefined()
+      await clock.advance(1)
+      // One that hangs takes no place from the next.
+      enter(breaker, false)
+      expect([breaker.wait(false), breaker.enter(false), breaker.wait(true)]).toEqual([1000, undefined, 0])
+    }
+    await clock.advance(1000)
+    enter(breaker, false).left()
+    enter(breaker, false).succeeded()
+    expect(breaker.state).toBe('closed')
+  })
+
   test('probes are of each kind of request: those that never had an answer do not take those of the others', async () => {
     const { clock, breaker } = open()
     fail(breaker, 5)

@@ -4,6 +4,9 @@ import { createGate, type Gate, type Ticket } from './gate.ts'
 /** A breaker opens after this many failures that count, with no success between them. */
 const FAILURES = 5
 
+/** Where only such requests fail that never had an answer, one of them passes each time this is over, in milliseconds. */
+const EACH = 1000
+
 /** Requests that never had an answer are no evidence while anything succeeded within this time, in milliseconds. */
 const QUIET = 10_000
 
@@ -23,8 +26,8 @@ export interface Failure {
  * Keeps calls from what fails: a provider, or one operation of it. It believes what can't be a caller's doing:
  * - five connections in a row that were not made, or five different requests that are known to have an answer and fail now. It is
  *   then open for all;
- * - where nothing succeeded for a while, also five different requests that never had an answer, from more than one client. It is then
- *   open for such requests alone.
+ * - where nothing succeeded for a while, also five different requests that never had an answer, from more than one client. Of such
+ *   requests one a second passes then, since clients cost nothing.
  *
  * Each kind of request has probes of its own, so that requests that always fail don't take those of the others.
  */
@@ -32,6 +35,8 @@ export interface Breaker {
   readonly state: 'closed' | 'open' | 'probing'
   /** Milliseconds until such a call may pass; 0 when it may pass now. */
   wait(answerable: boolean): number
+  /** Whether it is open because the upstream asked to wait. */
+  paused(answerable: boolean): boolean
   /** A call is about to be made; undefined when it may not. */
   enter(answerable: boolean, mayProbe?: boolean): Pass | undefined
   /** The upstream said when to come back: no such call passes before, or none at all. */
@@ -70,6 +75,8 @@ export function createBreaker({ clock, operations: least, quiet, random = Math.r
   const unknown = createGate(clock, random)
   let lastSuccess = quiet ? Number.NEGATIVE_INFINITY : clock.monotonic()
   let unreached = 0
+  /** When the next request passes that never had an answer; undefined while all do. */
+  let nextUnknown: number | undefined
   /** Requests that had an answer, all, and what they are of. */
   const answerable = { keys: new Distinct(), operations: new Distinct() }
   const any = { keys: new Distinct(), operations: new Distinct() }
@@ -110,13 +117,22 @@ export function createBreaker({ clock, operations: least, quiet, random = Math.r
     if (unreached >= FAILURES || isEnough(answerable)) openAll()
     // What a node asks on its own behalf speaks for all who watch.
     else if (isEnough(any) && isQuiet() && (clients.size > 1 || clients.has('poller'))) {
-      unknown.open()
+      nextUnknown ??= clock.monotonic() + EACH
       forget()
     }
   }
 
+  /** Whether it is the turn of a request that never had an answer; it is taken. */
+  function takeTurn(mayProbe: boolean): boolean {
+    if (nextUnknown === undefined) return true
+    if (clock.monotonic() < nextUnknown || !mayProbe) return false
+    nextUnknown = clock.monotonic() + EACH
+    return true
+  }
+
   function succeeded(gate: Gate, ticket: Ticket): void {
     lastSuccess = clock.monotonic()
+    nextUnknown = undefined
     forget()
     if (gate.state === 'closed') unknown.close()
     else if (gate.probed(ticket, true) === 'closed') {
@@ -136,20 +152,30 @@ export function createBreaker({ clock, operations: least, quiet, random = Math.r
 
   return {
     get state() {
-      return known.state === 'closed' ? unknown.state : known.state
+      const { state } = known.state === 'closed' ? unknown : known
+      return state === 'closed' && nextUnknown !== undefined ? 'probing' : state
     },
     get quiet() {
       return isQuiet()
     },
-    wait: (answerable) => (answerable ? known : unknown).wait,
+    wait(answerable) {
+      if (answerable) return known.wait
+      return Math.max(unknown.wait, (nextUnknown ?? 0) - clock.monotonic())
+    },
+    paused: (answerable) => (answerable ? known : unknown).paused,
     enter(answerable, mayProbe = true) {
       const gate = answerable ? known : unknown
+      const turns = !answerable && nextUnknown !== undefined
+      if (!answerable && gate.state === 'closed' && !takeTurn(mayProbe)) return undefined
       const ticket = gate.enter(mayProbe)
       if (ticket === undefined) return undefined
       return {
         succeeded: () => succeeded(gate, ticket),
         failed: (failure) => failed(gate, ticket, failure),
-        left: () => gate.left(ticket),
+        left() {
+          gate.left(ticket)
+          if (turns && nextUnknown !== undefined) nextUnknown = clock.monotonic()
+        },
       }
     },
     pause(duration, who) {

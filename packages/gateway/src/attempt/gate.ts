@@ -18,6 +18,8 @@ export interface Gate {
   readonly state: 'closed' | 'open' | 'probing'
   /** Milliseconds until a probe may pass; 0 when a call may pass now. */
   readonly wait: number
+  /** Whether it is open for as long as the upstream asked. */
+  readonly paused: boolean
   /** Undefined when the call may not pass. `mayProbe`: whether its outcome would say anything. */
   enter(mayProbe: boolean): Ticket | undefined
   /** For the time that is its turn, or for as long as is said. */
@@ -34,12 +36,14 @@ export function createGate(clock: Clock, random: () => number): Gate {
   let state: Gate['state'] = 'closed'
   let opensFor = OPEN_AT_FIRST
   let until = 0
+  let pausedUntil = 0
   let probes = 0
   let probe: Ticket | undefined
 
   function open(duration?: number): void {
     state = 'open'
     until = Math.max(until, clock.monotonic() + (duration ?? opensFor * (0.8 + 0.4 * random())))
+    if (duration !== undefined) pausedUntil = until
     if (duration === undefined) opensFor = Math.min(OPEN_AT_MOST, opensFor * 2)
     probe = undefined
     probes = 0
@@ -60,6 +64,9 @@ export function createGate(clock: Clock, random: () => number): Gate {
       if (state === 'closed') return 0
       if (state === 'open') return Math.max(0, until - clock.monotonic())
       return probe === undefined ? 0 : 1
+    },
+    get paused() {
+      return state === 'open' && pausedUntil > clock.monotonic()
     },
     enter(mayProbe) {
       const ticket: Ticket = {}

@@ -46,9 +46,24 @@ export interface Provider {
   /** A call is about to be made; undefined when a breaker keeps it away. */
   enter(asked: Asked): Call | undefined
   /** Why a call is kept away, and for how many milliseconds. */
-  closed(asked: Asked): { readonly reason: string; readonly wait: number }
+  closed(asked: Asked): Closed
   /** Whether this request failed here a short while ago. */
   isFailing(key: string): boolean
+}
+
+/** `paused`: the upstream asked to wait for so long. */
+export interface Closed {
+  readonly reason: string
+  readonly wait: number
+  readonly paused: boolean
+}
+
+/** What an operation said of when to come back, and to which request. */
+interface Away {
+  readonly key: string
+  readonly until: number
+  /** It refused what is known to have an answer. */
+  readonly refused: boolean
 }
 
 /** One call to a provider; one of these is to be called when it is over. */
@@ -60,8 +75,8 @@ export interface Call {
   refused(): void
   /** It was so old what it answered, in milliseconds: who is quick with old news is no quicker than who waits for new. */
   lagged(age: number): void
-  /** The upstream said when to come back. */
-  pause(duration: number): void
+  /** The upstream said when to come back. `refused`: it did not fail, but forbid. */
+  pause(duration: number, refused: boolean): void
   /** It was given up, or refused for no fault of the provider's. */
   left(): void
 }
@@ -87,8 +102,8 @@ export function createProvider({ name, send, keyed = false, clock }: ProviderPar
   let lastAsked = 0
   const whole = createBreaker({ clock, operations: 2, quiet: true })
   const operations = new LRUCache<string, Breaker>({ max: OPERATIONS })
-  /** Operations that said when to come back, with that moment. */
-  const away = new LRUCache<string, number>({ max: 10 })
+  /** Operations that said when to come back. */
+  const away = new LRUCache<string, Away>({ max: 10 })
   const failing = new LRUCache<string, Failing>({ max: FAILING })
   /** Requests and clients whose probes failed, with the end of that on the monotonic clock. */
   const noProbes = new LRUCache<string, number>({ max: FAILING })
@@ -119,6 +134,11 @@ export function createProvider({ name, send, keyed = false, clock }: ProviderPar
     return Math.max(...blocked) <= clock.monotonic()
   }
 
+  /** How long all operations are left alone that said when to come back, where two did. */
+  function shared(said: readonly Away[]): number | undefined {
+    return said.length > 1 ? Math.min(...said.map(({ until }) => until)) - clock.monotonic() : undefined
+  }
+
   function noProbe({ key, client, answerable }: Asked): void {
     const until = clock.monotonic() + NO_PROBE
     noProbes.set(`key ${key}`, until)
@@ -147,7 +167,8 @@ export function createProvider({ name, send, keyed = false, clock }: ProviderPar
       const reason = waits[0]
         ? `its breaker is ${whole.state}`
         : `its breaker of ${operation} is ${own?.state ?? 'open'}`
-      return { reason, wait: Math.max(0, ...waits) }
+      const paused = until > 0 || whole.paused(answerable) || own?.paused(answerable) === true
+      return { reason, wait: Math.max(0, ...waits), paused }
     },
 
     enter(asked) {
@@ -165,6 +186,8 @@ export function createProvider({ name, send, keyed = false, clock }: ProviderPar
         return undefined
       }
       lastAsked = now
+      // A probe that hangs must not take the next turn too.
+      if (open && !answerable) noProbe(asked)
 
       return {
         succeeded() {
@@ -172,6 +195,7 @@ export function createProvider({ name, send, keyed = false, clock }: ProviderPar
           note(clock.monotonic() - now)
           noteError(0)
           failing.delete(key)
+          if (open) for (const name of [`key ${key}`, `client ${client}`]) noProbes.delete(name)
           pass.succeeded()
           ownPass?.succeeded()
         },
@@ -198,15 +222,22 @@ export function createProvider({ name, send, keyed = false, clock }: ProviderPar
         lagged(age) {
           lag += (age - lag) * RECENT
         },
-        pause(duration) {
-          const breaker = breakerOf(operation)
-          // What only says it of a request that never had an answer may mean that request.
-          if (answerable || breaker.quiet) breaker.pause(duration, answerable ? 'all' : 'unanswered')
-          remember(key, clock.monotonic() + duration)
-          // Where nothing else succeeds two of them are word of all.
-          away.set(operation, clock.monotonic() + duration)
-          const others = [...away.values()].filter((until) => until > clock.monotonic())
-          if (others.length > 1 && whole.quiet) whole.pause(Math.min(...others) - clock.monotonic(), 'unanswered')
+        pause(duration, refused) {
+          const moment = clock.monotonic() + duration
+          const own = breakerOf(operation)
+          const before = away.get(operation)
+          // To one request that never had an answer it may say so for what was asked, to a second one it does not.
+          const second = before !== undefined && before.key !== key && before.until > clock.monotonic()
+          if (answerable) own.pause(duration, 'all')
+          else if (second && own.quiet) own.pause(Math.min(moment, before.until) - clock.monotonic(), 'unanswered')
+          remember(key, moment)
+          away.set(operation, { key, until: moment, refused: refused && answerable })
+          // Two operations are word of the provider: of new requests where nothing succeeds, of all where known ones are refused.
+          const said = [...away.values()].filter(({ until }) => until > clock.monotonic())
+          const forNew = whole.quiet ? shared(said) : undefined
+          if (forNew !== undefined) whole.pause(forNew, 'unanswered')
+          const forAll = shared(said.filter(({ refused }) => refused))
+          if (forAll !== undefined) whole.pause(forAll, 'all')
         },
         left() {
           // It would have taken longer still: one that loses to its hedge each time must not seem quick.

@@ -12,7 +12,7 @@ import type { Clock, Timer } from '../clock.ts'
 import { WeirError } from '../errors.ts'
 import type { Emit, Priority } from '../events.ts'
 import { createQueue, type FairQueue, type Place } from './queue.ts'
-import { isOfItsKey, readWord, type Word } from './word.ts'
+import { isOfItsKey, readWord, restOf, type Word } from './word.ts'
 
 export interface BudgetParts {
   readonly upstream: string
@@ -498,9 +498,8 @@ export function createBudget(parts: BudgetParts): Budget {
         answer = await next({ ...request, apiKey: keys[started.key] })
         const word = readWord(answer, clock.now())
         started.heed(word)
-        const rest = word.rest ?? word.away
         const otherKey = isOfItsKey(answer, word) && shutUntil.some((until) => until <= clock.monotonic())
-        return { ...answer, ...(rest === undefined ? {} : { rest }), ...(otherKey ? { otherKey } : {}) }
+        return { ...answer, ...restOf(word), ...(otherKey ? { otherKey } : {}) }
       } catch (thrown) {
         throw isTimeout(thrown) && left < answerTime ? startedTooLate(start, left) : thrown
       } finally {

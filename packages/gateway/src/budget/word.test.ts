@@ -203,7 +203,6 @@ describe('the word of an answer', () => {
     [418, { 'retry-after': '30' }, 30_000],
     [403, { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': unix(30) }, 30_000],
     [403, { 'x-ratelimit-remaining': '0' }, 1000],
-    [403, { 'retry-after': '30' }, 30_000],
     [403, {}, undefined],
     [403, { 'x-ratelimit-remaining': '7', 'x-ratelimit-reset': unix(30) }, undefined],
     [418, {}, undefined],
@@ -213,7 +212,9 @@ describe('the word of an answer', () => {
     expect(read(status, headers)).toMatchObject({ rest, away: undefined })
   })
 
-  test('a failure that says when to come back is of what was asked for', () => {
+  test('a failure, and a refusal with calls left, that says when to come back is of what was asked for', () => {
+    for (const status of [402, 403])
+      expect(read(status, { 'retry-after': '30' })).toMatchObject({ rest: undefined, away: 30_000 })
     expect(read(503, { 'retry-after': '9' })).toMatchObject({ rest: undefined, away: 9000 })
     expect(read(503, { 'x-ratelimit-reset': unix(60) }).away).toBeUndefined()
   })

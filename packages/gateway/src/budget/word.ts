@@ -7,7 +7,7 @@ export interface Word {
   readonly rest: number | undefined
   /** That is so of calls of its lane alone, such as a method that has a limit of its own. */
   readonly ofLane: boolean
-  /** It failed, and said when to come back: that is so of what was asked for, and not of the budget. */
+  /** It failed or forbade, and said when to come back: that is so of what was asked for, and not of the budget. */
   readonly away: number | undefined
   /** So many calls are left in the upstream's window. */
   readonly left: number | undefined
@@ -50,13 +50,15 @@ export function readWord({ status, headers, body }: UpstreamAnswer, now: number)
   const remaining = REMAINING.map((name) => headers[name]).find((text) => text !== undefined)
   const left = remaining !== undefined && /^\s*-?\d+\s*$/.test(remaining) ? Number(remaining) : undefined
   const wait = status >= 400 ? believed(waitOf(headers, now)) : undefined
-  const barred = MAY_BE_TOO_SOON.includes(status) && (headers['retry-after'] !== undefined || (left ?? 1) <= 0)
+  const says = headers['retry-after'] !== undefined
+  // Some forbid one path for a while, so that only a limit that is reached is of all calls.
+  const barred = MAY_BE_TOO_SOON.includes(status) && ((says && status === 418) || (left ?? 1) <= 0)
   const tooSoon = !spent && (status === 429 || barred)
   return {
     rest: tooSoon ? (wait ?? UNNAMED) : undefined,
     ofLane: tooSoon && isOfMethod(headers, said),
     // What a limit is reset at is no time to come back from a failure.
-    away: status >= 500 && headers['retry-after'] !== undefined ? wait : undefined,
+    away: says && !tooSoon && !spent && (status >= 500 || MAY_BE_TOO_SOON.includes(status)) ? wait : undefined,
     left,
     spent,
   }
@@ -76,4 +78,10 @@ function isOfMethod(headers: Readonly<Record<string, string>>, said: string): bo
 /** Whether a call was refused for the key it came with, and not for what it was: it was not carried out. */
 export function isOfItsKey({ status }: UpstreamAnswer, { spent, rest, ofLane }: Word): boolean {
   return status < 500 && (spent || (rest !== undefined && !ofLane))
+}
+
+/** For how long an answer asks to wait, as those above the budget read it. */
+export function restOf({ rest, away }: Word): Pick<UpstreamAnswer, 'rest' | 'ofOperation'> {
+  if (rest !== undefined) return { rest }
+  return away === undefined ? {} : { rest: away, ofOperation: true }
 }

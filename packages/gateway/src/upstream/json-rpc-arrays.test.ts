@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { ManualClock } from '../../test/manual-clock.ts'
 import { request } from '../../test/request.ts'
 import type { UpstreamAnswer, UpstreamRequest } from '../call.ts'
+import { WeirError } from '../errors.ts'
 import { resultOf } from './json-rpc-answer.ts'
 import { arrays } from './json-rpc-arrays.ts'
 
@@ -22,11 +23,11 @@ function calling(id: number, given: Partial<UpstreamRequest> = {}): UpstreamRequ
 /** A provider that answers when the test says so. */
 function open(most = 100) {
   const clock = new ManualClock()
-  const sent: { request: UpstreamRequest; resolve(answer: UpstreamAnswer): void }[] = []
+  const sent: { request: UpstreamRequest; resolve(answer: UpstreamAnswer): void; reject(error: Error): void }[] = []
   const send = arrays({ upstream: 'node', most, clock })(
     (request) =>
       new Promise((resolve, reject) => {
-        sent.push({ request, resolve })
+        sent.push({ request, resolve, reject })
         request.signal?.addEventListener('abort', () => reject(request.signal?.reason))
       }),
   )
@@ -79,15 +80,22 @@ describe('an array of calls', () => {
     expect(sent.map(({ request: { body } }) => body)).toEqual([calling(2).body])
   })
 
-  test('ends for each call at its own deadline', async () => {
+  test('is left by each call at half of its time, which then goes alone; it goes on for the others', async () => {
     const { clock, sent, send } = open()
     const first = send(calling(1, { deadline: clock.monotonic() + 100 }))
     const second = send(calling(2, { deadline: clock.monotonic() + 1000 }))
-    const late = expect(first).rejects.toMatchObject({ code: 'upstream_timeout' })
-    await clock.advance(200)
-    await late
+    await clock.advance(50)
+    expect(await first).toMatchObject({ status: 503, unsent: true })
+    expect(sent[0]?.request.signal?.aborted).toBe(false)
     sent[0]?.resolve(answer('[{"result":1,"id":1},{"result":2,"id":2}]'))
     expect(resultOf('n', await second, 2)).toBe(2)
+    const third = [
+      send(calling(3, { deadline: clock.monotonic() + 100 })),
+      send(calling(4, { deadline: clock.monotonic() + 100 })),
+    ]
+    await clock.advance(50)
+    for (const one of await Promise.all(third)) expect(one).toMatchObject({ unsent: true })
+    expect(sent[1]?.request.signal?.aborted).toBe(true)
     expect(clock.timers).toBe(0)
   })
 
@@ -127,18 +135,41 @@ describe('an array of calls', () => {
     expect([await both(), await both(), await both()]).toEqual([1, 2, 1])
   })
 
-  test('that fails once others were taken is a failure of its calls', async () => {
+  test.each([
+    ['is refused our key', answer('no', 401)],
+    ['fails', answer('away', 502)],
+    ['breaks off', new WeirError('upstream_failed', 'ECONNRESET')],
+  ])(
+    'that %s once others were taken sends its calls again, each alone, and says nothing of arrays',
+    async (_, failing) => {
+      const { clock, sent, send } = open()
+      const both = async (given: Partial<UpstreamRequest> = {}) => {
+        const before = sent.length
+        const asked = [send(calling(1, given)), send(calling(2, given))]
+        await clock.settle()
+        return { asked: Promise.allSettled(asked), requests: sent.slice(before) }
+      }
+      for (const said of [answer('[]'), failing, answer('[]')]) {
+        const { asked, requests } = await both()
+        expect(requests).toHaveLength(1)
+        if (said instanceof Error) requests[0]?.reject(said)
+        else requests[0]?.resolve(said)
+        const unsent = said === failing || undefined
+        for (const one of await asked) expect(one.status === 'fulfilled' && one.value.unsent).toBe(unsent)
+      }
+      expect((await both({ alone: true })).requests).toHaveLength(2)
+    },
+  )
+
+  test('that had no connection, or reached a limit, fails for all its calls', async () => {
     const { clock, sent, send } = open()
-    for (const said of [answer('[]'), answer('away', 502), answer('[]')]) {
-      const asked = [send(calling(1)), send(calling(2))]
-      await clock.settle()
-      sent.at(-1)?.resolve(said)
-      const statuses = (await Promise.all(asked)).map(({ status, unsent }) => [status, unsent])
-      expect(statuses).toEqual([
-        [said.status, undefined],
-        [said.status, undefined],
-      ])
-    }
-    expect(sent).toHaveLength(3)
+    const asked = Promise.allSettled([send(calling(1)), send(calling(2))])
+    await clock.settle()
+    sent[0]?.reject(new WeirError('upstream_failed', 'ECONNREFUSED', { unreachable: true }))
+    for (const outcome of await asked) expect(outcome).toMatchObject({ reason: { unreachable: true } })
+    const limited = [send(calling(1)), send(calling(2))]
+    await clock.settle()
+    sent[1]?.resolve(answer('slow down', 429))
+    for (const one of await Promise.all(limited)) expect([one.status, one.unsent]).toEqual([429, undefined])
   })
 })

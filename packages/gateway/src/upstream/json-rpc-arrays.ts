@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { Stage, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import type { Clock } from '../clock.ts'
-import { WeirError } from '../errors.ts'
+import { type ErrorCode, WeirError } from '../errors.ts'
 import { parseToWrite, stringifyJson, withoutMark } from '../json.ts'
 import { isRecord } from '../options.ts'
 import { rpcStatus } from './json-rpc-answer.ts'
@@ -12,6 +12,12 @@ export interface ArraysParts {
   readonly most: number
   readonly clock: Clock
 }
+
+/** Failures that one call of an array may have caused. */
+const POISONED: readonly ErrorCode[] = ['upstream_failed', 'upstream_invalid']
+
+/** The answer to a call that is to go alone. */
+const UNSENT: UpstreamAnswer = { status: 503, headers: {}, body: Buffer.alloc(0), unsent: true }
 
 /** A call that may go with others. */
 interface Waiting {
@@ -27,7 +33,8 @@ interface Waiting {
  * budget, so each call of an array was charged by itself.
  *
  * Many providers refuse arrays, each in its own way. What came back in place of an array is a refusal: its calls are sent again, through the
- * budget, and from then on each goes alone. A failure of the first array may be the node's or the array's own, which the next call tells.
+ * budget, and from then on each goes alone. So are the calls of
+ * an array that failed, of which one may be why, and a call that has waited for half of its time. A failure of the first array may be the node's or the array's own, which the next call tells.
  */
 export function arrays({ upstream, most, clock }: ArraysParts): Stage<UpstreamRequest, Promise<UpstreamAnswer>> {
   if (most <= 1) return (next) => next
@@ -88,16 +95,19 @@ export function arrays({ upstream, most, clock }: ArraysParts): Stage<UpstreamRe
     async function exchange(calls: readonly Waiting[]): Promise<void> {
       const controller = new AbortController()
       let left = calls.length
-      const stops = calls.map(({ request: { signal, deadline }, reject }) => {
+      const stops = calls.map(({ request: { signal, deadline }, resolve, reject }) => {
         const leave = (reason: unknown) => {
-          reject(reason)
           left -= 1
           if (left === 0) controller.abort(reason)
         }
-        const gone = () => leave(signal?.reason)
+        const gone = () => {
+          reject(signal?.reason)
+          leave(signal?.reason)
+        }
         const patience = Math.max(0, deadline - clock.monotonic())
-        const late = clock.after(patience, () => {
-          leave(new WeirError('upstream_timeout', `${upstream}: no whole answer in ${Math.round(patience)} ms`))
+        const late = clock.after(patience / 2, () => {
+          resolve(UNSENT)
+          leave(new WeirError('upstream_timeout', `${upstream}: no whole answer in ${Math.round(patience / 2)} ms`))
         })
         signal?.addEventListener('abort', gone, { once: true })
         return () => {
@@ -112,7 +122,11 @@ export function arrays({ upstream, most, clock }: ArraysParts): Stage<UpstreamRe
           if (answer !== undefined) call.resolve(answer)
         }
       } catch (thrown) {
-        for (const { reject } of calls) reject(thrown)
+        const ofOne = thrown instanceof WeirError && POISONED.includes(thrown.code) && !thrown.unreachable
+        for (const { resolve, reject } of calls) {
+          if (ofOne) resolve(UNSENT)
+          else reject(thrown)
+        }
       } finally {
         for (const stop of stops) stop()
       }
@@ -125,19 +139,19 @@ export function arrays({ upstream, most, clock }: ArraysParts): Stage<UpstreamRe
         takes = 'yes'
         return shared(calls, items).map((body) => ({ ...answer, body }))
       }
-      // What says that it would fail for one call too is no word on arrays.
+      if (status === 429) return calls.map(() => ({ ...answer, status }))
+      // What may be for one call of it is no word on arrays.
       const failed = status >= 500
-      if (status === 429 || status === 401 || (failed && (takes === 'yes' || status !== answer.status)))
-        return calls.map(() => ({ ...answer, status }))
-      takes = failed ? 'doubted' : 'no'
+      if (status !== 401 && !(failed && (takes === 'yes' || status !== answer.status)))
+        takes = failed ? 'doubted' : 'no'
       return calls.map(() => ({ ...answer, status: failed ? status : 503, unsent: true }))
     }
 
     return (request) => {
-      const { body, kept, repeatable } = request
+      const { body, kept, repeatable, alone: again } = request
       // What changes something goes alone: of an array that fails nobody knows what was done.
       const may = takes === 'unknown' || takes === 'yes'
-      return may && typeof body === 'string' && repeatable === true && kept === undefined
+      return may && typeof body === 'string' && repeatable === true && kept === undefined && !again
         ? together(request, body)
         : alone(request)
     }
