@@ -40,7 +40,9 @@ export function loader(
   }
 
   /** What clients do not read the operator does; what came from the upstream was said where it came in. */
-  function report(thrown: unknown): void {
+  function report(thrown: unknown, signal: AbortSignal): void {
+    // All who asked have left: nothing failed.
+    if (signal.aborted) return
     if (thrown instanceof WeirError && thrown.cause !== undefined && !(thrown.cause instanceof WeirError))
       emit({ type: 'failed', where: plan.where, error: thrown })
   }
@@ -91,7 +93,7 @@ export function loader(
     const { answered, made } = await Promise.race([making, late])
       .catch((thrown) => {
         for (const { topic } of asks) unusable.set(topic, true)
-        report(thrown)
+        report(thrown, signal)
         throw thrown
       })
       .finally(() => timer.stop())
@@ -114,7 +116,7 @@ export function loader(
       }),
     )
     noted(asks, contents)
-    for (const content of contents) if (content instanceof Error) report(content)
+    for (const content of contents) if (content instanceof Error) report(content, signal)
     return contents
   }
 }
