@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { inspect } from 'node:util'
@@ -260,4 +261,42 @@ test('a socket that repeats its address, our headers or our first message tells 
   leaving.abort()
   await gateway.close(100)
   expectNone(out.join('\n'))
+})
+
+test('a socket that repeats what a subscription says of us tells nobody', async () => {
+  const secret = 'sub/scr1ption+K3y=long'
+  const server = new WebSocketServer({ port: 0, host: '127.0.0.1' })
+  await once(server, 'listening')
+  server.on('connection', (socket) => socket.on('message', (data) => socket.send(`{"refused":${data}}`)))
+  const out: string[] = []
+  const told = Promise.withResolvers<void>()
+  const live = push<{ id: string }, unknown>({
+    url: `ws://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    subscribe: ({ id }) => ({ op: 'subscribe', topic: id, auth: { apiKey: secret } }),
+    read: (message) => {
+      out.push(JSON.stringify(message))
+      throw new Error(`not understood: ${JSON.stringify(message)}`)
+    },
+  })
+  const pushed = feed('/pushed/:id', {
+    ...{ name: 'pushed', key: { id: z.string() }, value: z.unknown(), fresh: '1s', live },
+    load: { one: async () => 'asked' },
+  })
+  const gateway = createGateway({
+    apps: [defineApp({ name: 'app', use: [pushed] })],
+    observe(event) {
+      out.push(inspect(event, { depth: 10 }))
+      if (event.type === 'failed') told.resolve()
+    },
+  })
+  const [site = ''] = await gateway.listen({ port: 0 })
+  const leaving = new AbortController()
+  await fetch(`${site}/pushed/topic-a?as=sse`, { signal: leaving.signal })
+  await told.promise
+  leaving.abort()
+  await gateway.close(100)
+  for (const socket of server.clients) socket.terminate()
+  server.close()
+  expect(out.join()).toContain('topic-a')
+  expect(out.join()).not.toContain(secret)
 })

@@ -208,7 +208,7 @@ describe('a mask', () => {
         const text = Buffer.from(given)
         expect(mask.bytes(text)).toBe(text)
       }),
-      { numRuns: 2000 },
+      { numRuns: 500 },
     )
   })
 
@@ -234,7 +234,7 @@ describe('the law of a mask', () => {
           expect(masked).not.toContain(secret)
         },
       ),
-      { numRuns: 2000 },
+      { numRuns: 500 },
     )
   })
 
@@ -260,7 +260,7 @@ describe('the law of a mask', () => {
           expect(Buffer.concat([...pieces, stream.end()]).toString()).toBe(mask.bytes(bytes).toString())
         },
       ),
-      { numRuns: 1000 },
+      { numRuns: 300 },
     )
   })
 })

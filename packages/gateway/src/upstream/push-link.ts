@@ -8,7 +8,7 @@ import { isRecord } from '../options.ts'
 import { waitOf } from '../rate-limit-wait.ts'
 import { isSocketAddress, type PushLinkPlan, type PushListener, type PushSource, type PushToken } from './push.ts'
 import { maskOf } from './redact.ts'
-import { secretsOfHeaders, secretsOfMessage, secretsOfUrl } from './secrets.ts'
+import { secretsOfHeaders, secretsOfMessage, secretsOfSubscription, secretsOfUrl } from './secrets.ts'
 
 export interface PushLinkParts {
   readonly feed: string
@@ -48,6 +48,9 @@ const LONGEST_WAIT = 5 * 60_000
 /** What was found changed by asking is to be heard of within this time, in milliseconds: the answer may only have been quicker. */
 const MAY_FOLLOW = 2000
 
+/** Secrets of subscriptions that are covered: one for all of them is the rule. */
+const MOST_SHOWN = 50
+
 /** The largest message that is taken, in bytes. */
 const LARGEST_MESSAGE = 16 * 1024 * 1024
 
@@ -74,6 +77,8 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
   /** Covers what of address, headers and first messages of now nobody may read. */
   let secrets: readonly string[] = []
   let mask = maskOf(secrets)
+  /** What was said of us in subscriptions. */
+  const shown = new Set<string>()
   let heardAt = Number.NEGATIVE_INFINITY
   let stopped = false
 
@@ -121,7 +126,8 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
     // As much at once as a connection takes, beside what it takes in a second.
     allowed = Math.max(allowed, plan.burst - plan.rate)
     const greetings = plan.greet()
-    mask = maskOf([...secrets, ...greetings.flatMap((message) => secretsOfMessage(message))])
+    secrets = [...secrets, ...greetings.flatMap((message) => secretsOfMessage(message))]
+    mask = maskOf([...secrets, ...shown])
     outbox = greetings.map((message) => () => message)
     for (const one of subscriptions.values()) ask(one)
     watch = clock.after(plan.silence / 2, look)
@@ -137,9 +143,18 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
       Object.assign(one, { id: ids, token: undefined, state: 'sent', sentAt: clock.monotonic() })
       byId.set(one.id, one)
       const message = plan.subscribe(one.key, one.id)
+      cover(message)
       if (!plan.acknowledges) live(one)
       return message
     })
+  }
+
+  /** What a subscription says of us is covered in all that comes from now on. */
+  function cover(message: unknown): void {
+    const found = secretsOfSubscription(message).filter((secret) => !shown.has(secret))
+    if (found.length === 0 || shown.size >= MOST_SHOWN) return
+    for (const secret of found) shown.add(secret)
+    mask = maskOf([...secrets, ...shown])
   }
 
   function live(one: Subscription): void {

@@ -67,6 +67,18 @@ export function secretsOfMessage(message: unknown, name = ''): readonly string[]
   )
 }
 
+/** Names under which a subscription carries what is ours, and not what it asks for: `key` or `token` alone may be a topic. */
+const OURS = /secret|auth|pass|api.?key|credential|signature|access.?token/i
+
+/** What a message that subscribes says of us, such as `{ op: 'sub', topic: 'a', apiKey: 'KEY' }`. */
+export function secretsOfSubscription(message: unknown, name = ''): readonly string[] {
+  if (typeof message === 'string') return OURS.test(name) && message.length >= SHORTEST_TOKEN ? [message] : []
+  if (typeof message !== 'object' || message === null) return []
+  return Object.entries(message).flatMap(([inner, value]) =>
+    secretsOfSubscription(value, Array.isArray(message) ? name : inner),
+  )
+}
+
 /**
  * Secrets and what they look like in hexadecimal and in base64: alone, as the user of a login, and inside of something longer. Beyond ASCII also
  * with their accents apart, and with the bytes of UTF-8 read as Latin-1, as headers are.
