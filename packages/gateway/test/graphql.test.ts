@@ -50,6 +50,7 @@ async function open(
   graphql: boolean | GraphqlOptions = true,
   heartbeat: '10s' | '100ms' = '10s',
   options: Partial<GatewayOptions> = {},
+  fresh: '2s' | '10m' = '2s',
 ) {
   const upstream = await countingUpstream()
   const now = { price: PRICE as unknown }
@@ -70,7 +71,7 @@ async function open(
         return keys.map(({ mint }) => (mint === 'gone' ? absent('not priced', { for: '1m' }) : (found as never)))
       },
     },
-    fresh: '2s',
+    fresh,
     live: { every: '20ms', linger: '50ms' },
   })
   const slot = feed('/slots/:id', {
@@ -125,8 +126,12 @@ async function followed(site: Pick<Served, 'fetch'>, query: string, variables: u
   return new EventStream(await site.fetch(`/graphql?${address}`, { headers: accept }))
 }
 
-async function openNode(graphql: boolean | GraphqlOptions = true, heartbeat: '10s' | '100ms' = '10s') {
-  const site = await open(NODE.serve, graphql, heartbeat)
+async function openNode(
+  graphql: boolean | GraphqlOptions = true,
+  heartbeat: '10s' | '100ms' = '10s',
+  fresh: '2s' | '10m' = '2s',
+) {
+  const site = await open(NODE.serve, graphql, heartbeat, {}, fresh)
   const [url = ''] = await site.gateway.listen({ port: 0 })
   return Object.assign(site, { url: `${url}/graphql` })
 }
@@ -387,7 +392,7 @@ describe.each([
 })
 
 test('1,000 who follow the same by SSE and WebSocket are one execution for each version', async () => {
-  await using site = await openNode()
+  await using site = await openNode(true, '10s', '10m')
   const socket = createSocketClient({ url: site.url.replace('http', 'ws'), webSocketImpl: WebSocket })
   const bodies = { heard: 0 }
   const agent = new Agent({ maxSockets: 1000 })
@@ -451,7 +456,8 @@ test('what could change a result makes it another execution, and nothing else do
 })
 
 test('a document is kept as long as anybody follows it, however often memory is swept, and no longer', async () => {
-  await using site = await open(WEB.serve)
+  // Counting stops the process for seconds, and a value that grew stale meanwhile is said again to all.
+  await using site = await open(WEB.serve, true, '10s', {}, '10m')
   const documents = Array.from({ length: 20 }, (_, id) => PRICES.replace('{ usdPrice', `{ a${id}: usdPrice`))
   const streams = await Promise.all(documents.map((query) => followed(site, query, { mint: 'SOL' })))
   for (const stream of streams) await stream.until('next')

@@ -279,7 +279,9 @@ export class LiveFeed implements FeedRunner {
       const deadline = clock.monotonic() + WARM_WITHIN
       const ask = { topic, key, priority: 'background', client: 'warming', deadline, signal: undefined } as const
       Promise.resolve(path.read({ ...ask, refresh: false })).catch((error) => {
-        emit({ type: 'failed', where: `warming of ${topic}`, error })
+        // What has a request id was reported where it failed.
+        if (asWeirError(error).requestId === undefined || !(error instanceof WeirError))
+          emit({ type: 'failed', where: `warming of ${topic}`, error })
       })
     }
   }
