@@ -205,7 +205,7 @@ test('a page takes over what a server drew though the client knows more, and a p
   const page = await context.newPage()
   await page.goto(`${world.url}/blank`)
   await page.addScriptTag({ content: await bundle('hydrate.ts') })
-  await expect.poll(() => page.locator('p').textContent()).toBe('live /items/still /items/still not_found')
+  await expect.poll(() => page.locator('p').textContent()).toBe('stale /items/still /items/still not_found')
   expect(await page.evaluate('[drawn, ...errors]')).toEqual(['connecting undefined nothing nothing'])
   await context.close()
 })
