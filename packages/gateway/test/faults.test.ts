@@ -45,8 +45,9 @@ test('an upstream that dies and comes back: on one connection values grow old, a
   jupiter.fault({ kind: 'dead' })
   const { data: stale } = await events.until('heartbeat', ({ data }) => data.stale === true)
   expect(Number(stale.now)).toBeGreaterThan(Number(stale.checkedAt))
-  // The breaker lets five calls fail, and the retries that a tenth of the traffic allows; then one probe at a time.
-  expect(jupiter.stats().faulted).toBeLessThanOrEqual(10)
+  // The breaker lets five calls fail, and the retries that a tenth of the traffic allows; then one probe at a time. A batch that
+  // fails is split until that is known to find no key to blame: four calls more at most.
+  expect(jupiter.stats().faulted).toBeLessThanOrEqual(14)
   jupiter.clearFaults()
   const { data: fresh } = await events.until(
     'heartbeat',
