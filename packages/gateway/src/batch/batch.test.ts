@@ -278,6 +278,25 @@ describe('a batch in which a key is bad', () => {
     expect(Object.keys(opened.outcomes)).toHaveLength(2000)
   })
 
+  test.each(poisons)('the same keys that all fail (%s) are split once, and again after an answer', async (_, error) => {
+    const opened = open(4, 10)
+    const keys = ['a', 'b', 'c', 'd']
+    const failing = new Set(keys)
+    const ask = async () => {
+      const before = opened.sent.length
+      for (const each of keys) opened.get(each, { client: `c${each}` })
+      await opened.clock.advance(3000)
+      await settle(opened, failing, error)
+      return opened.sent.length - before
+    }
+    expect(await ask()).toBe(1 + 2 + 4)
+    for (let turn = 0; turn < 10; turn++) expect(await ask()).toBe(1)
+    opened.get('well')
+    await opened.clock.advance(3000)
+    await settle(opened, failing, error)
+    expect(await ask()).toBeGreaterThan(1)
+  })
+
   test('whatever else is bad, honest keys of other clients get their answer, for two calls a key', async () => {
     const turns = fc.array(
       fc.record({ honest: fc.integer({ min: 1, max: 6 }), bad: fc.array(fc.nat(3), { maxLength: 8 }) }),

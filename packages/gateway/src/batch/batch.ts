@@ -142,7 +142,7 @@ export function batch<Value = Content>({
      * one may be for nothing, as when the upstream is down or one client asks for bad keys alone, so these are few.
      */
     function mayHalve(part: Failing<Value>, failing: readonly Failing<Value>[], search: Search): boolean {
-      if (isAlone(part)) return false
+      if (isAlone(part) || pace.isHopeless(part.members.map(topicOf))) return false
       const shared = clientsOf(part).size > 1
       if (search.answered) {
         const lone = failing.filter(({ halfOf }) => halfOf === part.halfOf).length === 1
@@ -157,7 +157,10 @@ export function batch<Value = Content>({
     /** A key that fails alone goes alone for a while, and a client that asked for it has calls of its own. */
     function giveUp(part: Failing<Value>, { startedAt }: Search): void {
       const [client, other] = clientsOf(part)
-      if (isAlone(part)) pace.suspect(part.members.map(topicOf), startedAt)
+      if (isAlone(part)) {
+        for (const member of part.members) pace.failedAlone(topicOf(member))
+        pace.suspect(part.members.map(topicOf), startedAt)
+      }
       if (client !== undefined && other === undefined) pace.spoiled(client, startedAt)
       fail(part.members, part.error)
     }
@@ -200,6 +203,7 @@ export function batch<Value = Content>({
         const results = await next(members.map(({ ask }) => ({ ...ask, signal })))
         over()
         search.answered = true
+        pace.answered()
         const took = clock.monotonic() - startedAt
         if (after === undefined || took < after) pace.onTime(members.map(topicOf), took)
         else if (!suspect) pace.behind(took)

@@ -33,6 +33,12 @@ export interface Pace {
   maySplit(): boolean
   /** Whether a call that failed may be split, though none of its batch was answered yet; that is taken. `shared`: by several clients. */
   mayHalve(shared: boolean): boolean
+  /** A key failed in a call of its own. */
+  failedAlone(topic: string): void
+  /** Whether each of these keys failed in a call of its own since the last answer, so that a split finds no key that is better off. */
+  isHopeless(topics: readonly string[]): boolean
+  /** A call was answered. */
+  answered(): void
   /** Splits that led to an answer cost nothing. */
   fruitful(splits: number): void
   /** Whether a client's keys go in calls of their own, since one made a call fail. */
@@ -57,6 +63,8 @@ export function createPace(clock: Clock): Pace {
   let lastOnTime = Number.NEGATIVE_INFINITY
   /** Keys that are apart: until when, and how many of them go in one call. Those that were found last are at the end. */
   const slow = new Map<string, { readonly until: number; readonly company: number }>()
+  /** Keys that failed in calls of their own since the last answer. */
+  const hopeless = new Set<string>()
   /** Clients that are apart, and until when. */
   const spoilers = new LRUCache<string, number>({ max: MOST_APART })
 
@@ -89,6 +97,16 @@ export function createPace(clock: Clock): Pace {
       if (halvings < (shared ? 1 : 1 + KEPT)) return false
       halvings -= 1
       return true
+    },
+
+    failedAlone(topic) {
+      if (hopeless.size < MOST_APART) hopeless.add(topic)
+    },
+
+    isHopeless: (topics) => topics.every((topic) => hopeless.has(topic)),
+
+    answered() {
+      hopeless.clear()
     },
 
     fruitful(splits) {
