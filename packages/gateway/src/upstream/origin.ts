@@ -49,6 +49,9 @@ interface Followed {
   held: { readonly version: string; readonly value: unknown } | undefined
   /** Whether it said that this can't be confirmed. */
   stale: boolean
+  /** Whether it sent anything of the value on the connection of now. Until then, what it sent before holds `until` the last connection was lost. */
+  current: boolean
+  until: number
 }
 
 /** One connection. */
@@ -82,7 +85,7 @@ export function createOrigin(parts: OriginParts): Origin {
         lines.push(line)
       }
       const held = since === undefined ? undefined : { version: since, value: undefined }
-      const one: Followed = { line, ears, held, stale: false }
+      const one: Followed = { line, ears, held, stale: false, current: false, until: Number.NEGATIVE_INFINITY }
       followed.set(topic, one)
       line.topics.set(topic, one)
       line.source.follow(topic, topic, () => parts.clock.monotonic())
@@ -117,9 +120,11 @@ export function createOrigin(parts: OriginParts): Origin {
           const one = followed.get(topic)
           // Only of what it said last: of anything else its word is not known.
           if (one === undefined || one.held?.version !== version) return undefined
-          const hears = one.line.source.hears(topic)
-          if (one.stale) return hears ? { stale: true, at: one.line.source.heardAt(topic) } : undefined
-          return { stale: false, at: hears ? parts.clock.monotonic() : one.line.source.heardAt(topic) }
+          const { source } = one.line
+          const hears = one.current && source.hears(topic)
+          const heardAt = one.current ? source.heardAt(topic) : one.until
+          if (one.stale) return hears ? { stale: true, at: heardAt } : undefined
+          return { stale: false, at: hears ? parts.clock.monotonic() : heardAt }
         },
         stop() {
           for (const topic of ours) origin.leave(topic)
@@ -205,9 +210,11 @@ function openLine({ name, plan, clock, emit, random, level }: OriginParts): Line
       const told = toldOf(said, ahead(), lineage)
       one.held = { version: String(version), value }
       one.stale = message.stale === true
+      one.current = true
       one.ears({ type: 'told', told })
     } else if (type === 'heartbeat' && typeof version === 'string') {
       one.stale = message.stale === true
+      one.current = true
       if (typeof message.checkedAt === 'number')
         one.ears({ type: 'confirmed', version, checkedAt: here(message.checkedAt, ahead()) })
     } else if (type === 'error') one.ears({ type: 'failed', problem: message.problem as Problem })
@@ -222,7 +229,14 @@ function openLine({ name, plan, clock, emit, random, level }: OriginParts): Line
   }
 
   const pushed: PushLinkPlan = {
-    url: () => plan.url,
+    url() {
+      // Another connection: the origin may have changed its word since the last one was lost.
+      for (const one of topics.values()) {
+        if (one.current) one.until = source.heardAt('')
+        one.current = false
+      }
+      return plan.url
+    },
     headers: plan.headers,
     greet() {
       count = 0
@@ -233,9 +247,7 @@ function openLine({ name, plan, clock, emit, random, level }: OriginParts): Line
     subscribe(key, id) {
       const topic = String(key)
       asked.set(id, topic)
-      const one = topics.get(topic)
-      if (one !== undefined) one.stale = false
-      return { type: 'subscribe', topic, id, since: one?.held?.version }
+      return { type: 'subscribe', topic, id, since: topics.get(topic)?.held?.version }
     },
     // It is ended by its name: one that is followed again by now would end with the one before.
     unsubscribe: (topic) => (topics.has(String(topic)) ? undefined : { type: 'unsubscribe', topic }),
