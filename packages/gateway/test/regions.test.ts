@@ -399,6 +399,20 @@ describe('a region', () => {
     )
   })
 
+  test('names the lineage of its origin in patches and heartbeats too, to a region behind it', async () => {
+    await using all = await opened()
+    const { origin, region, upstream } = all
+    await using outer = await serve(regionApp(weir({ url: region.url })))
+    await using stream = await outer.follow('/items/a')
+    await sees(stream, 1)
+    const lineage = (await origin.get('/items/a')).headers.get('weir-lineage')
+    for (const n of [2, 3]) {
+      upstream.state.value = n
+      expect((await sees(stream, n)).data.lineage).toBe(lineage)
+    }
+    expect((await stream.until('heartbeat')).data.lineage).toBe(lineage)
+  })
+
   test('with more topics than one connection takes opens another', async () => {
     await using upstream = await numbers()
     await using origin = await serve(originApp(upstream))
@@ -452,7 +466,8 @@ describe('a log of a region', () => {
     expect(await (await region.get('/events/b')).text()).toBe(await (await origin.get('/events/b')).text())
     const values = '/weir/values?topic=/events/b'
     const { values: said } = await (await region.get(values)).json()
-    expect(said).toEqual((await (await origin.get(values)).json()).values)
+    const { values: theirs, lineage } = await (await origin.get(values)).json()
+    expect(said).toEqual(theirs.map((event: object) => ({ ...event, lineage })))
   })
 
   test('tells what it missed while it was cut off, in order', async () => {

@@ -1,11 +1,12 @@
-import { applyPatch, type Level, type Problem } from '@weir/protocol'
+import { applyPatch, type Level, type Problem, parseVersion, type Version } from '@weir/protocol'
 import type { LogLine } from '../backend/ports.ts'
 import type { Clock } from '../clock.ts'
+import { show, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { isRecord } from '../options.ts'
 import type { PushLinkPlan, PushListener, PushNews, PushSource } from './push.ts'
 import { createPushLink } from './push-link.ts'
-import { errorOf, here, type Told, toldOf } from './told.ts'
+import { errorOf, here, lineageOf, type Told, toldOf } from './told.ts'
 import type { OriginPlan } from './upstream.ts'
 import { lineOf } from './weir.ts'
 
@@ -16,8 +17,10 @@ export type OriginNews =
   | { readonly type: 'confirmed'; readonly version: string; readonly checkedAt: number }
   | { readonly type: 'failed'; readonly problem: Problem }
   | { readonly type: 'event'; readonly line: LogLine }
-  /** Of a log: events are missing before the next. */
-  | { readonly type: 'gap' }
+  /** Of a log: events up to and including this position can't be had any more. */
+  | { readonly type: 'gap'; readonly to: Version; readonly lineage: string | undefined }
+  /** Of a log: its newest event has this position. */
+  | { readonly type: 'stands'; readonly at: Version; readonly lineage: string | undefined }
 
 export interface OriginParts {
   readonly name: string
@@ -143,6 +146,13 @@ function tell(listener: PushListener, topic: string, news: OriginNews): void {
 
 type Message = Readonly<Record<string, unknown>>
 
+/** A position of a log. @throws WeirError `upstream_invalid` */
+function placeOf(said: unknown): Version {
+  const place = parseVersion(String(said))
+  if (place === undefined) throw new WeirError('upstream_invalid', `origin: expected a position, got ${show(said)}`)
+  return place
+}
+
 /** A WebSocket that speaks Weir's protocol (PROTOCOL.md), on the same feet as those of other upstreams that push. */
 function openLine({ name, plan, clock, emit, random, level }: OriginParts): Line {
   const topics = new Map<string, Followed>()
@@ -174,7 +184,7 @@ function openLine({ name, plan, clock, emit, random, level }: OriginParts): Line
     asked.delete(message.id)
     switch (message.type) {
       case 'hello':
-        lineage = typeof message.lineage === 'string' ? message.lineage : undefined
+        lineage = lineageOf(message)
         return undefined
       case 'subscribed':
         // Under another name we would wait for ever for what comes under that.
@@ -217,13 +227,16 @@ function openLine({ name, plan, clock, emit, random, level }: OriginParts): Line
       one.current = true
       if (typeof message.checkedAt === 'number')
         one.ears({ type: 'confirmed', version, checkedAt: here(message.checkedAt, ahead()) })
+      else one.ears({ type: 'stands', at: placeOf(version), lineage: lineageOf(message, lineage) })
     } else if (type === 'error') one.ears({ type: 'failed', problem: message.problem as Problem })
     else if (type === 'event') {
+      const line = lineOf(message, lineage)
       one.held = { version: String(message.position), value: undefined }
-      one.ears({ type: 'event', line: lineOf(message) })
+      one.ears({ type: 'event', line })
     } else if (type === 'gap') {
+      const to = placeOf(message.to)
       one.held = { version: String(message.to), value: undefined }
-      one.ears({ type: 'gap' })
+      one.ears({ type: 'gap', to, lineage: lineageOf(message, lineage) })
     }
     return undefined
   }
