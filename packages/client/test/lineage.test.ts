@@ -1,5 +1,10 @@
+import { createGateway, defineApp, log, weir as upstreamAt, type WeirEvent } from '@weir/gateway'
 import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { openRoad } from '../../../scripts/road.ts'
+import { movedClock } from '../../gateway/test/moved-clock.ts'
 import type { Entry } from '../src/index.ts'
+import { worldPorts } from '../src/ports.ts'
 import { HELLO, snapshot, world } from './manual-world.ts'
 import { client, listen, serveWorld } from './world.ts'
 
@@ -288,4 +293,61 @@ test.each(['sse', 'ws', 'poll'] as const)(
     }
     expect(new Set(lineages).size).toBe(2)
   },
+)
+
+/** A gateway with one log, of its own or of an origin. */
+async function serveLog(clock = movedClock(), origin?: string) {
+  const events = log('/log', {
+    ...{ name: 'log', key: {}, event: z.unknown() },
+    ...(origin !== undefined && { from: upstreamAt({ url: origin, silence: '1s' }) }),
+  })
+  const seen: WeirEvent[] = []
+  const app = defineApp({ name: 'shop', use: [events] })
+  const gateway = createGateway({ apps: [app], clock, heartbeat: '1s', observe: (event) => void seen.push(event) })
+  const [url = ''] = await gateway.listen({ port: 0 })
+  return {
+    url,
+    publish: (event: unknown) => events.publish({}, event),
+    /** How many pages of the log it was asked for. */
+    pages: () => seen.filter((event) => event.type === 'route.answered' && event.route === '/log').length,
+    [Symbol.asyncDispose]: () => gateway.close(100),
+  }
+}
+
+test.each(['sse', 'ws', 'poll'] as const)(
+  'a log of a region whose origin went back in its epochs goes on after the gap: %s',
+  async (transport) => {
+    await using ahead = await serveLog(movedClock(3_600_000))
+    await using right = await serveLog()
+    await using road = await openRoad(ahead.url)
+    const clock = movedClock()
+    await using region = await serveLog(clock, road.url)
+    const page = movedClock()
+    const ports = { ...worldPorts(), now: page.now }
+    using weir = client({ url: region.url, transports: [transport], interval: 50, ports })
+    const item = listen(weir, '/log')
+    const first = await ahead.publish('ahead')
+    await expect.poll(() => item.last?.value).toBe('ahead')
+    const { lineage } = item.last ?? {}
+    expect(lineage).toBeTruthy()
+
+    await right.publish('right 1')
+    road.leadTo(right.url)
+    await expect.poll(right.pages, { timeout: 10_000 }).toBeGreaterThan(2)
+    expect(item.heard).toHaveLength(1)
+    // The region follows after half a minute, the page half a minute later.
+    clock.by += 30_000
+    await expect.poll(() => weir.status().stale, { timeout: 10_000 }).toBe(1)
+    expect(item.heard).toHaveLength(1)
+    page.by += 30_000
+    await right.publish('right 2')
+    await expect.poll(() => item.last?.value, { timeout: 10_000 }).toBe('right 2')
+    const [, gap] = item.heard
+    expect(gap?.gap?.from).toBe(first)
+    expect(gap?.startedOver).toEqual({ version: first, lineage })
+    expect(item.last?.lineage).toBe(gap?.lineage)
+    expect(gap?.lineage).not.toBe(lineage)
+    expect(weir.status()).toMatchObject({ state: 'live', stale: 0 })
+  },
+  30_000,
 )

@@ -3,8 +3,8 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { EventStream } from '../../../scripts/event-stream.ts'
 import { openRoad } from '../../../scripts/road.ts'
-import { systemClock } from '../src/clock.ts'
 import { type App, type Clock, createGateway, defineApp, log, type WeirEvent, weir } from '../src/index.ts'
+import { movedClock } from './moved-clock.ts'
 
 const EVENTS = { name: 'event', key: { id: z.string() }, event: z.unknown(), history: { events: 20 } } as const
 
@@ -44,18 +44,6 @@ function serveOrigin(clock?: Clock) {
 function serveRegion(url: string, clock?: Clock) {
   const events = log('/events/:id', { ...EVENTS, from: weir({ url, silence: '1s', timeout: '1s' }) })
   return serve({ app: defineApp({ name: 'shop', use: [events] }) }, clock)
-}
-
-/** The machine's clock, moved by so many milliseconds. */
-function movedClock(by = 0) {
-  const moved = {
-    by,
-    now: () => systemClock.now() + moved.by,
-    monotonic: () => systemClock.monotonic() + moved.by,
-    after: systemClock.after,
-    soon: systemClock.soon,
-  }
-  return moved
 }
 
 /** Two origins of one app, the epochs of one an hour ahead, and the lineage of each. */

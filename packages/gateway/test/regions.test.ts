@@ -28,6 +28,7 @@ import {
 import type { OriginCall } from '../src/upstream/told.ts'
 import { openCable } from './cable.ts'
 import { type CountingUpstream, countingUpstream, json } from './counting-upstream.ts'
+import { movedClock } from './moved-clock.ts'
 
 const KEY = { id: z.string() }
 const VALUE = z.unknown()
@@ -100,18 +101,6 @@ async function serve<Made extends { readonly app: App }>(made: Made, { heartbeat
     follow: async (path: string, init?: RequestInit) => new EventStream(await fetch(`${url}${path}?as=sse`, init)),
     [Symbol.asyncDispose]: () => gateway.close(100),
   }
-}
-
-/** The machine's clock, moved by so many milliseconds. */
-function movedClock(by = 0) {
-  const moved = {
-    by,
-    now: () => systemClock.now() + moved.by,
-    monotonic: () => systemClock.monotonic() + moved.by,
-    after: systemClock.after,
-    soon: systemClock.soon,
-  }
-  return moved
 }
 
 /** So long that a change of the rest is told as a patch. */
