@@ -178,3 +178,20 @@ test('two origins that answer in turns do not move a log back and forth', async 
   }
   expect(others).not.toContain('gap')
 }, 60_000)
+
+test('a page of a log without listeners begins after the position that was asked for, whichever origin was read last', async () => {
+  await using all = await twoOrigins()
+  const { ahead, right, road } = all
+  await using region = await serveRegion(road.url)
+  const numbers = async (path: string) => {
+    const page = await (await region.get(path)).json()
+    return page.events.map(({ event }: { event: unknown }) => event)
+  }
+  await ahead.publish('ahead')
+  expect(await numbers('/events/a')).toEqual(['ahead'])
+  const positions: string[] = []
+  for (let n = 1; n <= 5; n++) positions.push(await right.publish(n))
+  road.leadTo(right.url)
+  expect(await numbers(`/events/a?after=${positions[2]}&most=1`)).toEqual([4])
+  expect(await numbers(`/events/a?after=${positions[3]}`)).toEqual([5])
+})

@@ -62,8 +62,11 @@ export function originLogs({ origin, call, bounds, clock }: OriginLogsParts): Lo
   let poll: Timer | undefined
 
   async function ask(log: string, after: number, most: number): Promise<LogHistory> {
-    const epoch = epochs.get(log) ?? (after > 0 ? (await page(log, undefined, 1)).epoch : 0)
-    return page(log, after > 0 ? formatVersion({ epoch, sequence: after }) : undefined, most)
+    if (after <= 0) return page(log, undefined, most)
+    const epoch = epochs.get(log) ?? (await page(log, undefined, 1)).epoch
+    const history = await page(log, formatVersion({ epoch, sequence: after }), most)
+    // A position of another epoch is answered with all that is kept.
+    return history.epoch === epoch ? history : page(log, formatVersion({ epoch: history.epoch, sequence: after }), most)
   }
 
   async function page(log: string, after: string | undefined, most: number): Promise<LogHistory> {
