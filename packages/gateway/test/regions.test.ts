@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { ServerResponse } from 'node:http'
 import { compareVersions, parseVersion } from '@weir/protocol'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -282,6 +283,32 @@ describe('a region', () => {
     expect(version(after.id).epoch).toBeGreaterThan(version(before.id).epoch)
     await using there = await second.follow('/items/a')
     expect((await sees(there, 2)).id).toBe(after.id)
+  })
+
+  test('says of a value what its origin said before, until an origin that came back says something of it', async () => {
+    await using upstream = await numbers()
+    const first = await serve(originApp(upstream))
+    await using cable = await openCable(first.url)
+    await using region = await serve(regionApp(weir({ url: cable.url, silence: '200ms', timeout: '300ms' })))
+    await using stream = await region.follow('/items/a')
+    await sees(stream, 1)
+    await first.gateway.close(50)
+    const stale = await stream.until('heartbeat', ({ data }) => data.stale === true)
+    // The origin is back, and has no value yet.
+    const waiting: ServerResponse[] = []
+    upstream.answer = (_path, response) => void waiting.push(response)
+    await using second = await serve(originApp(upstream))
+    cable.drop(second.url)
+    const subscribed = () => second.seen.some(({ type }) => type === 'hub.joined') && waiting.length > 0
+    await expect.poll(subscribed, { timeout: 10_000 }).toBe(true)
+    const back = Date.now()
+    for (let count = 0; count < 10; count++) {
+      const { data } = await stream.until('heartbeat', ({ data }) => Number(data.now) > back)
+      expect(data).toMatchObject({ stale: true, version: stale.data.version })
+    }
+    upstream.answer = (_path, response) => json(response, { n: 2, other: OTHER })
+    for (const response of waiting) json(response, { n: 2, other: OTHER })
+    await sees(stream, 2)
   })
 
   test('that has begun anew serves the same versions', async () => {
