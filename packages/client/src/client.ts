@@ -214,7 +214,7 @@ export function createClient(options: ClientOptions = {}): Client {
       const verdict = verdictOn(topic, message, said)
       if (verdict === 'refuse') {
         // The server has something else: what is here is not what it serves now.
-        const log = 'position' in message && { log: true as const }
+        const log = !('version' in message) && { log: true as const }
         if (line.refusedAt !== undefined && !entry.stale) adopt(topic, { ...entry, ...log, stale: true })
         continue
       }

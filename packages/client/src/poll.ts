@@ -42,12 +42,13 @@ export const openPoll: OpenLink = (parts, ears) => {
   async function follow(topic: string, caller: string | undefined): Promise<void> {
     const since = ears.since(topic)
     const answer = await ask(within(topic, `as=json${since ? `&after=${since}` : ''}`), leaving.signal)
-    const { events, gap, private: hidden, caller: served } = await jsonIn<LogPage>(answer)
+    const { events, gap, lineage, private: hidden, caller: served } = await jsonIn<LogPage>(answer)
     // The credentials changed since the values were asked for.
     if (hidden && served !== caller) return pipe.fail(0, true)
+    const whose = lineage && { lineage }
     const mark = hidden && { private: hidden }
-    if (gap) pipe.hear({ type: 'gap', topic, ...gap })
-    for (const event of events) pipe.hear({ type: 'event', topic, ...mark, ...event })
+    if (gap) pipe.hear({ type: 'gap', topic, ...whose, ...gap })
+    for (const event of events) pipe.hear({ type: 'event', topic, ...whose, ...mark, ...event })
   }
 
   /** How long to wait after so many refusals in a row: longer each time, and as long as the server wants. */

@@ -76,6 +76,7 @@ describe.each(RUNTIMES)('a log, on runtime $name', ({ serve }) => {
         ],
         oldest: first,
         newest: second,
+        lineage: answer.headers.get('weir-lineage'),
       })
     })
 
@@ -101,6 +102,7 @@ describe.each(RUNTIMES)('a log, on runtime $name', ({ serve }) => {
         events: [],
         oldest: expect.stringMatching(/^\d+:1$/),
         newest: expect.stringMatching(/:0$/),
+        lineage: expect.any(String),
       })
       await sell(7)
       const then = await page(site, `/trades/SOL?after=${empty.newest}`)

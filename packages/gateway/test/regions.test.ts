@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { ServerResponse } from 'node:http'
 import { compareVersions, parseVersion } from '@weir/protocol'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -28,6 +29,7 @@ import {
 import type { OriginCall } from '../src/upstream/told.ts'
 import { openCable } from './cable.ts'
 import { type CountingUpstream, countingUpstream, json } from './counting-upstream.ts'
+import { movedClock } from './moved-clock.ts'
 
 const KEY = { id: z.string() }
 const VALUE = z.unknown()
@@ -100,18 +102,6 @@ async function serve<Made extends { readonly app: App }>(made: Made, { heartbeat
     follow: async (path: string, init?: RequestInit) => new EventStream(await fetch(`${url}${path}?as=sse`, init)),
     [Symbol.asyncDispose]: () => gateway.close(100),
   }
-}
-
-/** The machine's clock, moved by so many milliseconds. */
-function movedClock(by = 0) {
-  const moved = {
-    by,
-    now: () => systemClock.now() + moved.by,
-    monotonic: () => systemClock.monotonic() + moved.by,
-    after: systemClock.after,
-    soon: systemClock.soon,
-  }
-  return moved
 }
 
 /** So long that a change of the rest is told as a patch. */
@@ -295,6 +285,32 @@ describe('a region', () => {
     expect((await sees(there, 2)).id).toBe(after.id)
   })
 
+  test('says of a value what its origin said before, until an origin that came back says something of it', async () => {
+    await using upstream = await numbers()
+    const first = await serve(originApp(upstream))
+    await using cable = await openCable(first.url)
+    await using region = await serve(regionApp(weir({ url: cable.url, silence: '200ms', timeout: '300ms' })))
+    await using stream = await region.follow('/items/a')
+    await sees(stream, 1)
+    await first.gateway.close(50)
+    const stale = await stream.until('heartbeat', ({ data }) => data.stale === true)
+    // The origin is back, and has no value yet.
+    const waiting: ServerResponse[] = []
+    upstream.answer = (_path, response) => void waiting.push(response)
+    await using second = await serve(originApp(upstream))
+    cable.drop(second.url)
+    const subscribed = () => second.seen.some(({ type }) => type === 'hub.joined') && waiting.length > 0
+    await expect.poll(subscribed, { timeout: 10_000 }).toBe(true)
+    const back = Date.now()
+    for (let count = 0; count < 10; count++) {
+      const { data } = await stream.until('heartbeat', ({ data }) => Number(data.now) > back)
+      expect(data).toMatchObject({ stale: true, version: stale.data.version })
+    }
+    upstream.answer = (_path, response) => json(response, { n: 2, other: OTHER })
+    for (const response of waiting) json(response, { n: 2, other: OTHER })
+    await sees(stream, 2)
+  })
+
   test('that has begun anew serves the same versions', async () => {
     await using all = await opened()
     const { cable, region, upstream } = all
@@ -399,6 +415,20 @@ describe('a region', () => {
     )
   })
 
+  test('names the lineage of its origin in patches and heartbeats too, to a region behind it', async () => {
+    await using all = await opened()
+    const { origin, region, upstream } = all
+    await using outer = await serve(regionApp(weir({ url: region.url })))
+    await using stream = await outer.follow('/items/a')
+    await sees(stream, 1)
+    const lineage = (await origin.get('/items/a')).headers.get('weir-lineage')
+    for (const n of [2, 3]) {
+      upstream.state.value = n
+      expect((await sees(stream, n)).data.lineage).toBe(lineage)
+    }
+    expect((await stream.until('heartbeat')).data.lineage).toBe(lineage)
+  })
+
   test('with more topics than one connection takes opens another', async () => {
     await using upstream = await numbers()
     await using origin = await serve(originApp(upstream))
@@ -452,7 +482,8 @@ describe('a log of a region', () => {
     expect(await (await region.get('/events/b')).text()).toBe(await (await origin.get('/events/b')).text())
     const values = '/weir/values?topic=/events/b'
     const { values: said } = await (await region.get(values)).json()
-    expect(said).toEqual((await (await origin.get(values)).json()).values)
+    const { values: theirs, lineage } = await (await origin.get(values)).json()
+    expect(said).toEqual(theirs.map((event: object) => ({ ...event, lineage })))
   })
 
   test('tells what it missed while it was cut off, in order', async () => {

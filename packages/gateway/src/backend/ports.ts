@@ -204,6 +204,8 @@ export interface LogLine {
   /** A log that lost its past begins a larger epoch, so that no offset ever means two events. */
   readonly epoch: number
   readonly offset: number
+  /** Of which line of epochs the position is, where that is an origin's. Positions that are given here are of the backend's. */
+  readonly lineage?: string | undefined
   /** When it was added, wall time in milliseconds since 1970. */
   readonly at: number
   /** JSON text. */
@@ -214,6 +216,8 @@ export interface LogHistory {
   /** All of the epoch of now. */
   readonly events: readonly LogLine[]
   readonly epoch: number
+  /** As of an event. */
+  readonly lineage?: string | undefined
   /** The oldest offset that is kept; one more than the newest when none is. */
   readonly oldest: number
   /** The newest offset ever given in this epoch; 0 when there was none. */

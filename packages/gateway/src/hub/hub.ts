@@ -93,6 +93,8 @@ export interface Tail {
   readonly first: number
   /** The position of the newest event. */
   readonly newest: Version
+  /** Its lineage, where it is an origin's. */
+  readonly lineage: string | undefined
   /** Undefined when that one is gone, or yet to come. */
   at(count: number): Encoded<Entry | Notice> | undefined
 }
@@ -542,7 +544,9 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     const topic = addressOf(channel.topic)
     const known = latest === undefined ? {} : { version: formatVersion(latest.version), checkedAt: latest.checkedAt }
     const newest = tail === undefined ? {} : { version: formatVersion(tail.newest) }
-    return { type: 'heartbeat', topic, ...known, ...newest, stale, now: clock.now(), level: level() }
+    const lineage = tail === undefined ? latest?.lineage : tail.lineage
+    const line = lineage === undefined ? {} : { lineage }
+    return { type: 'heartbeat', topic, ...known, ...newest, ...line, stale, now: clock.now(), level: level() }
   }
 
   function notice(channel: Channel, message: Notice): void {

@@ -30,6 +30,7 @@ export class LogTail implements Tail {
   #oldest = 0
   first = 0
   newest: Version = { epoch: 0, sequence: 0 }
+  lineage: string | undefined
 
   constructor(topic: string, bounds: LogBounds, clock: Clock) {
     this.#topic = topic
@@ -63,6 +64,7 @@ export class LogTail implements Tail {
     const { epoch, oldest } = history
     const begins = { epoch, sequence: oldest - 1 }
     if (this.newest.epoch === 0) this.newest = begins
+    this.lineage = history.lineage
     const gap = gapAfter(this.newest, history)
     if (gap !== undefined) {
       this.#keep(this.#gap(this.newest, gap), this.#clock.now(), 0)
@@ -81,6 +83,7 @@ export class LogTail implements Tail {
     const next = line.offset === sequence + 1 && (line.epoch === epoch || sequence === 0)
     if (!next) return false
     this.newest = { epoch: line.epoch, sequence: line.offset }
+    this.lineage = line.lineage
     this.#keep(new LoggedEvent(this.#topic, line), line.at, line.event.byteLength)
     this.#trim()
     return true
@@ -114,6 +117,7 @@ export class LogTail implements Tail {
   }
 
   #gap(from: Version, to: Version): Notice {
-    return { type: 'gap', topic: addressOf(this.#topic), from: formatVersion(from), to: formatVersion(to) }
+    const line = this.lineage === undefined ? {} : { lineage: this.lineage }
+    return { type: 'gap', topic: addressOf(this.#topic), ...line, from: formatVersion(from), to: formatVersion(to) }
   }
 }

@@ -73,6 +73,7 @@ function feedOperation(feed: FeedPlan): Json {
         headers: headers(
           'etag',
           'weir-version',
+          'weir-lineage',
           'age',
           'weir-stale',
           'weir-level',
@@ -84,7 +85,7 @@ function feedOperation(feed: FeedPlan): Json {
       },
       204: {
         description: 'With `as=poll`: nothing newer than `after` came while it waited.',
-        headers: headers('weir-version', 'age', 'weir-stale', 'weir-level'),
+        headers: headers('weir-version', 'weir-lineage', 'age', 'weir-stale', 'weir-level'),
       },
       304: { description: 'The client has it: its `If-None-Match` names this content.', headers: headers('etag') },
       ...failed(feed.scope !== 'public'),
@@ -112,12 +113,12 @@ function logOperation({ path, name, keys, scope }: LogPlan): Json {
     responses: {
       200: {
         description: `Events that are kept, oldest first; ${LIVE} these, and then every one that comes.`,
-        headers: headers('weir-version', 'weir-level'),
+        headers: headers('weir-version', 'weir-lineage', 'weir-level'),
         content: { 'application/json': { schema: page } },
       },
       204: {
         description: 'With `as=poll`: no event came after `after` while it waited.',
-        headers: headers('weir-version', 'weir-level'),
+        headers: headers('weir-version', 'weir-lineage', 'weir-level'),
       },
       ...failed(scope !== 'public'),
     },
@@ -166,6 +167,7 @@ function streamOperation({ path, of, choose, most }: Stream): Json {
 const METHODS = ['get', 'post', 'put', 'patch', 'delete', 'trace']
 
 const VERSION = { type: 'string', pattern: '^\\d{1,16}:\\d{1,16}$', examples: ['1795258643830:7'] }
+const LINEAGE = { type: 'string' }
 const MOMENT = { type: 'integer', description: 'Milliseconds since 1970, by the clock of the server.' }
 const LEVEL = { type: 'string', enum: ['normal', 'saver', 'strained', 'maintenance'] }
 
@@ -175,6 +177,7 @@ const EVENT = {
   at: MOMENT,
   oldest: { ...VERSION, description: 'The position of the oldest event that is kept.' },
   newest: { ...VERSION, description: 'The position of the newest event.' },
+  lineage: { ...LINEAGE, description: 'Of which line of epochs the positions are.' },
   gap: {
     ...object({ from: VERSION, to: VERSION }),
     description: 'What was asked for and is gone: events after `from`, up to and including `to`.',
@@ -231,6 +234,7 @@ const SCHEMAS: Json = {
 const HEADERS: Json = {
   etag: header('A hash of the content.', { type: 'string' }),
   'weir-version': header('The version: a client accepts only a larger one than it has.', VERSION),
+  'weir-lineage': header('Of which line of epochs the version is: versions are compared within one.', LINEAGE),
   age: header('Seconds since the moment of which the value is.', { type: 'integer' }),
   'weir-stale': header('`?1` while the value is older than its feed allows.', { type: 'string', enum: ['?0', '?1'] }),
   'weir-level': header('How hard the server was pressed when it answered.', LEVEL),

@@ -62,6 +62,13 @@ async function opened() {
       return connections
     },
     follow: () => origin.follow(TOPIC, (one) => void news.push(one)),
+    /** As a feed follows it. */
+    feed() {
+      const deaf = { began() {}, came() {}, changed() {}, confirmed() {}, failed() {}, topicOf: String }
+      const source = origin.feed(deaf)
+      source.follow(TOPIC, TOPIC, clock.monotonic)
+      return source
+    },
     jump(milliseconds: number) {
       jumped += milliseconds
     },
@@ -134,6 +141,37 @@ describe('an origin that is followed', () => {
     all.say({ type: 'goodbye', retry: 300 })
     await expect.poll(() => all.connections).toBe(2)
     expect(performance.now() - left).toBeGreaterThanOrEqual(299)
+  })
+
+  test('that comes back has said nothing of a value until it says it on the new connection', async () => {
+    await using all = await opened()
+    const source = all.feed()
+    const said = () => source.said?.(TOPIC, '5:1')
+    const beat = (stale: boolean) =>
+      all.say({ type: 'heartbeat', topic: TOPIC, version: '5:1', checkedAt: 9, stale, now: 1, level: 'normal' })
+    /** Another connection, on which the topic is accepted, and nothing is said of it yet. */
+    const comeBack = async () => {
+      const { connections } = all
+      all.say({ type: 'goodbye', retry: 50 })
+      await expect.poll(() => all.connections).toBe(connections + 1)
+      await expect.poll(() => source.hears(TOPIC)).toBe(true)
+    }
+    await expect.poll(said).toMatchObject({ stale: false })
+    const before = performance.now()
+    all.say({ type: 'goodbye', retry: 100 })
+    await expect.poll(() => all.connections).toBe(2)
+    await expect.poll(() => source.hears(TOPIC)).toBe(true)
+    // It was not stale for as long as the connection before lasted.
+    const { at = Number.POSITIVE_INFINITY } = said() ?? {}
+    expect(at - before).toBeLessThan(100)
+    expect(source.heardAt(TOPIC) - before).toBeGreaterThanOrEqual(100)
+    beat(true)
+    await expect.poll(said).toMatchObject({ stale: true })
+    await comeBack()
+    // Nothing says that it could be confirmed meanwhile.
+    expect(said()).toBeUndefined()
+    beat(false)
+    await expect.poll(said).toMatchObject({ stale: false })
   })
 
   test('under another name for a topic is not heard of it', async () => {

@@ -1,11 +1,12 @@
-import { applyPatch, type Level, type Problem } from '@weir/protocol'
+import { applyPatch, type Level, type Problem, parseVersion, type Version } from '@weir/protocol'
 import type { LogLine } from '../backend/ports.ts'
 import type { Clock } from '../clock.ts'
+import { show, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { isRecord } from '../options.ts'
 import type { PushLinkPlan, PushListener, PushNews, PushSource } from './push.ts'
 import { createPushLink } from './push-link.ts'
-import { errorOf, here, type Told, toldOf } from './told.ts'
+import { errorOf, here, lineageOf, type Told, toldOf } from './told.ts'
 import type { OriginPlan } from './upstream.ts'
 import { lineOf } from './weir.ts'
 
@@ -16,8 +17,10 @@ export type OriginNews =
   | { readonly type: 'confirmed'; readonly version: string; readonly checkedAt: number }
   | { readonly type: 'failed'; readonly problem: Problem }
   | { readonly type: 'event'; readonly line: LogLine }
-  /** Of a log: events are missing before the next. */
-  | { readonly type: 'gap' }
+  /** Of a log: events up to and including this position can't be had any more. */
+  | { readonly type: 'gap'; readonly to: Version; readonly lineage: string | undefined }
+  /** Of a log: its newest event has this position. */
+  | { readonly type: 'stands'; readonly at: Version; readonly lineage: string | undefined }
 
 export interface OriginParts {
   readonly name: string
@@ -49,6 +52,9 @@ interface Followed {
   held: { readonly version: string; readonly value: unknown } | undefined
   /** Whether it said that this can't be confirmed. */
   stale: boolean
+  /** Whether it sent anything of the value on the connection of now. Until then, what it sent before holds `until` the last connection was lost. */
+  current: boolean
+  until: number
 }
 
 /** One connection. */
@@ -82,7 +88,7 @@ export function createOrigin(parts: OriginParts): Origin {
         lines.push(line)
       }
       const held = since === undefined ? undefined : { version: since, value: undefined }
-      const one: Followed = { line, ears, held, stale: false }
+      const one: Followed = { line, ears, held, stale: false, current: false, until: Number.NEGATIVE_INFINITY }
       followed.set(topic, one)
       line.topics.set(topic, one)
       line.source.follow(topic, topic, () => parts.clock.monotonic())
@@ -117,9 +123,11 @@ export function createOrigin(parts: OriginParts): Origin {
           const one = followed.get(topic)
           // Only of what it said last: of anything else its word is not known.
           if (one === undefined || one.held?.version !== version) return undefined
-          const hears = one.line.source.hears(topic)
-          if (one.stale) return hears ? { stale: true, at: one.line.source.heardAt(topic) } : undefined
-          return { stale: false, at: hears ? parts.clock.monotonic() : one.line.source.heardAt(topic) }
+          const { source } = one.line
+          const hears = one.current && source.hears(topic)
+          const heardAt = one.current ? source.heardAt(topic) : one.until
+          if (one.stale) return hears ? { stale: true, at: heardAt } : undefined
+          return { stale: false, at: hears ? parts.clock.monotonic() : heardAt }
         },
         stop() {
           for (const topic of ours) origin.leave(topic)
@@ -137,6 +145,13 @@ function tell(listener: PushListener, topic: string, news: OriginNews): void {
 }
 
 type Message = Readonly<Record<string, unknown>>
+
+/** A position of a log. @throws WeirError `upstream_invalid` */
+function placeOf(said: unknown): Version {
+  const place = parseVersion(String(said))
+  if (place === undefined) throw new WeirError('upstream_invalid', `origin: expected a position, got ${show(said)}`)
+  return place
+}
 
 /** A WebSocket that speaks Weir's protocol (PROTOCOL.md), on the same feet as those of other upstreams that push. */
 function openLine({ name, plan, clock, emit, random, level }: OriginParts): Line {
@@ -169,7 +184,7 @@ function openLine({ name, plan, clock, emit, random, level }: OriginParts): Line
     asked.delete(message.id)
     switch (message.type) {
       case 'hello':
-        lineage = typeof message.lineage === 'string' ? message.lineage : undefined
+        lineage = lineageOf(message)
         return undefined
       case 'subscribed':
         // Under another name we would wait for ever for what comes under that.
@@ -205,24 +220,36 @@ function openLine({ name, plan, clock, emit, random, level }: OriginParts): Line
       const told = toldOf(said, ahead(), lineage)
       one.held = { version: String(version), value }
       one.stale = message.stale === true
+      one.current = true
       one.ears({ type: 'told', told })
     } else if (type === 'heartbeat' && typeof version === 'string') {
       one.stale = message.stale === true
+      one.current = true
       if (typeof message.checkedAt === 'number')
         one.ears({ type: 'confirmed', version, checkedAt: here(message.checkedAt, ahead()) })
+      else one.ears({ type: 'stands', at: placeOf(version), lineage: lineageOf(message, lineage) })
     } else if (type === 'error') one.ears({ type: 'failed', problem: message.problem as Problem })
     else if (type === 'event') {
+      const line = lineOf(message, lineage)
       one.held = { version: String(message.position), value: undefined }
-      one.ears({ type: 'event', line: lineOf(message) })
+      one.ears({ type: 'event', line })
     } else if (type === 'gap') {
+      const to = placeOf(message.to)
       one.held = { version: String(message.to), value: undefined }
-      one.ears({ type: 'gap' })
+      one.ears({ type: 'gap', to, lineage: lineageOf(message, lineage) })
     }
     return undefined
   }
 
   const pushed: PushLinkPlan = {
-    url: () => plan.url,
+    url() {
+      // Another connection: the origin may have changed its word since the last one was lost.
+      for (const one of topics.values()) {
+        if (one.current) one.until = source.heardAt('')
+        one.current = false
+      }
+      return plan.url
+    },
     headers: plan.headers,
     greet() {
       count = 0
@@ -233,9 +260,7 @@ function openLine({ name, plan, clock, emit, random, level }: OriginParts): Line
     subscribe(key, id) {
       const topic = String(key)
       asked.set(id, topic)
-      const one = topics.get(topic)
-      if (one !== undefined) one.stale = false
-      return { type: 'subscribe', topic, id, since: one?.held?.version }
+      return { type: 'subscribe', topic, id, since: topics.get(topic)?.held?.version }
     },
     // It is ended by its name: one that is followed again by now would end with the one before.
     unsubscribe: (topic) => (topics.has(String(topic)) ? undefined : { type: 'unsubscribe', topic }),

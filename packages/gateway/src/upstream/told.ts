@@ -38,7 +38,7 @@ export function toldOf(said: Said, ahead: number, lineage: string | undefined): 
     throw new WeirError('upstream_invalid', `origin: expected a version and its moments, got ${show(said)}`)
   const stamp = {
     version,
-    lineage: typeof said.lineage === 'string' ? said.lineage : lineage,
+    lineage: lineageOf(said, lineage),
     changedAt: here(changedAt, ahead),
     checkedAt: here(checkedAt, ahead),
   }
@@ -56,6 +56,11 @@ export function toldOf(said: Said, ahead: number, lineage: string | undefined): 
   }
   const json = ownBuffer(stringifyJson(said.value) ?? 'null')
   return new Told({ json, reason: undefined, absentFor: undefined, stamp, ...held })
+}
+
+/** The lineage that is named there. `otherwise`: that of the connection or answer which it came with. */
+export function lineageOf(said: unknown, otherwise?: string): string | undefined {
+  return isRecord(said) && typeof said.lineage === 'string' ? said.lineage : otherwise
 }
 
 /** A moment of the origin's clock on ours. What was dropped was never confirmed, by any clock. */

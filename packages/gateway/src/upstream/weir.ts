@@ -7,7 +7,7 @@ import { stringifyJson } from '../json.ts'
 import { type Duration, isRecord, readOptions, WEIR_OPTIONS } from '../options.ts'
 import { ownBuffer } from '../own-buffer.ts'
 import { http } from './http.ts'
-import { errorOf, type OriginCall, toldOf } from './told.ts'
+import { errorOf, lineageOf, type OriginCall, toldOf } from './told.ts'
 import type { Upstream } from './upstream.ts'
 
 /** What `weir()` takes. */
@@ -54,15 +54,12 @@ export function weir(options: WeirOptions): Upstream<OriginCall> {
           // From the moment of asking: its answer was on its way for a part of the time since.
           const asked = context.now()
           const answer = await call.get(`/weir/values?${query}`)
-          const { now, lineage, values } = isRecord(answer) ? answer : {}
+          const { now, values } = isRecord(answer) ? answer : {}
           if (typeof now !== 'number' || !Array.isArray(values) || values.length !== wanted.length)
             throw new WeirError('upstream_invalid', `${name}: expected ${wanted.length} values, got ${show(answer)}`)
           const ahead = asked - now
-          return values.map((said) =>
-            'problem' in said
-              ? errorOf(said.problem)
-              : toldOf(said, ahead, typeof lineage === 'string' ? lineage : undefined),
-          )
+          const lineage = lineageOf(answer)
+          return values.map((said) => ('problem' in said ? errorOf(said.problem) : toldOf(said, ahead, lineage)))
         },
 
         async history(topic, after, most) {
@@ -72,9 +69,11 @@ export function weir(options: WeirOptions): Upstream<OriginCall> {
           const [first, last] = [parseVersion(String(oldest)), parseVersion(String(newest))]
           if (!Array.isArray(events) || first === undefined || last === undefined)
             throw new WeirError('upstream_invalid', `${name}: expected a page of a log, got ${show(page)}`)
+          const lineage = lineageOf(page)
           return {
-            events: events.map(lineOf),
+            events: events.map((said) => lineOf(said, lineage)),
             epoch: last.epoch,
+            lineage,
             oldest: first.sequence,
             newest: last.sequence,
           }
@@ -114,11 +113,12 @@ export function originCall({
 }
 
 /**
- * An event as an origin says it, with its place there.
+ * An event as an origin sends it, with its place there.
  *
+ * @param lineage of the page or connection, where the event does not name it
  * @throws WeirError `upstream_invalid`
  */
-export function lineOf(said: unknown): LogLine {
+export function lineOf(said: unknown, lineage: string | undefined): LogLine {
   const { position, at, event } = isRecord(said) ? said : {}
   const place = parseVersion(String(position))
   if (place === undefined || typeof at !== 'number')
@@ -126,6 +126,7 @@ export function lineOf(said: unknown): LogLine {
   return {
     epoch: place.epoch,
     offset: place.sequence,
+    lineage: lineageOf(said, lineage),
     at,
     event: ownBuffer(stringifyJson(event) ?? 'null'),
   }
