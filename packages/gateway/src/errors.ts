@@ -29,9 +29,11 @@ export const ERRORS = {
   never: { status: 404, retry: false, title: 'There is no value for this key, and there will be none' },
   method_not_allowed: { status: 405, retry: false, title: 'The address does not take this method' },
   not_acceptable: { status: 406, retry: false, title: 'The answer has no form that the client takes' },
+  request_timeout: { status: 408, retry: true, title: 'The request took too long to arrive' },
   body_too_large: { status: 413, retry: false, title: 'The body of the request is too large' },
   uri_too_long: { status: 414, retry: false, title: 'The address is too long' },
   unsupported_type: { status: 415, retry: false, title: 'The body of the request is of a type that is not read here' },
+  expectation_failed: { status: 417, retry: false, title: 'The request expects something that is not done here' },
   upgrade_required: { status: 426, retry: false, title: 'The address speaks WebSocket' },
   headers_too_large: { status: 431, retry: false, title: 'The headers of the request are too large' },
   internal: { status: 500, retry: true, title: 'The gateway failed to answer' },
@@ -61,6 +63,8 @@ interface ErrorDetails {
   readonly upstreamStatus?: number
   /** No connection to the upstream was made. */
   readonly unreachable?: boolean
+  /** The upstream answered something older than what is known. */
+  readonly behind?: boolean
   /** Headers that an answer with this error must have, such as `allow`. */
   readonly headers?: Readonly<Record<string, string>>
   /** That of the error it is made of. */
@@ -83,6 +87,7 @@ export class WeirError extends Error {
   readonly retryAfter: number | undefined
   readonly upstreamStatus: number | undefined
   readonly unreachable: boolean
+  readonly behind: boolean
   readonly headers: Readonly<Record<string, string>>
   /** By this the log has it, where there is more to it than clients read: set where there is a cause. */
   readonly requestId: string | undefined
@@ -93,6 +98,7 @@ export class WeirError extends Error {
     this.retryAfter = details.retryAfter
     this.upstreamStatus = details.upstreamStatus
     this.unreachable = details.unreachable ?? false
+    this.behind = details.behind ?? false
     this.headers = details.headers ?? {}
     this.requestId = details.requestId ?? (details.cause === undefined ? undefined : newRequestId())
   }

@@ -138,6 +138,19 @@ describe('createCache', () => {
     expect(cache.size).toBe(1)
   })
 
+  test.each<[value: unknown, got: string]>([
+    [{ price: Number.NaN }, 'NaN at price'],
+    [{ held: new Map([['a', 1]]) }, 'an object of class Map at held'],
+    [{ at: new Date(0) }, 'an object of class Date at at'],
+    [undefined, 'undefined'],
+  ])('refuses a value that JSON does not carry: %o', async (value, got) => {
+    const cache = createCache({ name: 'prices', clock: new ManualClock(), load: async () => value })
+    await expect(cache.get('a')).rejects.toMatchObject({
+      code: 'upstream_invalid',
+      message: `prices: expected a JSON value for "a", got ${got}`,
+    })
+  })
+
   test('nobody can change what others get', async () => {
     const cache = createCache({ clock: new ManualClock(), load: async () => ({ list: [1] }) })
     const { value } = await cache.get('a')

@@ -3,17 +3,20 @@ import { memoryBackend } from '../backend/memory/backend.ts'
 import { createCache as createStage } from '../cache/cache.ts'
 import { createMemory } from '../cache/memory.ts'
 import { type Clock, keepAlive, systemClock } from '../clock.ts'
-import { ConfigError, WeirError } from '../errors.ts'
+import { ConfigError, show, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { flight } from '../flight/flight.ts'
-import { stringifyJson } from '../json.ts'
+import { stringifyJson, unwritable } from '../json.ts'
 import { type Bytes, CACHE_OPTIONS, type Duration, readOptions } from '../options.ts'
 import { ownBuffer } from '../own-buffer.ts'
 import { untilDeadline } from './deadline.ts'
 
 /** What `createCache()` takes. */
 export interface CacheOptions<Value> {
-  /** Gets what is not there: called once for all who wait, aborted when nobody does any more. The value must be JSON. */
+  /**
+   * Gets what is not there: called once for all who wait, aborted when nobody does any more. Its value must be JSON: null, booleans, texts, finite
+   * numbers, bigints, lists and plain objects. Anything else, such as NaN, a Map or a Date, is refused as `upstream_invalid`, with its place.
+   */
   load(key: string, signal: AbortSignal): Promise<Value>
   readonly name?: string
   /** How long a value is served without asking again. `'1s'` by default. */
@@ -73,10 +76,11 @@ export function createCache<Value>(options: CacheOptions<Value>): Cache<Value> {
     flown(async ({ topic, deadline: until, signal: gone }) => {
       const since = clock.monotonic()
       const loaded = untilDeadline(name, clock, until, gone, (signal) => options.load(topic, signal))
-      const json = stringifyJson(await loaded.catch((thrown) => Promise.reject(named(name, thrown))))
-      if (json === undefined)
-        throw new WeirError('upstream_invalid', `${name}: expected a JSON value for "${topic}", got none`)
-      return { json: ownBuffer(json), reason: undefined, absentFor: undefined, since }
+      const value: unknown = await loaded.catch((thrown) => Promise.reject(named(name, thrown)))
+      const wrong = unwritable(value)
+      if (wrong !== undefined)
+        throw new WeirError('upstream_invalid', `${name}: expected a JSON value for ${show(topic)}, got ${wrong}`)
+      return { json: ownBuffer(stringifyJson(value) ?? 'null'), reason: undefined, absentFor: undefined, since }
     }),
   )
 

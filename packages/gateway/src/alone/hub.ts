@@ -7,7 +7,7 @@ import { Entry, hashOf } from '../entry.ts'
 import { WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { createHub as createStage } from '../hub/hub.ts'
-import { stringifyJson } from '../json.ts'
+import { stringifyJson, unwritable } from '../json.ts'
 import { type Bytes, type Duration, HUB_OPTIONS, readOptions } from '../options.ts'
 import { ownBuffer } from '../own-buffer.ts'
 import { sendLive } from '../runtime/node.ts'
@@ -65,9 +65,9 @@ export function createHub(options: HubOptions = {}): Hub {
 
   return {
     async publish(topic, value) {
-      const json = stringifyJson(value)
-      if (json === undefined) throw new WeirError('bad_request', `${topic}: expected a JSON value, got ${typeof value}`)
-      const content = { json: ownBuffer(json), reason: undefined, absentFor: undefined }
+      const wrong = unwritable(value)
+      if (wrong !== undefined) throw new WeirError('bad_request', `${topic}: expected a JSON value, got ${wrong}`)
+      const content = { json: ownBuffer(stringifyJson(value) ?? 'null'), reason: undefined, absentFor: undefined }
       const publication = { token: TOKEN, knownEpoch: 0, hash: hashOf(content), content, keep: Number.MAX_SAFE_INTEGER }
       const stored = await values.publish(topic, publication)
       if (stored === undefined) throw new WeirError('internal', `${topic}: could not be stored`)

@@ -124,8 +124,9 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
     return undefined
   }
 
-  async function exchange({ provider, call }: Chosen, request: UpstreamRequest, round: Round): Promise<Answered> {
+  async function exchange({ provider, call }: Chosen, given: UpstreamRequest, round: Round): Promise<Answered> {
     const reached = heights.begin()
+    const request = { ...given, history: { key: round.key, answerable: answerable.has(round.key) } }
     try {
       let answer = await provider.send(request)
       // What was not carried out may be sent again, whatever it is. The budget gives it the other key.

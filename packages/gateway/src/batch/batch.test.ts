@@ -371,9 +371,9 @@ function openTimed(takes: (topic: string, at: number) => number, given: { most?:
       })
     })
   })
-  const get = (topic: string, patience = 10_000, signal?: AbortSignal) => {
+  const get = (topic: string, patience = 10_000, signal?: AbortSignal, client = 'a') => {
     const deadline = clock.monotonic() + patience
-    stage(ask({ topic, deadline, signal })).then(
+    stage(ask({ topic, deadline, signal, client })).then(
       ({ json }) => outcomes.push({ topic, at: at(), said: JSON.parse(String(json)) }),
       (error: WeirError) => outcomes.push({ topic, at: at(), said: error.code ?? error.message }),
     )
@@ -481,6 +481,24 @@ describe('a batch in which a key is slow', () => {
     expect(calls).toHaveLength(3)
     expect(KEYS.filter((key) => (took[key] ?? Number.POSITIVE_INFINITY) > 60)).toEqual(['k3', 'k30'])
   })
+})
+
+test('one client that asks for new keys that hang keeps those of others waiting once', async () => {
+  const { clock, get, outcomes } = openTimed((topic) => (topic.includes('hang') ? 60_000 : 50))
+  get('warm')
+  await clock.advance(1000)
+  for (let n = 0; n < 400; n++) {
+    get(`good${n}`, 10_000, undefined, 'good')
+    get(`hang${n}`, 2000, undefined, 'bad')
+    await clock.advance(100)
+  }
+  await clock.advance(5000)
+  const began = (topic: string) => 1000 + Number(topic.slice(4)) * 100
+  const waits = outcomes.filter(({ topic }) => topic.startsWith('good')).map(({ topic, at }) => at - began(topic))
+  expect(waits).toHaveLength(400)
+  // Those in calls that left before the first was late.
+  expect(Math.max(...waits)).toBeLessThan(300)
+  expect(waits.filter((wait) => wait > 60).length).toBeLessThan(10)
 })
 
 describe('a late batch', () => {

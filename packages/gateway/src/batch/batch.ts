@@ -143,12 +143,12 @@ export function batch<Value = Content>({
      */
     function mayHalve(part: Failing<Value>, failing: readonly Failing<Value>[], search: Search): boolean {
       if (isAlone(part) || pace.isHopeless(part.members.map(topicOf))) return false
-      const shared = clientsOf(part).size > 1
+      const shared = clientsOf(part.members).size > 1
       if (search.answered) {
         const lone = failing.filter(({ halfOf }) => halfOf === part.halfOf).length === 1
         return shared || (lone && part.halfOf !== undefined) || pace.mayHalve(false)
       }
-      const many = failing.filter((part) => !isAlone(part) && clientsOf(part).size === 1).length > MOST_BAD
+      const many = failing.filter((part) => !isAlone(part) && clientsOf(part.members).size === 1).length > MOST_BAD
       if ((many && !shared) || !pace.mayHalve(shared)) return false
       search.fruitless += 1
       return true
@@ -156,7 +156,7 @@ export function batch<Value = Content>({
 
     /** A key that fails alone goes alone for a while, and a client that asked for it has calls of its own. */
     function giveUp(part: Failing<Value>, { startedAt }: Search): void {
-      const [client, other] = clientsOf(part)
+      const [client, other] = clientsOf(part.members)
       if (isAlone(part)) {
         for (const member of part.members) pace.failedAlone(topicOf(member))
         pace.suspect(part.members.map(topicOf), startedAt)
@@ -183,7 +183,11 @@ export function batch<Value = Content>({
       let split = false
       const late = () => {
         const waiting = members.filter(isWaiting)
-        if (suspect) pace.suspect(waiting.map(topicOf), startedAt)
+        if (suspect) {
+          pace.suspect(waiting.map(topicOf), startedAt)
+          const [client, other] = clientsOf(waiting)
+          if (client !== undefined && other === undefined) pace.spoiled(client, startedAt)
+        }
         askForHalves(waiting)
       }
       const askForHalves = (waiting: readonly Member<Value>[]) => {
@@ -319,7 +323,7 @@ function clientOf({ client, topic }: Ask): string {
   return client === 'poller' ? `${client} ${topic}` : client
 }
 
-function clientsOf<Value>({ members }: Failing<Value>): ReadonlySet<string> {
+function clientsOf<Value>(members: readonly Member<Value>[]): ReadonlySet<string> {
   return new Set(members.map(({ ask }) => clientOf(ask)))
 }
 

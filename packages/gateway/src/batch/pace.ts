@@ -41,9 +41,9 @@ export interface Pace {
   answered(): void
   /** Splits that led to an answer cost nothing. */
   fruitful(splits: number): void
-  /** Whether a client's keys go in calls of their own, since one made a call fail. */
+  /** Whether a client's keys go in calls of their own, since one made a call fail or late. */
   spoils(client: string): boolean
-  /** A call that started at this moment fails for keys of this client alone. */
+  /** A call that started at this moment fails, or is late, for keys of this client alone. */
   spoiled(client: string, startedAt: number): void
   /** With how many others of its kind a key that may have made calls late goes in one; undefined for one that did not. */
   company(topic: string): number | undefined

@@ -73,6 +73,7 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
           throw new WeirError(
             'upstream_failed',
             `${feed}: what it has of ${addressOf(ask.topic)} is older than what is known`,
+            { behind: true },
           )
         return (await publish(parts, ask.topic, lease.token, content)) ?? (await publishLate(ask, content, before))
       } finally {

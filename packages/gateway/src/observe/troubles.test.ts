@@ -94,6 +94,25 @@ test('a feed to which nothing is pushed is named until there is a connection, or
   expect(states()).toEqual([])
 })
 
+test('a feed is named while watched values of it are stale for two seconds and more, with how many and why', async () => {
+  const { observe, now, clock } = open()
+  const stale = (topic: string, reason?: string) =>
+    observe({ type: 'topic.stale', feed: 'pot', topic, stale: reason !== undefined, ...(reason && { reason }) })
+  stale('/pot/a', 'refreshing them fails (upstream_timeout)')
+  await clock.advance(1999)
+  expect(now()).toEqual([])
+  stale('/pot/b', 'no answer has confirmed them in time')
+  await clock.advance(1001)
+  const reason = '2 watched values: refreshing them fails (upstream_timeout)'
+  expect(now()).toEqual([{ of: 'feed', name: 'pot', state: 'stale', seconds: 3, reason }])
+  stale('/pot/a')
+  await clock.advance(1000)
+  const rest = '1 watched value: no answer has confirmed them in time'
+  expect(now()).toEqual([{ of: 'feed', name: 'pot', state: 'stale', seconds: 2, reason: rest }])
+  stale('/pot/b')
+  expect(now()).toEqual([])
+})
+
 test('of several processes each trouble is told once, that of longest standing', () => {
   const one = { of: 'upstream', name: 'a', state: 'failing', seconds: 3 } as const
   const other = { of: 'push', name: 'a', state: 'disconnected', seconds: 1 } as const

@@ -13,7 +13,7 @@ import {
 } from '../call.ts'
 import { LAST_CHUNK, unchunked } from '../chunk.ts'
 import { systemClock } from '../clock.ts'
-import { WeirError } from '../errors.ts'
+import { show, WeirError } from '../errors.ts'
 import { noSocket, problemAnswer } from '../transport/problem.ts'
 import { bare } from './bare.ts'
 import { Outflow, outflowOf } from './outflow.ts'
@@ -76,6 +76,8 @@ export async function listen(
     keepAliveTimeout: 65_000,
     // What asks for any other protocol is answered in HTTP.
     shouldUpgradeCallback: wantsSocket,
+    // Node's own answer to one without would say nothing of why.
+    requireHostHeader: false,
   })
   let leaving = false
   server.on('request', (request, response) => {
@@ -83,6 +85,8 @@ export async function listen(
     serve(handle, request, response)
   })
   server.on('upgrade', (request, stream, head) => upgraded(handle, upgrades, request, stream as Socket, head))
+  server.on('checkExpectation', unexpected)
+  server.on('connect', (_request, stream) => refuseWith(stream.on('error', onError).resume() as Socket, NO_TUNNEL))
   server.on('clientError', refuse)
 
   await open(server, at)
@@ -462,7 +466,17 @@ function refuse(error: Error & { code?: string; rawPacket?: Buffer }, stream: un
     socket.destroy()
     return
   }
-  const { status, headers, body } = problemAnswer(refusal(error))
+  refuseWith(socket, refusal(error))
+}
+
+/** There is no resource that it could name here, so no method is allowed either (RFC 9110, 9.3.6). */
+const NO_TUNNEL = new WeirError('method_not_allowed', 'expected a request for an address of this server, got CONNECT', {
+  headers: { allow: '' },
+})
+
+/** Answers on a socket that Node's server is done with, and closes it. */
+function refuseWith(socket: Socket, error: WeirError): void {
+  const { status, headers, body } = problemAnswer(error)
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
   socket.end(
     `HTTP/1.1 ${status} Refused\r\n${lines.join('')}content-length: ${Buffer.byteLength(String(body))}\r\nconnection: close\r\n\r\n${body}`,
@@ -470,7 +484,17 @@ function refuse(error: Error & { code?: string; rawPacket?: Buffer }, stream: un
   setTimeout(() => socket.destroy(), FAREWELL).unref()
 }
 
+/** A request that expects anything other than `100-continue` (RFC 9110, 10.1.1). */
+function unexpected(request: IncomingMessage, response: ServerResponse): void {
+  const detail = `expect: expected 100-continue, got ${show(request.headers.expect)}`
+  sendWhole(problemAnswer(new WeirError('expectation_failed', detail)), request, response)
+}
+
 function refusal({ code, rawPacket, message }: Error & { code?: string; rawPacket?: Buffer }): WeirError {
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    const detail = `expected headers within ${HEAD_TIMEOUT} ms and a whole request within ${REQUEST_TIMEOUT} ms`
+    return new WeirError('request_timeout', detail)
+  }
   if (code !== 'HPE_HEADER_OVERFLOW') {
     return new WeirError('bad_request', `expected HTTP/1.1, got something else: ${message}`)
   }

@@ -65,7 +65,10 @@ export function isAbsent(result: unknown): result is Absent {
 
 type Parts = Readonly<Record<string, unknown>>
 
-/** What a loader may say of one key. */
+/**
+ * What a loader may say of one key. What the schema makes of a value must be JSON: null, booleans, texts, finite numbers, bigints, lists and plain
+ * objects. Anything else, such as NaN, a Map or a Date, is refused as `upstream_invalid`, with its place in the value.
+ */
 type Result<Value extends StandardSchemaV1> = StandardSchemaV1.InferInput<Value> | Absent | Error
 
 /** How to get one value with one call. */

@@ -18,7 +18,7 @@ import { createPoller, type Poller, polled } from './poller.ts'
 import type { ReadPath } from './read-path.ts'
 import { keyFor } from './scope.ts'
 import { Settling } from './settling.ts'
-import { staleFrom } from './staleness.ts'
+import { type Facts, staleFrom, staleReason } from './staleness.ts'
 import { warmKeys } from './warm.ts'
 import type { Watched } from './watched.ts'
 
@@ -159,14 +159,18 @@ export class LiveFeed implements FeedRunner {
 
   /** From when on an entry is stale unless it is confirmed, on the monotonic clock. */
   staleFrom(entry: Entry): number {
+    return staleFrom(this.#facts(entry))
+  }
+
+  #facts(entry: Entry): Facts {
     const watched = this.#watched.get(entry.topic)
-    const { gap = 0, outdated = false, changedAt, failing = false } = watched ?? {}
+    const { gap = 0, outdated = false, changedAt, failing } = watched ?? {}
     // Of what was only read it is known how long that one answer took.
     const took = watched?.took ?? Math.max(0, entry.cameAt - entry.askedAt)
     const said = this.#push?.said?.(entry.topic, entry.versionText)
     // For as long as an origin said nothing else it was not stale there, however long ago it told of when it was checked.
     const unsaid = said === undefined || outdated || entry.confirmedAt === Number.NEGATIVE_INFINITY
-    return staleFrom({
+    return {
       freshUntil: this.#parts.path.freshUntil(entry),
       held: unsaid ? 0 : Math.max(0, said.at - entry.since),
       every: this.#every(),
@@ -178,7 +182,7 @@ export class LiveFeed implements FeedRunner {
       refuted: said?.stale === true,
       // What it is made of is watched with it, so how that is now counts, and not how it was when it was read.
       partsFrom: said?.from ?? entry.staleFrom,
-    })
+    }
   }
 
   /** The key of an address, as this caller has it. @throws WeirError `bad_key`, `unidentified` */
@@ -359,7 +363,7 @@ export class LiveFeed implements FeedRunner {
     const seen = clock.monotonic()
     const watched: Watched = {
       ...{ ...polled(), readKey, channel, seen, failure: undefined, unsubscribe },
-      ...{ pushed: undefined, taking: false, outdated: false, changedAt: undefined, failing: false },
+      ...{ pushed: undefined, taking: false, outdated: false, changedAt: undefined, failing: undefined },
       ...{ lent, mine: true, settling: new Settling(), followers: new Set() },
     }
     this.#watched.set(readKey.topic, watched)
@@ -423,7 +427,7 @@ export class LiveFeed implements FeedRunner {
         refresh: watched.channel.latest !== undefined,
       })
       watched.failure = undefined
-      watched.failing = false
+      watched.failing = undefined
       if (watched.changedAt !== undefined && watched.changedAt <= asked && !watched.outdated) this.#settle(watched)
       this.#show(watched, entry)
       if (watched.outdated) clock.soon(() => this.#changed(topic))
@@ -434,7 +438,7 @@ export class LiveFeed implements FeedRunner {
       const error = asWeirError(thrown)
       // Whatever comes by itself: what it is now is not known.
       watched.outdated = this.#push !== undefined
-      watched.failing = true
+      watched.failing = error.behind ? 'behind' : error.code
       if (watched.changedAt !== undefined) this.#judge(watched)
       watched.settling.over()
       this.#tellFailure(watched, problemOf(error))
@@ -504,6 +508,7 @@ export class LiveFeed implements FeedRunner {
         watched.unsubscribe()
         this.#push?.leave(topic)
         this.#watched.delete(topic)
+        if (watched.channel.stale) this.#tellStale(topic, undefined)
         this.#letGo.add(topic, watched.channel.latest, this.#everything.listeners.size)
         this.#parts.hub.drop(watched.channel)
       }
@@ -662,13 +667,18 @@ export class LiveFeed implements FeedRunner {
   }
 
   #judge({ channel, followers }: Watched): void {
-    const { emit, hub } = this.#parts
+    const { clock, hub } = this.#parts
     if (channel.latest === undefined) return
     const stale = this.stale(channel.latest)
     if (stale === channel.stale) return
     hub.setStale(channel, stale)
     for (const follower of followers) follower.judged?.(stale)
-    emit({ type: 'topic.stale', feed: this.plan.name, topic: channel.topic, stale })
+    this.#tellStale(channel.topic, stale ? staleReason(this.#facts(channel.latest), clock.monotonic()) : undefined)
+  }
+
+  #tellStale(topic: string, reason: string | undefined): void {
+    const { emit } = this.#parts
+    emit({ type: 'topic.stale', feed: this.plan.name, topic, stale: reason !== undefined, ...(reason && { reason }) })
   }
 }
 

@@ -5,7 +5,7 @@ import type { Clock, Timer } from '../clock.ts'
 import { show, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Channel, Hub, Listener } from '../hub/hub.ts'
-import { parseJson, stringifyJson } from '../json.ts'
+import { parseJson, stringifyJson, unwritable } from '../json.ts'
 import { ownBuffer } from '../own-buffer.ts'
 import type { Follower, Following } from './followed.ts'
 import type { ReadKey } from './key.ts'
@@ -226,11 +226,14 @@ export class LiveLog implements LogRunner {
 
   #jsonOf(event: unknown): Soon<Buffer> {
     const written = (result: Awaited<ReturnType<LogPlan['event']['~standard']['validate']>>) => {
-      const json = result.issues === undefined ? stringifyJson(result.value) : undefined
-      if (json !== undefined) return ownBuffer(json)
-      const [issue] = result.issues ?? []
+      if (result.issues === undefined) {
+        const wrong = unwritable(result.value)
+        if (wrong === undefined) return ownBuffer(stringifyJson(result.value) ?? 'null')
+        throw new WeirError('bad_event', `expected a JSON value, got ${wrong}`)
+      }
+      const [issue] = result.issues
       const path = issue?.path?.map((part) => String(typeof part === 'object' ? part.key : part)).join('.')
-      const expected = issue?.message ?? 'expected something that can be written as JSON'
+      const expected = issue?.message ?? 'expected an event of the schema'
       throw new WeirError('bad_event', `${path ? `${path}: ` : ''}${expected}, got ${show(event)}`)
     }
     const result = this.plan.event['~standard'].validate(event)

@@ -116,7 +116,7 @@ describe('what a loader returns', () => {
     })
     const loaded = await loader(odd.plan, unreachable, clock)(asks('ok', 'circle', 'throw'))
     expect(loaded[0]).toMatchObject({ json: Buffer.from('"ok"') })
-    expect(loaded[1]).toMatchObject({ code: 'upstream_failed' })
+    expect(loaded[1]).toMatchObject({ code: 'upstream_invalid' })
     expect(loaded[2]).toMatchObject({ code: 'upstream_failed' })
   })
 

@@ -6,7 +6,7 @@ import { addressOf, type Content } from '../entry.ts'
 import { asWeirError, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { readAge } from '../http-cache/directives.ts'
-import { hasNoText, stringifyJson } from '../json.ts'
+import { stringifyJson, unwritable } from '../json.ts'
 import { isRecord } from '../options.ts'
 import { ownBuffer } from '../own-buffer.ts'
 import { Told } from '../upstream/told.ts'
@@ -195,13 +195,10 @@ export async function contentOf(plan: FeedPlan, result: unknown): Promise<Conten
   }
   const checked = await plan.value['~standard'].validate(result)
   if (checked.issues !== undefined) return invalid(plan, checked.issues[0])
-  const json = stringifyJson(checked.value)
-  if (json === undefined)
-    return new WeirError('upstream_invalid', `${plan.where}: expected a JSON value, got ${typeof checked.value}`)
-  // Only where there is one is it looked for.
-  if (json.includes('null') && hasNoText(checked.value))
-    return new WeirError('upstream_invalid', `${plan.where}: expected numbers that JSON has, got NaN or Infinity`)
-  return { json: ownBuffer(json), reason: undefined, absentFor: undefined }
+  const wrong = unwritable(checked.value)
+  if (wrong !== undefined)
+    return new WeirError('upstream_invalid', `${plan.where}: expected a JSON value, got ${wrong}`)
+  return { json: ownBuffer(stringifyJson(checked.value) ?? 'null'), reason: undefined, absentFor: undefined }
 }
 
 function invalid(plan: FeedPlan, issue: StandardSchemaV1.Issue | undefined): WeirError {

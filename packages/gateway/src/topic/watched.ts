@@ -3,6 +3,7 @@ import type { Follower } from './followed.ts'
 import type { ReadKey } from './key.ts'
 import type { Polled } from './poller.ts'
 import type { Settling } from './settling.ts'
+import type { Failing } from './staleness.ts'
 
 /** A topic that a feed keeps moving. */
 export interface Watched extends Polled {
@@ -24,8 +25,8 @@ export interface Watched extends Polled {
   outdated: boolean
   /** When it was said to be another now, until an answer to a later question; on the monotonic clock. */
   changedAt: number | undefined
-  /** Whether it could not be had when it was asked for last. */
-  failing: boolean
+  /** Why it could not be had when it was asked for last. */
+  failing: Failing | undefined
   /** Loaders that wait for what it is now. */
   readonly settling: Settling
   /** Feeds of this app that are made of it. */

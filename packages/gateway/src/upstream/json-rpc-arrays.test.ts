@@ -70,6 +70,22 @@ describe('an array of calls', () => {
     expect(clock.timers).toBe(0)
   })
 
+  test('has no call that may never be answered beside one that was answered lately', async () => {
+    const { clock, sent, send } = open()
+    const known = { history: { key: 'known', answerable: true } }
+    const unknown = { history: { key: 'unknown', answerable: false } }
+    const asked = [known, unknown, known, unknown].map((given, index) => send(calling(index + 1, given)))
+    await clock.settle()
+    expect(sent.map(({ request: { body } }) => [...String(body).matchAll(/"id":(\d)/g)].map(([, id]) => id))).toEqual([
+      ['1', '3'],
+      ['2', '4'],
+    ])
+    sent[0]?.resolve(answer('[{"result":1,"id":1},{"result":3,"id":3}]'))
+    for (const index of [0, 2]) expect((await asked[index])?.body.toString()).toContain(`"id":${index + 1}`)
+    sent[1]?.resolve(answer('[]'))
+    await Promise.all(asked)
+  })
+
   test('leaves out who was gone before it began', async () => {
     const { clock, sent, send } = open()
     const gone = new AbortController()

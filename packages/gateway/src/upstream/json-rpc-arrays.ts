@@ -41,7 +41,7 @@ export function arrays({ upstream, most, clock }: ArraysParts): Stage<UpstreamRe
   return (next) => {
     /** Whether the provider takes arrays. `doubted`: one failed, and no call alone was answered since. */
     let takes: 'unknown' | 'yes' | 'doubted' | 'no' = 'unknown'
-    const waiting = new Map<string | undefined, Waiting[]>()
+    const waiting = new Map<string, Waiting[]>()
 
     async function alone(request: UpstreamRequest): Promise<UpstreamAnswer> {
       const answer = await next(request)
@@ -49,24 +49,24 @@ export function arrays({ upstream, most, clock }: ArraysParts): Stage<UpstreamRe
       return answer
     }
 
-    /** With what else starts before the event loop turns, and has the same key. */
+    /** With what else starts before the event loop turns, and has the same key. A call that may never be answered holds up none that was lately. */
     function together(request: UpstreamRequest, body: string): Promise<UpstreamAnswer> {
       return new Promise((resolve, reject) => {
-        const { apiKey } = request
+        const group = `${request.history?.answerable !== false} ${request.apiKey}`
         const call = { request, id: (JSON.parse(body) as { id: number }).id, body, resolve, reject }
-        const others = waiting.get(apiKey)
+        const others = waiting.get(group)
         if (others === undefined) {
-          waiting.set(apiKey, [call])
-          clock.soon(() => flush(apiKey))
+          waiting.set(group, [call])
+          clock.soon(() => flush(group))
         } else {
           others.push(call)
         }
       })
     }
 
-    function flush(apiKey: string | undefined): void {
-      const calls = waiting.get(apiKey) ?? []
-      waiting.delete(apiKey)
+    function flush(group: string): void {
+      const calls = waiting.get(group) ?? []
+      waiting.delete(group)
       let part: Waiting[] = []
       for (const call of calls) {
         const { signal } = call.request

@@ -126,7 +126,7 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
     // As much at once as a connection takes, beside what it takes in a second.
     allowed = Math.max(allowed, plan.burst - plan.rate)
     const greetings = plan.greet()
-    secrets = [...secrets, ...greetings.flatMap((message) => secretsOfMessage(message))]
+    secrets = [...secrets, ...greetings.flatMap(secretsOfMessage)]
     mask = maskOf([...secrets, ...shown])
     outbox = greetings.map((message) => () => message)
     for (const one of subscriptions.values()) ask(one)
@@ -143,15 +143,15 @@ export function createPushLink({ feed, plan, listener, clock, emit, random }: Pu
       Object.assign(one, { id: ids, token: undefined, state: 'sent', sentAt: clock.monotonic() })
       byId.set(one.id, one)
       const message = plan.subscribe(one.key, one.id)
-      cover(message)
+      cover(message, one.key)
       if (!plan.acknowledges) live(one)
       return message
     })
   }
 
   /** What a subscription says of us is covered in all that comes from now on. */
-  function cover(message: unknown): void {
-    const found = secretsOfSubscription(message).filter((secret) => !shown.has(secret))
+  function cover(message: unknown, key: unknown): void {
+    const found = secretsOfSubscription(message, key).filter((secret) => !shown.has(secret))
     if (found.length === 0 || shown.size >= MOST_SHOWN) return
     for (const secret of found) shown.add(secret)
     mask = maskOf([...secrets, ...shown])
