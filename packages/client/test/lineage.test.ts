@@ -96,8 +96,8 @@ describe('a server whose epochs went back', () => {
 
   test.each(['since', 'memory'])('is followed again by a reader that knows only a version, of %s', async (source) => {
     const kept = { topic: '/a', version: '9:1', value: 'old', changedAt: 1, checkedAt: 1, stale: false }
-    const memory = () => ({ get: () => (source === 'memory' ? kept : undefined), set() {}, clear() {} })
-    const { time, weir, asked } = world(['sse'], 0.5, undefined, { memory })
+    const persist = () => ({ get: () => (source === 'memory' ? kept : undefined), set() {}, clear() {} })
+    const { time, weir, asked } = world(['sse'], 0.5, undefined, { persist })
     const values: unknown[] = []
     const hear = ({ value }: Entry) => values.push(value)
     weir.subscribe('/a', hear, source === 'since' ? { since: '9:1' } : {})
@@ -299,7 +299,7 @@ test.each(['sse', 'ws', 'poll'] as const)(
 async function serveLog(clock = movedClock(), origin?: string) {
   const events = log('/log', {
     ...{ name: 'log', key: {}, event: z.unknown() },
-    ...(origin !== undefined && { from: upstreamAt({ url: origin, silence: '1s' }) }),
+    ...(origin !== undefined && { from: upstreamAt({ url: origin, silenceTimeout: '1s' }) }),
   })
   const seen: WeirEvent[] = []
   const app = defineApp({ name: 'shop', use: [events] })

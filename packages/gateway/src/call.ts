@@ -124,10 +124,10 @@ export interface ConnectionOwner {
 }
 
 /** Something now, or soon. A cached read answers now: no promise is made for it. */
-export type Soon<T> = T | Promise<T>
+export type MaybePromise<T> = T | Promise<T>
 
 /** What a site does with a call. */
-export type Handler = (call: Call) => Soon<Answer>
+export type Handler = (call: Call) => MaybePromise<Answer>
 
 /** How urgent something shared is: as urgent as the most urgent of those who wait for it, also of those who join later. */
 export class Urgency {

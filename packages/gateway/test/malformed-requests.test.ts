@@ -186,7 +186,7 @@ describe('JSON that is nested deeply', () => {
     for (const query of queries) {
       const { body } = await site.post('/graphql', JSON.stringify({ query }))
       const text = JSON.stringify(body)
-      expect(text).toMatch(/"code":"(bad_document|too_costly|body_too_large)"/)
+      expect(text).toMatch(/"code":"(bad_document|query_too_complex|body_too_large)"/)
       expect(text.length).toBeLessThan(2000)
     }
     const variables = `{"query":"query($id:String!){said(id:$id){newest}}","variables":{"id":${nested(depth)}}}`

@@ -35,7 +35,7 @@ function app() {
     key: { venue: z.string(), side: z.enum(['bid', 'ask']) },
     event: z.object({ at: z.number() }),
   })
-  const trees = stream('/api/trees', { of: tree, choose: { query: 'ids', part: 'id' }, most: 7 })
+  const trees = stream('/api/trees', { of: tree, choose: { query: 'ids', part: 'id' }, maxKeys: 7 })
   const all = stream('/api/all', { of: book })
   const own = proxy('/api/shop/*', { to: from, paths: ['/items/:id', '/pages/*'], methods: ['GET', 'POST'] })
   const hono = new Hono()

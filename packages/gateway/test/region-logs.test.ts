@@ -42,7 +42,7 @@ function serveOrigin(clock?: Clock) {
 }
 
 function serveRegion(url: string, clock?: Clock) {
-  const events = log('/events/:id', { ...EVENTS, from: weir({ url, silence: '1s', timeout: '1s' }) })
+  const events = log('/events/:id', { ...EVENTS, from: weir({ url, silenceTimeout: '1s', timeout: '1s' }) })
   return serve({ app: defineApp({ name: 'shop', use: [events] }) }, clock)
 }
 

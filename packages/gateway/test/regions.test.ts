@@ -26,7 +26,7 @@ import {
   type WeirEvent,
   weir,
 } from '../src/index.ts'
-import type { OriginCall } from '../src/upstream/told.ts'
+import type { OriginCall } from '../src/upstream/weir/origin-value.ts'
 import { openCable } from './cable.ts'
 import { type CountingUpstream, countingUpstream, json } from './counting-upstream.ts'
 import { movedClock } from './moved-clock.ts'
@@ -49,7 +49,7 @@ const BRIEF = { ...EVENTS, name: 'brief', history: { age: '150ms' } } as const
 
 /** The app as it runs at the origin. */
 function originApp(upstream: CountingUpstream, pace: Pace = CALM) {
-  const from = http({ name: 'source', url: upstream.url, past: 'none', retries: 0 })
+  const from = http({ name: 'source', url: upstream.url, pastUsage: 'none', retries: 0 })
   const item = feed('/items/:id', {
     ...ITEM,
     ...pace,
@@ -117,12 +117,12 @@ async function numbers() {
 
 /** The origin behind a road that can be cut, and a region that follows it over that. */
 async function opened(given: Given & { readonly silence?: Duration } = {}) {
-  const { silence = '5s', ...rest } = given
+  const { silence: silenceTimeout = '5s', ...rest } = given
   const stack = new AsyncDisposableStack()
   const upstream = stack.use(await numbers())
   const origin = stack.use(await serve(originApp(upstream), { heartbeat: '2s', ...rest }))
   const cable = stack.use(await openCable(origin.url))
-  const region = stack.use(await serve(regionApp(weir({ url: cable.url, silence, timeout: '300ms' }))))
+  const region = stack.use(await serve(regionApp(weir({ url: cable.url, silenceTimeout, timeout: '300ms' }))))
   return { upstream, origin, cable, region, [Symbol.asyncDispose]: () => stack.disposeAsync() }
 }
 
@@ -209,7 +209,7 @@ describe('a region', () => {
     await using upstream = await numbers()
     await using origin = await serve(originApp(upstream))
     await using cable = await openCable(origin.url)
-    await using region = await serve(regionApp(weir({ url: cable.url, silence: '200ms' })))
+    await using region = await serve(regionApp(weir({ url: cable.url, silenceTimeout: '200ms' })))
     await using stream = await region.follow('/items/a')
     await sees(stream, 1)
     // All that time it is not asked for: it was not left alone for want of calls.
@@ -272,7 +272,7 @@ describe('a region', () => {
     await using upstream = await numbers()
     const first = await serve(originApp(upstream))
     await using cable = await openCable(first.url)
-    await using region = await serve(regionApp(weir({ url: cable.url, silence: '200ms', timeout: '300ms' })))
+    await using region = await serve(regionApp(weir({ url: cable.url, silenceTimeout: '200ms', timeout: '300ms' })))
     await using stream = await region.follow('/items/a')
     const before = await sees(stream, 1)
     await first.gateway.close(50)
@@ -289,7 +289,7 @@ describe('a region', () => {
     await using upstream = await numbers()
     const first = await serve(originApp(upstream))
     await using cable = await openCable(first.url)
-    await using region = await serve(regionApp(weir({ url: cable.url, silence: '200ms', timeout: '300ms' })))
+    await using region = await serve(regionApp(weir({ url: cable.url, silenceTimeout: '200ms', timeout: '300ms' })))
     await using stream = await region.follow('/items/a')
     await sees(stream, 1)
     await first.gateway.close(50)
@@ -328,7 +328,7 @@ describe('a region', () => {
     await using origin = await serve(originApp(upstream))
     await using road = await openRoad(origin.url)
     road.block('ws')
-    await using region = await serve(regionApp(weir({ url: road.url, silence: '200ms' })))
+    await using region = await serve(regionApp(weir({ url: road.url, silenceTimeout: '200ms' })))
     await using stream = await region.follow('/items/a')
     await using events = await region.follow('/events/a')
     await sees(stream, 1)
@@ -432,7 +432,7 @@ describe('a region', () => {
   test('with more topics than one connection takes opens another', async () => {
     await using upstream = await numbers()
     await using origin = await serve(originApp(upstream))
-    await using region = await serve(regionApp(weir({ url: origin.url, topics: 2 })))
+    await using region = await serve(regionApp(weir({ url: origin.url, maxTopics: 2 })))
     const streams = await Promise.all(['a', 'b', 'c', 'd', 'e'].map((id) => region.follow(`/items/${id}`)))
     await Promise.all(streams.map((stream) => sees(stream, 1)))
     upstream.state.value = 2
@@ -554,7 +554,7 @@ describe('a whole app as a region', () => {
   })
 
   test('is refused when something in it is not for everybody', () => {
-    const from = http({ name: 'source', url: 'http://127.0.0.1:1', past: 'none' })
+    const from = http({ name: 'source', url: 'http://127.0.0.1:1', pastUsage: 'none' })
     const mine = feed('/mine', { ...ITEM, key: {}, scope: 'user', from, load: { one: async () => 1 } })
     const told = log('/told', { ...EVENTS, key: {}, scope: 'tenant' })
     for (const part of [mine, told]) {
@@ -603,7 +603,9 @@ test('no client of a region is ever told an older version, whatever happens on t
       let origin = await serve(originApp(upstream, QUICK))
       // Some connections are slower than others: what was said first may come last.
       await using cable = await openCable(origin.url, ...delays)
-      await using region = await serve(regionApp(weir({ url: cable.url, silence: '120ms', timeout: '300ms' }), QUICK))
+      await using region = await serve(
+        regionApp(weir({ url: cable.url, silenceTimeout: '120ms', timeout: '300ms' }), QUICK),
+      )
       const clients: Promise<void>[] = []
       const end = new AbortController()
       let highest = ''

@@ -18,7 +18,7 @@ async function open(live: 'polled' | 'pushed') {
     key: { id: z.string() },
     value: Position,
     order: (value) => value.at,
-    from: http({ name: 'source', url: upstream.url, past: 'none', timeout: '1s' }),
+    from: http({ name: 'source', url: upstream.url, pastUsage: 'none', timeout: '1s' }),
     load: { one: ({ id }, call) => call.get(`/chain/${id}`, { answer: Position }) },
     fresh: '50ms',
     live:

@@ -3,7 +3,7 @@ import type { Clock, Timer } from '../clock.ts'
 import { addressOf, type Content, ownerOf } from '../entry.ts'
 import { WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
-import { createPace } from './pace.ts'
+import { createStragglerTracker } from './stragglers.ts'
 
 export interface BatchParts {
   readonly feed: string
@@ -91,7 +91,7 @@ export function batch<Value = Content>({
   emit,
 }: BatchParts): Stage<Ask, Promise<Value>, readonly Ask[], Promise<readonly (Value | Error)[]>> {
   const gatherings = new Map<string, Gathering<Value>>()
-  const pace = createPace(clock)
+  const pace = createStragglerTracker(clock)
 
   return (next) => {
     function send(gathering: Gathering<Value>): void {
@@ -243,7 +243,7 @@ export function batch<Value = Content>({
     return (ask) =>
       new Promise<Value>((resolve, reject) => {
         if (ask.signal?.aborted) return reject(ask.signal.reason)
-        const company = pace.company(ask.topic)
+        const company = pace.groupSize(ask.topic)
         const lane = laneOf(ask, company !== undefined)
         const size = ask.topic.length
         const open = gatherings.get(lane)

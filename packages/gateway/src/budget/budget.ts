@@ -6,7 +6,7 @@ import type { Emit, Priority } from '../events.ts'
 import { createBulkhead } from './bulkhead.ts'
 import { createCapacity } from './capacity.ts'
 import { createQueue, type FairQueue, type Place } from './queue.ts'
-import { isOfItsKey, readWord, restOf, type Word } from './word.ts'
+import { isOfItsKey, type RateLimitSignal, readRateLimitSignal, restOf } from './rate-limit-signal.ts'
 
 export interface BudgetParts {
   readonly upstream: string
@@ -46,7 +46,7 @@ export interface Started {
   /** The call is over. `cost`: what it cost in truth; `arrived` false: no answer came, and it may still be on its way. */
   end(outcome?: { readonly cost?: number; readonly arrived?: boolean }): void
   /** What an answer said of the budget. */
-  heed(word: Word): void
+  heed(word: RateLimitSignal): void
 }
 
 /** The stage that says when a call may start, and what waits. */
@@ -55,7 +55,7 @@ export interface Budget {
   /**
    * Waits for leave to start.
    *
-   * @throws WeirError `over_budget` when there will be none before the deadline, `upstream_spent` when there never will be
+   * @throws WeirError `over_budget` when there will be none before the deadline, `upstream_quota_exhausted` when there never will be
    */
   enter(start: Start): Promise<Started>
   /** Calls that wait. */
@@ -215,11 +215,11 @@ export function createBudget(parts: BudgetParts): Budget {
       // A lane that is held up holds up no other, also where there is room for fewer calls than lanes wait.
       for (let asked = 0; asked < places.length && !started; ) {
         const wants = wantsOf(places.slice(asked))
-        const taken = meter.take(wants)
+        const taken = meter.acquire(wants)
         const answer = taken instanceof Promise ? await taken.catch(unreachable) : taken
         for (const grant of answer.granted) promise(grant)
         if (answer.never === 'spent')
-          return failAll(new WeirError('upstream_spent', `${upstream}: every key is used up`))
+          return failAll(new WeirError('upstream_quota_exhausted', `${upstream}: every key is used up`))
         if (answer.unavailable === true) return failAll(unshared(answer.wait))
         started = answer.granted.length > 0
         wait = least(wait, answer.wait)
@@ -271,7 +271,7 @@ export function createBudget(parts: BudgetParts): Budget {
 
   /** Hands a grant over when its moment has come. */
   function promise(grant: Grant): void {
-    if (grant.opens <= clock.monotonic()) {
+    if (grant.notBefore <= clock.monotonic()) {
       hand(grant)
       return
     }
@@ -280,7 +280,7 @@ export function createBudget(parts: BudgetParts): Budget {
     promised.set(lane, (promised.get(lane) ?? 0) + 1)
     const come = () => {
       // Timers fire early by up to a millisecond.
-      const early = grant.opens - clock.monotonic()
+      const early = grant.notBefore - clock.monotonic()
       if (early > 0) {
         clock.after(early, come)
         return
@@ -291,7 +291,7 @@ export function createBudget(parts: BudgetParts): Budget {
       else promised.set(lane, left)
       hand(grant)
     }
-    clock.after(grant.opens - clock.monotonic(), come)
+    clock.after(grant.notBefore - clock.monotonic(), come)
   }
 
   /** Whoever is best at that moment gets it: the one who asked may have left while a shared meter was answering. */
@@ -302,7 +302,7 @@ export function createBudget(parts: BudgetParts): Budget {
       queue === undefined ||
       place === undefined ||
       place.item.start.cost !== grant.cost ||
-      clock.monotonic() > grant.closes
+      clock.monotonic() > grant.expiresAt
     ) {
       meter.cancel(grant)
       pumpSoon()
@@ -434,7 +434,7 @@ export function createBudget(parts: BudgetParts): Budget {
     const opens = Math.max(lanesOpenAt.get(lane) ?? 0, clock.monotonic() + rest)
     lanesOpenAt.set(lane, opens)
     for (const waiter of [...(lanes.get(lane) ?? [])]) if (waiter.start.deadline <= opens) waiter.refuse()
-    meter.closeLane(rest, lane)
+    meter.pauseLane(rest, lane)
     emit({ type: 'budget.closed', upstream, for: rest, reason: `the upstream refused ${lane}` })
     pumpSoon()
   }
@@ -451,7 +451,7 @@ export function createBudget(parts: BudgetParts): Budget {
         if (arrived) {
           answerTime += (clock.monotonic() - at - answerTime) * (answerTime === 0 ? 1 : RECENT)
           berth.answered()
-          meter.settle(grant, cost)
+          meter.release(grant, cost)
         } else {
           berth.failed()
           // It may arrive later than a call that starts one window from now, and then both would be in one window. What was
@@ -459,16 +459,16 @@ export function createBudget(parts: BudgetParts): Budget {
           const held = Math.max(0, at + stall - clock.monotonic())
           clock.after(held + STILL_ARRIVING, () => {
             berth.gone()
-            meter.settle(grant, cost)
+            meter.release(grant, cost)
             pumpSoon()
           })
         }
         pumpSoon()
       },
       heed(word) {
-        if (word.left !== undefined) meter.learn(word.left, grant.key)
+        if (word.left !== undefined) meter.syncRemaining(word.left, grant.key)
         if (word.spent) {
-          meter.spend(grant.key)
+          meter.exhaustKey(grant.key)
           const { spentFor = SPENT_FOR } = plan
           shutUntil[grant.key] = clock.monotonic() + spentFor
           emit({ type: 'budget.closed', upstream, for: spentFor, reason: `key ${grant.key + 1} is used up` })
@@ -482,7 +482,7 @@ export function createBudget(parts: BudgetParts): Budget {
         shutUntil.forEach((until, key) => {
           if (byAccount || key === grant.key) shutUntil[key] = Math.max(until, rested)
         })
-        meter.close(word.rest, keys.length > 1 && !byAccount ? grant.key : undefined)
+        meter.pause(word.rest, keys.length > 1 && !byAccount ? grant.key : undefined)
         meter.backOff()
         emit({ type: 'budget.closed', upstream, for: word.rest, reason: 'the upstream refused a call' })
       },
@@ -509,7 +509,7 @@ export function createBudget(parts: BudgetParts): Budget {
       let answer: UpstreamAnswer | undefined
       try {
         answer = await next({ ...request, apiKey: keys[started.key], ...(started.alone && { alone: true }) })
-        const word = readWord(answer, clock.now())
+        const word = readRateLimitSignal(answer, clock.now())
         started.heed(word)
         const otherKey = isOfItsKey(answer, word) && shutUntil.some((until) => until <= clock.monotonic())
         return { ...answer, ...restOf(word), ...(otherKey ? { otherKey } : {}) }

@@ -12,7 +12,7 @@ const CONCURRENCY = 10
 /** A budget before an upstream that answers after 5 ms, and never what is named `hang`: such a call is given up after its timeout. */
 function open({ calls = 200, stall = 2000 } = {}) {
   const clock = new ManualClock()
-  const plan = { limits: [{ limit: calls, window: 1000, by: 'account' }], keys: 1, past: 'none' } as const
+  const plan = { limits: [{ limit: calls, window: 1000, by: 'account' }], keys: 1, pastUsage: 'none' } as const
   const meter = memoryMeters(clock).open('source', plan)
   const emit = () => {}
   const budget = createBudget({

@@ -6,7 +6,7 @@ import { addressOf, type Content, hashOf, type Stored } from '../entry.ts'
 import { WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { parseJson } from '../json.ts'
-import { sharing } from './sharing.ts'
+import { singleFlight } from './single-flight.ts'
 
 export interface FlightParts {
   readonly feed: string
@@ -103,7 +103,7 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
       }
     }
 
-    return sharing({ feed, clock, emit, start: fly })
+    return singleFlight({ feed, clock, emit, start: fly })
   }
 }
 

@@ -22,7 +22,7 @@ test.each<[ErrorCode, string]>([
   ['upstream_timeout', 'failing'],
   ['upstream_invalid', 'failing'],
   ['upstream_refused', 'refused'],
-  ['upstream_spent', 'spent'],
+  ['upstream_quota_exhausted', 'spent'],
   ['upstream_limited', 'resting'],
 ])('an upstream whose calls end with %s is named as %s, since when, and no more than that', async (code, state) => {
   const { bad, now, clock } = open()

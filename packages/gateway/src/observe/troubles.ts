@@ -41,7 +41,7 @@ const STATES: Partial<Record<ErrorCode, Trouble['state']>> = {
   upstream_timeout: 'failing',
   upstream_invalid: 'failing',
   upstream_refused: 'refused',
-  upstream_spent: 'spent',
+  upstream_quota_exhausted: 'spent',
   upstream_limited: 'resting',
 }
 

@@ -4,15 +4,15 @@ import { named } from '../entry.ts'
 import { show, WeirError } from '../errors.ts'
 import type { Listener } from '../hub/hub.ts'
 import type { ReadKey } from '../topic/key.ts'
-import { type LiveLog, type LogPart, MOST_EVENTS } from '../topic/live-log.ts'
-import { LOG_PARAMETERS } from '../topic/log.ts'
-import { LoggedEvent } from '../topic/logged-event.ts'
+import { LOG_PARAMETERS } from '../topic/log/log.ts'
+import { type LogPart, type LogRuntime, MOST_EVENTS } from '../topic/log/log-runtime.ts'
+import { LoggedEvent } from '../topic/log/logged-event.ts'
 import { readVersion } from '../topic/version.ts'
 import { callerOf, untilExpiry } from './credential.ts'
 import { jsonAnswer } from './json-answer.ts'
+import { type LongPollParts, longPoll, readWait } from './long-poll.ts'
 import { answerOf } from './problem.ts'
 import type { SnapshotParts } from './snapshot.ts'
-import { type PollParts, readWait, waitFor } from './waiting.ts'
 
 /**
  * Answers with a part of a log's history as JSON, oldest first.
@@ -21,7 +21,7 @@ import { type PollParts, readWait, waitFor } from './waiting.ts'
  */
 export async function history(
   parts: SnapshotParts,
-  log: LiveLog,
+  log: LogRuntime,
   call: Call,
   parameters: Readonly<Record<string, string>>,
 ): Promise<Answer> {
@@ -35,7 +35,7 @@ export async function history(
 export type Newest = LoggedEvent | Pick<LogEvent, 'topic' | 'private' | 'lineage' | 'position'>
 
 /** What stands for the value of a log: its newest event, or, while it keeps none, where it stands. */
-export async function newest(log: LiveLog, readKey: ReadKey, client: string): Promise<Newest> {
+export async function newest(log: LogRuntime, readKey: ReadKey, client: string): Promise<Newest> {
   const { topic } = readKey
   await log.caughtUp(readKey, client)
   const { events, epoch, lineage, newest } = await log.latest(topic)
@@ -51,8 +51,8 @@ export async function newest(log: LiveLog, readKey: ReadKey, client: string): Pr
  * @throws WeirError `bad_version`, `bad_request`, `bad_key`, `full`
  */
 export async function logPoll(
-  parts: PollParts,
-  log: LiveLog,
+  parts: LongPollParts,
+  log: LogRuntime,
   call: Call,
   parameters: Readonly<Record<string, string>>,
 ): Promise<Answer> {
@@ -72,7 +72,7 @@ export async function logPoll(
     const tail = listener?.channels[0]?.tail
     return tail !== undefined && compareVersions(tail.newest, after as Version) !== 0 ? true : undefined
   }
-  const news: Problem | true | undefined = await waitFor(parts, signal, wait, look, (joined) => {
+  const news: Problem | true | undefined = await longPoll(parts, signal, wait, look, (joined) => {
     listener = joined
     log.watch(joined, readKey, after)
   })

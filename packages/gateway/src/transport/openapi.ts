@@ -1,10 +1,10 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { ERRORS, type ErrorCode } from '../errors.ts'
-import type { FeedPlan } from '../topic/feed.ts'
+import type { FeedPlan } from '../topic/feed/feed.ts'
+import type { Stream } from '../topic/feed/stream.ts'
 import type { KeyReader } from '../topic/key.ts'
-import { MOST_EVENTS } from '../topic/live-log.ts'
-import type { LogPlan } from '../topic/log.ts'
-import type { Stream } from '../topic/stream.ts'
+import type { LogPlan } from '../topic/log/log.ts'
+import { MOST_EVENTS } from '../topic/log/log-runtime.ts'
 import { type JsonSchema as Json, jsonSchemaOf, takes } from './json-schema.ts'
 import { MOST_TOPICS } from './topics.ts'
 
@@ -141,7 +141,7 @@ function publishOperation({ path, name, keys, event, scope }: LogPlan): Json {
   }
 }
 
-function streamOperation({ path, of, choose, most }: Stream): Json {
+function streamOperation({ path, of, choose, maxKeys }: Stream): Json {
   const schema = choose === undefined ? undefined : of.plan.keys.schemas[choose.part]
   const chosen =
     choose === undefined || schema === undefined
@@ -153,7 +153,7 @@ function streamOperation({ path, of, choose, most }: Stream): Json {
             description: `Which values of ${of.name}; without it every one that anybody watches.`,
             style: 'form',
             explode: false,
-            schema: { type: 'array', minItems: 1, maxItems: most, items: schemaOf(schema, 'input') },
+            schema: { type: 'array', minItems: 1, maxItems: maxKeys, items: schemaOf(schema, 'input') },
           },
         ]
   return {
@@ -328,7 +328,7 @@ const ELSEWHERE: readonly ErrorCode[] = [
   'too_many_topics',
   'bad_document',
   'not_acceptable',
-  'too_costly',
+  'query_too_complex',
 ]
 const CODES = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => !ELSEWHERE.includes(code))
 /** What only a `POST` can run into. */
@@ -342,8 +342,8 @@ function statusesOf(codes: readonly ErrorCode[]): readonly number[] {
 
 /** @param scoped whether it matters who calls */
 function failed(scoped: boolean, statuses = READ): Json {
-  const { unidentified } = ERRORS
-  const met = statuses.filter((status) => scoped || status !== unidentified.status)
+  const { unauthenticated } = ERRORS
+  const met = statuses.filter((status) => scoped || status !== unauthenticated.status)
   return Object.fromEntries(met.map((status) => [status, ref('responses', `Problem${status}`)]))
 }
 
