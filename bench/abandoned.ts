@@ -28,7 +28,7 @@ for (const share of [0, 0.01, 0.05, 0.1, 0.5]) {
 async function started(share: number, stall: number): Promise<number> {
   const clock = new ManualClock()
   const limits = [{ limit: LIMIT, window: WINDOW, by: 'account' as const }]
-  const plan = { limits, keys: 1, past: 'none' as const }
+  const plan = { limits, keys: 1, pastUsage: 'none' as const }
   const meter = memoryMeters(clock).open('upstream', plan)
   const parts = { upstream: 'upstream', meter, plan, clock, emit: () => {}, concurrency: CALLERS, keys: [] }
   const budget = createBudget({ ...parts, stall })

@@ -86,8 +86,8 @@ function appOf(urls: readonly string[]) {
     const all = urls.map((url, index) => one(`${name}${index}`, url))
     return all[1] === undefined ? (all[0] as Upstream<Client>) : anyOf(name, all)
   }
-  const web = many<HttpCall>('web', (name, url) => http({ name, url, limits, past: 'none', timeout: '500ms' }))
-  const node = many<JsonRpcCall>('node', (name, url) => jsonRpc({ name, url: `${url}/rpc`, limits, past: 'none' }))
+  const web = many<HttpCall>('web', (name, url) => http({ name, url, limits, pastUsage: 'none', timeout: '500ms' }))
+  const node = many<JsonRpcCall>('node', (name, url) => jsonRpc({ name, url: `${url}/rpc`, limits, pastUsage: 'none' }))
   const common = { key: { id: z.string() }, value: z.unknown(), fresh: '400ms', live: { every: '500ms' } } as const
   const one = feed('/items/:id', {
     ...{ ...common, name: 'item', from: web },

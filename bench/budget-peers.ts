@@ -104,7 +104,7 @@ process.exit()
 
 function weir(pace: boolean): Limiter {
   const limits = [{ limit: LIMIT, window: WINDOW, by: 'account' as const }]
-  const plan = { limits, keys: 1, past: 'none' as const, pace }
+  const plan = { limits, keys: 1, pastUsage: 'none' as const, pace }
   const meter = memoryMeters(systemClock).open('jupiter', plan)
   const parts = {
     upstream: 'jupiter',
@@ -193,7 +193,7 @@ async function statsOf(url: string): Promise<Pick<Seen, 'mostIn1s' | 'refused' |
 }
 
 function openPool(url: string): UpstreamPool {
-  const limits = { connections: CALLERS, timeout: 10_000, maxAnswer: 1_000_000 }
+  const limits = { connections: CALLERS, timeout: 10_000, maxResponse: 1_000_000 }
   return createPool({ upstream: 'jupiter', url, ...limits, clock: systemClock, emit: () => {} })
 }
 

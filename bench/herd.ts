@@ -55,7 +55,7 @@ async function measure({ name, status, takes, fresh }: Case): Promise<void> {
     name: 'value',
     key: { id: z.string() },
     value: z.object({ price: z.number() }),
-    from: http({ name: 'origin', url: `http://127.0.0.1:${port}`, past: 'none', retries: 0 }),
+    from: http({ name: 'origin', url: `http://127.0.0.1:${port}`, pastUsage: 'none', retries: 0 }),
     load: { one: ({ id }, call) => call.get(`/${id}`) as Promise<{ price: number }> },
     fresh,
     stale: '0ms',

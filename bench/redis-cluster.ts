@@ -7,9 +7,9 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createCluster } from 'redis'
-import { redisAddress } from '../packages/gateway/src/backend/redis/address.ts'
 import { connectRedis } from '../packages/gateway/src/backend/redis/connection.ts'
 import { slotOf } from '../packages/gateway/src/backend/redis/slot.ts'
+import { redisAddress } from '../packages/gateway/src/backend/redis/url.ts'
 import { systemClock } from '../packages/gateway/src/clock.ts'
 import { type RedisCluster, redisCluster } from '../packages/gateway/test/redis-cluster.ts'
 

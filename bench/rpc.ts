@@ -33,7 +33,7 @@ async function serve(): Promise<void> {
   }).listen(0, '127.0.0.1')
   await once(node, 'listening')
   const url = `http://127.0.0.1:${(node.address() as AddressInfo).port}`
-  const to = jsonRpc({ name: 'node', url, past: 'none' })
+  const to = jsonRpc({ name: 'node', url, pastUsage: 'none' })
   const app = defineApp({ name: 'bench', use: [rpc('/rpc', { to, methods: { getAccountInfo: { fresh: '1h' } } })] })
   const [address] = await createGateway({ apps: [app] }).listen({ port: 0 })
   process.on('message', () => {

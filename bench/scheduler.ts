@@ -16,7 +16,7 @@ const ROUNDS = 9
 const PRIORITIES = ['interactive', 'live', 'background'] as const
 
 const limits = [{ limit: 1e9, window: 1000, by: 'account' as const }]
-const meter = memoryMeters(systemClock).open('upstream', { limits, keys: 1, past: 'none' })
+const meter = memoryMeters(systemClock).open('upstream', { limits, keys: 1, pastUsage: 'none' })
 const rows = [
   ['one class', () => PRIORITIES[0]],
   ['three classes', (index: number) => PRIORITIES[index % 3] ?? PRIORITIES[0]],
@@ -45,15 +45,15 @@ function start(queue: FairQueue<number>, count: number): void {
   for (let i = 0; i < count; i++) decide(queue, meter)
 }
 
-function decide(queue: FairQueue<number>, { take, settle }: Meter): void {
+function decide(queue: FairQueue<number>, { acquire, release }: Meter): void {
   const place = queue.best(systemClock.monotonic())
   if (place === undefined) throw new Error('expected somebody to wait')
   const { priority, item } = place
-  const asked = take([{ priority, cost: 1, lane: '' }])
+  const asked = acquire([{ priority, cost: 1, lane: '' }])
   const grant = asked instanceof Promise ? undefined : asked.granted[0]
   if (grant === undefined) throw new Error('expected a grant at once')
   queue.start(place)
-  settle(grant)
+  release(grant)
   add(queue, item, priority)
 }
 

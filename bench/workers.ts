@@ -8,8 +8,8 @@ import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { clusterBackend } from '../packages/gateway/src/backend/cluster/backend.ts'
-import { processCarrier } from '../packages/gateway/src/backend/cluster/carrier.ts'
-import { serving } from '../packages/gateway/src/backend/cluster/serve.ts'
+import { processPort } from '../packages/gateway/src/backend/cluster/ipc-port.ts'
+import { serving } from '../packages/gateway/src/backend/cluster/primary.ts'
 import { Crowd } from '../packages/gateway/test/crowd.ts'
 import { head, MINTS, quantile, row, Site, Upstream } from './prices.ts'
 
@@ -108,10 +108,10 @@ async function telling(count: number, seconds: number): Promise<void> {
   const workers = Array.from({ length: count }, () =>
     fork(import.meta.filename, ['hear'], { serialization: 'advanced', execArgv: [] }),
   )
-  for (const worker of workers) shared.serve(processCarrier(worker, 'memory'))
+  for (const worker of workers) shared.serve(processPort(worker, 'memory'))
   // One more of them publishes, as the one that polls does.
   const publisher = fork(import.meta.filename, ['hear', 'and publish'], { serialization: 'advanced', execArgv: [] })
-  shared.serve(processCarrier(publisher, 'memory'))
+  shared.serve(processPort(publisher, 'memory'))
   await pause(2000)
   for (const worker of workers) worker.send('begin')
   const used = () => workers.reduce((sum, { pid = 0 }) => sum + cpuOf(pid), 0)
@@ -140,7 +140,7 @@ async function telling(count: number, seconds: number): Promise<void> {
 
 /** A worker that listens to one topic, and perhaps publishes it too. Times are from before the publication until it is heard. */
 function hear(): void {
-  const { leases, values, bus } = clusterBackend({ carrier: processCarrier(process, 'memory'), report: console.error })
+  const { leases, values, bus } = clusterBackend({ carrier: processPort(process, 'memory'), report: console.error })
   const now = () => performance.timeOrigin + performance.now()
   const times: number[] = []
   bus.subscribe('topic', ({ json }) => times.push(now() - Number(json?.toString('latin1', 1, 21))))

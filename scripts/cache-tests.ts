@@ -59,7 +59,7 @@ for (const { tests } of suites) for (const test of tests) test.dump = only !== u
 const sent = suites.flatMap(({ tests }) => tests.flatMap(({ requests }) => requests))
 const named = sent.flatMap(({ request_headers = [] }) => request_headers.map(([name]) => name.toLowerCase()))
 const judged = /^(if-|range$|cache-control$|pragma$|cookie$|connection$)/
-const to = http({ name: 'origin', url: `http://127.0.0.1:${port}`, past: 'none', retries: 0, concurrency: 100 })
+const to = http({ name: 'origin', url: `http://127.0.0.1:${port}`, pastUsage: 'none', retries: 0, concurrency: 100 })
 const everything = proxy('/*', {
   to,
   methods: ['GET', 'POST', 'PUT', 'DELETE', 'M-SEARCH'],

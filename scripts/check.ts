@@ -5,14 +5,15 @@ import { join } from 'node:path'
 const ROOT = join(import.meta.dirname, '..')
 
 const CHECKS: readonly (readonly [what: string, script: string, ...args: string[]])[] = [
-  ['types', 'typescript/bin/tsc', '--noEmit'],
-  ['style', '@biomejs/biome/bin/biome', 'check', '--error-on-warnings', '.'],
-  ['unused', 'knip/bin/knip.js'],
+  ['types', 'node_modules/typescript/bin/tsc', '--noEmit'],
+  ['style', 'node_modules/@biomejs/biome/bin/biome', 'check', '--error-on-warnings', '.'],
+  ['imports', 'scripts/import-rules.ts'],
+  ['unused', 'node_modules/knip/bin/knip.js'],
 ]
 
 const failed = CHECKS.filter(([what, script, ...args]) => {
   process.stdout.write(`check ${what}\n`)
-  const { status } = spawnSync(process.execPath, [join(ROOT, 'node_modules', script), ...args], {
+  const { status } = spawnSync(process.execPath, [join(ROOT, script), ...args], {
     cwd: ROOT,
     stdio: 'inherit',
   })

@@ -47,7 +47,7 @@ export default defineApp({
   name: 'lottery',
   use: [state, lottery, participants, price, token, pot, round, history, balance, ws, node],
   graphql: true,
-  origins: SETTINGS.origins,
+  cors: SETTINGS.origins,
   page: new URL('./page/dist/', import.meta.url),
   routes,
 })

@@ -30,7 +30,7 @@ export const token = feed('/api/tokens/:tokenMint', {
   },
   fresh: '10m',
   stale: '1d',
-  warm: [{ tokenMint: mint }],
+  prewarm: [{ tokenMint: mint }],
 })
 
 /** Decimals of mints that were asked for: what is pushed has to be read at once. */
@@ -70,9 +70,9 @@ export const pot = feed('/api/lottery/pot', {
       if (tokens?.mint !== mint || decimals === undefined) return undefined
       return { jackpot: whole(tokens.amount, decimals), amount: String(tokens.amount) }
     },
-    silence: '10s',
+    silenceTimeout: '10s',
     // A node that lies behind keeps its connection, and says nothing of what it does not know.
-    confirm: '10s',
+    revalidateEvery: '10s',
   }),
 })
 
@@ -83,7 +83,7 @@ export const history: History = log('/api/lottery/history', {
   event: Event,
   history: { events: 100_000, age: '90d' },
   // The book is written when the round is asked for: who reads the history has it read from the chain.
-  follows: () => at(round, {}),
+  dependsOn: () => at(round, {}),
 })
 
 let ledger: Ledger | undefined
@@ -105,7 +105,7 @@ export const round = feed('/api/lottery/round', {
   stale: '30s',
   staleIfError: '1h',
   deadline: '30s',
-  live: { follows: () => [at(pot, {})] },
+  live: { dependsOn: () => [at(pot, {})] },
 })
 
 interface Holding {
@@ -166,6 +166,6 @@ export const balance = feed('/api/tokens/:tokenMint/balances/:wallet', {
       if (!isNews || tokens === undefined || decimals === undefined) return undefined
       return { wallet, balance: whole(tokens.amount, decimals) }
     },
-    silence: '10s',
+    silenceTimeout: '10s',
   }),
 })

@@ -43,9 +43,9 @@ async function standing() {
 const kept = { fresh: '5s', stale: '30s', staleIfError: '1h' } as const
 /** An entry is in the pot before it is in the book: a state has both. */
 const live = {
-  follows: () => [at(price, { tokenMint: mint }), at(pot, {}), at(round, {})],
+  dependsOn: () => [at(price, { tokenMint: mint }), at(pot, {}), at(round, {})],
   within: '300ms',
-  confirm: '10s',
+  revalidateEvery: '10s',
 } as const
 
 const State = z.object({
@@ -87,5 +87,5 @@ export const participants = feed('/api/lottery/participants/count', {
     },
   },
   ...kept,
-  live: { follows: () => [at(round, {})], confirm: '10s' },
+  live: { dependsOn: () => [at(round, {})], revalidateEvery: '10s' },
 })

@@ -21,7 +21,7 @@ export const price = feed('/prices/:mint', {
   stale: '2s',
   staleIfError: '30s',
   live: { every: '1s', linger: '30s' },
-  warm: POPULAR,
+  prewarm: POPULAR,
 })
 
 export const token = feed('/tokens/:mint', {

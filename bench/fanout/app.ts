@@ -10,7 +10,7 @@ const update = feed('/updates/:id', {
   name: 'update',
   key: { id: z.string() },
   value: z.string(),
-  from: http({ name: 'nobody', url: 'http://127.0.0.1:9', past: 'none' }),
+  from: http({ name: 'nobody', url: 'http://127.0.0.1:9', pastUsage: 'none' }),
   load: { one: async () => messageOf(Number(env.BYTES)) },
   fresh: '1ms',
   live: { every },

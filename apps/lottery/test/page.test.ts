@@ -387,6 +387,8 @@ describe('when something fails', () => {
     await connection(page, 'live')
     await catchesUp(page)
     const last = await jackpot(page).textContent()
+    await page.getByRole('textbox').fill(wallet(6))
+    await says(fact(page, 'Tickets'), /^\d+ of/)
     await page.evaluate(async () => {
       await navigator.serviceWorker.ready
     })
@@ -395,6 +397,11 @@ describe('when something fails', () => {
     await page.reload()
     await says(jackpot(page), new RegExp(`^${last}$`))
     expect(await colorOf(page.locator('.jackpot-amount'))).toBe(await token(page, '--muted'))
+    // What is not kept says so: nothing loads for ever, and no room is left for what can't come.
+    await says(fact(page, 'Tickets'), /^–$/)
+    await page.getByText('The entries are not kept for offline.').waitFor()
+    expect(await page.locator('.skeleton').count()).toBe(0)
+    expect((await page.locator('.history').boundingBox())?.height).toBeLessThan(100)
   })
 
   test('a chain that is away from the start makes the pill amber, though there is no round that could be stale', async () => {
@@ -449,5 +456,14 @@ test('on a phone a large win stays within its line, in the list and under the ja
     )
   })
   expect(spills).toEqual([false, false])
+  // A short one fills the width as well, and stands in the middle of the room that is kept for a long one.
+  const { room, words, width } = await page.locator('.last-draw').evaluate((last) => {
+    last.innerHTML = '<code>ABCD…WXYZ</code> won 3 tokens <time class="age">12 s ago</time>'
+    const [box, text] = [last, last.firstElementChild ?? last].map((each) => each.getBoundingClientRect())
+    const middle = ({ top = 0, bottom = 0 }: Partial<DOMRect>) => (top + bottom) / 2
+    return { room: middle(box ?? {}), words: middle(text ?? {}), width: box?.width ?? 0 }
+  })
+  expect(Math.abs(room - words)).toBeLessThan(3)
+  expect(width).toBe(390 - 2 * 16 + 2 * 12)
   expect(await overflow(page)).toBe(0)
 })

@@ -346,7 +346,7 @@ describe('the gateway around it', () => {
     expect((await fetch(`${app.url}/prices/${SOL}`)).status).toBe(200)
     const searched = await fetch(`${app.url}/tokens/search?query=bonk`)
     expect(searched.status).toBe(503)
-    expect(await searched.json()).toMatchObject({ code: 'resting', retry: true })
+    expect(await searched.json()).toMatchObject({ code: 'suspended', retry: true })
     app.signal('SIGUSR2')
     expect((await events.until('level')).data).toMatchObject({ level: 'normal' })
     expect((await fetch(`${app.url}/tokens/search?query=bonk`)).status).toBe(200)

@@ -405,6 +405,20 @@ describe('when something fails', () => {
     await page.setViewportSize({ width: 390, height: 844 })
     await row(page, SOL).getByRole('link').click()
     await page.getByText('Not being confirmed at the source. The last price is shown.').waitFor()
+    // The chart's line is solid for as long as the price was confirmed, and no longer.
+    const ends = () =>
+      page.locator('.chart-plot').evaluate((plot) =>
+        ['.chart-line', '.chart-unsure', '.chart-dot'].map((part) => {
+          const box = plot.querySelector<SVGGraphicsElement>(part)?.getBBox()
+          return box === undefined ? 0 : Math.round(box.x + box.width)
+        }),
+      )
+    await expect
+      .poll(async () => {
+        const [confirmed = 0, unsure = 0, dot = 0] = await ends()
+        return unsure > confirmed && Math.abs(dot - confirmed) < 10
+      })
+      .toBe(true)
     await page.keyboard.press('Escape')
     own.clearFaults()
     await page.locator(`tr[data-mint="${SOL}"][data-stale="false"]`).waitFor()

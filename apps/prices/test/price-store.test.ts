@@ -13,10 +13,10 @@ function open() {
     },
   }
   const store = new PriceStore(client)
-  const say = (mint: string, usdPrice: number, stale = false) => {
+  const say = (mint: string, usdPrice: number, stale = false, checkedAt = 1_000_000) => {
     const topic = `/prices/${mint}`
     const value = { usdPrice, priceChange24h: null, liquidity: null, decimals: 6 }
-    const times = { changedAt: 1_000_000 + usdPrice, checkedAt: 1_000_000 }
+    const times = { changedAt: 1_000_000 + usdPrice, checkedAt }
     hearing.get(topic)?.({ topic, version: `5:${usdPrice}`, ...times, stale, value })
   }
   return { store, say, hearing }
@@ -54,5 +54,24 @@ test('a price of an earlier visit is shown, and the chart begins with the first 
   expect(store.points('A')).toEqual([
     { at: 1_000_000, value: 1 },
     { at: 1_000_002, value: 2 },
+  ])
+})
+
+test('the chart of a token stops while nothing confirms its price, and goes on with the first that is confirmed', () => {
+  const { store, say } = open()
+  store.follow(['A'])
+  say('A', 1)
+  say('A', 1, false, 1_005_000)
+  expect(store.points('A')).toEqual([{ at: 1_000_000, value: 1 }])
+  say('A', 1, true, 1_005_000)
+  say('A', 1, true, 1_006_000)
+  expect(store.points('A')).toEqual([{ at: 1_000_000, value: 1, heldUntil: 1_005_000 }])
+  say('A', 1, false, 1_009_000)
+  expect(store.points('A').slice(1)).toEqual([{ at: 1_009_000, value: 1 }])
+  // A connection that was lost says nothing of the prices meanwhile, whether or not it was noticed.
+  say('A', 1, false, 1_060_000)
+  expect(store.points('A').slice(1)).toEqual([
+    { at: 1_009_000, value: 1, heldUntil: 1_009_000 },
+    { at: 1_060_000, value: 1 },
   ])
 })

@@ -2,7 +2,7 @@ import { judge, type Line, newLine, type Verdict } from '@weir/protocol'
 import { forgetPages, nameOf, openCallerChannel } from './caller.ts'
 import {
   type Connection,
-  type ConnectionEars,
+  type ConnectionEvents,
   type ConnectionParts,
   type ConnectionState,
   createConnection,
@@ -19,7 +19,7 @@ import {
   versionBefore,
   versionOf,
 } from './entry.ts'
-import { type Heard, partTopics, within } from './link.ts'
+import { type IncomingMessage, partTopics, within } from './link.ts'
 import { type Ports, worldPorts } from './ports.ts'
 import { jsonIn, problemIn } from './problem-error.ts'
 import { createServerClock } from './server-clock.ts'
@@ -29,23 +29,23 @@ import { askValues } from './values.ts'
 export interface ClientOptions {
   /** Where the server is; the page's own origin. Node needs it. */
   readonly url?: string
-  /** Where WebSockets go, where that is another server: `wss://example.com`. It lets in pages that its app's `origins` names. */
+  /** Where WebSockets go, where that is another server: `wss://example.com`. It lets in pages that its app's `cors` names. */
   readonly socketUrl?: string
   /** Transports to use, the best first: `['sse', 'ws', 'poll']`. */
   readonly transports?: readonly Transport[]
   /** How long a topic that nobody hears any more stays live, in milliseconds: 5,000. Who comes back has its value at once. */
-  readonly keep?: number
+  readonly linger?: number
   /** How long a transport may take for its first word, in milliseconds: 5,000. */
-  readonly patience?: number
+  readonly connectTimeout?: number
   /** How often the values of more than one topic are asked for where only polling works, in milliseconds: 2,000. */
   readonly interval?: number
   /** Where last values are kept over visits: `keepValues()` of `@weir/client/offline`; nowhere. It gets the server's address. */
-  readonly memory?: (url: string) => Memory
+  readonly persist?: (url: string) => Memory
   /** One connection for many clients: `shareTabs()` of `@weir/client/tabs`. */
   readonly share?: (
     options: ClientOptions,
-    connect: (ears: ConnectionEars) => Connection,
-  ) => ((ears: SharedEars) => Connection) | undefined
+    connect: (ears: ConnectionEvents) => Connection,
+  ) => ((ears: SharedEvents) => Connection) | undefined
   /**
    * Gets another credential: called when the server ends a connection with `credential_expired`, or no longer knows its caller. The client
    * connects again when it has resolved.
@@ -64,7 +64,7 @@ export interface Memory {
 }
 
 /** What a connection that is shared tells: what came, or what somebody else made of it. */
-export interface SharedEars extends ConnectionEars {
+export interface SharedEvents extends ConnectionEvents {
   take(entry: Entry): void
   clock(serverNow: number): void
 }
@@ -144,12 +144,12 @@ const HEARTBEAT = 10_000
 /** A client of one server. It connects when something is subscribed to, and no earlier. */
 export function createClient(options: ClientOptions = {}): Client {
   const ports = { ...worldPorts(), ...options.ports }
-  const { keep = 5000 } = options
+  const { linger = 5000 } = options
   const url = options.url ?? pageOrigin()
-  const memory = options.memory?.(nameOf(url))
+  const memory = options.persist?.(nameOf(url))
   const parts: ConnectionParts = {
     transports: ['sse', 'ws', 'poll'],
-    patience: 5000,
+    connectTimeout: 5000,
     interval: 2000,
     ...options,
     url,
@@ -174,15 +174,15 @@ export function createClient(options: ClientOptions = {}): Client {
   let telling = false
   let closed = false
 
-  const ears: SharedEars = {
-    heard,
+  const ears: SharedEvents = {
+    onMessage,
     take,
     clock: hearClock,
     since: (name) => topics.get(name)?.entry.version,
-    named(name, address) {
+    onTopicRenamed(name, address) {
       if (name !== address) aliases.set(address, (aliases.get(address) ?? new Set([address])).add(name))
     },
-    state(state) {
+    onState(state) {
       connected = state
       tellStatus()
       if (!share) stopSweep ??= ports.after(HEARTBEAT, sweep)
@@ -199,7 +199,7 @@ export function createClient(options: ClientOptions = {}): Client {
     connection.renew()
   })
 
-  function heard(message: Heard, lineage?: string): void {
+  function onMessage(message: IncomingMessage, lineage?: string): void {
     if (message.type === 'hello') meet(message.caller)
     if ('now' in message) hearClock(message.now)
     if (!('topic' in message)) return
@@ -214,7 +214,7 @@ export function createClient(options: ClientOptions = {}): Client {
       const verdict = verdictOn(topic, message, said)
       if (verdict === 'refuse') {
         // The server has something else: what is here is not what it serves now.
-        const log = 'position' in message && { log: true as const }
+        const log = !('version' in message) && { log: true as const }
         if (line.refusedAt !== undefined && !entry.stale) adopt(topic, { ...entry, ...log, stale: true })
         continue
       }
@@ -225,7 +225,7 @@ export function createClient(options: ClientOptions = {}): Client {
         const whose = said === undefined || !next.version ? undefined : { lineage: said }
         if (restart) startOver(topic, { ...next, ...whose, startedOver: left })
         else put(topic, { ...next, ...whose })
-      } else if (message.type === 'patch') connection.again(name)
+      } else if (message.type === 'patch') connection.resync(name)
     }
     if (!known) resolve()
   }
@@ -399,7 +399,7 @@ export function createClient(options: ClientOptions = {}): Client {
       topic.heardAt = now
       topic.resolved = false
       if (entry.version && !entry.stale) adopt(topic, { ...entry, stale: true })
-      if (phase === 'live') connection.again(name)
+      if (phase === 'live') connection.resync(name)
     }
   }
 
@@ -416,8 +416,8 @@ export function createClient(options: ClientOptions = {}): Client {
         ({ messages, lineage }) => {
           for (const message of messages) {
             const { address, topic } = message
-            ears.named(topic, address)
-            heard(message, lineage)
+            ears.onTopicRenamed(topic, address)
+            onMessage(message, lineage)
           }
         },
         // What could not be asked now is asked for again when it was silent for long.
@@ -506,7 +506,7 @@ export function createClient(options: ClientOptions = {}): Client {
       return () => {
         if (!listeners.delete(hear) || listeners.size > 0) return
         if (joined.entry.stale) tellSoon()
-        joined.stopForgetting = ports.after(keep, () => {
+        joined.stopForgetting = ports.after(linger, () => {
           topics.delete(name)
           want()
         })

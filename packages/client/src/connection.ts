@@ -1,5 +1,5 @@
 import type { Hello, Level, Problem } from '@weir/protocol'
-import { type Heard, type Link, type LinkEars, type LinkParts, type OpenLink, partTopics } from './link.ts'
+import { type IncomingMessage, type Link, type LinkEvents, type LinkParts, type OpenLink, partTopics } from './link.ts'
 import { openPoll } from './poll.ts'
 import { openSocket } from './socket.ts'
 import { openSse } from './sse.ts'
@@ -33,11 +33,11 @@ export interface Connection extends Link {
   renew(): void
 }
 
-export interface ConnectionEars {
-  heard(message: Heard, lineage?: string): void
-  state(state: ConnectionState): void
+export interface ConnectionEvents {
+  onMessage(message: IncomingMessage, lineage?: string): void
+  onState(state: ConnectionState): void
   since(topic: string): string | undefined
-  named(topic: string, address: string): void
+  onTopicRenamed(topic: string, address: string): void
 }
 
 export interface ConnectionParts extends LinkParts {
@@ -46,7 +46,7 @@ export interface ConnectionParts extends LinkParts {
 }
 
 /** As a link says it, and whether it served for long enough to count as a good one. */
-type Lost = (...end: [...Parameters<LinkEars['lost']>, settled?: boolean]) => void
+type Lost = (...end: [...Parameters<LinkEvents['onLost']>, settled?: boolean]) => void
 
 const OPEN: Readonly<Record<Transport, OpenLink>> = { sse: openSse, ws: openSocket, poll: openPoll }
 
@@ -69,7 +69,7 @@ export function backoff(failures: number, random: number): number {
  * Keeps topics live by the best transport that delivers. One that is refused, silent or short-lived is followed by the next at once; after the
  * last there is a pause. While a lower one serves, the better ones are tried beside it, and take over once they deliver.
  */
-export function createConnection(parts: ConnectionParts, ears: ConnectionEars): Connection {
+export function createConnection(parts: ConnectionParts, ears: ConnectionEvents): Connection {
   const { ports, transports } = parts
   let state = IDLE
   let wanted: readonly string[] = []
@@ -99,7 +99,7 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
 
   function enter(next: ConnectionState): void {
     state = next
-    ears.state(state)
+    ears.onState(state)
   }
 
   function open(name: Transport, lost: Lost): Link {
@@ -107,8 +107,8 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
     let since = 0
     const opened = OPEN[name](parts, {
       since: ears.since,
-      named: ears.named,
-      heard(message, lineage) {
+      onTopicRenamed: ears.onTopicRenamed,
+      onMessage(message, lineage) {
         if (message.type === 'hello') {
           if (hello && hello.caller !== message.caller) {
             // Its streams serve different callers: all of them begin again.
@@ -138,9 +138,9 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
         }
         if ('level' in message && opened === link && message.level !== state.level)
           enter({ ...state, level: message.level })
-        ears.heard(message, lineage)
+        ears.onMessage(message, lineage)
       },
-      lost(pause, fair, problem) {
+      onLost(pause, fair, problem) {
         lost(pause, hello && (fair ?? settled()), problem, settled())
       },
     })
@@ -246,8 +246,8 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEars): 
       wanted = topics
       stopGathering ??= ports.after(state.phase === 'idle' ? 0 : GATHER, gathered)
     },
-    again(topic) {
-      link?.again(topic)
+    resync(topic) {
+      link?.resync(topic)
     },
     get publish() {
       return state.phase === 'live' ? link?.publish : undefined

@@ -1,5 +1,5 @@
 import { applyPatch, compareVersions, formatVersion, type Problem, parseVersion } from '@weir/protocol'
-import type { Heard } from './link.ts'
+import type { IncomingMessage } from './link.ts'
 
 /** What is known of a topic. Entries are never changed, only replaced. Moments are by the server's clock. */
 export interface Entry<Value = unknown> {
@@ -35,7 +35,7 @@ export interface Entry<Value = unknown> {
 }
 
 /** A message about one topic. */
-export type TopicMessage = Extract<Heard, { topic: string }>
+export type TopicMessage = Extract<IncomingMessage, { topic: string }>
 
 /** Above zero when `version` is newer than `had`; NaN when it is no version, so that every comparison with it is false. */
 export function order(version: string | undefined, had: string | undefined): number {

@@ -1,4 +1,11 @@
-export { type Client, type ClientOptions, createClient, type Memory, type SharedEars, type Status } from './client.ts'
+export {
+  type Client,
+  type ClientOptions,
+  createClient,
+  type Memory,
+  type SharedEvents as SharedEars,
+  type Status,
+} from './client.ts'
 export type { Connection, ConnectionState, Transport } from './connection.ts'
 export type { Entry } from './entry.ts'
 export type { Ports } from './ports.ts'

@@ -2,29 +2,29 @@ import type { Problem, SocketMessage, Subscribed } from '@weir/protocol'
 import type { Ports } from './ports.ts'
 
 /** What servers say here: nobody asks for `subscribed`. */
-export type Heard = Exclude<SocketMessage, Subscribed>
+export type IncomingMessage = Exclude<SocketMessage, Subscribed>
 
 /** One transport at work: it carries what is said of topics until it is closed or lost. */
 export interface Link {
   /** From now on these topics, and no others. */
   want(topics: readonly string[]): void
   /** Has this topic said anew, whole: something of it was missed. */
-  again(topic: string): void
+  resync(topic: string): void
   close(): void
   /** Puts an event into a log; the position it got. Undefined where the transport can't, or can't take this event. */
   readonly publish?: ((topic: string, event: unknown) => Promise<string> | undefined) | undefined
 }
 
-export interface LinkEars {
+export interface LinkEvents {
   /** `lineage`: of the versions of the connection that it came on. */
-  heard(message: Heard, lineage?: string): void
+  onMessage(message: IncomingMessage, lineage?: string): void
   /**
    * The link is over, and closed. `pause` is what the server wants to be waited for, in milliseconds. `fair`: it said goodbye; false:
    * it fell silent; undefined: it is not known. `problem`: why, where the server says it.
    */
-  lost(pause?: number, fair?: boolean, problem?: Problem): void
+  onLost(pause?: number, fair?: boolean, problem?: Problem): void
   /** The server's one address of a topic. */
-  named(topic: string, address: string): void
+  onTopicRenamed(topic: string, address: string): void
   /** The version that is had of a topic. */
   since(topic: string): string | undefined
 }
@@ -36,18 +36,18 @@ export interface LinkParts {
   /** Where its WebSockets are, if not there. */
   readonly socketUrl?: string
   /** How long the first word may take, in milliseconds. */
-  readonly patience: number
+  readonly connectTimeout: number
   /** How often many topics are asked for where nothing streams, in milliseconds. */
   readonly interval: number
   /** Gets another credential when the one of a connection has expired. */
   readonly renew?: () => unknown
 }
 
-export type OpenLink = (parts: LinkParts, ears: LinkEars) => Link
+export type OpenLink = (parts: LinkParts, ears: LinkEvents) => Link
 
 /** One connection of a link. */
 export interface Pipe {
-  hear(message: Heard): void
+  onMessage(message: IncomingMessage): void
   /** It broke, or was refused. */
   fail(pause?: number, fair?: boolean, problem?: Problem): void
   /** Nothing is to come for so many milliseconds, beside the silence that is usual. */
@@ -56,8 +56,8 @@ export interface Pipe {
 }
 
 /** Watches over one connection: it is given up after two heartbeats of silence. Nothing is heard of it once it is closed. */
-export function createPipe({ ports, patience }: LinkParts, ears: LinkEars, end: () => void): Pipe {
-  let limit = patience
+export function createPipe({ ports, connectTimeout }: LinkParts, ears: LinkEvents, end: () => void): Pipe {
+  let limit = connectTimeout
   let open = true
   let lineage: string | undefined
   const silent = () => fail(undefined, false)
@@ -71,7 +71,7 @@ export function createPipe({ ports, patience }: LinkParts, ears: LinkEars, end: 
   function fail(pause?: number, fair?: boolean, problem?: Problem): void {
     if (!open) return
     close()
-    ears.lost(pause, fair, problem)
+    ears.onLost(pause, fair, problem)
   }
   return {
     close,
@@ -81,7 +81,7 @@ export function createPipe({ ports, patience }: LinkParts, ears: LinkEars, end: 
       hush()
       hush = ports.after(limit + milliseconds, silent)
     },
-    hear(message) {
+    onMessage(message) {
       if (!open) return
       if (message.type === 'hello') {
         limit = 2 * message.heartbeat
@@ -90,7 +90,7 @@ export function createPipe({ ports, patience }: LinkParts, ears: LinkEars, end: 
       hush()
       hush = ports.after(limit, silent)
       if (message.type === 'goodbye') fail(message.retry, true, message.problem)
-      else ears.heard(message, lineage)
+      else ears.onMessage(message, lineage)
     },
   }
 }
@@ -108,7 +108,7 @@ const LONGEST_QUERY = 7000
 const NAMED = 40
 
 /** Topics as they stand in an address, each with what is had of it where that is asked for. */
-export function topicQuery(topics: readonly string[], since?: LinkEars['since']): string {
+export function topicQuery(topics: readonly string[], since?: LinkEvents['since']): string {
   return topics
     .map((topic) => `topic=${encodeURIComponent(topic)}${since ? `&since=${since(topic) ?? ''}` : ''}`)
     .join('&')
@@ -150,8 +150,8 @@ export function createFleet(open: () => Carrier, longest?: number): Link {
         return { carrier, topics }
       })
     },
-    again(topic) {
-      for (const { carrier, topics } of fleet) if (topics.includes(topic)) carrier.again(topic)
+    resync(topic) {
+      for (const { carrier, topics } of fleet) if (topics.includes(topic)) carrier.resync(topic)
     },
     close() {
       for (const { carrier } of fleet) carrier.close()

@@ -42,12 +42,13 @@ export const openPoll: OpenLink = (parts, ears) => {
   async function follow(topic: string, caller: string | undefined): Promise<void> {
     const since = ears.since(topic)
     const answer = await ask(within(topic, `as=json${since ? `&after=${since}` : ''}`), leaving.signal)
-    const { events, gap, private: hidden, caller: served } = await jsonIn<LogPage>(answer)
+    const { events, gap, lineage, private: hidden, caller: served } = await jsonIn<LogPage>(answer)
     // The credentials changed since the values were asked for.
     if (hidden && served !== caller) return pipe.fail(0, true)
+    const whose = lineage && { lineage }
     const mark = hidden && { private: hidden }
-    if (gap) pipe.hear({ type: 'gap', topic, ...gap })
-    for (const event of events) pipe.hear({ type: 'event', topic, ...mark, ...event })
+    if (gap) pipe.onMessage({ type: 'gap', topic, ...whose, ...gap })
+    for (const event of events) pipe.onMessage({ type: 'event', topic, ...whose, ...mark, ...event })
   }
 
   /** How long to wait after so many refusals in a row: longer each time, and as long as the server wants. */
@@ -61,7 +62,7 @@ export const openPoll: OpenLink = (parts, ears) => {
     let refused = 0
     for (const part of partTopics(wanted)) {
       const { messages, ...head } = await askValues(parts, part, leaving.signal)
-      pipe.hear({ type: 'hello', heartbeat: HELD * 1000 + interval, ...head })
+      pipe.onMessage({ type: 'hello', heartbeat: HELD * 1000 + interval, ...head })
       for (const message of messages) {
         if (message.type === 'heartbeat' && message.version !== ears.since(message.topic))
           await follow(message.topic, head.caller)
@@ -69,7 +70,7 @@ export const openPoll: OpenLink = (parts, ears) => {
           refused += 1
           pause = Math.max(pause, (message.problem.retryAfter ?? 0) * 1000)
         }
-        pipe.hear(message)
+        pipe.onMessage(message)
       }
     }
     refusals = refused === wanted.length ? refusals + 1 : 0
@@ -106,7 +107,7 @@ export const openPoll: OpenLink = (parts, ears) => {
   /** Holding is of no use now: the values are asked for instead, less often each time, and the page can say why. */
   function slow(topic: string, problem: Problem): Promise<void> {
     vain += 1
-    pipe.hear({ type: 'error', topic, problem })
+    pipe.onMessage({ type: 'error', topic, problem })
     return sleep(slower(vain))
   }
 
@@ -124,7 +125,7 @@ export const openPoll: OpenLink = (parts, ears) => {
       if (!first) return wake()
       run().catch((thrown: Partial<ProblemError>) => pipe.fail(thrown.pause, undefined, thrown.problem))
     },
-    again: () => wake(),
+    resync: () => wake(),
     close: pipe.close,
   }
 }

@@ -133,12 +133,12 @@ export const openSocket: OpenLink = (parts, ears) => {
       if (message.type === 'subscribed') {
         if (name === undefined) return
         addresses.set(name, message.topic)
-        ears.named(name, message.topic)
+        ears.onTopicRenamed(name, message.topic)
       } else if (waiter && 'problem' in message) waiter.reject(new ProblemError(message.problem))
       else if (waiter && 'position' in message) waiter.resolve(message.position)
       else if (name !== undefined && 'problem' in message)
-        pipe.hear({ type: 'error', topic: name, problem: message.problem })
-      else pipe.hear(message)
+        pipe.onMessage({ type: 'error', topic: name, problem: message.problem })
+      else pipe.onMessage(message)
       if (message.type === 'hello') pace()
     }
 
@@ -152,7 +152,7 @@ export const openSocket: OpenLink = (parts, ears) => {
         wanted = new Set(topics)
         pace()
       },
-      again(topic) {
+      resync(topic) {
         anew.add(topic)
         pace()
       },

@@ -22,7 +22,7 @@ export const openSse: OpenLink = (parts, ears) => {
           before?.close()
           before = undefined
         }
-        pipe.hear(message)
+        pipe.onMessage(message)
       },
       retry(milliseconds) {
         pause = milliseconds
@@ -63,7 +63,7 @@ export const openSse: OpenLink = (parts, ears) => {
         topics = wanted
         stream = createStream(topics, stream)
       },
-      again: () => carrier.carry(topics),
+      resync: () => carrier.carry(topics),
       close: () => stream?.close(),
     }
     return carrier

@@ -36,7 +36,7 @@ const SILENT = 3000
 const ANSWERS = 1500
 
 /** What refuses a topic to a caller that is not known: the leader's caller need not be that of the tab. */
-const CALLER_CODES = ['unidentified', 'credential_expired']
+const CALLER_CODES = ['unauthenticated', 'credential_expired']
 
 /**
  * One connection for all tabs of an origin and a server, as `share` of `createClient`. The holder of a Web Lock leads: the SharedWorker, or one
@@ -45,7 +45,7 @@ const CALLER_CODES = ['unidentified', 'credential_expired']
  * tab connects by itself.
  */
 export function shareTabs({ name = 'weir', worker }: TabsOptions = {}): NonNullable<ClientOptions['share']> {
-  return ({ share: _, memory: __, renew: ___, ...options }, connect) => {
+  return ({ share: _, persist: __, renew: ___, ...options }, connect) => {
     if (!('locks' in navigator) || !('BroadcastChannel' in globalThis)) return undefined
     return (ears) => {
       const tab = crypto.randomUUID()
@@ -76,16 +76,17 @@ export function shareTabs({ name = 'weir', worker }: TabsOptions = {}): NonNulla
       }
       /** Of both connections the one that is worse off. */
       function tellState(): void {
-        if (wanted.length === 0) ears.state(IDLE)
-        else if (together().length === 0) ears.state(own)
-        else ears.state(own.phase === 'lost' || (own.phase === 'connecting' && shared.phase === 'live') ? own : shared)
+        if (wanted.length === 0) ears.onState(IDLE)
+        else if (together().length === 0) ears.onState(own)
+        else
+          ears.onState(own.phase === 'lost' || (own.phase === 'connecting' && shared.phase === 'live') ? own : shared)
       }
       function wantApart(): void {
         const topics = wanted.filter((topic) => apart.has(topic))
         if (topics.length === 0 && !connection) return
         connection ??= connect({
           ...ears,
-          state(state) {
+          onState(state) {
             own = state
             tellState()
           },
@@ -152,8 +153,8 @@ export function shareTabs({ name = 'weir', worker }: TabsOptions = {}): NonNulla
           wantApart()
         },
         // The leader sees for itself what it missed.
-        again(topic) {
-          if (apart.has(topic)) connection?.again(topic)
+        resync(topic) {
+          if (apart.has(topic)) connection?.resync(topic)
         },
         retry() {
           say({ retry: true })
@@ -189,7 +190,7 @@ export function leadTabs(
       `${group} lead`,
       leaving.signal,
       () => {
-        const client = createClient({ ...options, keep: 0 })
+        const client = createClient({ ...options, linger: 0 })
         const channel = new BroadcastChannel(group)
         serve(client, channel, group)
         stop = () => {

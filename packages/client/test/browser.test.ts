@@ -59,7 +59,7 @@ test('the script-tag build goes on by WebSocket and by long poll while others ar
   await using road = await openRoad(world.url)
   const context = await browser.newContext()
   const script = readFileSync(join(import.meta.dirname, '../dist/weir.global.js'), 'utf8')
-  const page = await open(context, road.url, '{ interval: 100, patience: 1000 }', script)
+  const page = await open(context, road.url, '{ interval: 100, connectTimeout: 1000 }', script)
   await serving(page).toBe('sse')
   await moves(page)
   road.block('sse')
@@ -151,7 +151,7 @@ test('pages of one origin that speak with different servers share nothing', asyn
   await one.sell(1)
   await two.sell(1, 2)
   const context = await browser.newContext()
-  const optionsOf = (world: World) => `{ url: '${world.url}', memory: weir.keepValues(), share: weir.shareTabs() }`
+  const optionsOf = (world: World) => `{ url: '${world.url}', persist: weir.keepValues(), share: weir.shareTabs() }`
   const pages = [await open(context, one.url, optionsOf(one)), await open(context, one.url, optionsOf(two))]
   for (const page of pages) await moves(page)
   await connections(one).toBe(1)
@@ -167,7 +167,7 @@ test('pages of one origin that speak with different servers share nothing', asyn
 test('what only one tab wants ends with it, and each tab hears what it asked for', async () => {
   await using world = await serveWorld({ files })
   const context = await browser.newContext()
-  const options = '{ keep: 0, share: weir.shareTabs() }'
+  const options = '{ linger: 0, share: weir.shareTabs() }'
   const first = await open(context, world.url, options)
   const second = await open(context, world.url, options)
   await second.evaluate(`client.subscribe('/items/b', (entry) => heard.push(entry))`)
@@ -230,7 +230,7 @@ test('a server that is started anew: no version goes back, and no reload', async
 test('opened offline, the page and its last values are there, with their age', async () => {
   const first = await serveWorld({ files })
   const context = await browser.newContext()
-  const page = await open(context, first.url, '{ memory: weir.keepValues() }')
+  const page = await open(context, first.url, '{ persist: weir.keepValues() }')
   await page.evaluate(`(async () => {
     await navigator.serviceWorker.register('/service-worker.js')
     await navigator.serviceWorker.ready
@@ -240,7 +240,7 @@ test('opened offline, the page and its last values are there, with their age', a
   await page.reload()
   await page.addScriptTag({ url: '/all.js' })
   await page.evaluate(
-    `window.heard = []; weir.createClient({ memory: weir.keepValues() }).subscribe('/items/a', (entry) => heard.push(entry))`,
+    `window.heard = []; weir.createClient({ persist: weir.keepValues() }).subscribe('/items/a', (entry) => heard.push(entry))`,
   )
   await moves(page)
   await expect
@@ -255,7 +255,7 @@ test('opened offline, the page and its last values are there, with their age', a
   await page.addScriptTag({ url: '/all.js' })
   await page.evaluate(`
     window.heard = []
-    window.client = weir.createClient({ memory: weir.keepValues() })
+    window.client = weir.createClient({ persist: weir.keepValues() })
     client.subscribe('/items/a', (entry) => heard.push(entry))
   `)
   const [kept] = await heard(page)

@@ -20,7 +20,7 @@ function store() {
 describe('the caller', () => {
   test('changes: what is private is gone at once, what is public stays, and all is asked for again', async () => {
     const storage = store()
-    const { time, weir, asked } = world(['sse'], 0.5, undefined, { memory: keepValues({ storage }) })
+    const { time, weir, asked } = world(['sse'], 0.5, undefined, { persist: keepValues({ storage }) })
     const mine = listen(weir, '/mine')
     const open = listen(weir, '/open')
     await time.advance(0)
@@ -148,7 +148,7 @@ describe('the caller', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
         const storage = store()
-        const { time, weir, asked } = world(['sse'], 0.5, undefined, { memory: keepValues({ storage }) })
+        const { time, weir, asked } = world(['sse'], 0.5, undefined, { persist: keepValues({ storage }) })
         /** The caller whom the browser's cookie names, and whom each request named. */
         let cookie = 0
         let callers = 0

@@ -27,7 +27,7 @@ async function serveCallers() {
   const upstream = await countingUpstream()
   let count = 0
   upstream.answer = (_, response) => json(response, { count: count++ })
-  const source = http({ name: 'source', url: upstream.url, past: 'none', timeout: '2s' })
+  const source = http({ name: 'source', url: upstream.url, pastUsage: 'none', timeout: '2s' })
   const live = { every: '50ms', linger: '1s' } as const
   const me = feed('/me', {
     name: 'me',
@@ -171,7 +171,7 @@ test.each([
     await using road = await openRoad(site.url)
     const context = await browser.newContext()
     const { url } = road
-    const options = `{ transports: ['${transport}'], interval: 100, memory: weir.keepValues()${share ? ', share: weir.shareTabs()' : ''} }`
+    const options = `{ transports: ['${transport}'], interval: 100, persist: weir.keepValues()${share ? ', share: weir.shareTabs()' : ''} }`
     const enter = async (page: Page, user: string) => {
       await page.evaluate(`fetch('/login?user=${user}').then((answer) => answer.text())`)
       await page.evaluate('client.signIn()')
@@ -200,7 +200,7 @@ test.each([
 
     // Signed out in one tab: both hold nothing, at once and later.
     await leave(first)
-    await shows(second, 'me', 'unidentified')
+    await shows(second, 'me', 'unauthenticated')
     await holdsNothingOf(both, 'alice')
 
     // The next caller, signed in from the other tab.
@@ -223,8 +223,8 @@ test.each([
     await third.evaluate(`fetch('/logout').then((answer) => answer.text())`)
     await third.reload()
     await show(third, options)
-    await shows(third, 'me', 'unidentified')
-    for (const page of both) await shows(page, 'me', 'unidentified')
+    await shows(third, 'me', 'unauthenticated')
+    for (const page of both) await shows(page, 'me', 'unauthenticated')
     await holdsNothingOf([...both, third], 'alice', 'bob', 'carol')
 
     // Offline: the page is there as nobody sees it, with what is everybody's.

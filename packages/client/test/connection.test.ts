@@ -310,7 +310,7 @@ test('in whatever order transports say it: versions only rise, and end at the ne
 })
 
 describe('polling backs off from what refuses it', () => {
-  const problem = { type: '', title: 'No', status: 401, code: 'unidentified', detail: 'no caller', retry: false }
+  const problem = { type: '', title: 'No', status: 401, code: 'unauthenticated', detail: 'no caller', retry: false }
   const head = { now: HELLO.now, level: 'normal' }
 
   test('an expired credential is not asked with again and again, and the status says what is wrong', async () => {
@@ -328,7 +328,7 @@ describe('polling backs off from what refuses it', () => {
       await time.advance(100)
     }
     expect(asked.length).toBeLessThan(10)
-    expect(weir.status()).toMatchObject({ state: 'stale', stale: 1, problem: { code: 'unidentified' } })
+    expect(weir.status()).toMatchObject({ state: 'stale', stale: 1, problem: { code: 'unauthenticated' } })
   })
 
   test('of which the rounds know nothing, too: held requests are refused, values are not', async () => {

@@ -1,5 +1,10 @@
+import { createGateway, defineApp, log, weir as upstreamAt, type WeirEvent } from '@weir/gateway'
 import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { openRoad } from '../../../scripts/road.ts'
+import { movedClock } from '../../gateway/test/moved-clock.ts'
 import type { Entry } from '../src/index.ts'
+import { worldPorts } from '../src/ports.ts'
 import { HELLO, snapshot, world } from './manual-world.ts'
 import { client, listen, serveWorld } from './world.ts'
 
@@ -91,8 +96,8 @@ describe('a server whose epochs went back', () => {
 
   test.each(['since', 'memory'])('is followed again by a reader that knows only a version, of %s', async (source) => {
     const kept = { topic: '/a', version: '9:1', value: 'old', changedAt: 1, checkedAt: 1, stale: false }
-    const memory = () => ({ get: () => (source === 'memory' ? kept : undefined), set() {}, clear() {} })
-    const { time, weir, asked } = world(['sse'], 0.5, undefined, { memory })
+    const persist = () => ({ get: () => (source === 'memory' ? kept : undefined), set() {}, clear() {} })
+    const { time, weir, asked } = world(['sse'], 0.5, undefined, { persist })
     const values: unknown[] = []
     const hear = ({ value }: Entry) => values.push(value)
     weir.subscribe('/a', hear, source === 'since' ? { since: '9:1' } : {})
@@ -186,6 +191,88 @@ describe('a server whose epochs went back', () => {
     await say('snapshot', { ...snapshot('9:2', 'next'), lineage: 'a' })
     expect(item.last).toMatchObject({ value: 'next', lineage: 'a' })
   })
+
+  test('every message of a value may name its lineage', async () => {
+    const { item, connect, say } = await open()
+    await connect('region')
+    const named = { topic: '/a', lineage: 'a', version: '9:3' }
+    await say('snapshot', { ...snapshot('9:2', { n: 1 }), lineage: 'a' })
+    await say('patch', { ...named, from: '9:2', changedAt: 3, checkedAt: 3, patch: { n: 2 } })
+    expect(item.last).toMatchObject({ value: { n: 2 }, lineage: 'a' })
+    await say('heartbeat', { ...named, checkedAt: 4, stale: false, now: 4, level: 'normal' })
+    expect(item.last).toMatchObject({ checkedAt: 4, lineage: 'a' })
+  })
+
+  test('a log of a region is followed again by the lineage of its events and gaps', async () => {
+    const { time, weir, asked } = world()
+    const heard: unknown[] = []
+    weir.subscribe('/log', ({ gap, value }) => heard.push(gap ?? value), { since: '9:1' })
+    await time.advance(0)
+    const stream = asked.at(-1)?.stream()
+    stream?.say('hello', { ...HELLO, heartbeat: 60_000, lineage: 'region' })
+    const event = (position: string, lineage: string) =>
+      stream?.say('event', { topic: '/log', position, lineage, at: 1, event: position })
+    event('9:2', 'a')
+    stream?.say('gap', { topic: '/log', from: '9:2', to: '5:0', lineage: 'b' })
+    event('5:1', 'b')
+    await time.settle()
+    expect(heard).toEqual(['9:2'])
+    expect(weir.entry('/log')).toMatchObject({ version: '9:2', lineage: 'a', stale: true, log: true })
+    await time.advance(30_000)
+    stream?.say('gap', { topic: '/log', from: '9:2', to: '5:2', lineage: 'b' })
+    event('5:3', 'b')
+    await time.settle()
+    expect(weir.entry('/log')).toMatchObject({ version: '5:3', lineage: 'b', stale: false })
+    event('9:3', 'a')
+    await time.settle()
+    expect(heard).toEqual(['9:2', { from: '9:2', to: '5:2' }, '5:3'])
+  })
+
+  test('a gap that is refused is no news to a reader of a log that knows only a position', async () => {
+    const { time, weir, asked } = world()
+    const heard: unknown[] = []
+    weir.subscribe('/log', (entry) => heard.push(entry), { since: '9:1' })
+    await time.advance(0)
+    const stream = asked.at(-1)?.stream()
+    stream?.say('hello', { ...HELLO, heartbeat: 60_000, lineage: 'b' })
+    stream?.say('gap', { topic: '/log', from: '9:1', to: '5:0' })
+    await time.settle()
+    expect(heard).toEqual([])
+    expect(weir.status().state).toBe('stale')
+  })
+
+  test('a log that is polled is followed again by the lineage of its pages', async () => {
+    const made = world(['poll'])
+    const { time, weir } = made
+    const log = listen(weir, '/log')
+    await time.advance(0)
+    /** The server answers a round of polling: where the log stands, and what it has after what is had. */
+    async function answer(lineage: string, page: object, position: string) {
+      const line = { topic: '/log', lineage, position, at: 1, event: position }
+      for (let step = 0; step < 60 && !made.last.address.includes('/weir/values'); step += 1) {
+        if (made.last.address.includes('as=poll')) made.last.answer({ lineage, ...page })
+        await time.advance(1000)
+      }
+      made.last.answer({ now: time.now(), level: 'normal', lineage: 'region', values: [line] })
+      await time.settle()
+      if (made.last.address.includes('as=json')) made.last.answer({ lineage, oldest: '5:1', newest: position, ...page })
+      await time.settle()
+    }
+    const page = (...positions: string[]) => ({
+      events: positions.map((position) => ({ position, at: 1, event: position })),
+    })
+    await answer('a', page('9:1'), '9:1')
+    expect(log.last).toMatchObject({ version: '9:1', lineage: 'a' })
+    const back = { ...page('5:1', '5:2'), gap: { from: '9:1', to: '5:0' } }
+    for (let round = 0; round < 20 && log.heard.length < 4; round += 1) await answer('b', back, '5:2')
+    expect(log.heard.map(({ version, gap }) => gap ?? version)).toEqual([
+      '9:1',
+      { from: '9:1', to: '5:0' },
+      '5:1',
+      '5:2',
+    ])
+    expect(log.heard[1]).toMatchObject({ lineage: 'b', startedOver: { version: '9:1', lineage: 'a' } })
+  })
 })
 
 test.each(['sse', 'ws', 'poll'] as const)(
@@ -198,8 +285,69 @@ test.each(['sse', 'ws', 'poll'] as const)(
       const item = listen(weir, '/items/a')
       await expect.poll(() => item.last?.lineage).toBeTruthy()
       expect((await weir.get('/items/still')).lineage).toBe(item.last?.lineage)
+      const log = listen(weir, '/trades/SOL')
+      await served.sell(1)
+      await expect.poll(() => log.last?.lineage).toBe(item.last?.lineage)
+      expect((await weir.get('/trades/SOL')).lineage).toBe(item.last?.lineage)
       lineages.push(item.last?.lineage)
     }
     expect(new Set(lineages).size).toBe(2)
   },
+)
+
+/** A gateway with one log, of its own or of an origin. */
+async function serveLog(clock = movedClock(), origin?: string) {
+  const events = log('/log', {
+    ...{ name: 'log', key: {}, event: z.unknown() },
+    ...(origin !== undefined && { from: upstreamAt({ url: origin, silenceTimeout: '1s' }) }),
+  })
+  const seen: WeirEvent[] = []
+  const app = defineApp({ name: 'shop', use: [events] })
+  const gateway = createGateway({ apps: [app], clock, heartbeat: '1s', observe: (event) => void seen.push(event) })
+  const [url = ''] = await gateway.listen({ port: 0 })
+  return {
+    url,
+    publish: (event: unknown) => events.publish({}, event),
+    /** How many pages of the log it was asked for. */
+    pages: () => seen.filter((event) => event.type === 'route.answered' && event.route === '/log').length,
+    [Symbol.asyncDispose]: () => gateway.close(100),
+  }
+}
+
+test.each(['sse', 'ws', 'poll'] as const)(
+  'a log of a region whose origin went back in its epochs goes on after the gap: %s',
+  async (transport) => {
+    await using ahead = await serveLog(movedClock(3_600_000))
+    await using right = await serveLog()
+    await using road = await openRoad(ahead.url)
+    const clock = movedClock()
+    await using region = await serveLog(clock, road.url)
+    const page = movedClock()
+    const ports = { ...worldPorts(), now: page.now }
+    using weir = client({ url: region.url, transports: [transport], interval: 50, ports })
+    const item = listen(weir, '/log')
+    const first = await ahead.publish('ahead')
+    await expect.poll(() => item.last?.value).toBe('ahead')
+    const { lineage } = item.last ?? {}
+    expect(lineage).toBeTruthy()
+
+    await right.publish('right 1')
+    road.leadTo(right.url)
+    await expect.poll(right.pages, { timeout: 10_000 }).toBeGreaterThan(2)
+    expect(item.heard).toHaveLength(1)
+    // The region follows after half a minute, the page half a minute later.
+    clock.by += 30_000
+    await expect.poll(() => weir.status().stale, { timeout: 10_000 }).toBe(1)
+    expect(item.heard).toHaveLength(1)
+    page.by += 30_000
+    await right.publish('right 2')
+    await expect.poll(() => item.last?.value, { timeout: 10_000 }).toBe('right 2')
+    const [, gap] = item.heard
+    expect(gap?.gap?.from).toBe(first)
+    expect(gap?.startedOver).toEqual({ version: first, lineage })
+    expect(item.last?.lineage).toBe(gap?.lineage)
+    expect(gap?.lineage).not.toBe(lineage)
+    expect(weir.status()).toMatchObject({ state: 'live', stale: 0 })
+  },
+  30_000,
 )

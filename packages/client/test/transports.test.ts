@@ -36,7 +36,7 @@ describe.each(ALL)('by %s alone', (transport) => {
 
   test('many topics share it, and come and go', async () => {
     await using world = await serveWorld()
-    using weir = client({ url: world.url, transports: [transport], interval: 50, keep: 0 })
+    using weir = client({ url: world.url, transports: [transport], interval: 50, linger: 0 })
     const all = Array.from({ length: 300 }, (_, index) => listen(weir, `/items/still-${'x'.repeat(40)}-${index}`))
     await expect.poll(() => all.every(({ last }) => last?.value !== undefined)).toBe(true)
     for (const { stop } of all.slice(10)) stop()
@@ -130,7 +130,7 @@ describe.each(ALL)('by %s alone', (transport) => {
   test('a server that falls silent is given up after two heartbeats, and found again', async () => {
     await using world = await serveWorld(QUICK)
     await using road = await openRoad(world.url)
-    using weir = client({ url: road.url, transports: [transport], interval: 50, patience: 300 })
+    using weir = client({ url: road.url, transports: [transport], interval: 50, connectTimeout: 300 })
     const item = listen(weir, '/items/a')
     await expect.poll(() => item.heard.length).toBeGreaterThan(2)
     // A poll may be silent for as long as a request is held twice: too long for a test.
@@ -149,7 +149,7 @@ describe.each(ALL)('by %s alone', (transport) => {
 test('one after another is blocked, and each time the next serves; unblocked, the best serves again', async () => {
   await using world = await serveWorld(QUICK)
   await using road = await openRoad(world.url)
-  using weir = client({ url: road.url, interval: 50, patience: 300 })
+  using weir = client({ url: road.url, interval: 50, connectTimeout: 300 })
   const item = listen(weir, '/items/a')
   const serving = () => expect.poll(() => weir.status().transport)
   await serving().toBe('sse')
@@ -169,14 +169,14 @@ test('a transport that accepts and never speaks is passed over', async () => {
   await using world = await serveWorld(QUICK)
   await using road = await openRoad(world.url)
   road.hush('sse', 'ws')
-  using weir = client({ url: road.url, interval: 50, patience: 200 })
+  using weir = client({ url: road.url, interval: 50, connectTimeout: 200 })
   listen(weir, '/items/a')
   await expect.poll(() => weir.status().transport).toBe('poll')
 })
 
 test('more topics than an address holds go over one WebSocket', async () => {
   await using world = await serveWorld()
-  using weir = client({ url: world.url, keep: 0 })
+  using weir = client({ url: world.url, linger: 0 })
   const few = listen(weir, '/items/a')
   await expect.poll(() => weir.status().transport).toBe('sse')
   const many = Array.from({ length: 400 }, (_, index) => listen(weir, `/items/still-${'x'.repeat(40)}-${index}`))
@@ -275,7 +275,7 @@ test('a server that is started anew under its client: no version goes back', asy
 describe('on a WebSocket', () => {
   test('a topic under two names goes on under one when the other is left', async () => {
     await using world = await serveWorld()
-    using weir = client({ url: world.url, transports: ['ws'], keep: 0 })
+    using weir = client({ url: world.url, transports: ['ws'], linger: 0 })
     const names = ['/items/a', '/items/%61']
     const [one, two] = names.map((name) => listen(weir, name))
     await expect.poll(() => Math.min(one?.heard.length ?? 0, two?.heard.length ?? 0)).toBeGreaterThan(2)
@@ -292,7 +292,7 @@ describe('on a WebSocket', () => {
   test('rows that come and go faster than the server allows do not end the connection', async () => {
     await using world = await serveWorld({ socketRate: 60, socketBurst: 100 })
     await using road = await openRoad(world.url)
-    using weir = client({ url: road.url, transports: ['ws'], keep: 0 })
+    using weir = client({ url: road.url, transports: ['ws'], linger: 0 })
     const states = new Set<string>()
     weir.watchStatus(() => states.add(weir.status().state))
     const rows = (page: number) => Array.from({ length: 60 }, (_, row) => listen(weir, `/items/still-${page}-${row}`))

@@ -35,7 +35,7 @@ export async function serveWorld(
     readonly origins?: string
   } = {},
 ): Promise<World> {
-  const { port = 0, events = 100, files = {}, origins = '', ...given } = options
+  const { port = 0, events = 100, files = {}, origins: cors = '', ...given } = options
   const upstream = await countingUpstream()
   let count = 0
   let well = true
@@ -44,7 +44,7 @@ export async function serveWorld(
     if (path === '/items/none') return json(response, null)
     json(response, { path, count: path.includes('still') ? 0 : count++, rows: path.includes('big') ? ROWS : [] })
   }
-  const source = http({ name: 'source', url: upstream.url, past: 'none', timeout: '2s' })
+  const source = http({ name: 'source', url: upstream.url, pastUsage: 'none', timeout: '2s' })
   const item = feed('/items/:id', {
     name: 'item',
     key: { id: z.string() },
@@ -86,7 +86,7 @@ export async function serveWorld(
       return script === undefined ? new Response('', { status: 404 }) : new Response(script, { headers })
     },
   }
-  const app = defineApp({ name: 'world', use: [item, book, trades], routes, origins })
+  const app = defineApp({ name: 'world', use: [item, book, trades], routes, cors })
   const gateway = createGateway({ apps: [app], ...given })
   const [url = ''] = await gateway.listen({ port })
   return {

@@ -87,14 +87,14 @@ export function busContract(name: string, open: Open): void {
       run(async ({ backend: { bus }, advance }) => {
         const heard: string[] = []
         // An empty one says that some may have been missed.
-        const stop = bus.attend('a', (word) => word !== '' && heard.push(`first ${word}`))
-        bus.attend('a', (word) => word !== '' && heard.push(`second ${word}`))
-        bus.attend('b', (word) => word !== '' && heard.push(`other ${word}`))
+        const stop = bus.onBroadcast('a', (word) => word !== '' && heard.push(`first ${word}`))
+        bus.onBroadcast('a', (word) => word !== '' && heard.push(`second ${word}`))
+        bus.onBroadcast('b', (word) => word !== '' && heard.push(`other ${word}`))
         await advance(CARRIED)
-        bus.announce('a', 'one')
+        bus.broadcast('a', 'one')
         await advance(CARRIED)
         stop()
-        bus.announce('a', 'two')
+        bus.broadcast('a', 'two')
         bus.publish('a', stored(1))
         await advance(CARRIED)
         expect(heard).toEqual(['first one', 'second one', 'second two'])

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll } from 'vitest'
 import { clusterBackend } from '../src/backend/cluster/backend.ts'
-import { serving } from '../src/backend/cluster/serve.ts'
+import { serving } from '../src/backend/cluster/primary.ts'
 import { ManualClock } from '../test/manual-clock.ts'
 import { portCarriers } from '../test/port-carrier.ts'
 import { Primary } from '../test/primary.ts'

@@ -29,7 +29,7 @@ export function metersInTraffic(name: string, open: Open): void {
       await fc.assert(
         fc.asyncProperty(limits, fc.integer({ min: 1, max: 3 }), journeys, async (limits, keys, calls) => {
           const { backend, advance } = await open()
-          const meter = backend.meters.open('upstream', { limits, keys, past: 'none' })
+          const meter = backend.meters.open('upstream', { limits, keys, pastUsage: 'none' })
           const seen = await travel(meter, advance, calls, (seen, now) => {
             for (let key = 0; key < keys; key++) expect(isFull(limits, key, seen, now)).toBe(true)
           })
@@ -49,7 +49,7 @@ export function metersInTraffic(name: string, open: Open): void {
         return { at: 0, out: 10 + Math.floor(random() * 31) + stall, work: 5, back: 10 + Math.floor(random() * 31) }
       })
       const { backend, advance } = await open()
-      const meter = backend.meters.open('upstream', { limits, keys: 1, past: 'none' })
+      const meter = backend.meters.open('upstream', { limits, keys: 1, pastUsage: 'none' })
       const seen = await travel(meter, advance, calls, () => {})
       const minute = seen.filter(({ startedAt }) => startedAt < 60_000)
       const answered = minute.reduce((sum, { startedAt, settledAt }) => sum + settledAt - startedAt, 0) / minute.length
@@ -99,7 +99,7 @@ async function travel(
 
   for (;;) {
     for (let next = queue[0]; next !== undefined && next.at <= now; next = queue[0]) {
-      const { granted, wait } = await meter.take([{ priority: 'interactive', cost: 1 }])
+      const { granted, wait } = await meter.acquire([{ priority: 'interactive', cost: 1 }])
       const [grant] = granted
       if (grant === undefined) {
         refused(seen, now)
@@ -124,7 +124,7 @@ async function travel(
     while (answers[0] !== undefined && answers[0].at <= now) {
       const [{ grant, call }] = answers.splice(0, 1) as [(typeof answers)[number]]
       call.settledAt = now
-      meter.settle(grant)
+      meter.release(grant)
     }
   }
 }

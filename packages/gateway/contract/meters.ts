@@ -14,7 +14,7 @@ export function metersContract(name: string, open: Open): void {
       'a whole limit is granted at once, and not one call more',
       run(async ({ backend }) => {
         const meter = opened(backend)
-        const { granted, wait } = await meter.take(wants(5))
+        const { granted, wait } = await meter.acquire(wants(5))
         expect(granted).toHaveLength(3)
         // A backend of many nodes is not told of the end of every call: it says when to ask again.
         expect(wait ?? Number.POSITIVE_INFINITY).toBeGreaterThan(0)
@@ -28,8 +28,8 @@ export function metersContract(name: string, open: Open): void {
         const meter = opened(backend)
         const grants = await take(meter, 3)
         await advance(400)
-        meter.settle(the(grants[0]))
-        const { wait } = await meter.take(wants(1))
+        meter.release(the(grants[0]))
+        const { wait } = await meter.acquire(wants(1))
         expect(wait).toBeGreaterThan(0)
         expect(wait).toBeLessThanOrEqual(1000)
         await advance(990 - late)
@@ -45,7 +45,7 @@ export function metersContract(name: string, open: Open): void {
         const meter = opened(backend)
         await take(meter, 3)
         await advance(4000)
-        expect((await meter.take(wants(1))).granted).toHaveLength(0)
+        expect((await meter.acquire(wants(1))).granted).toHaveLength(0)
       }),
     )
 
@@ -63,8 +63,8 @@ export function metersContract(name: string, open: Open): void {
       'a closed meter grants nothing until then',
       run(async ({ backend, late, advance }) => {
         const meter = opened(backend)
-        meter.close(5000, undefined)
-        const { granted, wait } = await meter.take(wants(1))
+        meter.pause(5000, undefined)
+        const { granted, wait } = await meter.acquire(wants(1))
         expect(granted).toHaveLength(0)
         expect(wait).toBeGreaterThan(4000)
         expect(wait).toBeLessThanOrEqual(5000)
@@ -79,11 +79,11 @@ export function metersContract(name: string, open: Open): void {
       'a second close extends the first, and a shorter one does not shorten it',
       run(async ({ backend, late, advance }) => {
         const meter = opened(backend)
-        meter.close(2000, undefined)
-        meter.close(500, undefined)
+        meter.pause(2000, undefined)
+        meter.pause(500, undefined)
         await advance(1900 - late)
         expect(await take(meter, 1)).toHaveLength(0)
-        meter.close(2000, undefined)
+        meter.pause(2000, undefined)
         await advance(1900 - late)
         expect(await take(meter, 1)).toHaveLength(0)
         await advance(150 + late)
@@ -98,12 +98,12 @@ export function metersContract(name: string, open: Open): void {
       run(async ({ backend, late, advance }) => {
         const meter = opened(backend, { limits })
         const lanes = async (...lanes: readonly string[]) => {
-          const { granted, wait } = await meter.take(lanes.map((lane) => ({ priority: 'live', cost: 1, lane })))
+          const { granted, wait } = await meter.acquire(lanes.map((lane) => ({ priority: 'live', cost: 1, lane })))
           for (const grant of granted) meter.cancel(grant)
           return [granted.map(({ lane }) => lane), wait] as const
         }
-        meter.closeLane(5000, 'a')
-        meter.closeLane(1000, 'a')
+        meter.pauseLane(5000, 'a')
+        meter.pauseLane(1000, 'a')
         const [granted, wait] = await lanes('a', 'b', 'a', 'c')
         expect(granted).toEqual(['b', 'c'])
         expect(wait).toBeGreaterThan(4000)
@@ -126,13 +126,13 @@ export function metersContract(name: string, open: Open): void {
         })
         const first = await take(meter, 5)
         expect(first).toHaveLength(2)
-        for (const grant of first) meter.settle(grant)
+        for (const grant of first) meter.release(grant)
         await advance(110)
         const second = await take(meter, 5)
         expect(second).toHaveLength(1)
-        meter.settle(the(second[0]))
+        meter.release(the(second[0]))
         await advance(110)
-        const { granted, wait } = await meter.take(wants(1))
+        const { granted, wait } = await meter.acquire(wants(1))
         expect(granted).toHaveLength(0)
         expect(wait).toBeGreaterThan(600)
         await advance(800)
@@ -162,7 +162,7 @@ export function metersContract(name: string, open: Open): void {
       'an account and its keys are counted beside each other',
       run(async ({ backend }) => {
         expect(await take(opened(backend, { limits: [PER_ACCOUNT, PER_KEY], keys: 2 }), 20)).toHaveLength(3)
-        const single = backend.meters.open('single', { limits: [PER_ACCOUNT, PER_KEY], keys: 1, past: 'none' })
+        const single = backend.meters.open('single', { limits: [PER_ACCOUNT, PER_KEY], keys: 1, pastUsage: 'none' })
         expect(await take(single, 20)).toHaveLength(2)
       }),
     )
@@ -171,7 +171,7 @@ export function metersContract(name: string, open: Open): void {
       'a closed key rests while the others work',
       run(async ({ backend, advance }) => {
         const meter = opened(backend, { limits: [PER_KEY], keys: 2 })
-        meter.close(5000, 0)
+        meter.pause(5000, 0)
         expect((await take(meter, 9)).map(({ key }) => key)).toEqual([1, 1])
         await advance(5050)
         expect((await take(meter, 9)).map(({ key }) => key)).toEqual([0, 0])
@@ -185,8 +185,8 @@ export function metersContract(name: string, open: Open): void {
         const [large] = await take(meter, 1, 7)
         expect(await take(meter, 1, 4)).toHaveLength(0)
         const [small] = await take(meter, 1, 3)
-        meter.settle(the(small))
-        meter.settle(the(large))
+        meter.release(the(small))
+        meter.release(the(large))
         await advance(1010)
         expect(await take(meter, 1, 10)).toHaveLength(1)
       }),
@@ -196,7 +196,7 @@ export function metersContract(name: string, open: Open): void {
       'wants are granted in their order: a small one does not pass a large one that waits',
       run(async ({ backend }) => {
         const meter = opened(backend, { limits: [{ limit: 10, window: 1000, by: 'account' }] })
-        const { granted } = await meter.take([
+        const { granted } = await meter.acquire([
           { priority: 'interactive', cost: 6 },
           { priority: 'interactive', cost: 6 },
           { priority: 'background', cost: 1 },
@@ -208,8 +208,8 @@ export function metersContract(name: string, open: Open): void {
     test(
       'with an unknown past nothing is granted for one window, and then everything',
       run(async ({ backend, late, advance }) => {
-        const meter = opened(backend, { past: 'unknown' })
-        const { granted, wait } = await meter.take(wants(1))
+        const meter = opened(backend, { pastUsage: 'unknown' })
+        const { granted, wait } = await meter.acquire(wants(1))
         expect(granted).toHaveLength(0)
         expect(wait).toBeGreaterThanOrEqual(1000)
         expect(wait).toBeLessThanOrEqual(2000)
@@ -223,7 +223,7 @@ export function metersContract(name: string, open: Open): void {
     test(
       'without limits everything is granted at once, whatever the past',
       run(async ({ backend }) => {
-        expect(await take(opened(backend, { limits: [], past: 'unknown' }), 1000)).toHaveLength(1000)
+        expect(await take(opened(backend, { limits: [], pastUsage: 'unknown' }), 1000)).toHaveLength(1000)
       }),
     )
 
@@ -232,10 +232,10 @@ export function metersContract(name: string, open: Open): void {
       run(async ({ backend, advance }) => {
         const meter = opened(backend, { limits: [{ limit: 10, window: 1000, by: 'account' }] })
         const [less] = await take(meter, 1, 8)
-        meter.settle(the(less), 2)
+        meter.release(the(less), 2)
         expect(await take(meter, 1, 9)).toHaveLength(0)
         const [more] = await take(meter, 1, 8)
-        meter.settle(the(more), 20)
+        meter.release(the(more), 20)
         await advance(700)
         expect(await take(meter, 1)).toHaveLength(0)
         await advance(310)
@@ -253,10 +253,10 @@ export function metersContract(name: string, open: Open): void {
         ]
         const meter = opened(backend, { limits })
         const cost = (cost: number, lane: string) => ({ priority: 'interactive', cost, lane }) as const
-        expect((await meter.take([cost(5, 'small'), cost(6, 'small')])).granted).toHaveLength(1)
-        expect(await meter.take([cost(6, 'small')])).toMatchObject({ granted: [], never: 'too large' })
-        expect(await meter.take([cost(101, 'large')])).toMatchObject({ granted: [], never: 'too large' })
-        expect((await meter.take([cost(95, 'large')])).granted).toHaveLength(1)
+        expect((await meter.acquire([cost(5, 'small'), cost(6, 'small')])).granted).toHaveLength(1)
+        expect(await meter.acquire([cost(6, 'small')])).toMatchObject({ granted: [], never: 'too large' })
+        expect(await meter.acquire([cost(101, 'large')])).toMatchObject({ granted: [], never: 'too large' })
+        expect((await meter.acquire([cost(95, 'large')])).granted).toHaveLength(1)
       }),
     )
 
@@ -270,7 +270,7 @@ export function metersContract(name: string, open: Open): void {
         ]
         const meter = opened(backend, { limits })
         const lanes = async (...lanes: readonly string[]) => {
-          const { granted } = await meter.take(lanes.map((lane) => ({ priority: 'live', cost: 1, lane })))
+          const { granted } = await meter.acquire(lanes.map((lane) => ({ priority: 'live', cost: 1, lane })))
           return granted.map(({ lane }) => lane)
         }
         expect(await lanes('search', 'search', 'a', 'search', 'a')).toEqual(['search', 'a', 'a'])
@@ -285,13 +285,15 @@ export function metersContract(name: string, open: Open): void {
         const meter = opened(backend, { limits: [{ limit: 1, window: 300, by: 'account', lane: '*' }] })
         const lane = (lane: string) => ({ priority: 'live', cost: 1, lane }) as const
         for (let i = 0; i < 3; i++) {
-          const { granted } = await meter.take(Array.from({ length: 40 }, (_, index) => lane(`method ${i}/${index}`)))
+          const { granted } = await meter.acquire(
+            Array.from({ length: 40 }, (_, index) => lane(`method ${i}/${index}`)),
+          )
           expect(granted).toHaveLength(40)
-          for (const grant of granted) meter.settle(grant)
-          expect((await meter.take([lane(`method ${i}/0`)])).granted).toHaveLength(0)
+          for (const grant of granted) meter.release(grant)
+          expect((await meter.acquire([lane(`method ${i}/0`)])).granted).toHaveLength(0)
         }
         await advance(310)
-        expect((await meter.take([lane('method 0/0')])).granted).toHaveLength(1)
+        expect((await meter.acquire([lane('method 0/0')])).granted).toHaveLength(1)
       }),
     )
 
@@ -299,10 +301,10 @@ export function metersContract(name: string, open: Open): void {
       'a used-up key is used no more, and when all are there is nothing to wait for',
       run(async ({ backend }) => {
         const meter = opened(backend, { limits: [PER_KEY], keys: 2 })
-        meter.spend(0)
+        meter.exhaustKey(0)
         expect((await take(meter, 9)).map(({ key }) => key)).toEqual([1, 1])
-        meter.spend(1)
-        expect(await meter.take(wants(1))).toMatchObject({ granted: [], never: 'spent' })
+        meter.exhaustKey(1)
+        expect(await meter.acquire(wants(1))).toMatchObject({ granted: [], never: 'spent' })
       }),
     )
 
@@ -312,21 +314,21 @@ export function metersContract(name: string, open: Open): void {
         const spentFor = 1000 + late
         const meter = opened(backend, { limits: [{ limit: 100, window: 100, by: 'key' }], spentFor })
         const [first] = await take(meter, 1)
-        meter.spend(0)
-        meter.settle(the(first))
-        expect(await meter.take(wants(1))).toMatchObject({ granted: [], never: 'spent' })
+        meter.exhaustKey(0)
+        meter.release(the(first))
+        expect(await meter.acquire(wants(1))).toMatchObject({ granted: [], never: 'spent' })
         await advance(spentFor + late + 50)
         const [probe, ...others] = await take(meter, 5)
         expect(others).toHaveLength(0)
         // Still so: another time passes.
-        meter.spend(0)
-        meter.settle(the(probe))
+        meter.exhaustKey(0)
+        meter.release(the(probe))
         await advance(late + 50)
         expect(await take(meter, 5)).toHaveLength(0)
         await advance(spentFor + 50)
         const [again, ...more] = await take(meter, 5)
         expect(more).toHaveLength(0)
-        meter.settle(the(again))
+        meter.release(the(again))
         await advance(200 + late)
         expect(await take(meter, 5)).toHaveLength(5)
       }),
@@ -344,7 +346,7 @@ export function metersContract(name: string, open: Open): void {
         meter.backOff()
         const shrunk = await take(meter, 30)
         expect(shrunk).toHaveLength(14)
-        for (const grant of shrunk) meter.settle(grant)
+        for (const grant of shrunk) meter.release(grant)
         await advance(1100)
         expect(await take(meter, 30)).toHaveLength(20)
       }),
@@ -369,7 +371,7 @@ export function metersContract(name: string, open: Open): void {
       run(async ({ backend, advance }) => {
         const meter = opened(backend, { limits: [{ limit: 20, window: 1000, by: 'account' }] })
         const used = await take(meter, 5)
-        meter.learn(8, 0)
+        meter.syncRemaining(8, 0)
         expect(await take(meter, 20)).toHaveLength(8)
         for (const grant of used) meter.cancel(grant)
         await advance(1100)
@@ -387,9 +389,9 @@ export function metersContract(name: string, open: Open): void {
           { limit: 30, window: 4000, by: 'account', counts: 'calls', lane: '*' },
         ]
         const meter = opened(backend, { limits })
-        meter.learn(4, 0)
+        meter.syncRemaining(4, 0)
         const want = { priority: 'live', cost: 10_000, lane: 'search' } as const
-        expect((await meter.take([want, want, want, want, want, want])).granted).toHaveLength(4)
+        expect((await meter.acquire([want, want, want, want, want, want])).granted).toHaveLength(4)
       }),
     )
 
@@ -397,7 +399,7 @@ export function metersContract(name: string, open: Open): void {
       'where only tokens are counted, what is left is of them',
       run(async ({ backend }) => {
         const meter = opened(backend, { limits: [{ limit: 90_000, window: 1000, by: 'account' }] })
-        meter.learn(25_000, 0)
+        meter.syncRemaining(25_000, 0)
         expect(await take(meter, 6, 10_000)).toHaveLength(2)
       }),
     )
@@ -406,7 +408,7 @@ export function metersContract(name: string, open: Open): void {
       "what is left of one key is not of another's",
       run(async ({ backend }) => {
         const meter = opened(backend, { limits: [{ limit: 20, window: 1000, by: 'key' }], keys: 2 })
-        meter.learn(0, 0)
+        meter.syncRemaining(0, 0)
         expect(new Set((await take(meter, 30)).map(({ key }) => key))).toEqual(new Set([1]))
       }),
     )
@@ -414,17 +416,20 @@ export function metersContract(name: string, open: Open): void {
     test(
       'a long window of unknown past is probed at once, one call at a time, until an answer says what is left',
       run(async ({ backend }) => {
-        const meter = opened(backend, { limits: [{ limit: 1000, window: 60_000, by: 'account' }], past: 'unknown' })
+        const meter = opened(backend, {
+          limits: [{ limit: 1000, window: 60_000, by: 'account' }],
+          pastUsage: 'unknown',
+        })
         const [probe, ...others] = await take(meter, 9)
         expect(others).toEqual([])
-        const { granted, wait } = await meter.take(wants(9))
+        const { granted, wait } = await meter.acquire(wants(9))
         expect(granted).toEqual([])
         expect(wait).toBeGreaterThan(0)
         expect(wait).toBeLessThanOrEqual(1000)
-        meter.settle(the(probe))
+        meter.release(the(probe))
         const [second] = await take(meter, 1)
-        meter.learn(7, 0)
-        meter.settle(the(second))
+        meter.syncRemaining(7, 0)
+        meter.release(the(second))
         expect(await take(meter, 9)).toHaveLength(7)
       }),
     )
@@ -434,7 +439,7 @@ export function metersContract(name: string, open: Open): void {
       run(async ({ backend }) => {
         await take(opened(backend), 2)
         expect(await take(opened(backend), 5)).toHaveLength(1)
-        const other = backend.meters.open('other', { limits: [PER_ACCOUNT], keys: 1, past: 'none' })
+        const other = backend.meters.open('other', { limits: [PER_ACCOUNT], keys: 1, pastUsage: 'none' })
         expect(await take(other, 5)).toHaveLength(3)
       }),
     )
@@ -442,7 +447,7 @@ export function metersContract(name: string, open: Open): void {
 }
 
 function opened({ meters }: Opened['backend'], plan: Partial<MeterPlan> = {}): Meter {
-  return meters.open('upstream', { limits: [PER_ACCOUNT], keys: 1, past: 'none', timeout: 500, ...plan })
+  return meters.open('upstream', { limits: [PER_ACCOUNT], keys: 1, pastUsage: 'none', timeout: 500, ...plan })
 }
 
 function wants(count: number, cost = 1) {
@@ -450,7 +455,7 @@ function wants(count: number, cost = 1) {
 }
 
 async function take(meter: Meter, count: number, cost = 1): Promise<readonly Grant[]> {
-  return (await meter.take(wants(count, cost))).granted
+  return (await meter.acquire(wants(count, cost))).granted
 }
 
 function the(grant: Grant | undefined): Grant {

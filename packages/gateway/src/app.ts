@@ -1,12 +1,12 @@
-import type { Identity, Soon } from './call.ts'
+import type { Identity, MaybePromise } from './call.ts'
 import { ConfigError } from './errors.ts'
 import { APP_OPTIONS, type Bytes, GRAPHQL_OPTIONS, isRecord, type OptionsOf, readOptions } from './options.ts'
-import type { Feed } from './topic/feed.ts'
-import type { Log } from './topic/log.ts'
-import type { HttpProxy } from './topic/proxy.ts'
-import type { RpcRoute } from './topic/rpc.ts'
+import type { Feed } from './topic/feed/feed.ts'
+import type { Stream } from './topic/feed/stream.ts'
+import type { Log } from './topic/log/log.ts'
+import type { HttpProxy } from './topic/proxy/proxy.ts'
+import type { RpcRoute } from './topic/rpc/rpc.ts'
 import type { AppSocket } from './topic/socket.ts'
-import type { Stream } from './topic/stream.ts'
 
 /** What an app is made of. */
 export type Part = Feed | Log | Stream | HttpProxy | RpcRoute | AppSocket
@@ -31,7 +31,7 @@ export interface Caller {
 }
 
 /** @throws WeirError to refuse a call; anything else that is thrown is answered as a failure of the gateway */
-export type Identify = (call: Caller) => Soon<Identity | undefined>
+export type Identify = (call: Caller) => MaybePromise<Identity | undefined>
 
 /** What `defineApp()` takes. */
 export interface AppOptions {
@@ -41,7 +41,7 @@ export interface AppOptions {
   /** Who calls, for feeds and logs with a scope; undefined when nobody is known. */
   readonly identify?: Identify
   /** Other sites whose pages may ask here (CORS) and open a WebSocket, such as `https://shop.example`; `*` for all. */
-  readonly origins?: readonly string[] | string
+  readonly cors?: readonly string[] | string
   /** Serves the feeds and logs at `/graphql` too. */
   readonly graphql?: boolean | GraphqlOptions
   readonly routes?: Routes
@@ -56,13 +56,13 @@ export interface GraphqlOptions {
   /** Serves the GraphiQL page to browsers; it brings introspection. By default where `NODE_ENV` is `development`. */
   readonly graphiql?: boolean
   /** How deep fields may lie inside fields. 10 by default. */
-  readonly depth?: number
+  readonly maxDepth?: number
   /** What a document may cost: a field of a feed or a log counts ten, each field inside it one, a page of a log ten times that. 1,000 by default. */
-  readonly cost?: number
+  readonly maxCost?: number
   /** How many aliases a document may have. 100 by default. */
-  readonly aliases?: number
+  readonly maxAliases?: number
   /** The largest body of a request. `'100kb'` by default. */
-  readonly body?: Bytes
+  readonly maxBody?: Bytes
 }
 
 /** An app: one site, with its feeds, its logs, its streams, its proxies, its JSON-RPC routes, its sockets, its routes and its page. */
@@ -72,7 +72,7 @@ export interface App {
   /** Its parts; the feeds of a JSON-RPC route follow it. */
   readonly use: readonly Part[]
   readonly identify: Identify | undefined
-  readonly origins: readonly string[]
+  readonly cors: readonly string[]
   readonly graphql: (OptionsOf<typeof GRAPHQL_OPTIONS> & { readonly graphiql: boolean }) | undefined
   readonly routes: Routes | undefined
   readonly page: URL | undefined
@@ -85,7 +85,7 @@ export interface App {
  */
 export function defineApp(options: AppOptions): App {
   const where = `app ${JSON.stringify(isRecord(options) ? options.name : options)}`
-  const { name, origins } = readOptions(where, APP_OPTIONS, options)
+  const { name, cors } = readOptions(where, APP_OPTIONS, options)
   const graphql = graphqlOf(where, options.graphql)
   const { use: given, identify, routes, page } = options
   if (!/^[a-z][a-z0-9-]*$/.test(name))
@@ -126,7 +126,7 @@ export function defineApp(options: AppOptions): App {
     throw new ConfigError(where, 'page', 'a file: URL', page)
   if (graphql !== undefined && !use.some(({ kind }) => kind === 'feed' || kind === 'log'))
     throw new ConfigError(where, 'graphql', 'an app with a feed or a log at least', use)
-  return { kind: 'app', name, use, identify, origins, graphql, routes, page }
+  return { kind: 'app', name, use, identify, cors, graphql, routes, page }
 }
 
 function graphqlOf(where: string, given: unknown): App['graphql'] {

@@ -124,10 +124,10 @@ export interface ConnectionOwner {
 }
 
 /** Something now, or soon. A cached read answers now: no promise is made for it. */
-export type Soon<T> = T | Promise<T>
+export type MaybePromise<T> = T | Promise<T>
 
 /** What a site does with a call. */
-export type Handler = (call: Call) => Soon<Answer>
+export type Handler = (call: Call) => MaybePromise<Answer>
 
 /** How urgent something shared is: as urgent as the most urgent of those who wait for it, also of those who join later. */
 export class Urgency {
@@ -177,6 +177,14 @@ export interface Ask {
   readonly refresh: boolean
 }
 
+/** What is known of a request from before. */
+export interface RequestHistory {
+  /** What it asks for: requests that ask for the same have the same key. */
+  readonly key: string
+  /** Whether it had an answer lately. */
+  readonly answerable: boolean
+}
+
 /** One request to an upstream, on its way down through attempt, budget and pool. */
 export interface UpstreamRequest {
   readonly method: string
@@ -202,6 +210,8 @@ export interface UpstreamRequest {
   readonly operation?: string
   /** What it asks for, where its body says more than that, such as an id. */
   readonly key?: string
+  /** Set by attempt, which remembers requests. */
+  readonly history?: RequestHistory
   /**
    * Throws `upstream_invalid` when an answer of success can't be read: another provider is then asked, and it is not kept.
    */

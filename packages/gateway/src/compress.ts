@@ -1,5 +1,5 @@
 import { brotliCompressSync, constants, deflateRawSync, gzipSync } from 'node:zlib'
-import { ownCopy } from './own-buffer.ts'
+import { unpooledCopy } from './buffer.ts'
 
 /** Below this many bytes a packet carries the plain text just as well. */
 export const WORTH_IT = 1024
@@ -23,12 +23,12 @@ export const COMPRESSIONS: readonly Compression[] = [
         [constants.BROTLI_PARAM_QUALITY]: quality,
         [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length,
       }
-      return ownCopy(brotliCompressSync(bytes, { params }))
+      return unpooledCopy(brotliCompressSync(bytes, { params }))
     },
   },
   {
     name: 'gzip',
-    compress: (bytes) => ownCopy(gzipSync(bytes, { level: bytes.length > LARGE ? 1 : 6 })),
+    compress: (bytes) => unpooledCopy(gzipSync(bytes, { level: bytes.length > LARGE ? 1 : 6 })),
   },
 ]
 
@@ -38,7 +38,7 @@ export const COMPRESSIONS: readonly Compression[] = [
  */
 export function deflateBlocks(bytes: Uint8Array): Buffer {
   const level = bytes.length > LARGE ? 1 : 6
-  return ownCopy(deflateRawSync(bytes, { level, finishFlush: constants.Z_SYNC_FLUSH }))
+  return unpooledCopy(deflateRawSync(bytes, { level, finishFlush: constants.Z_SYNC_FLUSH }))
 }
 
 /**

@@ -19,8 +19,8 @@ export const ERRORS = {
   bad_event: { status: 400, retry: false, title: 'The log takes no such event' },
   bad_message: { status: 400, retry: false, title: 'The message could not be read' },
   too_many_topics: { status: 400, retry: false, title: 'The connection has as many topics as it may' },
-  too_costly: { status: 400, retry: false, title: 'The GraphQL document asks for too much at once' },
-  unidentified: { status: 401, retry: false, title: 'The value is not public, and the caller is not known' },
+  query_too_complex: { status: 400, retry: false, title: 'The GraphQL document asks for too much at once' },
+  unauthenticated: { status: 401, retry: false, title: 'The value is not public, and the caller is not known' },
   credential_expired: { status: 401, retry: false, title: 'The credential has expired: renew it and connect again' },
   bad_origin: { status: 403, retry: false, title: 'The page is of a site that may not open a WebSocket here' },
   not_published: { status: 403, retry: false, title: 'Clients may not publish here' },
@@ -29,9 +29,11 @@ export const ERRORS = {
   never: { status: 404, retry: false, title: 'There is no value for this key, and there will be none' },
   method_not_allowed: { status: 405, retry: false, title: 'The address does not take this method' },
   not_acceptable: { status: 406, retry: false, title: 'The answer has no form that the client takes' },
+  request_timeout: { status: 408, retry: true, title: 'The request took too long to arrive' },
   body_too_large: { status: 413, retry: false, title: 'The body of the request is too large' },
   uri_too_long: { status: 414, retry: false, title: 'The address is too long' },
   unsupported_type: { status: 415, retry: false, title: 'The body of the request is of a type that is not read here' },
+  expectation_failed: { status: 417, retry: false, title: 'The request expects something that is not done here' },
   upgrade_required: { status: 426, retry: false, title: 'The address speaks WebSocket' },
   headers_too_large: { status: 431, retry: false, title: 'The headers of the request are too large' },
   internal: { status: 500, retry: true, title: 'The gateway failed to answer' },
@@ -40,13 +42,13 @@ export const ERRORS = {
   upstream_refused: { status: 502, retry: false, title: 'The upstream refused our key or our request' },
   backend_unavailable: { status: 503, retry: true, title: 'What the servers share can not be reached' },
   draining: { status: 503, retry: true, title: 'This server is going away' },
-  full: { status: 503, retry: true, title: 'This server has as many live connections as it takes' },
+  too_many_connections: { status: 503, retry: true, title: 'This server has as many live connections as it takes' },
   maintenance: { status: 503, retry: true, title: 'The service is being maintained' },
   over_budget: { status: 503, retry: true, title: "The upstream's budget leaves no room before the deadline" },
-  resting: { status: 503, retry: true, title: 'The gateway is strained, and this is not essential' },
+  suspended: { status: 503, retry: true, title: 'The gateway is strained, and this is not essential' },
   upstream_limited: { status: 503, retry: true, title: 'The upstream asks us to wait' },
-  upstream_spent: { status: 503, retry: false, title: 'Every key of the upstream is used up' },
-  not_kept: { status: 504, retry: true, title: 'Only what is kept was asked for, and nothing is' },
+  upstream_quota_exhausted: { status: 503, retry: false, title: 'Every key of the upstream is used up' },
+  not_cached: { status: 504, retry: true, title: 'Only what is kept was asked for, and nothing is' },
   upstream_timeout: { status: 504, retry: true, title: 'The upstream took too long' },
 } as const satisfies Record<string, ErrorRow>
 
@@ -61,6 +63,8 @@ interface ErrorDetails {
   readonly upstreamStatus?: number
   /** No connection to the upstream was made. */
   readonly unreachable?: boolean
+  /** The upstream answered something older than what is known. */
+  readonly behind?: boolean
   /** Headers that an answer with this error must have, such as `allow`. */
   readonly headers?: Readonly<Record<string, string>>
   /** That of the error it is made of. */
@@ -83,6 +87,7 @@ export class WeirError extends Error {
   readonly retryAfter: number | undefined
   readonly upstreamStatus: number | undefined
   readonly unreachable: boolean
+  readonly behind: boolean
   readonly headers: Readonly<Record<string, string>>
   /** By this the log has it, where there is more to it than clients read: set where there is a cause. */
   readonly requestId: string | undefined
@@ -93,6 +98,7 @@ export class WeirError extends Error {
     this.retryAfter = details.retryAfter
     this.upstreamStatus = details.upstreamStatus
     this.unreachable = details.unreachable ?? false
+    this.behind = details.behind ?? false
     this.headers = details.headers ?? {}
     this.requestId = details.requestId ?? (details.cause === undefined ? undefined : newRequestId())
   }

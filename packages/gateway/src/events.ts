@@ -55,7 +55,14 @@ export type WeirEvent =
   | { readonly type: 'topic.changed'; readonly feed: string; readonly topic: string }
   /** The epochs of the origin went back, and the topic goes on with what the origin has now. */
   | { readonly type: 'topic.restarted'; readonly feed: string; readonly topic: string }
-  | { readonly type: 'topic.stale'; readonly feed: string; readonly topic: string; readonly stale: boolean }
+  /** A watched value became stale, and why; or it is so no more, or not watched any more. */
+  | {
+      readonly type: 'topic.stale'
+      readonly feed: string
+      readonly topic: string
+      readonly stale: boolean
+      readonly reason?: string
+    }
   | { readonly type: 'log.published'; readonly log: string }
   | {
       readonly type: 'poller.round'

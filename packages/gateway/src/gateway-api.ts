@@ -1,13 +1,13 @@
 import type { LevelState } from './admission/level.ts'
 import type { App } from './app.ts'
-import type { Carrier } from './backend/cluster/carrier.ts'
+import type { IpcPort } from './backend/cluster/ipc-port.ts'
 import type { Clock } from './clock.ts'
 import type { Emit } from './events.ts'
-import type { Fleet } from './observe/fleet.ts'
 import type { Metrics } from './observe/metrics.ts'
 import type { Trouble } from './observe/troubles.ts'
+import type { Fleet } from './observe/workers.ts'
 import type { Bytes, Duration } from './options.ts'
-import type { Site } from './site.ts'
+import type { Site } from './site/site.ts'
 
 /** What `createGateway()` takes. */
 export interface GatewayOptions {
@@ -55,7 +55,7 @@ export interface GatewayOptions {
 /** One of several processes that serve the same apps on one machine, and what it knows of the others. */
 export interface WorkerPart {
   /** To the primary, whose memory the workers share. Undefined where they share a Redis. */
-  readonly carrier: Carrier | undefined
+  readonly carrier: IpcPort | undefined
   readonly fleet: Fleet
 }
 

@@ -4,27 +4,27 @@ import { createAdmission } from './admission/admission.ts'
 import { createLevel } from './admission/level.ts'
 import type { App } from './app.ts'
 import { clusterBackend } from './backend/cluster/backend.ts'
+import { withFallback } from './backend/fallback.ts'
 import { memoryBackend } from './backend/memory/backend.ts'
 import { shownLimits } from './backend/memory/stricter.ts'
-import { createNodes } from './backend/nodes.ts'
 import type { Backend, MeterLimit } from './backend/ports.ts'
+import { createPresence } from './backend/presence.ts'
 import { redisBackend } from './backend/redis/backend.ts'
 import { redisEntry } from './backend/redis/entry.ts'
 import { redisFault } from './backend/redis/fault.ts'
-import { withStandby } from './backend/redis/standby.ts'
 import { systemClock } from './clock.ts'
 import { ConfigError } from './errors.ts'
 import type { Emit } from './events.ts'
 import type { Gateway, GatewayOptions } from './gateway-api.ts'
+import { operations } from './observe/health-routes.ts'
 import { createMetrics } from './observe/metrics.ts'
-import { operations } from './observe/operations.ts'
 import { createTroubles } from './observe/troubles.ts'
 import { GATEWAY_OPTIONS, readOptions } from './options.ts'
 import type { PipelineParts } from './pipeline.ts'
-import { regional } from './region.ts'
-import { type Listening, listen } from './runtime/node.ts'
+import { type Listening, listen } from './runtime/node/server.ts'
 import { toFetch } from './runtime/web.ts'
-import { createSite, type SiteAtWork } from './site.ts'
+import { regional } from './site/region.ts'
+import { createSite, type SiteAtWork } from './site/site.ts'
 import { openUpstreams } from './upstreams.ts'
 
 /** How often a server that closes looks for clients that began to listen meanwhile, in milliseconds. */
@@ -98,7 +98,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     for (const app of apps) sites.push(createSite({ ...shared, ...kept, app }))
     for (const site of sites) site.start()
   }, stop)
-  const nodes = createNodes({
+  const nodes = createPresence({
     node,
     version: metadata.version,
     bus: worker?.carrier === undefined && read.redis === undefined ? undefined : backend.bus,
@@ -193,5 +193,5 @@ function backendOf(
     if (reason === undefined) unknown(error)
     else emit({ type: 'backend.failed', backend: 'redis', reason })
   }
-  return withStandby(redisBackend({ ...entry, prefix, node, clock, report: failed, mixed }), own)
+  return withFallback(redisBackend({ ...entry, prefix, node, clock, report: failed, mixed }), own)
 }

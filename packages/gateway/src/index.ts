@@ -1,8 +1,3 @@
-export { type Batch, type BatchOptions, createBatch } from './alone/batch.ts'
-export { type Budget, type BudgetOptions, createBudget, type RunCall, type RunOptions } from './alone/budget.ts'
-export { type Cache, type CacheOptions, createCache, type Kept } from './alone/cache.ts'
-export { createFlight, type Flight, type FlightOptions } from './alone/flight.ts'
-export { createHub, type Hub, type HubOptions } from './alone/hub.ts'
 export {
   type App,
   type AppOptions,
@@ -20,7 +15,12 @@ export type { CacheOutcome, Emit, Priority, WeirEvent } from './events.ts'
 export { createGateway } from './gateway.ts'
 export type { Gateway, GatewayOptions } from './gateway-api.ts'
 export type { Bytes, Duration } from './options.ts'
-export type { Site } from './site.ts'
+export type { Site } from './site/site.ts'
+export { type Batch, type BatchOptions, createBatch } from './standalone/batch.ts'
+export { type Budget, type BudgetOptions, createBudget, type RunCall, type RunOptions } from './standalone/budget.ts'
+export { type Cache, type CacheOptions, createCache, type Kept } from './standalone/cache.ts'
+export { createFlight, type Flight, type FlightOptions } from './standalone/flight.ts'
+export { createHub, type Hub, type HubOptions } from './standalone/hub.ts'
 export {
   type Absent,
   type At,
@@ -35,7 +35,8 @@ export {
   type LoadOne,
   never,
   type Reading,
-} from './topic/feed.ts'
+} from './topic/feed/feed.ts'
+export { type Stream, type StreamOptions, stream } from './topic/feed/stream.ts'
 export {
   type HistoryOptions,
   type Log,
@@ -44,9 +45,9 @@ export {
   type LogReading,
   log,
   type MayPublish,
-} from './topic/log.ts'
-export { type HttpProxy, type ProxyOptions, proxy } from './topic/proxy.ts'
-export { type RpcMethodOptions, type RpcOptions, type RpcRoute, rpc } from './topic/rpc.ts'
+} from './topic/log/log.ts'
+export { type HttpProxy, type ProxyOptions, proxy } from './topic/proxy/proxy.ts'
+export { type RpcMethodOptions, type RpcOptions, type RpcRoute, rpc } from './topic/rpc/rpc.ts'
 export type { Scope } from './topic/scope.ts'
 export {
   type AppSocket,
@@ -56,20 +57,19 @@ export {
   type SocketOptions,
   socket,
 } from './topic/socket.ts'
-export { type Stream, type StreamOptions, stream } from './topic/stream.ts'
 export { type AnyOfOptions, anyOf } from './upstream/any-of.ts'
 export { type HttpCall, type HttpGet, type HttpOptions, type HttpPost, http } from './upstream/http.ts'
+export { JsonRpcError } from './upstream/json-rpc/answer.ts'
 export {
   type JsonRpcCall,
   type JsonRpcCallOptions,
   type JsonRpcOptions,
   type JsonRpcParams,
   jsonRpc,
-} from './upstream/json-rpc.ts'
-export { JsonRpcError } from './upstream/json-rpc-answer.ts'
-export { type JsonRpcPushOptions, jsonRpcPush } from './upstream/json-rpc-push.ts'
+} from './upstream/json-rpc/json-rpc.ts'
+export { type JsonRpcPushOptions, jsonRpcPush } from './upstream/json-rpc/push.ts'
 export type { Limit } from './upstream/limits.ts'
-export { type Push, type PushNews, type PushOptions, type PushToken, push } from './upstream/push.ts'
-export type { OriginCall } from './upstream/told.ts'
+export { type Push, type PushNews, type PushOptions, type PushToken, push } from './upstream/push/push.ts'
 export type { Upstream } from './upstream/upstream.ts'
-export { type WeirOptions, weir } from './upstream/weir.ts'
+export type { OriginCall } from './upstream/weir/origin-value.ts'
+export { type WeirOptions, weir } from './upstream/weir/weir.ts'

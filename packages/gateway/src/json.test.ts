@@ -1,6 +1,7 @@
+import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { parseJson, parseToWrite, stringifyJson } from './json.ts'
+import { parseJson, parseToWrite, stringifyJson, unwritable } from './json.ts'
 
 test.each([
   '{"rentEpoch":18446744073709551615,"lamports":2039280}',
@@ -59,3 +60,74 @@ test.each(['1e400', '-1E+999', `${'9'.repeat(400)}.5`, '[0,{"a":1e309}]'])(
 test('a byte order mark is no part of the text', () => {
   expect(parseJson('\ufeff{"a":1e308}')).toEqual({ a: 1e308 })
 })
+
+class Point {
+  x = 1
+}
+
+const cycle: { self?: unknown } = {}
+cycle.self = [cycle]
+
+test.each<[value: unknown, got: string]>([
+  [Number.NaN, 'NaN'],
+  [undefined, 'undefined'],
+  [() => 1, 'a function'],
+  [{ prices: [1, 2, { value: Number.NEGATIVE_INFINITY }] }, '-Infinity at prices[2].value'],
+  [[1, undefined], 'undefined at [1]'],
+  [new Array(2), 'undefined at [0]'],
+  [{ 'a b': new Map([[1, 2]]) }, 'an object of class Map at ["a b"]'],
+  [{ at: new Date(0) }, 'an object of class Date at at'],
+  [[new Set()], 'an object of class Set at [0]'],
+  [new Error('no'), 'an object of class Error'],
+  [{ p: new Point() }, 'an object of class Point at p'],
+  [{ bytes: Buffer.from('a') }, 'an object of class Buffer at bytes'],
+  [{ at: Symbol('a') }, 'a symbol at at'],
+  [{ toJSON: () => 1 }, 'a function at toJSON'],
+])('JSON does not carry %o', (value, got) => {
+  expect(unwritable(value)).toBe(got)
+})
+
+test('JSON carries no cycle', () => {
+  expect(unwritable(cycle)).toMatch(/^a cycle, or more than 1000 levels at self\[0\]\.self\[0\].*…$/)
+})
+
+test('what JSON carries comes back as it was, and what comes back otherwise is refused', () => {
+  const odd = fc.constantFrom<unknown>(
+    Number.NaN,
+    Number.POSITIVE_INFINITY,
+    new Date(0),
+    new Map(),
+    new Point(),
+    () => 1,
+  )
+  const value = fc.letrec((tie) => ({
+    any: fc.oneof({ maxDepth: 4 }, fc.jsonValue(), fc.bigInt({ min: 2n ** 53n }), odd, tie('list'), tie('object')),
+    list: fc.array(fc.option(tie('any'), { nil: undefined })),
+    object: fc.dictionary(
+      fc.string().filter((key) => key !== '__proto__'),
+      fc.option(tie('any'), { nil: undefined }),
+    ),
+  })).any
+  /** As a reader gets it, or undefined where writing fails. */
+  const carried = (given: unknown) => {
+    const text = stringifyJson(given)
+    return text === undefined ? undefined : parseJson(text)
+  }
+  fc.assert(
+    fc.property(value, (given) => {
+      const isSame = given !== undefined && isDeepStrictEqual(normal(carried(given)), normal(given))
+      expect(unwritable(given) === undefined).toBe(isSame)
+    }),
+  )
+})
+
+/** Without properties that are undefined, without the sign of zero, and with objects of one kind. */
+function normal(value: unknown): unknown {
+  if (value === 0) return 0
+  if (Array.isArray(value)) return value.map(normal)
+  if (typeof value !== 'object' || value === null) return value
+  const prototype = Object.getPrototypeOf(value)
+  if (prototype !== null && prototype !== Object.prototype) return value
+  const parts = Object.entries(value).filter(([, part]) => part !== undefined)
+  return Object.fromEntries(parts.map(([key, part]) => [key, normal(part)]))
+}

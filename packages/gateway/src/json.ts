@@ -90,9 +90,68 @@ export function stringifyJson(value: unknown): string | undefined {
   }
 }
 
-/** Whether a value holds a number that JSON has no text for: it would be written as null. */
-export function hasNoText(value: unknown): boolean {
-  if (typeof value === 'number') return !Number.isFinite(value)
-  if (typeof value !== 'object' || value === null) return false
-  return Object.values(value).some(hasNoText)
+/** Lists and objects inside each other that a value may have: a cycle has more. */
+const MOST_LEVELS = 1000
+
+/** Something in a value that JSON does not carry. Where it is is not said of a cycle. */
+interface Unwritable {
+  readonly got: string
+  readonly path: string
+}
+
+/**
+ * What JSON does not carry of a value, such as `NaN at prices[3].value`; undefined when a reader gets back all of it. JSON carries null, booleans,
+ * texts, finite numbers, bigints, lists and plain objects, of which properties that are undefined are left out. Everything else would come back as
+ * something else without a word: NaN and what is undefined in a list as null, a Map as {}, a Date as a text, an object without its class.
+ */
+export function unwritable(value: unknown): string | undefined {
+  const found = unwritableIn(value, 0)
+  if (found === undefined) return undefined
+  const path = found.path.replace(/^\./, '')
+  return path === '' ? found.got : `${found.got} at ${path}`
+}
+
+function unwritableIn(value: unknown, depth: number): Unwritable | undefined {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+    case 'bigint':
+      return undefined
+    case 'number':
+      return Number.isFinite(value) ? undefined : { got: String(value), path: '' }
+    case 'object':
+      break
+    default:
+      return { got: value === undefined ? 'undefined' : `a ${typeof value}`, path: '' }
+  }
+  if (value === null) return undefined
+  if (depth === MOST_LEVELS) return { got: `a cycle, or more than ${MOST_LEVELS} levels`, path: '' }
+  if (Array.isArray(value)) {
+    for (let index = 0; index < value.length; index++) {
+      const found = unwritableIn(value[index], depth + 1)
+      if (found !== undefined) return within(`[${index}]`, found)
+    }
+    return undefined
+  }
+  if (!isPlain(value)) return { got: `an object of class ${value.constructor?.name ?? 'unknown'}`, path: '' }
+  for (const key in value) {
+    const part = value[key]
+    const found = part === undefined ? undefined : unwritableIn(part, depth + 1)
+    if (found !== undefined) return within(NAME.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`, found)
+  }
+  return undefined
+}
+
+const NAME = /^[A-Za-z_$][\w$]*$/
+
+/** The outermost parts of a long path say enough. */
+function within(step: string, { got, path }: Unwritable): Unwritable {
+  const whole = step + path
+  return { got, path: whole.length > 120 ? `${whole.slice(0, 119)}…` : whole }
+}
+
+/** Whether an object has no class, in whatever realm it was made. */
+function isPlain(value: object): value is Readonly<Record<string, unknown>> {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === null || prototype === Object.prototype || Object.getPrototypeOf(prototype) === null
 }

@@ -61,7 +61,7 @@ export const HTTP_OPTIONS = {
     min: 0,
     help: 'Calls of each limit left to others who use the same account.',
   },
-  past: {
+  pastUsage: {
     kind: 'text',
     default: 'unknown',
     help: '`unknown`: the budget stays shut for one window at start, since calls may have been made before. `none`: nobody made any.',
@@ -143,7 +143,7 @@ export const HTTP_OPTIONS = {
     optional: true,
     help: '`(answer) => milliseconds`: how old what it answered is, for `anyOf` by score; by default its `Age` header.',
   },
-  maxAnswer: { kind: 'bytes', default: '16mb', min: 1, help: 'The largest answer that is taken.' },
+  maxResponse: { kind: 'bytes', default: '16mb', min: 1, help: 'The largest answer that is taken.' },
   headers: { kind: 'any', optional: true, help: 'Headers sent with every call.' },
 } as const satisfies OptionTable
 
@@ -158,7 +158,7 @@ export const JSON_RPC_OPTIONS = {
   },
   timeout: { ...HTTP_OPTIONS.timeout, default: '30s' },
   limits: { ...HTTP_OPTIONS.limits, help: `${HTTP_OPTIONS.limits.help} By default 100 calls a second.` },
-  array: {
+  batch: {
     kind: 'integer',
     default: 1,
     min: 1,
@@ -176,13 +176,13 @@ export const WEIR_OPTIONS = {
   },
   url: { kind: 'url', help: 'Where the origin serves the same app.' },
   headers: { kind: 'any', optional: true, help: 'Headers sent with every call and handshake.' },
-  silence: {
+  silenceTimeout: {
     kind: 'duration',
     default: '5s',
     min: 10,
     help: 'A connection that is silent for longer is given up; after half of it, it is pinged.',
   },
-  topics: {
+  maxTopics: {
     kind: 'integer',
     default: 500,
     min: 1,
@@ -217,7 +217,7 @@ export const ANY_OF_OPTIONS = {
 export const FEED_OPTIONS = {
   name: { kind: 'text', help: 'The feed in metrics and in GraphQL.' },
   key: { kind: 'any', help: 'A schema for each part of the key. Parts that are not in the path are query parameters.' },
-  longest: {
+  maxKeyLength: {
     kind: 'integer',
     default: 512,
     min: 1,
@@ -280,7 +280,7 @@ export const FEED_OPTIONS = {
     optional: true,
     help: '`(value, key) => texts`: names by which `dropTagged()` finds it.',
   },
-  warm: {
+  prewarm: {
     kind: 'any',
     optional: true,
     help: 'Keys that are asked for at start, before anybody does: a list, or the file: URL of a JSON list.',
@@ -341,7 +341,7 @@ const MOVING_OPTIONS = {
     min: 0,
     help: 'How long a value is kept moving after the last watcher left.',
   },
-  slowest: {
+  maxInterval: {
     kind: 'duration',
     default: '30s',
     min: 1,
@@ -352,7 +352,7 @@ const MOVING_OPTIONS = {
 /** `live` of a feed. */
 export const LIVE_OPTIONS = {
   ...MOVING_OPTIONS,
-  follows: {
+  dependsOn: {
     kind: 'any',
     optional: true,
     help: '`(key) => [at(feed, key), …]`: the values that it is made of. It is made anew when one of them changes, as old as the oldest and stale when one of them is.',
@@ -361,13 +361,13 @@ export const LIVE_OPTIONS = {
     kind: 'duration',
     default: '0ms',
     min: 0,
-    help: 'With `follows`: how long it waits after a change for others that belong to it, so that all are told at once.',
+    help: 'With `dependsOn`: how long it waits after a change for others that belong to it, so that all are told at once.',
   },
-  confirm: {
+  revalidateEvery: {
     kind: 'duration',
     default: '30s',
     min: 1,
-    help: 'With `follows`: how often it is made anew although nothing changed.',
+    help: 'With `dependsOn`: how often it is made anew although nothing changed.',
   },
 } as const satisfies OptionTable
 
@@ -392,24 +392,29 @@ export const PUSH_OPTIONS = {
     default: false,
     help: 'Whether the upstream says that a subscription is accepted; else it counts as made when it is sent.',
   },
-  confirm: {
+  revalidateEvery: {
     kind: 'duration',
     default: '30s',
     min: 1,
     help: 'How often a value is asked for although it is pushed, in case something was lost.',
   },
-  silence: {
+  silenceTimeout: {
     kind: 'duration',
     default: '20s',
     min: 10,
     help: 'A connection that is silent for longer is given up; after half of it, it is pinged.',
   },
-  most: { kind: 'integer', default: 1000, min: 1, help: 'The most subscriptions; keys beyond that are polled.' },
-  rate: { kind: 'integer', default: 100, min: 1, help: 'The most messages a second that we send.' },
+  maxSubscriptions: {
+    kind: 'integer',
+    default: 1000,
+    min: 1,
+    help: 'The most subscriptions; keys beyond that are polled.',
+  },
+  messageRate: { kind: 'integer', default: 100, min: 1, help: 'The most messages a second that we send.' },
   ...MOVING_OPTIONS,
 } as const satisfies OptionTable
 
-const { url, headers, confirm, silence, most, rate } = PUSH_OPTIONS
+const { url, headers, revalidateEvery, silenceTimeout, maxSubscriptions, messageRate } = PUSH_OPTIONS
 
 /** What `jsonRpcPush()` takes. */
 export const JSON_RPC_PUSH_OPTIONS = {
@@ -429,7 +434,7 @@ export const JSON_RPC_PUSH_OPTIONS = {
     optional: true,
     help: '`(result, key) => value`: what a notification says of a key; undefined when it only says that it changed. By default it is asked for.',
   },
-  ...{ confirm, silence, most, rate, ...MOVING_OPTIONS },
+  ...{ revalidateEvery, silenceTimeout, maxSubscriptions, messageRate, ...MOVING_OPTIONS },
 } as const satisfies OptionTable
 
 /** What `log()` takes. */
@@ -446,7 +451,7 @@ export const LOG_OPTIONS = {
     ...FEED_OPTIONS.scope,
     help: "Who shares its events: `public`, `tenant` or `user`; the app's `identify` says who calls.",
   },
-  follows: {
+  dependsOn: {
     kind: 'any',
     optional: true,
     help: '`(key) => at(feed, key)`: the value whose loader publishes what is new. It is watched with the log, and read before it.',
@@ -487,7 +492,7 @@ export const STREAM_OPTIONS = {
     help: "How a client names keys: `{ query: 'mints', part: 'mint' }` takes `?mints=a,b`. Without it in a request, the stream follows all that is watched.",
   },
   always: { kind: 'any', optional: true, help: 'Keys that a stream of everything keeps watched.' },
-  most: { kind: 'integer', default: 500, min: 1, max: 10_000, help: 'The most keys a client may choose.' },
+  maxKeys: { kind: 'integer', default: 500, min: 1, max: 10_000, help: 'The most keys a client may choose.' },
 } as const satisfies OptionTable
 
 /** What `socket()` takes. */
@@ -552,13 +557,13 @@ export const PROXY_OPTIONS = {
     min: 0,
     help: 'How long beyond its freshness an answer may be served while the upstream fails, unless it forbids that; with `fresh` as its freshness, also while it is asked for anew.',
   },
-  kept: {
+  maxCached: {
     kind: 'bytes',
     default: '1mb',
     min: 1,
     help: 'The largest answer that is kept; larger ones are streamed to their client. A stream holds its connection and its place in the budget until its end, and ends with the `timeout` of the upstream.',
   },
-  body: { kind: 'bytes', default: '1mb', min: 0, help: 'The largest body of a request.' },
+  maxBody: { kind: 'bytes', default: '1mb', min: 0, help: 'The largest body of a request.' },
   deadline: { kind: 'duration', default: '10s', min: 1, help: 'The longest a client waits.' },
   cost: { kind: 'integer', default: 1, min: 1, help: 'What a call costs, for limits by `cost`.' },
   lane: { kind: 'text', optional: true, help: 'What the upstream counts apart, for limits by `lane`.' },
@@ -586,8 +591,8 @@ export const RPC_OPTIONS = {
     kind: 'any',
     help: "The methods that may be called, and how long their results are good: `{ getSlot: { fresh: '400ms' } }`. All others are refused; those that change something may not be named.",
   },
-  calls: { kind: 'integer', default: 100, min: 1, max: 1000, help: 'The most calls of one array.' },
-  body: { kind: 'bytes', default: '100kb', min: 1, help: 'The largest body of a request.' },
+  maxCalls: { kind: 'integer', default: 100, min: 1, max: 1000, help: 'The most calls of one array.' },
+  maxBody: { kind: 'bytes', default: '100kb', min: 1, help: 'The largest body of a request.' },
   deadline: FEED_OPTIONS.deadline,
 } as const satisfies OptionTable
 
@@ -623,7 +628,7 @@ export const APP_OPTIONS = {
     optional: true,
     help: '`(call) => { tenant, user, expires }`: the caller, for feeds and logs with a scope; undefined where the caller is not known. A live connection ends at `expires`, a Date or milliseconds since 1970.',
   },
-  origins: {
+  cors: {
     kind: 'texts',
     default: '',
     help: 'Other sites whose pages may ask here and open a WebSocket, such as `https://shop.example`; `*` for all. Its own pages always may. Cookies are taken of none but those.',
@@ -653,15 +658,15 @@ export const GRAPHQL_OPTIONS = {
     optional: true,
     help: 'Serves the GraphiQL page to browsers. By default where `NODE_ENV` is `development`.',
   },
-  depth: { kind: 'integer', default: 10, min: 1, max: 100, help: 'How deep fields may lie inside fields.' },
-  cost: {
+  maxDepth: { kind: 'integer', default: 10, min: 1, max: 100, help: 'How deep fields may lie inside fields.' },
+  maxCost: {
     kind: 'integer',
     default: 1000,
     min: 1,
     help: 'What a document may cost: a field of a feed or a log counts ten, each field inside it one, a page of a log ten times that.',
   },
-  aliases: { kind: 'integer', default: 100, min: 0, help: 'How many aliases a document may have.' },
-  body: { kind: 'bytes', default: '100kb', min: 1, help: 'The largest body of a request.' },
+  maxAliases: { kind: 'integer', default: 100, min: 0, help: 'How many aliases a document may have.' },
+  maxBody: { kind: 'bytes', default: '100kb', min: 1, help: 'The largest body of a request.' },
 } as const satisfies OptionTable
 
 /** What `createBudget()` takes. */
@@ -670,7 +675,7 @@ export const BUDGET_OPTIONS = {
   limits: { kind: 'any', help: 'What is allowed, as for `http()`.' },
   keys: { kind: 'integer', default: 1, min: 1, max: 10_000, help: 'API keys to spread calls over.' },
   reserve: HTTP_OPTIONS.reserve,
-  past: HTTP_OPTIONS.past,
+  pastUsage: HTTP_OPTIONS.pastUsage,
   pace: HTTP_OPTIONS.pace,
   concurrency: { ...HTTP_OPTIONS.concurrency, default: 1000, help: 'Calls under way at once.' },
   clock: { kind: 'any', optional: true, help: 'The clock; the system clock by default.' },

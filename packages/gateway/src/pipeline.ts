@@ -3,8 +3,8 @@ import { attempt } from './attempt/attempt.ts'
 import type { Backend } from './backend/ports.ts'
 import { withRestarts } from './backend/restarts.ts'
 import { batch } from './batch/batch.ts'
-import { type Allotment, createAllotment } from './budget/allotment.ts'
 import { type Budget, createBudget, longestCall } from './budget/budget.ts'
+import { createLiveShare, type LiveShare } from './budget/live-share.ts'
 import { type Cache, createCache } from './cache/cache.ts'
 import type { Memory } from './cache/memory.ts'
 import type { Next, UpstreamAnswer, UpstreamRequest } from './call.ts'
@@ -12,12 +12,12 @@ import type { Clock } from './clock.ts'
 import { WeirError } from './errors.ts'
 import type { Emit } from './events.ts'
 import { arrival, flight } from './flight/flight.ts'
-import { sharing } from './flight/sharing.ts'
+import { singleFlight } from './flight/single-flight.ts'
 import { createPool } from './pool/pool.ts'
-import type { FeedPlan } from './topic/feed.ts'
-import type { ProxyPath } from './topic/live-proxy.ts'
-import { contentOf, loader } from './topic/load.ts'
-import type { ProxyPlan } from './topic/proxy.ts'
+import type { FeedPlan } from './topic/feed/feed.ts'
+import { contentOf, loader } from './topic/feed/loader.ts'
+import type { ProxyPlan } from './topic/proxy/proxy.ts'
+import type { ProxyPath } from './topic/proxy/proxy-runtime.ts'
 import type { ReadPath } from './topic/read-path.ts'
 import { conditional } from './upstream/conditional.ts'
 import { decode } from './upstream/decode.ts'
@@ -40,7 +40,7 @@ export interface ProviderPath {
   readonly upstream: Upstream
   readonly budget: Budget
   /** What of the budget is for watched values. */
-  readonly live: Allotment
+  readonly live: LiveShare
   readonly send: Next<UpstreamRequest, Promise<UpstreamAnswer>>
   close(): Promise<void>
 }
@@ -48,13 +48,13 @@ export interface ProviderPath {
 /** budget ─▶ what is known of its answers ─▶ what the upstream puts below ─▶ secrets covered ─▶ decoded ─▶ pool ─▶ upstream */
 export function providerPath(upstream: Upstream, { backend, clock, emit }: PipelineParts): ProviderPath {
   const { name, settings } = upstream
-  const { url, keys, limits, past, pace, concurrency, timeout, stall, liveShare } = settings
+  const { url, keys, limits, pastUsage, pace, concurrency, timeout, stall, liveShare } = settings
   const names = keys.map((key) => hash('sha256', key).slice(0, 12))
   const plan = {
     limits,
     keys: Math.max(1, keys.length),
     ...(names.length > 0 && { names }),
-    past,
+    pastUsage,
     pace,
     timeout: longestCall(timeout, stall),
   }
@@ -63,13 +63,13 @@ export function providerPath(upstream: Upstream, { backend, clock, emit }: Pipel
   const pool = createPool({ ...settings, upstream: name, url, connections: concurrency, clock, emit })
   const budget = createBudget({ upstream: name, meter, plan, clock, emit, concurrency, keys, stall })
   const mask = maskOf(settings.secrets)
-  const read = decode({ upstream: name, maxAnswer: settings.maxAnswer, mask })(pool.send)
+  const read = decode({ upstream: name, maxResponse: settings.maxResponse, mask })(pool.send)
   const covered = redact(mask)(read)
   const pooled = (request: UpstreamRequest) => covered(upstream.authorize(request))
   const sent = upstream.below === undefined ? pooled : upstream.below(clock)(pooled)
   const send = budget.stage(settings.conditional ? conditional(sent) : sent)
 
-  const live = createAllotment(() => budget.rate * liveShare)
+  const live = createLiveShare(() => budget.rate * liveShare)
 
   return { upstream, budget, live, send, close: () => pool.close() }
 }
@@ -78,7 +78,7 @@ export function providerPath(upstream: Upstream, { backend, clock, emit }: Pipel
 export interface RequestPath {
   readonly send: Next<UpstreamRequest, Promise<UpstreamAnswer>>
   /** How many calls a second of those that a feed wishes for are there for what is watched. */
-  readonly allot: Allotment['allot']
+  readonly allot: LiveShare['allot']
 }
 
 /** Of a feed that asks nobody: its loader is handed nothing to ask with. */
@@ -140,5 +140,5 @@ export function proxyPath(
   parts: PipelineParts,
 ): ProxyPath {
   const { clock, emit } = parts
-  return { send, shelf: memory.entries, share: (start) => sharing({ feed, clock, emit, start }) }
+  return { send, shelf: memory.entries, share: (start) => singleFlight({ feed, clock, emit, start }) }
 }

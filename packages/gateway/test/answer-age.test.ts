@@ -13,8 +13,8 @@ async function opened(headers: Readonly<Record<string, string>> = {}, slow = SLO
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
     setTimeout(() => json(response, path.startsWith('/rpc') ? { jsonrpc: '2.0', id: 1, result: 7 } : 7), slow)
   }
-  const from = http({ name: 'slow', url: upstream.url, past: 'none', retries: 0 })
-  const node = jsonRpc({ name: 'node', url: `${upstream.url}/rpc`, past: 'none', retries: 0 })
+  const from = http({ name: 'slow', url: upstream.url, pastUsage: 'none', retries: 0 })
+  const node = jsonRpc({ name: 'node', url: `${upstream.url}/rpc`, pastUsage: 'none', retries: 0 })
   const kept = { value: z.number(), fresh: '1m', spread: 0 } as const
   const one = feed('/one', {
     ...{ ...kept, name: 'one', key: {}, from },

@@ -76,8 +76,8 @@ describe('a gateway that could not be made', () => {
   const item = () => feed('/items/:id', { name: 'item', key, value: z.number(), from, load })
 
   test.each([
-    ['keys to prewarm that its schema refuses', { warm: [{ id: 1 }] }, 'warm[0]'],
-    ['a file of keys that is not there', { warm: new URL('file:///nowhere.json') }, 'warm'],
+    ['keys to prewarm that its schema refuses', { prewarm: [{ id: 1 }] }, 'prewarm[0]'],
+    ['a file of keys that is not there', { prewarm: new URL('file:///nowhere.json') }, 'prewarm'],
   ])('leaves its declarations free: %s', async (_what, bad, named) => {
     const good = item()
     const broken = feed('/broken/:id', { name: 'broken', key, value: z.number(), from, load, ...(bad as object) })

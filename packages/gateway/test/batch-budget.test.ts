@@ -4,8 +4,8 @@ import { memoryMeters } from '../src/backend/memory/meters.ts'
 import { batch } from '../src/batch/batch.ts'
 import { createBudget } from '../src/budget/budget.ts'
 import type { UpstreamAnswer } from '../src/call.ts'
-import { feed } from '../src/topic/feed.ts'
-import { loader } from '../src/topic/load.ts'
+import { feed } from '../src/topic/feed/feed.ts'
+import { loader } from '../src/topic/feed/loader.ts'
 import { http } from '../src/upstream/http.ts'
 import { ask } from './ask.ts'
 import { ManualClock } from './manual-clock.ts'
@@ -14,7 +14,11 @@ test('what is asked beside a late batch is charged to the budget like any call',
   const LIMIT = 6
   const WINDOW = 60_000
   const clock = new ManualClock()
-  const plan = { limits: [{ limit: LIMIT, window: WINDOW, by: 'account' as const }], keys: 1, past: 'none' as const }
+  const plan = {
+    limits: [{ limit: LIMIT, window: WINDOW, by: 'account' as const }],
+    keys: 1,
+    pastUsage: 'none' as const,
+  }
   const meter = memoryMeters(clock).open('jupiter', plan)
   const budget = createBudget({ upstream: 'jupiter', meter, plan, clock, emit: () => {}, concurrency: 100, keys: [] })
   const arrived: string[] = []

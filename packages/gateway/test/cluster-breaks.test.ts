@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { clusterBackend } from '../src/backend/cluster/backend.ts'
-import type { Carrier } from '../src/backend/cluster/carrier.ts'
-import { serving } from '../src/backend/cluster/serve.ts'
+import type { IpcPort } from '../src/backend/cluster/ipc-port.ts'
+import { serving } from '../src/backend/cluster/primary.ts'
 import type { Backend, LogLine, Meter, MeterLimit } from '../src/backend/ports.ts'
 import type { Stored } from '../src/entry.ts'
 import { content } from './content.ts'
@@ -29,7 +29,7 @@ test('a primary that hangs: all that is asked has failed by its deadline, and wh
   const backend = clusterBackend({ carrier: primary.open(), deadline: 500, report: () => {} })
   // It may still be starting.
   await expect.poll(() => publish(backend, 1).catch(() => undefined)).toBeDefined()
-  const plan = { limits: [{ limit: 1, window: 60_000, by: 'account' }], keys: 1, past: 'none' } as const
+  const plan = { limits: [{ limit: 1, window: 60_000, by: 'account' }], keys: 1, pastUsage: 'none' } as const
   const meter = backend.meters.open('scarce', plan)
   primary.signal('SIGSTOP')
   const began = performance.now()
@@ -37,7 +37,7 @@ test('a primary that hangs: all that is asked has failed by its deadline, and wh
     backend.values.read(TOPIC),
     backend.leases.acquire(TOPIC, 'one', 60_000, 0),
     backend.leases.claim('group', ['a'], 'one', 60_000),
-    meter.take([{ priority: 'live', cost: 1 }]),
+    meter.acquire([{ priority: 'live', cost: 1 }]),
     backend.logs.read('trades', 0, 1),
   ]
   for (const { status } of await Promise.allSettled(asked)) expect(status).toBe('rejected')
@@ -50,7 +50,8 @@ test('a primary that hangs: all that is asked has failed by its deadline, and wh
     .toMatchObject({ held: true })
   await expect
     .poll(
-      async () => (await Promise.resolve(meter.take([{ priority: 'live', cost: 1 }])).catch(() => undefined))?.granted,
+      async () =>
+        (await Promise.resolve(meter.acquire([{ priority: 'live', cost: 1 }])).catch(() => undefined))?.granted,
     )
     .toHaveLength(1)
 })
@@ -100,18 +101,18 @@ test('a worker that listens later, or did not read for long, hears the latest of
   const words: string[] = []
   other.bus.subscribe(TOPIC, (stored) => heard.push(stored))
   other.logs.subscribe('trades', (line) => lines.push(line))
-  other.bus.attend('drops', (word) => words.push(word))
+  other.bus.onBroadcast('drops', (word) => words.push(word))
   await expect.poll(() => text(heard.at(-1))).toBe('"before"')
   await expect.poll(() => words).toEqual([''])
 
   const resume = slow.stop()
   const large = 'x'.repeat(300_000)
   // One more message is on its way before it is seen that nothing is taken.
-  one.bus.announce('drops', 'last')
+  one.bus.broadcast('drops', 'last')
   await expect.poll(() => words).toEqual(['', 'last'])
   for (let i = 0; i < 10; i++) {
     await one.logs.append('trades', Buffer.from(large), { events: 100, age: 60_000 })
-    one.bus.announce('drops', large)
+    one.bus.broadcast('drops', large)
   }
   await publish(one, 'after')
   expect(lines).toEqual([])
@@ -123,7 +124,7 @@ test('a worker that listens later, or did not read for long, hears the latest of
 })
 
 /** A carrier whose system can stop to take anything. */
-function slowed(carrier: Carrier): Carrier & { stop(): () => void } {
+function slowed(carrier: IpcPort): IpcPort & { stop(): () => void } {
   let waiting: (() => void)[] | undefined
   return {
     ...carrier,
@@ -170,13 +171,13 @@ test('workers of different versions have the stricter of their limits, in whatev
     if (one === undefined || other === undefined) throw new Error('expected two workers')
     const limits = (...all: readonly (readonly [limit: number, window: number])[]) => ({
       limits: all.map(([limit, window]) => ({ limit, window, by: 'account' as const })),
-      ...{ keys: 1, past: 'none' as const },
+      ...{ keys: 1, pastUsage: 'none' as const },
     })
     const plans = [limits([10, 1000], [100, 3000]), limits([100, 3000], [4, 1000])] as const
     const take = async (meter: Meter) => {
       const wants = Array.from({ length: 20 }, () => ({ priority: 'live' as const, cost: 1 }))
-      const { granted } = await meter.take(wants)
-      for (const grant of granted) meter.settle(grant)
+      const { granted } = await meter.acquire(wants)
+      for (const grant of granted) meter.release(grant)
       return granted.length
     }
     const openLoose = () => one.meters.open('up', plans[0])
@@ -184,7 +185,7 @@ test('workers of different versions have the stricter of their limits, in whatev
     const meters = looserFirst ? [openLoose(), openStrict()] : [openStrict(), openLoose()]
     const [first, second] = meters as [Meter, Meter]
     // Asked, so that both have been opened; what was spent before is not known, so nothing is granted for a window.
-    await Promise.all(meters.map((meter) => meter.take([])))
+    await Promise.all(meters.map((meter) => meter.acquire([])))
     if (looserFirst) expect(await take(first)).toBe(0)
     await clock.advance(3300)
     expect([await take(second), await take(first)]).toEqual([4, 0])

@@ -129,7 +129,7 @@ describe('weir start', () => {
     expect((await events.until('hello')).data.heartbeat).toBe(700)
     const second = await fetch(`${url}/values/a?as=sse`)
     expect(second.status).toBe(503)
-    expect(await second.json()).toMatchObject({ code: 'full' })
+    expect(await second.json()).toMatchObject({ code: 'too_many_connections' })
   })
 })
 
@@ -332,7 +332,7 @@ describe('weir doctor', () => {
 test('an app may be a folder, and is found by its full path', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'weir-app-'))
   try {
-    await writeFile(join(folder, 'app.mjs'), "export default { kind: 'app', name: 'plain', use: [], origins: [] }\n")
+    await writeFile(join(folder, 'app.mjs'), "export default { kind: 'app', name: 'plain', use: [], cors: [] }\n")
     await using running = weir(['check', folder])
     expect(await running.ended).toBe(0)
     expect(running.said).toContain('app "plain"')

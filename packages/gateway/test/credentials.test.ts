@@ -17,7 +17,7 @@ async function open(expiresIn = MINUTE) {
     name: 'mine',
     key: {},
     value: z.unknown(),
-    from: http({ name: 'source', url: upstream.url, past: 'none', timeout: '2s' }),
+    from: http({ name: 'source', url: upstream.url, pastUsage: 'none', timeout: '2s' }),
     scope: 'user',
     fresh: '1h',
     load: { one: async (_, call) => call.caller.user },
@@ -158,7 +158,7 @@ test('an identity that has expired counts as none', async () => {
   await using site = await open(0)
   const answer = await fetch(`${site.url}/mine`, ANN)
   expect(answer.status).toBe(401)
-  expect(await answer.json()).toMatchObject({ code: 'unidentified' })
+  expect(await answer.json()).toMatchObject({ code: 'unauthenticated' })
 })
 
 test('a moment in seconds is a mistake of the app, and no caller is served by it', async () => {

@@ -5,7 +5,7 @@ import { createGateway, defineApp, feed } from '../src/index.ts'
 
 const SHOP = 'https://shop.example'
 
-async function opened(origins: readonly string[] | undefined) {
+async function opened(cors: readonly string[] | undefined) {
   const routes = new Hono()
   routes.get('/own', (context) => context.text('own'))
   routes.get('/open', (context) =>
@@ -17,7 +17,7 @@ async function opened(origins: readonly string[] | undefined) {
     value: z.object({ id: z.string() }),
     load: { one: async ({ id }) => ({ id }) },
   })
-  const app = defineApp({ name: 'shop', use: [item], routes, ...(origins && { origins }) })
+  const app = defineApp({ name: 'shop', use: [item], routes, ...(cors && { cors }) })
   const gateway = createGateway({ apps: [app] })
   const [url] = await gateway.listen({ port: 0 })
   const get = async (path: string, headers: Readonly<Record<string, string>> = {}, method = 'GET') => {

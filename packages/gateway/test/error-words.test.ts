@@ -69,7 +69,7 @@ const LEFT_ALONE = 'left alone for a while'
 
 async function open(url: string, load: () => Promise<unknown>) {
   const events: WeirEvent[] = []
-  const from = http({ name: 'source', url: url || 'http://127.0.0.1:9', past: 'none', retries: 0, timeout: '2s' })
+  const from = http({ name: 'source', url: url || 'http://127.0.0.1:9', pastUsage: 'none', retries: 0, timeout: '2s' })
   const item = feed('/items/:id', {
     name: 'item',
     key: { id: z.string() },

@@ -24,7 +24,7 @@ test.each([
     name: 'price',
     key: {},
     value: schema === 'value' ? Price : z.unknown(),
-    from: http({ name: 'up', url: upstream.url, past: 'none', retries: 0, limits: [{ calls: 100, per: '1s' }] }),
+    from: http({ name: 'up', url: upstream.url, pastUsage: 'none', retries: 0, limits: [{ calls: 100, per: '1s' }] }),
     load: { one: (_key, call) => (schema === 'load' ? call.get('/', { answer: Price }) : call.get('/')) },
     fresh: '0ms',
     live: { every: '1h' },

@@ -7,7 +7,7 @@ import { type CountingUpstream, countingUpstream, json } from './counting-upstre
 const Sum = z.object({ total: z.number(), at: z.number() })
 
 /** Numbers of an upstream, and sums of two that are made of them. */
-async function opened(upstream: CountingUpstream, live: Omit<LiveOptions, 'follows'> = { confirm: '1h' }) {
+async function opened(upstream: CountingUpstream, live: Omit<LiveOptions, 'dependsOn'> = { revalidateEvery: '1h' }) {
   const numbers = new Map([
     ['/a', 1],
     ['/b', 10],
@@ -21,7 +21,7 @@ async function opened(upstream: CountingUpstream, live: Omit<LiveOptions, 'follo
     name: 'number',
     key: { name: z.string() },
     value: z.number(),
-    from: http({ name: 'numbers', url: upstream.url, past: 'none', retries: 0 }),
+    from: http({ name: 'numbers', url: upstream.url, pastUsage: 'none', retries: 0 }),
     load: { one: ({ name }, call) => call.get(`/${name}`) as Promise<number> },
     ...{ fresh: '20ms', stale: '1h', live: { every: '20ms', linger: '0ms' } },
   })
@@ -45,7 +45,7 @@ async function opened(upstream: CountingUpstream, live: Omit<LiveOptions, 'follo
       every: '50ms',
       linger: '0ms',
       ...live,
-      follows: ({ one, other }) => [at(number, { name: one }), at(number, { name: other })],
+      dependsOn: ({ one, other }) => [at(number, { name: one }), at(number, { name: other })],
     },
   })
   const gateway = createGateway({ apps: [defineApp({ name: 'sums', use: [sum, number] })], heartbeat: '50ms' })
@@ -137,7 +137,7 @@ test('it is stale when one of them is, and not for being made long ago', async (
 
 test('it waits for what belongs to a change, and is made once for all of it', async () => {
   await using upstream = await countingUpstream()
-  await using site = await opened(upstream, { confirm: '1h', within: '300ms' })
+  await using site = await opened(upstream, { revalidateEvery: '1h', within: '300ms' })
   await using stream = await site.stream('/sums/a/b')
   await totals(stream, 11)
   const made = site.made()
@@ -150,7 +150,7 @@ test('it waits for what belongs to a change, and is made once for all of it', as
 
 test('it is made anew every so often although nothing changed, which moves the moment it says', async () => {
   await using upstream = await countingUpstream()
-  await using site = await opened(upstream, { confirm: '50ms' })
+  await using site = await opened(upstream, { revalidateEvery: '50ms' })
   await using stream = await site.stream('/sums/a/b')
   const first = (await totals(stream, 11)).data.value as z.infer<typeof Sum>
   await stream.until('snapshot', ({ data }) => (data.value as z.infer<typeof Sum>).at > first.at)
@@ -162,7 +162,7 @@ test('one that has an upstream too is not confirmed while it is asked for, howev
   upstream.answer = (path, response) => {
     if (path === '/part' || !hangs) json(response, hangs ? 2 : 1)
   }
-  const from = http({ name: 'numbers', url: upstream.url, past: 'none', retries: 0, timeout: '3s' })
+  const from = http({ name: 'numbers', url: upstream.url, pastUsage: 'none', retries: 0, timeout: '3s' })
   const shared = { key: {}, value: z.number(), from, stale: '1h' } as const
   const part = feed('/part', {
     ...{ ...shared, name: 'part', fresh: '20ms', live: { every: '20ms' } },
@@ -173,7 +173,7 @@ test('one that has an upstream too is not confirmed while it is asked for, howev
       ...shared,
       name: 'whole',
       fresh: '20ms',
-      live: { every: '20ms', confirm: '1h', follows: () => [at(part, {})] },
+      live: { every: '20ms', revalidateEvery: '1h', dependsOn: () => [at(part, {})] },
     },
     load: { one: (_key, call) => call.get('/whole') as Promise<number> },
   })
@@ -194,6 +194,6 @@ test('one that follows what is not a feed is refused', async () => {
     value: z.number(),
     load: { one: async () => 1 },
   }
-  expect(() => feed('/sum', { ...options, live: { follows: [] as never } })).toThrow(/follows: expected a function/)
+  expect(() => feed('/sum', { ...options, live: { dependsOn: [] as never } })).toThrow(/dependsOn: expected a function/)
   expect(() => at({} as never, {})).toThrow(/at\(\): feed: expected a feed/)
 })

@@ -135,7 +135,10 @@ describe.each(RUNTIMES)('on runtime $name', ({ serve }) => {
       const held = site.fetch(`/items/a?as=poll&after=${version}&wait=60s`).catch(() => {})
       await waitingFor(site, 1)
       const refused = await site.fetch(`/items/a?as=poll&after=${version}`)
-      expect([refused.status, await refused.json()]).toEqual([503, expect.objectContaining({ code: 'full' })])
+      expect([refused.status, await refused.json()]).toEqual([
+        503,
+        expect.objectContaining({ code: 'too_many_connections' }),
+      ])
       await site.gateway.close(1000)
       await held
     })

@@ -22,7 +22,7 @@ async function open() {
     name: 'price',
     key: { mint: z.string().max(10) },
     value: z.object({ usd: z.number() }),
-    from: http({ name: 'source', url: upstream.url, past: 'none' }),
+    from: http({ name: 'source', url: upstream.url, pastUsage: 'none' }),
     load: { one: ({ mint }, call) => call.get(`/${mint}`, { answer: z.object({ usd: z.number() }) }) },
     // Longer than a busy machine stands still: what is stale is marked in each result.
     fresh: '1m',

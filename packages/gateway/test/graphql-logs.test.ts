@@ -160,7 +160,7 @@ describe.each(RUNTIMES)('a log in GraphQL, on runtime $name', ({ serve }) => {
     ['{ trades(mint: "sol") { newest } }', 'bad_key', /^mint: expected capitals/],
     ['{ trades(mint: "SOL", after: "yesterday") { newest } }', 'bad_version', /^after: expected epoch:offset|^after: /],
     ['{ trades(mint: "SOL", most: 1001) { newest } }', 'bad_request', /^most: expected a whole number from 1 to 1000/],
-    ['{ mine { newest } }', 'unidentified', /expected a known user/],
+    ['{ mine { newest } }', 'unauthenticated', /expected a known user/],
   ])('refuses %s', async (query, code, message) => {
     await using site = await open(serve)
     const { data, errors } = await site.ask(query)
@@ -180,7 +180,7 @@ describe.each(RUNTIMES)('a log in GraphQL, on runtime $name', ({ serve }) => {
       `{ ${pages(7)} ...one } fragment one on Query { ...{ p8: trades(mint: "SOL") { newest } } }`,
     )
     expect(errors).toMatchObject([
-      { message: 'cost: expected at most 1000, got 1020', extensions: { code: 'too_costly' } },
+      { message: 'maxCost: expected at most 1000, got 1020', extensions: { code: 'query_too_complex' } },
     ])
   })
 

@@ -23,7 +23,7 @@ import {
   type Identity,
   type WeirEvent,
 } from '../src/index.ts'
-import { Follow } from '../src/transport/graphql/follow.ts'
+import { SharedSubscription } from '../src/transport/graphql/shared-subscription.ts'
 import { countingUpstream, json } from './counting-upstream.ts'
 import { RawSocket } from './raw-socket.ts'
 import { RUNTIMES, type Served } from './served.ts'
@@ -58,7 +58,7 @@ async function open(
     if (path.startsWith('/down')) json(response, {}, 500)
     else json(response, now.price)
   }
-  const source = http({ name: 'source', url: upstream.url, past: 'none', timeout: '2s', retries: 0 })
+  const source = http({ name: 'source', url: upstream.url, pastUsage: 'none', timeout: '2s', retries: 0 })
   const price = feed('/prices/:mint', {
     name: 'price',
     key: { mint: z.string().max(10) },
@@ -191,7 +191,7 @@ describe.each(RUNTIMES)('GraphQL on runtime $name', ({ serve }) => {
       gone: { message: '/prices/gone: not priced', extensions: { code: 'absent', retry: true, retryAfter: 60 } },
       long: { extensions: { code: 'bad_key', retry: false } },
       down: { extensions: { code: 'upstream_failed' } },
-      mine: { extensions: { code: 'unidentified' } },
+      mine: { extensions: { code: 'unauthenticated' } },
     })
   })
 
@@ -208,9 +208,17 @@ describe.each(RUNTIMES)('GraphQL on runtime $name', ({ serve }) => {
     ['{ prise }', 'bad_document', /^Cannot query field "prise" on type "Query"\.$/],
     ['{ price { usdPrice } }', 'bad_document', /Argument "Query.price\(mint:\)"/],
     ['{ __schema { types { name } } }', 'bad_document', /introspection/],
-    [`{ ${'price(mint:"a") { usdPrice } '.repeat(101)} }`, 'too_costly', /^cost: expected at most 1000, got 1\d\d\d$/],
-    [`{ ${Array.from({ length: 101 }, (_, id) => `a${id}: __typename`).join(' ')} }`, 'too_costly', /^aliases: /],
-    [`{ price(mint: "a") ${'{ markets '.repeat(11)}{ name }${' }'.repeat(11)} }`, 'too_costly', /^depth: /],
+    [
+      `{ ${'price(mint:"a") { usdPrice } '.repeat(101)} }`,
+      'query_too_complex',
+      /^maxCost: expected at most 1000, got 1\d\d\d$/,
+    ],
+    [
+      `{ ${Array.from({ length: 101 }, (_, id) => `a${id}: __typename`).join(' ')} }`,
+      'query_too_complex',
+      /^maxAliases: /,
+    ],
+    [`{ price(mint: "a") ${'{ markets '.repeat(11)}{ name }${' }'.repeat(11)} }`, 'query_too_complex', /^maxDepth: /],
     [`{ ${'big_slot(id: "a") '.repeat(2000)} }`, 'bad_document', /tokens/],
   ])('refuses with a reason %#', async (query, code, message) => {
     await using site = await open(serve)
@@ -226,7 +234,7 @@ describe.each(RUNTIMES)('GraphQL on runtime $name', ({ serve }) => {
     await using site = await open(serve)
     const doubling = Array.from({ length: 60 }, (_, id) => `fragment f${id} on Query { ...f${id + 1} ...f${id + 1} }`)
     const { errors } = await site.ask(`{ ...f0 } ${doubling.join(' ')} fragment f60 on Query { __typename }`)
-    expect(errors?.map(({ extensions }) => extensions.code)).toContain('too_costly')
+    expect(errors?.map(({ extensions }) => extensions.code)).toContain('query_too_complex')
   })
 
   test('refuses batches, and bodies that are too large', async () => {
@@ -296,7 +304,7 @@ describe.each(RUNTIMES)('GraphQL on runtime $name', ({ serve }) => {
     await using site = await open(serve)
     for (const [field, code] of [
       ['price(mint: "01234567890") { usdPrice }', 'bad_key'],
-      ['mine(id: "a") { user }', 'unidentified'],
+      ['mine(id: "a") { user }', 'unauthenticated'],
     ]) {
       const answer = await site.fetch(`/graphql?query=${encodeURIComponent(`subscription { ${field} }`)}`, {
         headers: { accept: 'text/event-stream' },
@@ -462,7 +470,7 @@ test('a document is kept as long as anybody follows it, however often memory is 
   const streams = await Promise.all(documents.map((query) => followed(site, query, { mint: 'SOL' })))
   for (const stream of streams) await stream.until('next')
   // Counting sweeps the memory; what earlier tests left may need more than one sweep.
-  await expect.poll(() => queryObjects(Follow, { format: 'count' })).toBe(20)
+  await expect.poll(() => queryObjects(SharedSubscription, { format: 'count' })).toBe(20)
   const others = await Promise.all(documents.map((query) => followed(site, query, { mint: 'SOL' })))
   for (const stream of others) await stream.until('next')
   expect(site.executions).toBe(20)
@@ -470,7 +478,7 @@ test('a document is kept as long as anybody follows it, however often memory is 
   for (const stream of [...streams, ...others]) await stream.until('next')
   expect(site.executions).toBe(40)
   for (const stream of [...streams, ...others]) await stream[Symbol.asyncDispose]()
-  await expect.poll(() => queryObjects(Follow, { format: 'count' })).toBe(0)
+  await expect.poll(() => queryObjects(SharedSubscription, { format: 'count' })).toBe(0)
 })
 
 test('one who reads slowly holds up nobody, and is told the latest when it reads again', async () => {
@@ -537,12 +545,12 @@ test('a subscription counts as a connection: one too many is refused, on SSE and
   const first = client.iterate({ query: PRICES, variables: { mint: 'SOL' } })
   expect((await first.next()).value).toEqual({ data: { price: { usdPrice: 1.5 } } })
   await expect(client.iterate({ query: PRICES, variables: { mint: 'JUP' } }).next()).rejects.toMatchObject([
-    { extensions: { code: 'full', retry: true, retryAfter: 5 } },
+    { extensions: { code: 'too_many_connections', retry: true, retryAfter: 5 } },
   ])
   const answer = await site.fetch(`/graphql?${new URLSearchParams({ query: PRICES, variables: '{"mint":"SOL"}' })}`, {
     headers: { accept: 'text/event-stream' },
   })
-  expect([answer.status, await answer.json()]).toEqual([503, expect.objectContaining({ code: 'full' })])
+  expect([answer.status, await answer.json()]).toEqual([503, expect.objectContaining({ code: 'too_many_connections' })])
   await client.dispose()
 })
 

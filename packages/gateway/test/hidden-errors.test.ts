@@ -8,7 +8,7 @@ function app(url: string) {
   const source = http({
     name: 'source',
     url,
-    past: 'none',
+    pastUsage: 'none',
     statusOf: ({ body }) => {
       const said: { code?: number } = JSON.parse(body.toString())
       return said.code ?? 200

@@ -17,7 +17,7 @@ const start = () => startSolana({ latency: 1, jitter: 0, slotTime: 20, limits: {
 async function serve(nodes: readonly Solana[]) {
   const events: WeirEvent[] = []
   const upstreams = nodes.map(({ url }, index) =>
-    jsonRpc({ name: `node${index}`, url, past: 'none', limits: [{ calls: LIMIT, per: '1s' }] }),
+    jsonRpc({ name: `node${index}`, url, pastUsage: 'none', limits: [{ calls: LIMIT, per: '1s' }] }),
   )
   const balance = feed('/balances/:address', {
     name: 'balance',

@@ -20,7 +20,7 @@ import {
 
 const TOKENS = 'TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA'
 const AT_ONCE = { commitment: 'processed' } as const
-const SELDOM = { every: '1h', confirm: '1h', linger: '0ms', silence: '10s' } as const
+const SELDOM = { every: '1h', revalidateEvery: '1h', linger: '0ms', silenceTimeout: '10s' } as const
 const PATIENT = { timeout: 10_000 }
 
 const start = () => startSolana({ latency: 0, jitter: 0, slotTime: 50 })
@@ -39,7 +39,7 @@ function lamports(solana: Pick<Solana, 'url' | 'socketUrl'>, given: Partial<Json
     name: 'lamports',
     key: { address: z.string() },
     value: z.number(),
-    from: jsonRpc({ name: 'solana', url: solana.url, past: 'none', retries: 0 }),
+    from: jsonRpc({ name: 'solana', url: solana.url, pastUsage: 'none', retries: 0 }),
     load: {
       one: async ({ address }, call) =>
         (await call('getAccountInfo', [address, AT_ONCE], { answer: Told })).value?.lamports ?? 0,
@@ -174,7 +174,7 @@ function balances(
     name: 'balance',
     key: { owner: z.string() },
     value: z.string(),
-    from: jsonRpc({ name: 'solana', url: solana.url, past: 'none', retries: 0 }),
+    from: jsonRpc({ name: 'solana', url: solana.url, pastUsage: 'none', retries: 0 }),
     load: {
       one: async ({ owner }, call) => {
         const params = [owner, { mint }, { ...AT_ONCE, encoding: 'jsonParsed' }]
@@ -273,7 +273,7 @@ describe('a subscription that is for many keys', () => {
       name: 'slot',
       key: { name: z.string() },
       value: z.string(),
-      from: jsonRpc({ name: 'solana', url: solana.url, past: 'none' }),
+      from: jsonRpc({ name: 'solana', url: solana.url, pastUsage: 'none' }),
       load: { one: async ({ name }, call) => `${name} ${await call('getSlot', [AT_ONCE])}` },
       live: jsonRpcPush({
         url: solana.socketUrl,
@@ -413,7 +413,7 @@ describe('jsonRpcPush()', () => {
     [{ ...good, unsubscribe: undefined }, /unsubscribe: expected/],
     [{ ...good, keyOf: 'owner' }, /keyOf: expected a function/],
     [{ ...good, value: 1 }, /value: expected a function/],
-    [{ ...good, confirm: 5 }, /confirm: expected/],
+    [{ ...good, revalidateEvery: 5 }, /revalidateEvery: expected/],
     [{ ...good, acknowledges: true }, /acknowledges/],
   ])('%# names what is wrong with its options', (options, said) => {
     expect(() => jsonRpcPush(options as never)).toThrow(ConfigError)

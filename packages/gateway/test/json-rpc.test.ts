@@ -25,7 +25,7 @@ const BIG = 18446744073709551615n
 type Load = (key: string, call: JsonRpcCall) => Promise<unknown>
 
 function node(name: string, { url }: RpcNode, options: Partial<JsonRpcOptions> = {}): Upstream<JsonRpcCall> {
-  return jsonRpc({ name, url, past: 'none', ...options })
+  return jsonRpc({ name, url, pastUsage: 'none', ...options })
 }
 
 /** A gateway with one feed, and what it tells. */
@@ -79,7 +79,7 @@ describe('a JSON-RPC upstream', () => {
     ['an unknown option', { timeOut: '1s' }, 'timeOut'],
     ['an option that only `http()` has', { statusOf: () => 200 }, 'statusOf'],
     ['a limit without its window', { limits: [{ calls: 1 }] }, 'per'],
-    ['a past that is neither', { past: 'clean' }, 'past'],
+    ['a past that is neither', { pastUsage: 'clean' }, 'pastUsage'],
   ])('with %s is refused', (_, given, key) => {
     const options = { name: 'node', url: 'https://rpc.example.com', ...given } as JsonRpcOptions
     expect(() => jsonRpc(options)).toThrow(
@@ -95,7 +95,7 @@ describe('a call', () => {
     const Account = z.object({ value: z.object({ rentEpoch: z.bigint() }) })
     const seen: bigint[] = []
     const url = `${upstream.url}/rpc/?api-key=K1`
-    await using gateway = open(jsonRpc({ name: 'node', url, past: 'none' }), async (key, call) => {
+    await using gateway = open(jsonRpc({ name: 'node', url, pastUsage: 'none' }), async (key, call) => {
       expect(call.caller).toEqual({})
       expect(call.signal.aborted).toBe(false)
       const { value } = await call('getAccountInfo', [key, { encoding: 'base64' }], { answer: Account })
@@ -115,7 +115,7 @@ describe('a call', () => {
     ['/v2/k?a=1', '/v2/k?a=1'],
   ])('to an address that ends in "%s" asks for %s', async (end, path) => {
     await using upstream = await rpcNode()
-    await using gateway = open(jsonRpc({ name: 'node', url: upstream.url + end, past: 'none' }))
+    await using gateway = open(jsonRpc({ name: 'node', url: upstream.url + end, pastUsage: 'none' }))
     await gateway.get('a')
     expect([...upstream.paths]).toEqual([path])
   })
@@ -180,7 +180,7 @@ describe('the budget', () => {
     upstream.answer = () => JSON.stringify({ jsonrpc: '2.0', error: { code: -32429, message: 'max usage reached' } })
     await using gateway = open(node('node', upstream))
     await expect(gateway.get('a')).rejects.toMatchObject({ code: 'upstream_limited' })
-    await expect(gateway.get('b')).rejects.toMatchObject({ code: 'upstream_spent' })
+    await expect(gateway.get('b')).rejects.toMatchObject({ code: 'upstream_quota_exhausted' })
     expect(upstream.calls).toHaveLength(1)
   })
 })
@@ -192,8 +192,12 @@ test('a method of which there were too many calls rests as long as the node says
     limits: { calls: 100, methods: { getBalance: 2 } },
   })
   const NOBODY = '11111111111111111111111111111112'
-  await using gateway = open(jsonRpc({ name: 'node', url: upstream.url, past: 'none', retries: 0 }), (key, call) =>
-    key.startsWith('balance') ? call('getBalance', [NOBODY]) : call('getAccountInfo', [NOBODY, { encoding: 'base64' }]),
+  await using gateway = open(
+    jsonRpc({ name: 'node', url: upstream.url, pastUsage: 'none', retries: 0 }),
+    (key, call) =>
+      key.startsWith('balance')
+        ? call('getBalance', [NOBODY])
+        : call('getAccountInfo', [NOBODY, { encoding: 'base64' }]),
   )
   const began = performance.now()
   const outcomes = await Promise.allSettled([1, 2, 3].map((n) => gateway.get(`balance${n}`)))
@@ -312,7 +316,7 @@ describe('what is secret in an address', () => {
         response.writeHead(status)
         return body
       }
-      const declared = jsonRpc({ name: 'node', url: upstream.url + end, past: 'none', retries: 0 })
+      const declared = jsonRpc({ name: 'node', url: upstream.url + end, pastUsage: 'none', retries: 0 })
       await using gateway = open(declared)
       const error: unknown = await gateway.get('a').catch((thrown: unknown) => thrown)
       expect(error).toBeInstanceOf(Error)
@@ -368,7 +372,7 @@ function wallets(url: string, limit: Limit) {
     name: 'wallet',
     key: { key: z.string() },
     value: z.number(),
-    from: jsonRpc({ name: 'node', url, past: 'none', concurrency: 10, limits: [limit] }),
+    from: jsonRpc({ name: 'node', url, pastUsage: 'none', concurrency: 10, limits: [limit] }),
     load: {
       batch: 100,
       within: '100ms',
@@ -459,7 +463,7 @@ describe('an array', () => {
       })
       return `[${[result(-1, 'foreign'), failure(null, -32600, 'nobody'), ...answers.reverse()].filter(Boolean).join()}]`
     }
-    await using gateway = open(node('node', upstream, { array: 5, limits }))
+    await using gateway = open(node('node', upstream, { batch: 5, limits }))
     const outcomes = await Promise.allSettled(KEYS.map(gateway.get))
     expect(upstream.arrays).toEqual([5, 3])
     for (const [index, outcome] of outcomes.entries()) {
@@ -484,7 +488,7 @@ describe('an array', () => {
         return refuse()
       }
       const limits = [{ calls: 18, per: '1h' }] as const
-      await using gateway = open(node('node', upstream, { array: 10, limits, retries: 0 }))
+      await using gateway = open(node('node', upstream, { batch: 10, limits, retries: 0 }))
       expect(await Promise.all(KEYS.map(gateway.get))).toEqual(
         KEYS.map((key) => ({ method: 'getBalance', params: [key] })),
       )
@@ -504,7 +508,7 @@ describe('an array', () => {
       response.writeHead(429, { 'retry-after': '1' })
       return failure(null, 429, 'Too many requests')
     }
-    await using gateway = open(node('node', upstream, { array: 10 }))
+    await using gateway = open(node('node', upstream, { batch: 10 }))
     const outcomes = await Promise.allSettled(KEYS.map(gateway.get))
     for (const outcome of outcomes) expect(outcome).toMatchObject({ reason: { code: 'upstream_limited' } })
     limited = false
@@ -515,7 +519,7 @@ describe('an array', () => {
 
   test('has no calls that change something', async () => {
     await using upstream = await rpcNode()
-    await using gateway = open(node('node', upstream, { array: 10 }), (key, call) => call('sendTransaction', [key]))
+    await using gateway = open(node('node', upstream, { batch: 10 }), (key, call) => call('sendTransaction', [key]))
     await Promise.all(['a', 'b'].map(gateway.get))
     expect(upstream.arrays).toEqual([0, 0])
   })

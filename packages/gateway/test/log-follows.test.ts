@@ -11,7 +11,7 @@ async function opened() {
   let asked = 0
   const blocks: Log<Readonly<Record<string, never>>, z.infer<typeof Block>, z.infer<typeof Block>> = log('/blocks', {
     ...{ name: 'blocks', key: {}, event: Block },
-    follows: () => at(height, {}),
+    dependsOn: () => at(height, {}),
   })
   let published = 0
   const height = feed('/height', {
@@ -89,7 +89,7 @@ test('who listens to a log alone keeps its value moving, is told when it is stal
 }, 70_000)
 
 test('what it follows has to be a function', () => {
-  expect(() => log('/a', { name: 'a', key: {}, event: Block, follows: 'b' as never })).toThrow(
-    /follows: expected a function/,
+  expect(() => log('/a', { name: 'a', key: {}, event: Block, dependsOn: 'b' as never })).toThrow(
+    /dependsOn: expected a function/,
   )
 })

@@ -76,6 +76,7 @@ describe.each(RUNTIMES)('a log, on runtime $name', ({ serve }) => {
         ],
         oldest: first,
         newest: second,
+        lineage: answer.headers.get('weir-lineage'),
       })
     })
 
@@ -101,6 +102,7 @@ describe.each(RUNTIMES)('a log, on runtime $name', ({ serve }) => {
         events: [],
         oldest: expect.stringMatching(/^\d+:1$/),
         newest: expect.stringMatching(/:0$/),
+        lineage: expect.any(String),
       })
       await sell(7)
       const then = await page(site, `/trades/SOL?after=${empty.newest}`)
@@ -341,7 +343,7 @@ describe.each(RUNTIMES)('a log, on runtime $name', ({ serve }) => {
     const values = await site.fetch('/weir/values?topic=/mine/1', asBob)
     expect(await values.json()).toMatchObject({ values: [{ topic: '/mine/1', event: 'for bob' }] })
     for (const form of ['json', 'sse', 'poll']) expect((await site.fetch(`/mine/1?as=${form}`)).status).toBe(401)
-    await expect(mine.publish({ id: '1' }, 'for whom')).rejects.toMatchObject({ code: 'unidentified' })
+    await expect(mine.publish({ id: '1' }, 'for whom')).rejects.toMatchObject({ code: 'unauthenticated' })
   })
 
   describe('is published', () => {

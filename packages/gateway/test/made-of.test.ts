@@ -38,7 +38,9 @@ function graph(clock: ManualClock, nodes: readonly Node[]) {
       return parts.length === 0 ? (leaf?.value ?? 0) : read.reduce((sum, { value }) => sum + value, 0)
     }
     const followed =
-      follows && parts.length > 0 ? { follows: () => parts.map((part) => at(part, {})), confirm: '10s' as const } : {}
+      follows && parts.length > 0
+        ? { dependsOn: () => parts.map((part) => at(part, {})), revalidateEvery: '10s' as const }
+        : {}
     feeds.push(
       feed(`/${index}`, {
         ...{ name: `n${index}`, key: {}, value: z.number(), load: { one: load }, spread: 0 },
@@ -143,7 +145,12 @@ function chain(clock: ManualClock) {
     },
   })
   const half = feed('/half', {
-    ...{ ...shared, name: 'half', value: z.number(), live: { ...live, confirm: '1h', follows: () => [at(part, {})] } },
+    ...{
+      ...shared,
+      name: 'half',
+      value: z.number(),
+      live: { ...live, revalidateEvery: '1h', dependsOn: () => [at(part, {})] },
+    },
     load: {
       one: async () => {
         made.half += 1
@@ -155,7 +162,7 @@ function chain(clock: ManualClock) {
   })
   const whole = feed('/whole', {
     ...{ ...shared, name: 'whole', value: z.array(z.number()) },
-    live: { ...live, confirm: '1h', follows: () => [at(part, {}), at(half, {})] },
+    live: { ...live, revalidateEvery: '1h', dependsOn: () => [at(part, {}), at(half, {})] },
     load: {
       one: async () => {
         made.whole += 1

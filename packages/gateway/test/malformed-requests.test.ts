@@ -25,8 +25,8 @@ afterAll(async () => {
   await upstream[Symbol.asyncDispose]()
 })
 
-/** Sends the lines of a request as they are, and reads the status and the body of the answer. */
-async function send(...lines: readonly string[]): Promise<readonly [status: number, body: string]> {
+/** Sends the lines of a request as they are, and reads the answer. */
+async function exchange(...lines: readonly string[]): Promise<{ readonly head: string; readonly body: string }> {
   const text = await new Promise<string>((resolve, reject) => {
     const socket = connect(Number(url.port), url.hostname).once('error', reject)
     let text = ''
@@ -36,7 +36,13 @@ async function send(...lines: readonly string[]): Promise<readonly [status: numb
     socket.once('close', () => resolve(text))
     socket.write(`${[...lines, 'connection: close'].join('\r\n')}\r\n\r\n`)
   })
-  return [Number(text.slice(9, 12)), text.slice(text.indexOf('\r\n\r\n') + 4)]
+  const end = text.indexOf('\r\n\r\n')
+  return { head: text.slice(0, end), body: text.slice(end + 4) }
+}
+
+async function send(...lines: readonly string[]): Promise<readonly [status: number, body: string]> {
+  const { head, body } = await exchange(...lines)
+  return [Number(head.slice(9, 12)), body]
 }
 
 describe('the Host of a request', () => {
@@ -95,6 +101,27 @@ test.each([
   ],
 ] as const)('%s is refused', async (_what, lines) => {
   expect((await send(...lines))[0]).toBe(400)
+})
+
+describe('what Node would answer by itself has the form of all other errors', () => {
+  test.each<[what: string, lines: readonly string[], status: number, code: string]>([
+    ['no Host', ['GET /items/a HTTP/1.1'], 400, 'bad_request'],
+    ['no Host beside the absolute form', ['GET http://a/items/a HTTP/1.1'], 400, 'bad_request'],
+    ['an Expect that is not known', ['GET /items/a HTTP/1.1', 'host: a', 'expect: tea'], 417, 'expectation_failed'],
+    ['CONNECT', ['CONNECT a:443 HTTP/1.1', 'host: a:443'], 405, 'method_not_allowed'],
+    ['bytes that are no HTTP', ['hello'], 400, 'bad_request'],
+  ])('%s', async (_, lines, status, code) => {
+    const { head, body } = await exchange(...lines)
+    expect(head).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
+    expect(head).toMatch(/^content-type: application\/problem\+json\r?$/im)
+    expect(JSON.parse(body)).toMatchObject({ status, code, type: `https://weir.dev/errors#${code}` })
+  })
+
+  test('a request of HTTP/1.0 needs no Host, and one that expects 100-continue is served', async () => {
+    expect((await send('GET /items/a HTTP/1.0'))[0]).toBe(200)
+    const { head } = await exchange('GET /items/a HTTP/1.1', 'host: a', 'expect: 100-continue')
+    expect(head).toMatch(/^HTTP\/1.1 (100|200) /)
+  })
 })
 
 test.each([70_000, 100_000, 300_000])(
@@ -159,7 +186,7 @@ describe('JSON that is nested deeply', () => {
     for (const query of queries) {
       const { body } = await site.post('/graphql', JSON.stringify({ query }))
       const text = JSON.stringify(body)
-      expect(text).toMatch(/"code":"(bad_document|too_costly|body_too_large)"/)
+      expect(text).toMatch(/"code":"(bad_document|query_too_complex|body_too_large)"/)
       expect(text.length).toBeLessThan(2000)
     }
     const variables = `{"query":"query($id:String!){said(id:$id){newest}}","variables":{"id":${nested(depth)}}}`

@@ -30,7 +30,7 @@ async function open(answer: { odd: Odd }) {
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const from = http({ name: 'up', url, past: 'none', retries: 0, timeout: '2s' })
+  const from = http({ name: 'up', url, pastUsage: 'none', retries: 0, timeout: '2s' })
   const value = feed('/values/:id', {
     ...{ name: 'value', key: { id: z.string() }, value: z.unknown(), from },
     load: { one: ({ id }, call) => call.get(`/${id}`) },

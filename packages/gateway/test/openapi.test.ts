@@ -35,7 +35,7 @@ function app() {
     key: { venue: z.string(), side: z.enum(['bid', 'ask']) },
     event: z.object({ at: z.number() }),
   })
-  const trees = stream('/api/trees', { of: tree, choose: { query: 'ids', part: 'id' }, most: 7 })
+  const trees = stream('/api/trees', { of: tree, choose: { query: 'ids', part: 'id' }, maxKeys: 7 })
   const all = stream('/api/all', { of: book })
   const own = proxy('/api/shop/*', { to: from, paths: ['/items/:id', '/pages/*'], methods: ['GET', 'POST'] })
   const hono = new Hono()
@@ -146,7 +146,7 @@ describe('what an app serves', () => {
   test('says every form, header and error of a value', () => {
     const answers = at('paths', '/trees/{id}', 'get', 'responses') as Record<string, { content?: object }>
     expect(Object.keys(answers)).toEqual(
-      ['200', '204', '304', '400', '404', '414', '431', '500', '502', '503', '504'].sort(),
+      ['200', '204', '304', '400', '404', '408', '414', '417', '431', '500', '502', '503', '504'].sort(),
     )
     expect(Object.keys(answers['200']?.content ?? {})).toEqual(['application/json'])
     expect(at('components', 'responses', 'Problem404')).toMatchObject({

@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { type Carrier, processCarrier } from '../src/backend/cluster/carrier.ts'
+import { type IpcPort, processPort } from '../src/backend/cluster/ipc-port.ts'
 
 /** A process that serves its memory, as the primary of workers does. `await using` kills it. */
 export class Primary implements AsyncDisposable {
@@ -15,11 +15,11 @@ export class Primary implements AsyncDisposable {
   }
 
   /** To a memory of its own, fresh and empty. */
-  open(): Carrier {
+  open(): IpcPort {
     this.#last += 1
     const part = `memory ${this.#last}`
     this.#child.send({ open: part })
-    return processCarrier(this.#child, part)
+    return processPort(this.#child, part)
   }
 
   signal(name: 'SIGSTOP' | 'SIGCONT'): void {

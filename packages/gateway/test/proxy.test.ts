@@ -84,7 +84,7 @@ async function open(
   const source = await origin(respond)
   const clock = ahead()
   const events: WeirEvent[] = []
-  const to = http({ name: 'source', url: source.url + base, past: 'none', retries: 0, ...upstream })
+  const to = http({ name: 'source', url: source.url + base, pastUsage: 'none', retries: 0, ...upstream })
   const app = defineApp({ name: 'test', use: [proxy('/up/*', { to, name: 'up', ...given })] })
   const served = await serve({ apps: [app], clock, observe: (event) => events.push(event) })
   return {
@@ -220,7 +220,7 @@ describe.each(RUNTIMES)('a proxy on runtime $name', (runtime) => {
         for await (const chunk of request) chunks.push(chunk)
         response.end(`${request.method} ${request.headers['content-type']} ${Buffer.concat(chunks)}`)
       }
-      await using site = await open(runtime, echo, { methods: ['post'], body: '10b' })
+      await using site = await open(runtime, echo, { methods: ['post'], maxBody: '10b' })
       const post = (body: string) => site.fetch('/up/', { method: 'POST', body, headers: { 'content-type': 'a/b' } })
       expect(await (await post('whole')).text()).toBe('POST a/b whole')
       expect((await post('larger than ten')).status).toBe(413)
@@ -484,7 +484,7 @@ describe.each(RUNTIMES)('a proxy on runtime $name', (runtime) => {
       await using site = await open(runtime, counting({ 'cache-control': 'max-age=60' }))
       const only = { headers: { 'cache-control': 'only-if-cached' } }
       const none = await site.fetch('/up/a', only)
-      expect([none.status, (await none.json()).code]).toEqual([504, 'not_kept'])
+      expect([none.status, (await none.json()).code]).toEqual([504, 'not_cached'])
       await site.fetch('/up/a')
       expect((await site.fetch('/up/a', only)).status).toBe(200)
       expect(await (await site.fetch('/up/a', { headers: { 'cache-control': 'no-cache' } })).text()).toBe('body 1')
@@ -586,7 +586,7 @@ describe.each(RUNTIMES)('a proxy on runtime $name', (runtime) => {
     test('what is larger than it keeps, for each who asks', async () => {
       const large = Buffer.alloc(300_000, 'x')
       const respond: Respond = (_, response) => response.writeHead(200, { 'cache-control': 'max-age=60' }).end(large)
-      await using site = await open(runtime, respond, { kept: '64kb', upstream: { maxAnswer: '100kb' } })
+      await using site = await open(runtime, respond, { maxCached: '64kb', upstream: { maxResponse: '100kb' } })
       for (const length of [undefined, String(large.length)]) {
         site.origin.respond = (_, response) =>
           response.writeHead(200, length === undefined ? {} : { 'content-length': length }).end(large)
@@ -606,7 +606,7 @@ describe.each(RUNTIMES)('a proxy on runtime $name', (runtime) => {
         response.on('close', () => closed.push(response.writableFinished))
         void opened.then(() => response.writeHead(200, { 'cache-control': 'max-age=60' }).end(large))
       }
-      await using site = await open(runtime, respond, { kept: '64kb' })
+      await using site = await open(runtime, respond, { maxCached: '64kb' })
       const first = new AbortController()
       const left = Promise.resolve(site.fetch('/up/a', { signal: first.signal })).catch(() => {})
       await vi.waitFor(() => expect(site.origin.asked).toHaveLength(1))
@@ -633,7 +633,7 @@ describe.each(RUNTIMES)('a proxy on runtime $name', (runtime) => {
         response.on('drain', more)
         more()
       }
-      await using site = await open(runtime, respond, { kept: '64kb', upstream: { concurrency: 1 } })
+      await using site = await open(runtime, respond, { maxCached: '64kb', upstream: { concurrency: 1 } })
       const answer = await site.fetch('/up/a')
       const reader = answer.body?.getReader()
       await reader?.read()
@@ -665,7 +665,7 @@ test.each(['/up/../x', '/up/%2e%2e/x', '/up/a/.%2E/x', '/up/./x', '/up\\..\\x', 
     const [node] = RUNTIMES
     if (node === undefined) throw new Error('expected a runtime')
     await using source = await origin(counting())
-    const to = http({ name: 'source', url: `${source.url}/v1`, past: 'none' })
+    const to = http({ name: 'source', url: `${source.url}/v1`, pastUsage: 'none' })
     const gateway = createGateway({ apps: [defineApp({ name: 'test', use: [proxy('/up/*', { to })] })] })
     const [url = ''] = await gateway.listen({ port: 0 })
     const socket = connect(Number(new URL(url).port), '127.0.0.1')
@@ -733,8 +733,10 @@ test('a client that does not read holds the upstream back, not the memory', asyn
     response.on('drain', more)
     more()
   })
-  const to = http({ name: 'source', url: source.url, past: 'none' })
-  const gateway = createGateway({ apps: [defineApp({ name: 'test', use: [proxy('/up/*', { to, kept: '64kb' })] })] })
+  const to = http({ name: 'source', url: source.url, pastUsage: 'none' })
+  const gateway = createGateway({
+    apps: [defineApp({ name: 'test', use: [proxy('/up/*', { to, maxCached: '64kb' })] })],
+  })
   const [url = ''] = await gateway.listen({ port: 0 })
   const socket = connect(Number(new URL(url).port), '127.0.0.1')
   socket.pause()
@@ -758,7 +760,7 @@ test('a client that does not read holds the upstream back, not the memory', asyn
 
 test('all readers get the same bytes, which are kept without the buffer that they came in', async () => {
   await using source = await origin(counting({ 'cache-control': 'max-age=60' }))
-  const to = http({ name: 'source', url: source.url, past: 'none' })
+  const to = http({ name: 'source', url: source.url, pastUsage: 'none' })
   const gateway = createGateway({ apps: [defineApp({ name: 'test', use: [proxy('/up/*', { to })] })] })
   const read = async () => {
     const answer = await gateway.sites[0]?.handle(call('/up/a'))
@@ -776,7 +778,7 @@ test('what it keeps counts in the memory of the site', async () => {
   const source = await origin((_, response) =>
     response.writeHead(200, { 'cache-control': 'max-age=60' }).end(Buffer.alloc(400_000)),
   )
-  const to = http({ name: 'source', url: source.url, past: 'none' })
+  const to = http({ name: 'source', url: source.url, pastUsage: 'none' })
   const app = defineApp({ name: 'test', use: [proxy('/up/*', { to })] })
   const site = await node?.serve({ apps: [app], memory: '1mb' })
   for (const path of ['a', 'b', 'c', 'a']) await (await site?.fetch(`/up/${path}`))?.arrayBuffer()

@@ -68,7 +68,7 @@ describe.each(RUNTIMES)('a log that takes events of clients, on runtime $name', 
   test('of a user keeps what that user publishes in that user’s log', async () => {
     const { app, said } = chat({ mayPublish: true, scope: 'user' })
     await using site = await serve({ apps: [app] })
-    expect(await post(site, '/rooms/a', '{"text":"mine"}')).toMatchObject({ status: 401, code: 'unidentified' })
+    expect(await post(site, '/rooms/a', '{"text":"mine"}')).toMatchObject({ status: 401, code: 'unauthenticated' })
     await post(site, '/rooms/a', '{"text":"mine"}', { user: 'ann' })
     expect((await said.read({ room: 'a' }, {}, { user: 'ann' })).events).toHaveLength(1)
     expect((await said.read({ room: 'a' }, {}, { user: 'bob' })).events).toHaveLength(0)

@@ -37,7 +37,7 @@ async function opened(upstream: PushingUpstream, { asOf, order, ...given }: Give
     name: 'number',
     key: { name: z.string() },
     value: z.number().max(1000),
-    from: http({ name: 'numbers', url: upstream.http, past: 'none', retries: 0 }),
+    from: http({ name: 'numbers', url: upstream.http, pastUsage: 'none', retries: 0 }),
     load: { one: ({ name }, call) => call.get(`/${name}`) as Promise<number> },
     fresh: '10ms',
     ...(asOf === undefined ? {} : { asOf }),
@@ -49,9 +49,9 @@ async function opened(upstream: PushingUpstream, { asOf, order, ...given }: Give
       read,
       acknowledges: true,
       every: '1h',
-      confirm: '1h',
+      revalidateEvery: '1h',
       linger: '0ms',
-      silence: '10s',
+      silenceTimeout: '10s',
       ...given,
     }),
   })
@@ -155,7 +155,7 @@ describe('a feed whose upstream pushes', () => {
   ])('is polled while its WebSocket %s', async (_what, change) => {
     await using upstream = await pushingUpstream()
     change(upstream)
-    await using site = await opened(upstream, { every: '20ms', silence: '100ms' })
+    await using site = await opened(upstream, { every: '20ms', silenceTimeout: '100ms' })
     await using a = await site.follow('a')
     for (let value = 1; value <= 3; value++) {
       upstream.set('a', value, 'nothing')
@@ -168,7 +168,7 @@ describe('a feed whose upstream pushes', () => {
 
   test('a connection that has fallen silent is given up for another', async () => {
     await using upstream = await pushingUpstream()
-    await using site = await opened(upstream, { silence: '100ms', confirm: '200ms' })
+    await using site = await opened(upstream, { silenceTimeout: '100ms', revalidateEvery: '200ms' })
     await using a = await site.follow('a')
     await subscribed(upstream, 'a')
     upstream.mute = true
@@ -180,7 +180,7 @@ describe('a feed whose upstream pushes', () => {
 
   test('a value that does not change is not stale, as long as the upstream is heard', async () => {
     await using upstream = await pushingUpstream()
-    await using site = await opened(upstream, { every: '30ms', silence: '60ms' })
+    await using site = await opened(upstream, { every: '30ms', silenceTimeout: '60ms' })
     await using a = await site.follow('a')
     await subscribed(upstream, 'a')
     await sees(a, 0)
@@ -205,7 +205,7 @@ describe('a feed whose upstream pushes', () => {
 
   test('is asked for now and then, in case something was lost', async () => {
     await using upstream = await pushingUpstream()
-    await using site = await opened(upstream, { every: '20ms', confirm: '50ms' })
+    await using site = await opened(upstream, { every: '20ms', revalidateEvery: '50ms' })
     await using a = await site.follow('a')
     await subscribed(upstream, 'a')
     upstream.set('a', 1, 'nothing')
@@ -243,7 +243,7 @@ describe('a feed whose upstream pushes', () => {
 
   test('that no longer pushes one value on a connection that lives is subscribed to again when asking finds that out', async () => {
     await using upstream = await pushingUpstream()
-    await using site = await opened(upstream, { confirm: '100ms', every: '50ms' })
+    await using site = await opened(upstream, { revalidateEvery: '100ms', every: '50ms' })
     await using a = await site.follow('a')
     await using b = await site.follow('b')
     await subscribed(upstream, 'a', 'b')
@@ -264,7 +264,7 @@ describe('a feed whose upstream pushes', () => {
 
   test('sends no more messages a second than it may, and has no more subscriptions than it may', async () => {
     await using upstream = await pushingUpstream()
-    await using site = await opened(upstream, { rate: 20, most: 5, every: '20ms' })
+    await using site = await opened(upstream, { messageRate: 20, maxSubscriptions: 5, every: '20ms' })
     const names = ['a', 'b', 'c', 'd', 'e', 'f']
     const began = performance.now()
     const streams = await Promise.all(names.map((name) => site.follow(name)))
@@ -323,7 +323,7 @@ describe('push()', () => {
         name: 'mine',
         key: {},
         value: z.number(),
-        from: http({ name: 'numbers', url: 'http://127.0.0.1:1', past: 'none' }),
+        from: http({ name: 'numbers', url: 'http://127.0.0.1:1', pastUsage: 'none' }),
         load: { one: async () => 1 },
         scope: 'user',
         live: push(good),

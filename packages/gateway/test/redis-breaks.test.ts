@@ -103,11 +103,11 @@ test('a log that was flushed begins a larger epoch, and one whose events alone w
 test('who attends is told when words may have been missed', async () => {
   await using nodes = await opened()
   const words: string[] = []
-  nodes.other.bus.attend('drops', (word) => words.push(word))
+  nodes.other.bus.onBroadcast('drops', (word) => words.push(word))
   await expect.poll(() => words).toEqual([''])
-  nodes.one.bus.announce('drops', 'heard')
+  nodes.one.bus.broadcast('drops', 'heard')
   await expect.poll(() => words).toEqual(['', 'heard'])
   await nodes.breaks()
-  nodes.one.bus.announce('drops', 'perhaps')
+  nodes.one.bus.broadcast('drops', 'perhaps')
   await expect.poll(() => words.slice(2).includes('')).toBe(true)
 })

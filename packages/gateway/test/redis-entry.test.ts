@@ -9,8 +9,8 @@ import { expect, test } from 'vitest'
 import { freePort } from '../../../scripts/free-port.ts'
 import { redisServer } from '../../../scripts/redis-server.ts'
 import type { Backend } from '../src/backend/ports.ts'
-import { redisAddress } from '../src/backend/redis/address.ts'
 import { redisBackend } from '../src/backend/redis/backend.ts'
+import { redisAddress } from '../src/backend/redis/url.ts'
 import { createGateway, type WeirEvent } from '../src/index.ts'
 
 /** As a password may be, and as it is in an address. */
@@ -34,15 +34,15 @@ const USER = [
 /** Uses every port, and both connections. */
 async function works(backend: Backend): Promise<void> {
   const heard: string[] = []
-  backend.bus.attend('words', (word) => heard.push(word))
+  backend.bus.onBroadcast('words', (word) => heard.push(word))
   await expect.poll(() => heard, { timeout: 5000 }).toContain('')
-  backend.bus.announce('words', 'a word')
+  backend.bus.broadcast('words', 'a word')
   await expect.poll(() => heard).toContain('a word')
   expect((await backend.leases.acquire('/a', 'one', 1000, 0)).held).toBe(true)
   expect(await backend.leases.claim('group', ['/a'], 'one', 1000)).toEqual([true])
   expect((await backend.logs.append('log', Buffer.from('1'), { events: 1, age: 1000 })).sequence).toBe(1)
-  const plan = { limits: [{ limit: 1, window: 1000, by: 'account' as const }], keys: 1, past: 'none' as const }
-  expect((await backend.meters.open('up', plan).take([{ priority: 'live', cost: 1 }])).granted).toHaveLength(1)
+  const plan = { limits: [{ limit: 1, window: 1000, by: 'account' as const }], keys: 1, pastUsage: 'none' as const }
+  expect((await backend.meters.open('up', plan).acquire([{ priority: 'live', cost: 1 }])).granted).toHaveLength(1)
 }
 
 test('a user with no more rights than are needed, a password of any characters, and a database of its own', async () => {

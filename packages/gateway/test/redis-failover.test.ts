@@ -61,12 +61,12 @@ test('a master dies: what it had fails by its deadline, the rest goes on, and it
   other.logs.subscribe(line, (one) => lines.push(one))
   const appended = await one.logs.append(line, Buffer.from('1'), { events: 10, age: 60_000 })
   const limits = [{ limit: 3, window: 300, by: 'account' as const }]
-  const plan = { limits, keys: 1, past: 'none' as const, timeout: 200 }
+  const plan = { limits, keys: 1, pastUsage: 'none' as const, timeout: 200 }
   const [upstream] = oneForEach(keys.meter)
   const meter = one.meters.open(upstream, plan)
   const want = { priority: 'interactive', cost: 1 } as const
-  const [grant] = (await meter.take([want])).granted
-  if (grant !== undefined) meter.settle(grant)
+  const [grant] = (await meter.acquire([want])).granted
+  if (grant !== undefined) meter.release(grant)
   // A replica that has all of it is what takes over.
   await replicated(cluster.masters[0] ?? never(), cluster.replicas[0] ?? never())
 
@@ -115,7 +115,7 @@ test('a master dies: what it had fails by its deadline, the rest goes on, and it
     .poll(() => one.logs.append(line, Buffer.from('2'), { events: 10, age: 60_000 }).catch(() => undefined))
     .toEqual({ epoch: appended.epoch, sequence: 2 })
   await expect.poll(() => lines.at(-1)?.offset).toBe(2)
-  await expect.poll(async () => (await meter.take([want])).granted.length, { timeout: 8000, interval: 20 }).toBe(1)
+  await expect.poll(async () => (await meter.acquire([want])).granted.length, { timeout: 8000, interval: 20 }).toBe(1)
 
   // It comes back as the replica of the one that took its place, and a node that was there all the time goes on.
   await cluster.masters[0]?.start()
@@ -175,9 +175,9 @@ test('an address that leads to the replica when that is promoted: all ports reco
   await expect.poll(() => publish(one, topic, 'before').then(() => heard.at(-1))).toBe('"before"')
   const before = await one.values.read(topic)
   const limits = [{ limit: 3, window: 300, by: 'account' as const }]
-  const meter = one.meters.open('upstream', { limits, keys: 1, past: 'none', timeout: 200 })
+  const meter = one.meters.open('upstream', { limits, keys: 1, pastUsage: 'none', timeout: 200 })
   const want = { priority: 'interactive', cost: 1 } as const
-  expect((await meter.take([want])).granted).toHaveLength(1)
+  expect((await meter.acquire([want])).granted).toHaveLength(1)
   await replicated(master, replica)
 
   // The other way round: the connections stay, to one who may not write any more.
@@ -203,7 +203,7 @@ test('an address that leads to the replica when that is promoted: all ports reco
       timeout: 8000,
     })
     .toBe(true)
-  await expect.poll(async () => (await meter.take([want])).granted.length, { timeout: 8000, interval: 20 }).toBe(1)
+  await expect.poll(async () => (await meter.acquire([want])).granted.length, { timeout: 8000, interval: 20 }).toBe(1)
   await expect
     .poll(() =>
       one.logs.append('log', Buffer.from('1'), { events: 10, age: 60_000 }).then(
@@ -225,23 +225,23 @@ test('a replica that takes over without having heard of the last grants gives no
   const [one, other] = [open('one'), open('other')]
   await using _ = { [Symbol.asyncDispose]: async () => void (await Promise.all([one.close(), other.close()])) }
   const limits = [{ limit: 4, window: 5000, by: 'account' as const }]
-  const plan = { limits, keys: 1, past: 'none' as const, timeout: 10_000 }
+  const plan = { limits, keys: 1, pastUsage: 'none' as const, timeout: 10_000 }
   const want = { priority: 'interactive', cost: 1 } as const
   const meters = [one, other].map(({ meters }) => meters.open('upstream', plan))
   // Both are known to both, and to the replica.
   for (const meter of meters) {
-    await expect.poll(async () => (await meter.take([want])).granted.length, { timeout: 3000 }).toBe(1)
+    await expect.poll(async () => (await meter.acquire([want])).granted.length, { timeout: 3000 }).toBe(1)
   }
   await replicated(master, replica)
   behind.answers = false
-  expect((await meters[0]?.take([want, want]))?.granted).toHaveLength(2)
+  expect((await meters[0]?.acquire([want, want]))?.granted).toHaveLength(2)
   await master.kill()
   await order(replica, 'REPLICAOF', 'NO', 'ONE')
   road.to = replica.url
   let granted = 0
   const until = performance.now() + 2000
   while (performance.now() < until) {
-    granted += (await meters[1]?.take([want, want]))?.granted.length ?? 0
+    granted += (await meters[1]?.acquire([want, want]))?.granted.length ?? 0
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
   expect(granted).toBe(0)

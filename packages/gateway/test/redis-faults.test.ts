@@ -101,17 +101,17 @@ describe('while Redis is stopped for 2 s', () => {
   test('grants whose answer came too late are taken back', async () => {
     await using all = await opened()
     const { backend, server } = all
-    const plan = { limits: [{ limit: 3, window: 60_000, by: 'account' as const }], keys: 1, past: 'none' as const }
+    const plan = { limits: [{ limit: 3, window: 60_000, by: 'account' as const }], keys: 1, pastUsage: 'none' as const }
     const meter = backend.meters.open('upstream', plan)
-    expect((await meter.take([])).granted).toEqual([])
+    expect((await meter.acquire([])).granted).toEqual([])
     server.freeze()
     const want = { priority: 'interactive', cost: 1 } as const
-    const taken = await Promise.race([meter.take([want, want, want]), sleep(DEADLINE + LATE)])
+    const taken = await Promise.race([meter.acquire([want, want, want]), sleep(DEADLINE + LATE)])
     expect(taken).toMatchObject({ granted: [] })
     await sleep(500)
     server.thaw()
-    await expect.poll(async () => (await meter.take([want])).granted.length, { timeout: 8000 }).toBe(1)
-    expect((await meter.take([want, want, want])).granted).toHaveLength(2)
+    await expect.poll(async () => (await meter.acquire([want])).granted.length, { timeout: 8000 }).toBe(1)
+    expect((await meter.acquire([want, want, want])).granted).toHaveLength(2)
   })
 })
 
@@ -139,32 +139,32 @@ test('killed and started again empty: versions go on upwards, the budget is shut
   await using all = await opened()
   const { backend, server } = all
   const limits = [{ limit: 3, window: 700, by: 'account' as const }]
-  const meter = backend.meters.open('upstream', { limits, keys: 1, past: 'none', timeout: 300 })
+  const meter = backend.meters.open('upstream', { limits, keys: 1, pastUsage: 'none', timeout: 300 })
   const want = { priority: 'interactive', cost: 1 } as const
-  const { granted } = await meter.take([want, want, want])
+  const { granted } = await meter.acquire([want, want, want])
   expect(granted).toHaveLength(3)
   const before = await publish(backend, 'before')
   await server.kill()
   const { took, code } = await timed(async () => backend.values.read(TOPIC))
   expect(code).toBe('backend_unavailable')
   expect(took).toBeLessThan(DEADLINE + LATE)
-  expect(await meter.take([want])).toMatchObject({ granted: [] })
+  expect(await meter.acquire([want])).toMatchObject({ granted: [] })
   await server.start()
   await recovers(all)
   expect((await backend.values.read(TOPIC))?.version.epoch).toBeGreaterThan(before?.version.epoch ?? Number.NaN)
   await sleep(2000)
-  expect((await meter.take([want])).granted).toHaveLength(0)
-  for (const grant of granted) meter.settle(grant)
-  await expect.poll(async () => (await meter.take([want])).granted.length, { timeout: 8000, interval: 50 }).toBe(1)
+  expect((await meter.acquire([want])).granted).toHaveLength(0)
+  for (const grant of granted) meter.release(grant)
+  await expect.poll(async () => (await meter.acquire([want])).granted.length, { timeout: 8000, interval: 50 }).toBe(1)
 })
 
 test('everything flushed midway: the token rises, the old holder is refused, and what is under way still counts', async () => {
   await using all = await opened()
   const { backend, admin } = all
   const limits = [{ limit: 3, window: 1000, by: 'account' as const }]
-  const meter = backend.meters.open('upstream', { limits, keys: 1, past: 'none', timeout: 500 })
+  const meter = backend.meters.open('upstream', { limits, keys: 1, pastUsage: 'none', timeout: 500 })
   const want = { priority: 'interactive', cost: 1 } as const
-  expect((await meter.take([want])).granted).toHaveLength(1)
+  expect((await meter.acquire([want])).granted).toHaveLength(1)
   const before = await backend.leases.acquire(TOPIC, 'old', 10_000, 0)
   await admin.flushAll()
   const after = await backend.leases.acquire(TOPIC, 'new', 10_000, 0)
@@ -172,7 +172,7 @@ test('everything flushed midway: the token rises, the old holder is refused, and
   expect(after.token).toBeGreaterThan(before.token)
   expect(await backend.values.publish(TOPIC, publication(before.token, 'old'))).toBeUndefined()
   await expect
-    .poll(async () => (await meter.take([want, want, want])).granted.length, { timeout: 8000, interval: 20 })
+    .poll(async () => (await meter.acquire([want, want, want])).granted.length, { timeout: 8000, interval: 20 })
     .toBe(2)
 })
 
@@ -210,14 +210,14 @@ test('something else at a key: an error, and no wait; what is at a window is cle
   await recovers(all)
 
   const limits = [{ limit: 3, window: 500, by: 'account' as const }]
-  const meter = backend.meters.open('upstream', { limits, keys: 1, past: 'none', timeout: 300 })
+  const meter = backend.meters.open('upstream', { limits, keys: 1, pastUsage: 'none', timeout: 300 })
   const want = { priority: 'interactive', cost: 1 } as const
-  expect((await meter.take([want])).granted).toHaveLength(1)
+  expect((await meter.acquire([want])).granted).toHaveLength(1)
   await admin.set(`${keys.meter('upstream')}:1:500:a`, 'not a set')
   // A new set, and the call under way counts in it too: before or after the node has told of it, there is room for two more.
   let more = 0
   const rest = async () => {
-    more += (await meter.take([want, want, want])).granted.length
+    more += (await meter.acquire([want, want, want])).granted.length
     return more
   }
   await expect.poll(rest, { timeout: 8000, interval: 50 }).toBe(2)

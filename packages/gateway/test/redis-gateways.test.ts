@@ -119,7 +119,7 @@ test('four nodes, each watched for values of its own, fill their calls together;
   }
   const prefix = randomUUID()
   const gateways = Array.from({ length: NODES }, () => {
-    const source = http({ name: 'source', url: upstream.url, past: 'none' })
+    const source = http({ name: 'source', url: upstream.url, pastUsage: 'none' })
     const value = feed('/values/:id', {
       name: 'value',
       key: { id: z.string() },
@@ -303,7 +303,7 @@ test('what one node drops no node serves any more, by key and by tag', async () 
         name: 'page',
         key: { id: z.string() },
         value: z.object({ step: z.number() }),
-        from: http({ name: 'pages', url: upstream.url, past: 'none' }),
+        from: http({ name: 'pages', url: upstream.url, pastUsage: 'none' }),
         load: { one: ({ id }, call) => call.get(`/pages/${id}`) as Promise<{ step: number }> },
         fresh: '1h',
         tags: () => ['all'],

@@ -113,13 +113,13 @@ async function node(url: string, prefix: string, { limits, keys, travels }: Scen
   const parts = redisBackend({
     ...{ url: road.url, prefix, node: randomUUID(), clock: life, deadline: 1000, report: () => {} },
   })
-  const meter = parts.meters.open('upstream', { limits, keys, past: 'unknown', timeout: TIMEOUT })
+  const meter = parts.meters.open('upstream', { limits, keys, pastUsage: 'unknown', timeout: TIMEOUT })
   let wanted = true
   const isOver = () => !wanted || !life.lives() || over.aborted
 
   async function call(meter: Meter, grant: Grant): Promise<void> {
-    await life.sleep(Math.max(0, grant.opens - performance.now()))
-    if (isOver() || performance.now() > grant.closes) return life.lives() ? meter.cancel(grant) : undefined
+    await life.sleep(Math.max(0, grant.notBefore - performance.now()))
+    if (isOver() || performance.now() > grant.expiresAt) return life.lives() ? meter.cancel(grant) : undefined
     const startedAt = performance.now()
     const [out = 0, back = 0] = [travels[seen.length % travels.length], travels[(seen.length * 7) % travels.length]]
     await sleep(out)
@@ -127,13 +127,13 @@ async function node(url: string, prefix: string, { limits, keys, travels }: Scen
     const arrivedAt = startedAt + out
     if (arrivedAt < life.diedAt + LAST) seen.push({ key: grant.key, startedAt, arrivedAt, settledAt: arrivedAt })
     await life.sleep(back)
-    if (life.lives()) meter.settle(grant)
+    if (life.lives()) meter.release(grant)
   }
 
   async function run(): Promise<void> {
     while (!isOver()) {
       const want = { priority: 'interactive', cost: 1 } as const
-      const { granted, wait = 20 } = await meter.take([want, want, want])
+      const { granted, wait = 20 } = await meter.acquire([want, want, want])
       for (const grant of granted) void call(meter, grant)
       await life.sleep(Math.min(wait, 30))
     }

@@ -11,7 +11,7 @@ import type { Priority } from '../src/events.ts'
 import { relay } from './relay.ts'
 
 const PLAN: MeterPlan = {
-  ...{ limits: [{ limit: 8, window: 400, by: 'account' }], keys: 1, past: 'none', timeout: 300 },
+  ...{ limits: [{ limit: 8, window: 400, by: 'account' }], keys: 1, pastUsage: 'none', timeout: 300 },
 }
 
 /** A server, and nodes on it, all in this process. */
@@ -43,7 +43,7 @@ async function cluster() {
 }
 
 async function take(meter: Meter, count: number, priority: Priority = 'interactive'): Promise<readonly Grant[]> {
-  return (await meter.take(Array.from({ length: count }, () => ({ priority, cost: 1 })))).granted
+  return (await meter.acquire(Array.from({ length: count }, () => ({ priority, cost: 1 })))).granted
 }
 
 function keysOfSome(grants: readonly Grant[]): readonly number[] {
@@ -63,7 +63,7 @@ function mortal(): Clock & { dead: boolean } {
 /** All have heard how many they are, and heard it confirmed. */
 async function join(...meters: readonly Meter[]): Promise<void> {
   for (const meter of [...meters, ...meters, ...meters]) {
-    await expect.poll(async () => (await meter.take([])).wait, { timeout: 5000 }).toBeUndefined()
+    await expect.poll(async () => (await meter.acquire([])).wait, { timeout: 5000 }).toBeUndefined()
   }
 }
 
@@ -82,14 +82,16 @@ test('a rest that one node was told to take all take, and a used-up key is used 
   await using all = await cluster()
   const [a, b] = [all.node(), all.node()]
   await join(a, b)
-  a.close(700, undefined)
+  a.pause(700, undefined)
   const closed = performance.now()
   await sleep(150)
   expect(await take(b, 1)).toHaveLength(0)
   await expect.poll(async () => (await take(b, 1)).length, { timeout: 3000, interval: 20 }).toBe(1)
   expect(performance.now() - closed).toBeGreaterThan(600)
-  a.spend(0)
-  await expect.poll(async () => (await b.take([{ priority: 'live', cost: 1 }])).never, { timeout: 3000 }).toBe('spent')
+  a.exhaustKey(0)
+  await expect
+    .poll(async () => (await b.acquire([{ priority: 'live', cost: 1 }])).never, { timeout: 3000 })
+    .toBe('spent')
 })
 
 test('without limits too: a rest and a used-up key are told, and no call waits for Redis', async () => {
@@ -97,19 +99,19 @@ test('without limits too: a rest and a used-up key are told, and no call waits f
   const plan: MeterPlan = { ...PLAN, limits: [], keys: 2 }
   const [a, b] = [all.node(plan), all.node(plan)]
   const keysOf = async (meter: Meter) => new Set((await take(meter, 4)).map(({ key }) => key))
-  expect(b.take([])).not.toBeInstanceOf(Promise)
-  a.close(60_000, 0)
+  expect(b.acquire([])).not.toBeInstanceOf(Promise)
+  a.pause(60_000, 0)
   await expect.poll(() => keysOf(b), { timeout: 3000 }).toEqual(new Set([1]))
-  a.close(800, undefined)
+  a.pause(800, undefined)
   await expect.poll(() => keysOf(b), { timeout: 3000, interval: 10 }).toEqual(new Set())
   await expect.poll(() => keysOf(b), { timeout: 3000, interval: 10 }).toEqual(new Set([1]))
   // Also one who comes later.
   const late = all.node(plan)
   await expect.poll(() => keysOf(late), { timeout: 3000 }).toEqual(new Set([1]))
-  a.spend(1)
-  a.spend(0)
+  a.exhaustKey(1)
+  a.exhaustKey(0)
   const want = { priority: 'live', cost: 1 } as const
-  await expect.poll(async () => (await b.take([want])).never, { timeout: 3000 }).toBe('spent')
+  await expect.poll(async () => (await b.acquire([want])).never, { timeout: 3000 }).toBe('spent')
 })
 
 test('a rest outlives a Redis that forgets it, also for one who did not hear of it from the upstream', async () => {
@@ -117,7 +119,7 @@ test('a rest outlives a Redis that forgets it, also for one who did not hear of 
   const plan: MeterPlan = { ...PLAN, limits: [{ limit: 8, window: 400, by: 'key' }], keys: 2 }
   const [a, b] = [all.node(plan), all.node(plan)]
   await join(a, b)
-  a.close(60_000, 0)
+  a.pause(60_000, 0)
   await expect.poll(async () => keysOfSome(await take(a, 1)), { timeout: 3000 }).toEqual([1])
   await all.leave(0)
   await join(b)
@@ -150,10 +152,10 @@ test('a better class that waits on another node goes first, and the worse one st
   const until = performance.now() + 4000
   async function run(meter: Meter, priority: 'interactive' | 'background'): Promise<void> {
     while (performance.now() < until) {
-      const { granted, wait } = await meter.take([1, 2, 3].map((cost) => ({ priority, cost: Math.min(1, cost) })))
+      const { granted, wait } = await meter.acquire([1, 2, 3].map((cost) => ({ priority, cost: Math.min(1, cost) })))
       for (const grant of granted) {
         started[priority] += 1
-        systemClock.after(Math.max(0, grant.opens - performance.now()), () => meter.settle(grant))
+        systemClock.after(Math.max(0, grant.notBefore - performance.now()), () => meter.release(grant))
       }
       if (granted.length === 0) await sleep(Math.max(1, wait ?? 10))
     }
@@ -211,7 +213,7 @@ test('who comes while Redis is away from all takes nobody for dead: those who sp
     await sleep(50)
   }
   road.delay = 0
-  for (const grant of mine) a.settle(grant, 1)
+  for (const grant of mine) a.release(grant, 1)
   await expect.poll(async () => (await take(b, 1)).length, { timeout: 10_000 }).toBe(1)
 }, 40_000)
 
@@ -305,11 +307,11 @@ test('a node that is cut off stops spending its share before the others take it'
   later = 5000
   const alone: Grant[] = []
   await expect.poll(async () => alone.push(...(await take(a, 8))), { timeout: 5000 }).toBe(4)
-  for (const grant of alone) a.settle(grant)
+  for (const grant of alone) a.release(grant)
   later = 590_000
   const last = await take(a, 8)
   expect(last).toHaveLength(4)
-  for (const grant of last) a.settle(grant)
+  for (const grant of last) a.release(grant)
   later = 600_000
   expect(await take(a, 8)).toHaveLength(0)
   later = 6_000_000
@@ -322,7 +324,7 @@ test('one whose questions arrive and who hears no answer wastes nothing, and tak
   const [a, deaf] = [all.node(), all.node(PLAN, systemClock, road.url)]
   await join(a, deaf)
   road.answers = false
-  const unheard = deaf.take([1, 2, 3].map(() => ({ priority: 'interactive', cost: 1 }) as const))
+  const unheard = deaf.acquire([1, 2, 3].map(() => ({ priority: 'interactive', cost: 1 }) as const))
   expect((await unheard).granted).toHaveLength(0)
   // Whatever it goes on asking, it is absent: the others leave it its share, and it spends no more.
   const own: Grant[] = []
@@ -332,7 +334,7 @@ test('one whose questions arrive and who hears no answer wastes nothing, and tak
       async () => {
         others.push(...(await take(a, 8 - others.length)))
         own.push(...(await take(deaf, 8 - own.length)))
-        for (const grant of others.length > 4 ? others.splice(0) : []) a.settle(grant)
+        for (const grant of others.length > 4 ? others.splice(0) : []) a.release(grant)
         return own.length
       },
       { timeout: 15_000, interval: 50 },
@@ -340,7 +342,7 @@ test('one whose questions arrive and who hears no answer wastes nothing, and tak
     .toBe(4)
   expect(others.length).toBeLessThanOrEqual(4)
   road.answers = true
-  for (const grant of others.splice(0)) a.settle(grant)
+  for (const grant of others.splice(0)) a.release(grant)
   await expect.poll(async () => others.push(...(await take(a, 8))), { timeout: 10_000 }).toBe(4)
 }, 40_000)
 
@@ -358,7 +360,7 @@ test.each([
   const more: Grant[] = []
   await expect.poll(async () => more.push(...(await take(meter, 8))), { timeout: 5000 }).toBe(5)
   await all.admin.scriptFlush()
-  meter.settle(granted[0] as Grant)
+  meter.release(granted[0] as Grant)
   await expect.poll(async () => (await take(meter, 8)).length, { timeout: 5000, interval: 20 }).toBe(1)
 })
 
@@ -370,13 +372,13 @@ test('a Redis that forgot everything is told what still counts, and goes on at o
   await join(a, b)
   const [first, second, third] = await take(a, 4)
   await join(a)
-  a.settle(first as Grant)
-  b.settle((await take(b, 1))[0] as Grant)
+  a.release(first as Grant)
+  b.release((await take(b, 1))[0] as Grant)
   const settled = performance.now()
   await join(a, b)
   await all.admin.flushAll()
   // It may have arrived a moment ago, and Redis may not know of it yet.
-  a.settle(second as Grant)
+  a.release(second as Grant)
   a.cancel(third as Grant)
   const granted: Grant[] = []
   await take(a, 0)
@@ -398,7 +400,7 @@ test.each<[string, (all: Awaited<ReturnType<typeof cluster>>) => unknown]>([
     await using all = await cluster()
     const [a, b] = [all.node(SECOND), all.node(SECOND)]
     await join(a, b)
-    for (const grant of await take(b, 8)) b.settle(grant)
+    for (const grant of await take(b, 8)) b.release(grant)
     await join(b, a)
     await happens(all)
     await take(a, 0)
@@ -423,7 +425,7 @@ test('a node gets nothing before the others know of it, and who does not know it
     .poll(async () => granted.push(...(await take(came, 8))), { timeout: 5000, interval: 20 })
     .toBeGreaterThan(0)
   expect(performance.now() - began).toBeGreaterThan(1900)
-  for (const grant of granted) came.settle(grant)
+  for (const grant of granted) came.release(grant)
   dying.dead = true
   await all.admin.flushAll()
   const lost = performance.now()
@@ -458,7 +460,7 @@ test("a node's wall clock that jumps changes nothing", async () => {
     jump = next
     expect(await take(meter, 8)).toHaveLength(0)
   }
-  for (const grant of granted) meter.settle(grant)
+  for (const grant of granted) meter.release(grant)
   jump = 10_000
   expect(await take(meter, 8)).toHaveLength(0)
   await expect.poll(() => take(meter, 8).then(({ length }) => length), { timeout: 3000, interval: 20 }).toBe(8)
@@ -473,14 +475,14 @@ test('lanes that come and go leave nothing in Redis', async () => {
     // What a busy machine hears too late is given back, and asked for again.
     let granted: readonly Grant[] = []
     const taken = async () => {
-      granted = (await meter.take(wants)).granted
+      granted = (await meter.acquire(wants)).granted
       return granted.length
     }
     await expect.poll(taken, { timeout: 5000, interval: 20 }).toBe(60)
-    for (const grant of granted) meter.settle(grant)
+    for (const grant of granted) meter.release(grant)
   }
   const left = async () => {
-    await meter.take([])
+    await meter.acquire([])
     return [
       (await all.admin.keys(`${key}:*`)).length,
       (await all.admin.hKeys(key)).filter((field) => /^[a-z]+:/.test(field) && !field.startsWith('k:')),
@@ -509,7 +511,7 @@ test('a limit of many tokens costs Redis no more than one of few', async () => {
   const plan: MeterPlan = { ...PLAN, limits: [{ limit: 180_000, window: 60_000, by: 'account' }] }
   const meter = all.node(plan)
   const began = performance.now()
-  for (let i = 0; i < 90; i++) await meter.take([{ priority: 'live', cost: 1999 }])
+  for (let i = 0; i < 90; i++) await meter.acquire([{ priority: 'live', cost: 1999 }])
   expect(performance.now() - began).toBeLessThan(2000)
-  expect((await meter.take([{ priority: 'live', cost: 1999 }])).granted).toHaveLength(0)
+  expect((await meter.acquire([{ priority: 'live', cost: 1999 }])).granted).toHaveLength(0)
 })

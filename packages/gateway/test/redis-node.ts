@@ -40,12 +40,12 @@ const backend =
   redis === undefined
     ? { meters: memoryMeters(systemClock), close: () => Promise.resolve() }
     : redisBackend({ url: redis, prefix: 'nodes', node: name, report: () => {} })
-const plan = { limits, keys: 1, past: 'unknown' as const, timeout }
+const plan = { limits, keys: 1, pastUsage: 'unknown' as const, timeout }
 const meter = backend.meters.open('jupiter', plan)
 const emit = () => {}
 const budget = createBudget({ upstream: 'jupiter', meter, plan, clock: systemClock, emit, concurrency: 200, keys: [] })
 const pool = createPool({
-  ...{ upstream: 'jupiter', url: upstream, connections: 200, timeout, maxAnswer: 1_000_000 },
+  ...{ upstream: 'jupiter', url: upstream, connections: 200, timeout, maxResponse: 1_000_000 },
   ...{ clock: systemClock, emit },
 })
 

@@ -27,7 +27,7 @@ async function opened(redis: string) {
   const nodes = await Promise.all(
     [0, 1].map(async () => {
       const source = http({
-        ...{ name: 'source', url: upstreamUrl, past: 'none', timeout: '400ms', retries: 0 },
+        ...{ name: 'source', url: upstreamUrl, pastUsage: 'none', timeout: '400ms', retries: 0 },
         limits: [{ calls: LIMIT, per: '1s', by: 'account' }],
       })
       const item = feed('/items/:id', {

@@ -16,14 +16,14 @@ async function send(meter: Meter, calls: readonly Journey[], began: number): Pro
   for (const call of [...calls].sort((a, b) => a.at - b.at)) {
     await sleep(Math.max(0, began + call.at - performance.now()))
     for (let started = false; !started; ) {
-      const { granted, wait = 50 } = await meter.take([{ priority: 'interactive', cost: 1 }])
+      const { granted, wait = 50 } = await meter.acquire([{ priority: 'interactive', cost: 1 }])
       const [grant] = granted
       if (grant === undefined) {
         await sleep(Math.min(wait, 50))
         continue
       }
-      await sleep(Math.max(0, grant.opens - performance.now()))
-      started = performance.now() <= grant.closes
+      await sleep(Math.max(0, grant.notBefore - performance.now()))
+      started = performance.now() <= grant.expiresAt
       if (!started) meter.cancel(grant)
       else travels.push(travel(meter, grant, call))
     }
@@ -33,14 +33,14 @@ async function send(meter: Meter, calls: readonly Journey[], began: number): Pro
 
 async function travel(
   meter: Meter,
-  grant: Parameters<Meter['settle']>[0],
+  grant: Parameters<Meter['release']>[0],
   { out, work, back }: Journey,
 ): Promise<Seen> {
   const startedAt = performance.now()
   await sleep(out)
   const arrivedAt = performance.now()
   await sleep(work + back)
-  meter.settle(grant)
+  meter.release(grant)
   return { key: grant.key, startedAt, arrivedAt, settledAt: performance.now() }
 }
 
@@ -67,7 +67,7 @@ test('two nodes in any traffic: arrivals never exceed a limit in any sliding win
     const began = performance.now()
     const seen = await Promise.all(
       parts.map(({ meters }, index) => {
-        const meter = meters.open('upstream', { limits, keys, past: 'none', timeout: TIMEOUT })
+        const meter = meters.open('upstream', { limits, keys, pastUsage: 'none', timeout: TIMEOUT })
         return send(meter, nodes[index] ?? [], began)
       }),
     )

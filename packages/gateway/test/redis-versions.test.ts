@@ -33,7 +33,7 @@ function versions() {
           told.push(`${name}: ${limits.map(({ limit, window }) => `${limit}/${window}`).sort()}`),
       })
       all.push(backend)
-      const meter = backend.meters.open('upstream', { limits, keys: 1, past: 'none', timeout: 300, ...given })
+      const meter = backend.meters.open('upstream', { limits, keys: 1, pastUsage: 'none', timeout: 300, ...given })
       return { meter, leave: () => backend.close() }
     },
     [Symbol.asyncDispose]: async () => void (await Promise.all(all.map((backend) => backend.close()))),
@@ -43,7 +43,7 @@ function versions() {
 /** What is granted at once, of so many. */
 async function take(meter: Meter, count: number, lane?: string): Promise<readonly Grant[]> {
   const want = { priority: 'interactive' as const, cost: 1, ...(lane !== undefined && { lane }) }
-  return (await meter.take(Array.from({ length: count }, () => want))).granted
+  return (await meter.acquire(Array.from({ length: count }, () => want))).granted
 }
 
 /** Until both know each other, so that both may be granted something. */
@@ -109,7 +109,7 @@ describe('versions with other limits on one Redis', () => {
     await met(old.meter)
     const grants = await take(old.meter, 12)
     expect(grants).toHaveLength(12)
-    for (const grant of grants) old.meter.settle(grant)
+    for (const grant of grants) old.meter.release(grant)
     const shorter = shared.node([account(20, 3000), account(14, 2000)])
     // The twelve are in the shorter one too.
     await expect.poll(() => take(shorter.meter, 14), { timeout: 2500, interval: 50 }).toHaveLength(2)
@@ -128,7 +128,7 @@ describe('versions with other limits on one Redis', () => {
     const first = await take(one.meter, 6)
     expect(first).toHaveLength(6)
     expect(await take(other.meter, 1)).toEqual([])
-    one.meter.spend(0)
+    one.meter.exhaustKey(0)
     await sleep(300)
     for (const grant of first) one.meter.cancel(grant)
     await sleep(300)

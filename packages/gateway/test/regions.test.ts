@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { ServerResponse } from 'node:http'
 import { compareVersions, parseVersion } from '@weir/protocol'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -25,9 +26,10 @@ import {
   type WeirEvent,
   weir,
 } from '../src/index.ts'
-import type { OriginCall } from '../src/upstream/told.ts'
+import type { OriginCall } from '../src/upstream/weir/origin-value.ts'
 import { openCable } from './cable.ts'
 import { type CountingUpstream, countingUpstream, json } from './counting-upstream.ts'
+import { movedClock } from './moved-clock.ts'
 
 const KEY = { id: z.string() }
 const VALUE = z.unknown()
@@ -47,7 +49,7 @@ const BRIEF = { ...EVENTS, name: 'brief', history: { age: '150ms' } } as const
 
 /** The app as it runs at the origin. */
 function originApp(upstream: CountingUpstream, pace: Pace = CALM) {
-  const from = http({ name: 'source', url: upstream.url, past: 'none', retries: 0 })
+  const from = http({ name: 'source', url: upstream.url, pastUsage: 'none', retries: 0 })
   const item = feed('/items/:id', {
     ...ITEM,
     ...pace,
@@ -102,18 +104,6 @@ async function serve<Made extends { readonly app: App }>(made: Made, { heartbeat
   }
 }
 
-/** The machine's clock, moved by so many milliseconds. */
-function movedClock(by = 0) {
-  const moved = {
-    by,
-    now: () => systemClock.now() + moved.by,
-    monotonic: () => systemClock.monotonic() + moved.by,
-    after: systemClock.after,
-    soon: systemClock.soon,
-  }
-  return moved
-}
-
 /** So long that a change of the rest is told as a patch. */
 const OTHER = 'the same all the time, and so long that a change is told as a patch'
 
@@ -127,12 +117,12 @@ async function numbers() {
 
 /** The origin behind a road that can be cut, and a region that follows it over that. */
 async function opened(given: Given & { readonly silence?: Duration } = {}) {
-  const { silence = '5s', ...rest } = given
+  const { silence: silenceTimeout = '5s', ...rest } = given
   const stack = new AsyncDisposableStack()
   const upstream = stack.use(await numbers())
   const origin = stack.use(await serve(originApp(upstream), { heartbeat: '2s', ...rest }))
   const cable = stack.use(await openCable(origin.url))
-  const region = stack.use(await serve(regionApp(weir({ url: cable.url, silence, timeout: '300ms' }))))
+  const region = stack.use(await serve(regionApp(weir({ url: cable.url, silenceTimeout, timeout: '300ms' }))))
   return { upstream, origin, cable, region, [Symbol.asyncDispose]: () => stack.disposeAsync() }
 }
 
@@ -219,7 +209,7 @@ describe('a region', () => {
     await using upstream = await numbers()
     await using origin = await serve(originApp(upstream))
     await using cable = await openCable(origin.url)
-    await using region = await serve(regionApp(weir({ url: cable.url, silence: '200ms' })))
+    await using region = await serve(regionApp(weir({ url: cable.url, silenceTimeout: '200ms' })))
     await using stream = await region.follow('/items/a')
     await sees(stream, 1)
     // All that time it is not asked for: it was not left alone for want of calls.
@@ -282,7 +272,7 @@ describe('a region', () => {
     await using upstream = await numbers()
     const first = await serve(originApp(upstream))
     await using cable = await openCable(first.url)
-    await using region = await serve(regionApp(weir({ url: cable.url, silence: '200ms', timeout: '300ms' })))
+    await using region = await serve(regionApp(weir({ url: cable.url, silenceTimeout: '200ms', timeout: '300ms' })))
     await using stream = await region.follow('/items/a')
     const before = await sees(stream, 1)
     await first.gateway.close(50)
@@ -293,6 +283,32 @@ describe('a region', () => {
     expect(version(after.id).epoch).toBeGreaterThan(version(before.id).epoch)
     await using there = await second.follow('/items/a')
     expect((await sees(there, 2)).id).toBe(after.id)
+  })
+
+  test('says of a value what its origin said before, until an origin that came back says something of it', async () => {
+    await using upstream = await numbers()
+    const first = await serve(originApp(upstream))
+    await using cable = await openCable(first.url)
+    await using region = await serve(regionApp(weir({ url: cable.url, silenceTimeout: '200ms', timeout: '300ms' })))
+    await using stream = await region.follow('/items/a')
+    await sees(stream, 1)
+    await first.gateway.close(50)
+    const stale = await stream.until('heartbeat', ({ data }) => data.stale === true)
+    // The origin is back, and has no value yet.
+    const waiting: ServerResponse[] = []
+    upstream.answer = (_path, response) => void waiting.push(response)
+    await using second = await serve(originApp(upstream))
+    cable.drop(second.url)
+    const subscribed = () => second.seen.some(({ type }) => type === 'hub.joined') && waiting.length > 0
+    await expect.poll(subscribed, { timeout: 10_000 }).toBe(true)
+    const back = Date.now()
+    for (let count = 0; count < 10; count++) {
+      const { data } = await stream.until('heartbeat', ({ data }) => Number(data.now) > back)
+      expect(data).toMatchObject({ stale: true, version: stale.data.version })
+    }
+    upstream.answer = (_path, response) => json(response, { n: 2, other: OTHER })
+    for (const response of waiting) json(response, { n: 2, other: OTHER })
+    await sees(stream, 2)
   })
 
   test('that has begun anew serves the same versions', async () => {
@@ -312,7 +328,7 @@ describe('a region', () => {
     await using origin = await serve(originApp(upstream))
     await using road = await openRoad(origin.url)
     road.block('ws')
-    await using region = await serve(regionApp(weir({ url: road.url, silence: '200ms' })))
+    await using region = await serve(regionApp(weir({ url: road.url, silenceTimeout: '200ms' })))
     await using stream = await region.follow('/items/a')
     await using events = await region.follow('/events/a')
     await sees(stream, 1)
@@ -399,10 +415,24 @@ describe('a region', () => {
     )
   })
 
+  test('names the lineage of its origin in patches and heartbeats too, to a region behind it', async () => {
+    await using all = await opened()
+    const { origin, region, upstream } = all
+    await using outer = await serve(regionApp(weir({ url: region.url })))
+    await using stream = await outer.follow('/items/a')
+    await sees(stream, 1)
+    const lineage = (await origin.get('/items/a')).headers.get('weir-lineage')
+    for (const n of [2, 3]) {
+      upstream.state.value = n
+      expect((await sees(stream, n)).data.lineage).toBe(lineage)
+    }
+    expect((await stream.until('heartbeat')).data.lineage).toBe(lineage)
+  })
+
   test('with more topics than one connection takes opens another', async () => {
     await using upstream = await numbers()
     await using origin = await serve(originApp(upstream))
-    await using region = await serve(regionApp(weir({ url: origin.url, topics: 2 })))
+    await using region = await serve(regionApp(weir({ url: origin.url, maxTopics: 2 })))
     const streams = await Promise.all(['a', 'b', 'c', 'd', 'e'].map((id) => region.follow(`/items/${id}`)))
     await Promise.all(streams.map((stream) => sees(stream, 1)))
     upstream.state.value = 2
@@ -452,7 +482,8 @@ describe('a log of a region', () => {
     expect(await (await region.get('/events/b')).text()).toBe(await (await origin.get('/events/b')).text())
     const values = '/weir/values?topic=/events/b'
     const { values: said } = await (await region.get(values)).json()
-    expect(said).toEqual((await (await origin.get(values)).json()).values)
+    const { values: theirs, lineage } = await (await origin.get(values)).json()
+    expect(said).toEqual(theirs.map((event: object) => ({ ...event, lineage })))
   })
 
   test('tells what it missed while it was cut off, in order', async () => {
@@ -523,7 +554,7 @@ describe('a whole app as a region', () => {
   })
 
   test('is refused when something in it is not for everybody', () => {
-    const from = http({ name: 'source', url: 'http://127.0.0.1:1', past: 'none' })
+    const from = http({ name: 'source', url: 'http://127.0.0.1:1', pastUsage: 'none' })
     const mine = feed('/mine', { ...ITEM, key: {}, scope: 'user', from, load: { one: async () => 1 } })
     const told = log('/told', { ...EVENTS, key: {}, scope: 'tenant' })
     for (const part of [mine, told]) {
@@ -572,7 +603,9 @@ test('no client of a region is ever told an older version, whatever happens on t
       let origin = await serve(originApp(upstream, QUICK))
       // Some connections are slower than others: what was said first may come last.
       await using cable = await openCable(origin.url, ...delays)
-      await using region = await serve(regionApp(weir({ url: cable.url, silence: '120ms', timeout: '300ms' }), QUICK))
+      await using region = await serve(
+        regionApp(weir({ url: cable.url, silenceTimeout: '120ms', timeout: '300ms' }), QUICK),
+      )
       const clients: Promise<void>[] = []
       const end = new AbortController()
       let highest = ''

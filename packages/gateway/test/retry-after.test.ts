@@ -33,7 +33,7 @@ async function refusing(status: number, headers: Readonly<Record<string, string>
 
 async function serve(url: string) {
   const clock = new ManualClock()
-  const options = { past: 'none', retries: 2, limits: [{ calls: 100, per: '1s' }] } as const
+  const options = { pastUsage: 'none', retries: 2, limits: [{ calls: 100, per: '1s' }] } as const
   const from = http({ ...options, name: 'web', url })
   const to = jsonRpc({ ...options, name: 'node', url })
   const value = feed('/values/:id', {

@@ -21,7 +21,7 @@ async function open(node: Partial<JsonRpcOptions> = {}) {
     getLatestBlockhash: { fresh: '1m' },
     getTokenAccountBalance: { fresh: '1m', missing: '1m' },
   } as const
-  const to = jsonRpc({ name: 'solana', url: solana.url, past: 'none', retries: 0, ...node })
+  const to = jsonRpc({ name: 'solana', url: solana.url, pastUsage: 'none', retries: 0, ...node })
   const gateway = createGateway({ apps: [defineApp({ name: 'app', use: [rpc('/api/rpc', { to, methods })] })] })
   stack.defer(() => gateway.close(1000))
   const [url] = await gateway.listen({ port: 0 })

@@ -35,7 +35,7 @@ interface Given {
 }
 
 function appOf({ url }: Pick<RpcNode, 'url'>, { node, route }: Given = {}) {
-  const to = jsonRpc({ name: 'solana', url, past: 'none', retries: 0, ...node })
+  const to = jsonRpc({ name: 'solana', url, pastUsage: 'none', retries: 0, ...node })
   return defineApp({ name: 'app', use: [rpc('/api/rpc', { name: 'rpc', to, methods: METHODS, ...route })] })
 }
 
@@ -344,7 +344,7 @@ describe('a JSON-RPC route', () => {
 
   test('asks together for what it lacks of an array, and never splits a call', async () => {
     await using node = await rpcNode()
-    await using site = await open(node, { node: { array: 10 } })
+    await using site = await open(node, { node: { batch: 10 } })
     await text(site, call('getBalance', ['kept']))
     const many = Array.from({ length: 100 }, (_, index) => `${ADDRESS}${index}`)
     const calls = [

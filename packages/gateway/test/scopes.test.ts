@@ -12,7 +12,7 @@ function identify({ header }: Caller): Identity | undefined {
   return tenant === '' && user === '' ? undefined : { tenant, user }
 }
 
-const source = (url: string) => http({ name: 'source', url, past: 'none', timeout: '2s' })
+const source = (url: string) => http({ name: 'source', url, pastUsage: 'none', timeout: '2s' })
 
 /** Values that say for whom they were loaded, many in a call. */
 function app(url: string, given: { readonly late?: boolean; readonly scope?: 'tenant' | 'user' } = {}) {
@@ -88,7 +88,7 @@ describe.each(RUNTIMES)('values that are not everybody’s, on runtime $name', (
     for (const init of [{}, as('a/')]) {
       const answer = await site.fetch('/mine/1', init)
       expect(answer.status).toBe(401)
-      expect(await answer.json()).toMatchObject({ code: 'unidentified' })
+      expect(await answer.json()).toMatchObject({ code: 'unauthenticated' })
     }
   })
 
@@ -112,7 +112,9 @@ describe.each(RUNTIMES)('values that are not everybody’s, on runtime $name', (
       ],
     })
     const nobody = await site.fetch('/weir/values?topic=/mine/1&topic=/ours/1')
-    expect(await nobody.json()).toMatchObject({ values: [{ problem: { code: 'unidentified' } }, { topic: '/ours/1' }] })
+    expect(await nobody.json()).toMatchObject({
+      values: [{ problem: { code: 'unauthenticated' } }, { topic: '/ours/1' }],
+    })
   })
 
   test('are the same on a stream, whose topics name nobody', async () => {
@@ -157,7 +159,7 @@ describe.each(RUNTIMES)('values that are not everybody’s, on runtime $name', (
   test('an app that fails to say who calls fails the call, and one that refuses it is heard', async () => {
     await using upstream = await countingUpstream()
     const { mine } = app(upstream.url)
-    const failing = [new TypeError('no session store'), new WeirError('full', 'too many sessions')]
+    const failing = [new TypeError('no session store'), new WeirError('too_many_connections', 'too many sessions')]
     const identify = () => Promise.reject(failing.shift())
     await using site = await serve({ apps: [defineApp({ name: 'test', use: [mine], identify })] })
     expect((await site.fetch('/mine/1')).status).toBe(500)
@@ -289,6 +291,8 @@ describe('a declaration', () => {
   test('of what nobody can be known for is refused: a stream of everything, and warming', () => {
     const mine = feed('/mine/:id', { ...base, scope: 'user' })
     expect(() => stream('/all', { of: mine })).toThrow(/of: expected a public feed/)
-    expect(() => feed('/mine/:id', { ...base, scope: 'user', warm: [{ id: 'a' }] })).toThrow(/warm: expected nothing/)
+    expect(() => feed('/mine/:id', { ...base, scope: 'user', prewarm: [{ id: 'a' }] })).toThrow(
+      /prewarm: expected nothing/,
+    )
   })
 })

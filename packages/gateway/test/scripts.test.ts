@@ -21,14 +21,14 @@ describe('a script ends when its work is done, and not before', () => {
   test.each([
     [
       'createBudget() with calls that wait for a place',
-      `const budget = weir.createBudget({ limits: [{ calls: 10, per: '200ms' }], past: 'none' })
+      `const budget = weir.createBudget({ limits: [{ calls: 10, per: '200ms' }], pastUsage: 'none' })
        const done = await Promise.all(Array.from({ length: 30 }, (_, index) => budget.run(() => index)))
        console.log(done.length)`,
       '30',
     ],
     [
       'createBudget() whose calls are not awaited by name',
-      `const budget = weir.createBudget({ limits: [{ calls: 1, per: '100ms' }], past: 'none' })
+      `const budget = weir.createBudget({ limits: [{ calls: 1, per: '100ms' }], pastUsage: 'none' })
        for (let index = 0; index < 3; index++) budget.run(() => process.stdout.write('x'))`,
       'xxx',
     ],
@@ -59,7 +59,7 @@ describe('a script ends when its work is done, and not before', () => {
     upstream.answer = (_, response) => json(response, 1)
     const lines = `
       const schema = { '~standard': { version: 1, vendor: 'test', validate: (value) => ({ value }) } }
-      const source = weir.http({ name: 'source', url: '${upstream.url}', past: 'none' })
+      const source = weir.http({ name: 'source', url: '${upstream.url}', pastUsage: 'none' })
       const load = { within: '200ms', many: async (keys, call) => { await call.get('/'); return keys.map(({ id }) => id) } }
       const item = weir.feed('/items/:id', { name: 'item', key: { id: schema }, value: schema, from: source, load })
       const gateway = weir.createGateway({ apps: [weir.defineApp({ name: 'test', use: [item] })] })

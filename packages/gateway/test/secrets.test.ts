@@ -176,9 +176,9 @@ test.each(cases)('%s is in nothing that comes out, when the upstream repeats it 
   upstream.repeats = PLACES[place] as Repeats
   const url = `http://127.0.0.1:${upstream.port}/${PATH}`
   const limits = [{ calls: 100, per: '1s' }] as const
-  const options = { name: 'up', url, limits, past: 'none', retries: 0, ...CREDENTIALS[how] } as const
+  const options = { name: 'up', url, limits, pastUsage: 'none', retries: 0, ...CREDENTIALS[how] } as const
   const from = http(options)
-  const use = [value(from), proxy('/up/*', { name: 'proxy', to: from, kept: '1kb' })]
+  const use = [value(from), proxy('/up/*', { name: 'proxy', to: from, maxCached: '1kb' })]
   const query = `{ value(id: "c") { value } }`
   const text = await outOf(use, (site) => [
     `${site}/values/a`,
@@ -208,7 +208,7 @@ test.each([
   await using upstream = await repeating()
   upstream.repeats = (response, said) => body(response, answer(said, 1))
   const url = `http://127.0.0.1:${upstream.port}/${PATH}?api-key=${encodeURIComponent(KEY)}`
-  const to = jsonRpc({ name: 'node', url, past: 'none', retries: 0, headers: { 'x-token': PASSWORD } })
+  const to = jsonRpc({ name: 'node', url, pastUsage: 'none', retries: 0, headers: { 'x-token': PASSWORD } })
   const call = { jsonrpc: '2.0', id: 7, method: 'getSlot', params: [] }
   const text = await outOf([rpc('/rpc', { to, methods: { getSlot: {} } })], (site) => [
     new Request(`${site}/rpc`, {

@@ -63,7 +63,7 @@ export function testApp(
   upstream: CountingUpstream,
   { every = '25ms', fresh = '10ms', routes }: TestAppOptions = {},
 ): App {
-  const source = http({ name: 'source', url: upstream.url, past: 'none', timeout: '2s' })
+  const source = http({ name: 'source', url: upstream.url, pastUsage: 'none', timeout: '2s' })
   const item = feed('/items/:id', {
     name: 'item',
     key: { id: z.string().regex(/^[a-z0-9é]{1,40}$/, 'expected lower-case letters and digits') },
@@ -105,7 +105,7 @@ export function testApp(
     of: item,
     choose: { query: 'ids', part: 'id' },
     always: [{ id: 'always' }],
-    most: 5,
+    maxKeys: 5,
   })
   return defineApp({ name: 'test', use: [item, quote, book, items], ...(routes === undefined ? {} : { routes }) })
 }

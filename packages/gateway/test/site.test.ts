@@ -548,7 +548,10 @@ describe.each(RUNTIMES)('on runtime $name', ({ serve }) => {
       await using one = new EventStream(await site.fetch('/items/a', SSE))
       await one.until('snapshot')
       const refused = await site.fetch('/items/a', SSE)
-      expect([refused.status, await refused.json()]).toEqual([503, expect.objectContaining({ code: 'full' })])
+      expect([refused.status, await refused.json()]).toEqual([
+        503,
+        expect.objectContaining({ code: 'too_many_connections' }),
+      ])
       expect((await site.fetch('/items/a')).status).toBe(200)
     })
   })

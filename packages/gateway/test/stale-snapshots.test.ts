@@ -17,7 +17,7 @@ async function open() {
   const part = (name: string, url: string) =>
     feed(`/${name}`, {
       ...{ name, key: {}, value: z.number(), fresh: '50ms', stale: '1m', staleIfError: '1m' },
-      from: http({ name, url, past: 'none', retries: 0 }),
+      from: http({ name, url, pastUsage: 'none', retries: 0 }),
       load: { one: (_, call) => call.get('/', { answer: z.number() }) },
       live: { every: '50ms' },
     })
@@ -25,7 +25,7 @@ async function open() {
   const pair = feed('/pair', {
     ...{ name: 'pair', key: {}, value: z.array(z.union([z.number(), z.string()])) },
     load: { one: async () => [(await one.get({})).value, (await other.get({})).value, 'x'.repeat(100)] },
-    live: { follows: () => [at(one, {}), at(other, {})] },
+    live: { dependsOn: () => [at(one, {}), at(other, {})] },
   })
   const gateway = createGateway({ apps: [defineApp({ name: 'test', use: [one, other, pair] })], heartbeat: '5s' })
   const [url = ''] = await gateway.listen({ port: 0 })

@@ -9,7 +9,7 @@ const price = feed('/prices/:mint', {
   from: http({ name: 'jupiter', url: 'http://127.0.0.1:1' }),
   load: { one: async () => 1 },
 })
-const chosen = stream('/stream', { of: price, choose: { query: 'mints', part: 'mint' }, most: 2 })
+const chosen = stream('/stream', { of: price, choose: { query: 'mints', part: 'mint' }, maxKeys: 2 })
 
 test.each([
   ['', 'mints: expected at least one key, got none'],

@@ -96,7 +96,7 @@ describe('the handshake', () => {
   test('takes pages of this site, of those that the app names, and programs', async () => {
     await using upstream = await countingUpstream()
     const app = testApp(upstream)
-    await using site = await serve({ apps: [{ ...app, origins: ['https://shop.example'] }] })
+    await using site = await serve({ apps: [{ ...app, cors: ['https://shop.example'] }] })
     const { host } = new URL(site.url)
     for (const headers of [{}, { origin: site.url }, { origin: `https://${host}` }, { origin: 'https://shop.example' }])
       expect((await refused(site.url, '/weir/ws', headers as Record<string, string>)).status).toBe(101)
@@ -107,7 +107,7 @@ describe('the handshake', () => {
     await using upstream = await countingUpstream()
     await using site = await serve({ apps: [testApp(upstream)], connections: 1 })
     const first = await connect(site.url)
-    expect(await refused(site.url)).toMatchObject({ status: 503, problem: problem('full') })
+    expect(await refused(site.url)).toMatchObject({ status: 503, problem: problem('too_many_connections') })
     await first[Symbol.asyncDispose]()
     await expect.poll(() => site.gateway.metrics.summary.connections).toBe(0)
     site.gateway.level.set('maintenance', 'test')
@@ -148,7 +148,7 @@ describe('a server that goes', () => {
   ])('does not wait for who is identified %s', async (_how, identify) => {
     await using upstream = await countingUpstream()
     let asked = 0
-    const from = http({ name: 'source', url: upstream.url, past: 'none' })
+    const from = http({ name: 'source', url: upstream.url, pastUsage: 'none' })
     const mine = feed('/mine', {
       name: 'mine',
       key: {},
@@ -366,7 +366,7 @@ describe('a client', () => {
       key: {},
       value: z.unknown(),
       scope: 'user',
-      from: http({ name: 'source', url: upstream.url, past: 'none' }),
+      from: http({ name: 'source', url: upstream.url, pastUsage: 'none' }),
       load: { one: async (_key, call) => ({ for: call.caller?.user }) },
     })
     const identify = async ({
@@ -375,7 +375,7 @@ describe('a client', () => {
       header(name: string): string | undefined
     }): Promise<Identity | undefined> => {
       const user = header('authorization')
-      if (user === 'refused') throw new WeirError('unidentified', 'expected another')
+      if (user === 'refused') throw new WeirError('unauthenticated', 'expected another')
       return user === undefined ? undefined : { user }
     }
     await using site = await serve({ apps: [defineApp({ name: 'test', use: [mine], identify })] })
@@ -386,7 +386,7 @@ describe('a client', () => {
     }
     await using nobody = await connect(site.url)
     nobody.say({ type: 'subscribe', topic: '/mine' })
-    expect(await nobody.hears('error')).toMatchObject({ topic: '/mine', problem: problem('unidentified') })
+    expect(await nobody.hears('error')).toMatchObject({ topic: '/mine', problem: problem('unauthenticated') })
     expect(await refused(site.url, '/weir/ws', { authorization: 'refused' })).toMatchObject({ status: 401 })
   })
 })
@@ -559,7 +559,7 @@ describe('an app’s own socket', () => {
       name: 'state',
       key: {},
       value: State,
-      from: http({ name: 'source', url: upstream.url, past: 'none' }),
+      from: http({ name: 'source', url: upstream.url, pastUsage: 'none' }),
       load: { one: (_key, call) => call.get('/state', { answer: State }) },
       fresh: '10ms',
       live: { every: '20ms', linger: '50ms' },

@@ -199,6 +199,24 @@ describe('the supervisor', () => {
     expect(await health()).toMatchObject({ status: 'degraded', troubles: [{ of: 'upstream', state: 'failing' }] })
   })
 
+  test('each of them names a feed whose watched value is stale for one of them', async () => {
+    await using upstream = await countingUpstream()
+    upstream.answer = (_path, response) => json(response, { step: 1 })
+    await using site = await Workers.start(2, [STEPS], { UPSTREAM_URL: upstream.url })
+    await using watching = await stream(`${site.url}/items/a`)
+    for (let event = await watching.next(); event?.event !== 'snapshot'; ) event = await watching.next()
+    upstream.answer = () => {}
+    const named = async () => {
+      const all = await Promise.all(
+        Array.from({ length: 20 }, async () => (await once(`${site.url}/api/health`)).json()),
+      )
+      return all.every(({ status, troubles }) => status === 'degraded' && troubles.some(isStaleItem))
+    }
+    const isStaleItem = ({ of, name, state }: Record<string, unknown>) =>
+      of === 'feed' && name === 'item' && state === 'stale'
+    await expect.poll(named, { timeout: 20_000 }).toBe(true)
+  })
+
   test('SIGUSR2 presses all of them, and one that is started later begins as hard pressed', async () => {
     await using upstream = await countingUpstream()
     await using site = await Workers.start(2, [LEFT], { UPSTREAM_URL: upstream.url })

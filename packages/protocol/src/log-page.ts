@@ -7,6 +7,8 @@ export interface LogPage {
   readonly oldest: string
   /** The position of the newest event: a reader that has no event yet goes on after it. */
   readonly newest: string
+  /** Of which line of epochs the positions are, as in `hello`. */
+  readonly lineage?: string
   /** What was asked for and can not be had any more; not there when nothing is missing. */
   readonly gap?: Pick<Gap, 'from' | 'to'>
   /** Set where the log is not everybody's, with the caller who was served, as in `hello`. */

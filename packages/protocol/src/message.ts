@@ -58,6 +58,8 @@ export interface Patch {
   readonly checkedAt: number
   /** Set where the value was stale already when it came: made of others, of which one can not be confirmed. */
   readonly stale?: true
+  /** As in a snapshot. */
+  readonly lineage?: string
   readonly patch: unknown
 }
 
@@ -91,6 +93,8 @@ export interface LogEvent {
   readonly position: string
   /** When it was published, milliseconds since 1970 by the server's clock. */
   readonly at: number
+  /** As in a snapshot. */
+  readonly lineage?: string
   /** Set where the log is not everybody's. */
   readonly private?: true
   readonly event: unknown
@@ -102,6 +106,8 @@ export interface LogEvent {
 export interface Gap {
   readonly type: 'gap'
   readonly topic: string
+  /** Of `to`, as in a snapshot. */
+  readonly lineage?: string
   /** The position that the reader had. */
   readonly from: string
   readonly to: string
@@ -113,6 +119,8 @@ export interface Heartbeat {
   readonly topic: string
   /** Of a log: the position of its newest event. Not there while the topic never had a value. */
   readonly version?: string
+  /** As in a snapshot. */
+  readonly lineage?: string
   readonly checkedAt?: number
   /** True while the value is older than its feed allows because the upstream could not confirm it. */
   readonly stale: boolean

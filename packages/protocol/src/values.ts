@@ -18,7 +18,7 @@ export type ValueOf =
   | (Omit<Absent, 'type'> & Confirmed)
   /** The newest event of a log, or where it stands while it keeps none. */
   | Omit<LogEvent, 'type'>
-  | Pick<LogEvent, 'topic' | 'private' | 'position'>
+  | Pick<LogEvent, 'topic' | 'private' | 'lineage' | 'position'>
   /** The topic as it was asked for. */
   | Omit<Failure, 'type'>
 

@@ -3,6 +3,8 @@ export interface SeriesPoint {
   /** Milliseconds since 1970. */
   readonly at: number
   readonly value: number
+  /** Until when it was confirmed, where it then was not until the next point. */
+  readonly heldUntil?: number
 }
 
 interface SparklineProps {
@@ -64,6 +66,8 @@ function trace(points: readonly SeriesPoint[]): { before: string; path: string; 
   const path = points.map((p, index) => {
     if (index === 0) return `M${x(p.at).toFixed(1)} ${y(p.value).toFixed(1)}`
     const before = points[index - 1] ?? p
+    if (before.heldUntil !== undefined)
+      return `H${x(before.heldUntil).toFixed(1)}M${x(p.at).toFixed(1)} ${y(p.value).toFixed(1)}`
     const hold = p.at - before.at > LONGEST_SLOPE ? `H${x(p.at - LONGEST_SLOPE).toFixed(1)}` : ''
     return `${hold}L${x(p.at).toFixed(1)} ${y(p.value).toFixed(1)}`
   })

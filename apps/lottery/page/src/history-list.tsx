@@ -7,25 +7,26 @@ import { usePage } from './page-context.ts'
 import type { Round } from './round.ts'
 import { WalletName } from './wallet-name.tsx'
 
-/** The newest entries as they come. Their place is kept from the beginning, so that nothing below moves. */
+/** The newest entries as they come. Their place is kept from the beginning, so that nothing below moves, unless none can come. */
 export function HistoryList({ round, own }: { readonly round: Round | undefined; readonly own: string }) {
   const { history } = usePage()
   const heard = useSyncExternalStore(history.subscribe, history.lines)
   const { state } = useStatus()
   // An empty history says nothing while the round is still being read from the chain.
   const lines = round === undefined && heard?.length === 0 ? undefined : heard
+  const cut = lines === undefined && state === 'offline'
   return (
     <section className="history" aria-labelledby="history">
       <h2 id="history">Newest entries</h2>
       {lines?.length === 0 && (
         <p className="nothing">Nobody has entered yet. The first entry shows here as it comes.</p>
       )}
-      {lines === undefined && state === 'offline' && (
+      {cut && (
         <p className="nothing">The entries are not kept for offline. They show here once the connection is back.</p>
       )}
-      <ol className="lines history-lines" style={{ minHeight: `${MOST_LINES * 40}px` }}>
+      <ol className="lines history-lines" style={{ minHeight: cut ? 0 : `${MOST_LINES * 40}px` }}>
         {lines === undefined &&
-          state !== 'offline' &&
+          !cut &&
           [22, 18, 24, 20].map((width) => (
             <li className="line" key={width}>
               <Skeleton width={width} />

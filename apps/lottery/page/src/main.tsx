@@ -16,7 +16,7 @@ loadConfig().then(open, refuse)
 navigator.serviceWorker?.register('/service-worker.js', { type: 'module' }).catch(() => {})
 
 function open(config: Config): void {
-  const client = createClient({ ...reaching(config, location.origin), memory: keepValues() })
+  const client = createClient({ ...reaching(config, location.origin), persist: keepValues() })
   const page = { client, clock: createPageClock(client), config, history: new HistoryStore(client) }
   root.render(<LotteryPage page={page} />)
 }

@@ -1,4 +1,4 @@
-import { useFeed } from '@weir/client/react'
+import { useFeed, useStatus } from '@weir/client/react'
 import { AgeText, CopyButton, Icon, Skeleton } from '@weir/ui'
 import { useEffect, useId, useState } from 'react'
 import { countOf, formatMoney } from './amount.ts'
@@ -65,13 +65,15 @@ function Holding({ wallet, round }: { readonly wallet: string; readonly round: R
   const topic = `/api/tokens/${config.tokenMint}/balances/${wallet}`
   const { value, checkedAt, stale, problem } = useFeed<{ readonly balance: number }>(topic)
   const price = round?.tokenPrice ?? undefined
+  const lost = useStatus().state === 'offline'
+  const coming = (width: number) => (lost ? '–' : <Skeleton width={width} />)
   return (
     <dl className="holding" data-stale={stale}>
       <div className="fact" data-fact="Balance">
         <dt>Balance</dt>
         <dd>
           {value !== undefined && countOf(value.balance, 'token')}
-          {value === undefined && (problem === undefined ? <Skeleton width={12} /> : problem.detail)}
+          {value === undefined && (problem === undefined ? coming(12) : problem.detail)}
         </dd>
       </div>
       <div className="fact" data-fact="Worth">
@@ -80,7 +82,7 @@ function Holding({ wallet, round }: { readonly wallet: string; readonly round: R
       </div>
       <div className="fact" data-fact="Tickets">
         <dt>Tickets in this round</dt>
-        <dd>{tickets?.known ? ticketWords(tickets, round?.tickets ?? 0) : <Skeleton width={8} />}</dd>
+        <dd>{tickets?.known ? ticketWords(tickets, round?.tickets ?? 0) : coming(8)}</dd>
       </div>
       <div className="fact" data-fact="Confirmed">
         <dt>Confirmed</dt>

@@ -13,7 +13,7 @@ const client = createClient({
   share: shareTabs({
     worker: () => new SharedWorker(new URL('./feed-worker.ts', import.meta.url), { type: 'module', name: 'weir' }),
   }),
-  memory: keepValues(),
+  persist: keepValues(),
 })
 const clock = createPageClock(client)
 const prices = new PriceStore(client)

@@ -4,6 +4,8 @@ import { axisTicks } from './axis-ticks.ts'
 
 interface PriceChartProps {
   readonly points: readonly SeriesPoint[]
+  /** Until when the last price was confirmed, where it is not now; milliseconds since 1970. */
+  readonly heldUntil: number | undefined
   readonly clock: Clock
   /** The token's symbol. */
   readonly label: string
@@ -15,10 +17,10 @@ const AXIS = 80
 const SHORTEST_SPAN = 60_000
 
 /**
- * The prices seen since the page was opened, as steps, for a price holds until the next. Pointing at it, or the arrow
+ * The prices seen since the page was opened, as steps, for a price holds until the next; dashed where nothing confirmed it. Pointing at it, or the arrow
  * keys once it has the focus, read single points.
  */
-export function PriceChart({ points, clock, label }: PriceChartProps) {
+export function PriceChart({ points, heldUntil, clock, label }: PriceChartProps) {
   const frame = useRef<HTMLDivElement>(null)
   const width = useWidth(frame) - AXIS
   const now = useSyncExternalStore(clock.subscribe, () => Math.floor(clock.now() / 1_000) * 1_000)
@@ -32,6 +34,9 @@ export function PriceChart({ points, clock, label }: PriceChartProps) {
   const pad = Math.max((high - low) * 0.08, Math.abs(high) * 0.0002, Number.MIN_VALUE)
   const x = (at: number) => ((at - start) / span) * width
   const y = (value: number) => HEIGHT - ((value - low + pad) / (high - low + 2 * pad)) * HEIGHT
+  const end = Math.max(now, last?.at ?? now)
+  const held = Math.min(end, Math.max(last?.at ?? end, last?.heldUntil ?? heldUntil ?? end))
+  const line = steps(points, x, y, held, end)
   const index = picked === undefined ? undefined : Math.min(picked, points.length - 1)
   const point = index === undefined ? undefined : points[index]
   const pick = (event: PointerEvent) => {
@@ -66,9 +71,10 @@ export function PriceChart({ points, clock, label }: PriceChartProps) {
                   </text>
                 </g>
               ))}
-              <path className="chart-line" d={steps(points, x, y, Math.max(now, last.at))} />
+              <path className="chart-line" d={line.confirmed} />
+              <path className="chart-unsure" d={line.unsure} />
               {point === undefined ? (
-                <circle className="chart-dot" cx={x(Math.max(now, last.at))} cy={y(last.value)} r="3" />
+                <circle className="chart-dot" cx={x(held)} cy={y(last.value)} r="3" />
               ) : (
                 <>
                   <path className="chart-cross" d={`M${x(point.at)} 0V${HEIGHT}`} />
@@ -108,11 +114,25 @@ function bounds(points: readonly SeriesPoint[]): { readonly low: number; readonl
   return { low, high }
 }
 
-function steps(points: readonly SeriesPoint[], x: (at: number) => number, y: (value: number) => number, end: number) {
-  const path = points.map(({ at, value }, index) =>
-    index === 0 ? `M${x(at).toFixed(1)} ${y(value).toFixed(1)}` : `H${x(at).toFixed(1)}V${y(value).toFixed(1)}`,
-  )
-  return `${path.join('')}H${x(end).toFixed(1)}`
+/** The line where prices were confirmed, and where they were not. `held`: until when the last one was; `end`: now. */
+function steps(
+  points: readonly SeriesPoint[],
+  x: (at: number) => number,
+  y: (value: number) => number,
+  held: number,
+  end: number,
+): { readonly confirmed: string; readonly unsure: string } {
+  let confirmed = ''
+  let unsure = ''
+  points.forEach(({ at, value, heldUntil }, index) => {
+    const next = points[index + 1]?.at
+    const until = next === undefined ? held : Math.min(next, heldUntil ?? next)
+    const follows = index > 0 && points[index - 1]?.heldUntil === undefined
+    const height = y(value).toFixed(1)
+    confirmed += `${follows ? 'V' : `M${x(at).toFixed(1)} `}${height}H${x(until).toFixed(1)}`
+    if (until < (next ?? end)) unsure += `M${x(until).toFixed(1)} ${height}H${x(next ?? end).toFixed(1)}`
+  })
+  return { confirmed, unsure }
 }
 
 function useWidth(element: { readonly current: HTMLElement | null }): number {

@@ -18,3 +18,10 @@ export function addPoint(
   const half = most / 2
   return [...points.filter((_, index) => index >= half || index % 2 === 0), point]
 }
+
+/** The same with an end to the last value: from this moment on nothing confirmed it. */
+export function endLast(points: readonly SeriesPoint[], heldUntil: number): readonly SeriesPoint[] {
+  const last = points.at(-1)
+  if (last === undefined || last.heldUntil !== undefined) return points
+  return [...points.slice(0, -1), { ...last, heldUntil: Math.max(last.at, heldUntil) }]
+}

@@ -1,12 +1,14 @@
 import type { Client, Entry } from '@weir/client'
 import type { SeriesPoint } from '@weir/ui'
 import { NOTHING_YET, nextEntry, type PriceEntry } from './price-entry.ts'
-import { addPoint } from './price-history.ts'
+import { addPoint, endLast } from './price-history.ts'
 
 const PREFIX = '/prices/'
 const NO_POINTS: readonly SeriesPoint[] = []
 // A price that was confirmed within this time, in milliseconds, may begin the chart.
 const RECENT = 3_000
+// A connection that lives confirms each price within this time, in milliseconds.
+const CONFIRMED_EACH = 20_000
 // How often whatever depends on all prices at once (the order of rows, the count of stale ones) may be worked out anew.
 const OVERVIEW = 1_000
 
@@ -75,18 +77,27 @@ export class PriceStore {
     const before = this.entry(mint)
     const after = nextEntry(before, news)
     this.#entries.set(mint, after)
-    const points = this.points(mint)
+    this.#chart(mint, before, after)
+    for (const changed of this.#listeners.get(mint) ?? []) changed()
+    this.#overviewTimer ??= setTimeout(this.#tellOverview, this.#overview === 0 ? 0 : OVERVIEW)
+  }
+
+  #chart(mint: string, before: PriceEntry, after: PriceEntry): void {
+    let points = this.points(mint)
+    // A price that nothing confirmed may have been another: the line stops, and goes on where there is a price again.
+    if (after.stale || after.checkedAt - before.checkedAt > CONFIRMED_EACH) points = endLast(points, before.checkedAt)
     // What is shown from an earlier visit is no point: the chart begins with the page.
     if (after.price !== undefined && after.state === 'priced' && !after.stale) {
       // The first point is a price that still held when it came: an older one was not the price at that time.
       const first = points.length === 0
       const at = first ? after.checkedAt : after.changedAt
       const holds = this.#client.now() - after.checkedAt <= RECENT
-      if (first ? holds : after.version !== before.version)
-        this.#points.set(mint, addPoint(points, { at, value: after.price.usdPrice }))
+      const { usdPrice: value } = after.price
+      if (first ? holds : after.version !== before.version) points = addPoint(points, { at, value })
+      // The same price again, or one that changed before it was lost.
+      if (points.at(-1)?.heldUntil !== undefined) points = addPoint(points, { at: after.checkedAt, value })
     }
-    for (const changed of this.#listeners.get(mint) ?? []) changed()
-    this.#overviewTimer ??= setTimeout(this.#tellOverview, this.#overview === 0 ? 0 : OVERVIEW)
+    if (points.length > 0) this.#points.set(mint, points)
   }
 
   #tellOverview = (): void => {

@@ -24,6 +24,7 @@ export function TokenDetail({ mint }: { readonly mint: string }) {
   const token = useToken(mint)
   const entry = usePriceEntry(mint)
   const overdue = useOverdue(entry)
+  const lost = useStatus().state === 'offline'
   const panel = useRef<HTMLElement>(null)
   const close = () => {
     watchlist.open(undefined)
@@ -65,7 +66,12 @@ export function TokenDetail({ mint }: { readonly mint: string }) {
       </div>
       <DetailState stale={entry.stale || overdue} />
       <DetailPrice entry={entry} />
-      <PriceChart points={prices.points(mint)} clock={clock} label={label} />
+      <PriceChart
+        points={prices.points(mint)}
+        heldUntil={entry.stale || overdue || lost ? entry.checkedAt : undefined}
+        clock={clock}
+        label={label}
+      />
       <dl className="facts">
         <Fact name="Mint">
           <code title={mint}>{shortAddress(mint)}</code>

@@ -32,7 +32,7 @@ describe('admission', () => {
     state.connections = 2
     admission.hold()
     state.connections = 3
-    expect(() => admission.hold()).toThrow(refused('full'))
+    expect(() => admission.hold()).toThrow(refused('too_many_connections'))
   })
 
   test.each(['normal', 'saver', 'strained'] as const)('serves at the level %s', (level) => {

@@ -20,7 +20,7 @@ export interface Admission {
   admit(call: Call): void
   /** A call for what the app gives; operators' addresses are not shed. @throws WeirError `maintenance`, `draining` */
   serve(): void
-  /** A connection that stays. @throws WeirError `full` */
+  /** A connection that stays. @throws WeirError `too_many_connections` */
   hold(): void
   /** From now on only operators are let in. */
   drain(): void
@@ -59,7 +59,9 @@ export function createAdmission({ emit, level, connections, most }: AdmissionPar
     hold() {
       if (connections() >= most) {
         refuse(
-          new WeirError('full', `expected fewer than ${most} live connections, got one more`, { retryAfter: 5000 }),
+          new WeirError('too_many_connections', `expected fewer than ${most} live connections, got one more`, {
+            retryAfter: 5000,
+          }),
         )
       }
     },

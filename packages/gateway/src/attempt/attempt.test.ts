@@ -607,7 +607,11 @@ describe('behind a budget', () => {
     const clock = new ManualClock()
     const used: (string | undefined)[] = []
     const events: WeirEvent[] = []
-    const plan = { limits: [{ limit: 2, window: 1000, by }], keys: Math.max(1, keys.length), past: 'none' as const }
+    const plan = {
+      limits: [{ limit: 2, window: 1000, by }],
+      keys: Math.max(1, keys.length),
+      pastUsage: 'none' as const,
+    }
     const meter = memoryMeters(clock).open('a', plan)
     const parts = { upstream: 'a', plan, clock, emit: () => {}, concurrency: 10, keys }
     const budget = createBudget({ ...parts, meter })
@@ -733,7 +737,7 @@ describe('every try is charged to the provider it goes to', () => {
     const meters = memoryMeters(clock)
     const arrived: string[] = []
     const providers = Object.entries(answers).map(([name, { status, takes }]) => {
-      const plan = { limits: [{ limit: 2, window: 1000, by: 'account' as const }], keys: 1, past: 'none' as const }
+      const plan = { limits: [{ limit: 2, window: 1000, by: 'account' as const }], keys: 1, pastUsage: 'none' as const }
       const meter = meters.open(name, plan)
       const budget = createBudget({ upstream: name, meter, plan, clock, emit: () => {}, concurrency: 10, keys: [] })
       const send = budget.stage((request) => {

@@ -3,10 +3,10 @@ import type { Clock } from '../clock.ts'
 import { asWeirError, type ErrorCode, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { createAnswerable } from './answerable.ts'
-import { createHeights } from './heights.ts'
 import { type Asked, type Call, createProvider, type Provider } from './provider.ts'
 import { operationOf, requestKey } from './request-key.ts'
 import { createRetryBudget } from './retry-budget.ts'
+import { createSyncLag } from './sync-lag.ts'
 
 export interface AttemptParts {
   readonly upstream: string
@@ -71,7 +71,7 @@ interface Round {
 const REST = 1000
 
 /** What says nothing against the provider, and may still go better elsewhere. */
-const PASSING: readonly ErrorCode[] = ['upstream_limited', 'over_budget', 'upstream_spent']
+const PASSING: readonly ErrorCode[] = ['upstream_limited', 'over_budget', 'upstream_quota_exhausted']
 
 /** What says that the provider is unwell, unless the request itself made it so. */
 const UNWELL: readonly ErrorCode[] = ['upstream_failed', 'upstream_timeout']
@@ -92,7 +92,7 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
   const lags = new Map(parts.providers.map(({ name, lag }) => [name, lag ?? ageOf]))
   const answerable = createAnswerable(clock)
   const retries = createRetryBudget()
-  const heights = createHeights<Provider>(clock)
+  const heights = createSyncLag<Provider>(clock)
 
   /** The providers that may be asked, the best first; those where it fails, and then those that are too far behind, last. */
   function ranked({ failing }: Round): readonly Provider[] {
@@ -124,8 +124,9 @@ export function attempt(parts: AttemptParts): Next<UpstreamRequest, Promise<Upst
     return undefined
   }
 
-  async function exchange({ provider, call }: Chosen, request: UpstreamRequest, round: Round): Promise<Answered> {
+  async function exchange({ provider, call }: Chosen, given: UpstreamRequest, round: Round): Promise<Answered> {
     const reached = heights.begin()
+    const request = { ...given, history: { key: round.key, answerable: answerable.has(round.key) } }
     try {
       let answer = await provider.send(request)
       // What was not carried out may be sent again, whatever it is. The budget gives it the other key.

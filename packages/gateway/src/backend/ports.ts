@@ -1,5 +1,5 @@
 import type { Version } from '@weir/protocol'
-import type { Soon } from '../call.ts'
+import type { MaybePromise } from '../call.ts'
 import type { Content, Stored } from '../entry.ts'
 import type { Priority } from '../events.ts'
 
@@ -21,7 +21,7 @@ export interface Values {
    */
   readonly lineage: string | undefined
   /** What memory has it gives at once, without a promise. */
-  read(topic: string): Soon<Stored | undefined>
+  read(topic: string): MaybePromise<Stored | undefined>
   /**
    * Takes a content as the latest: the same version with a new `checkedAt` when it is unchanged, the next sequence
    * when it changed, a new epoch when the past is lost. Those who listen on the bus are told.
@@ -67,7 +67,7 @@ export interface Leases {
    * Who sees to these for the next `ttl` milliseconds, such as asks for what is watched: for each, whether it is this owner now.
    * It is unless another claimed it and its time is not over. A `ttl` of 0 gives up what the owner has.
    */
-  claim(group: string, names: readonly string[], owner: string, ttl: number): Soon<readonly boolean[]>
+  claim(group: string, names: readonly string[], owner: string, ttl: number): MaybePromise<readonly boolean[]>
 }
 
 export type Lease = { readonly held: true; readonly token: number } | { readonly held: false; readonly for: number }
@@ -85,7 +85,7 @@ export interface MeterPlan {
   /** A name for each of them that does not depend on its place, and tells nothing of it; by default its place. */
   readonly names?: readonly string[]
   /** `unknown`: calls may have been made before we came, so nothing is granted for one window. */
-  readonly past: 'unknown' | 'none'
+  readonly pastUsage: 'unknown' | 'none'
   /** Spreads starts evenly over each window instead of granting a whole limit at once. */
   readonly pace?: boolean
   /** Milliseconds that a call may be on its way: the places of a node that died are held so long. 10 s unless told. */
@@ -117,21 +117,21 @@ export interface Meter {
    * that a limit of its own lane holds up holds up that lane alone; any other holds up all behind it.
    * What memory can decide it decides at once, without a promise. A meter that can't be reached may reject.
    */
-  take(wants: readonly Want[]): Soon<Grants>
+  acquire(wants: readonly Want[]): MaybePromise<Grants>
   /** The call of a grant is over: its places come free one window from now. `cost`: what it cost in truth. */
-  settle(grant: Grant, cost?: number): void
+  release(grant: Grant, cost?: number): void
   /** The call of a grant was never started: its places are free. */
   cancel(grant: Grant): void
   /** The upstream said to wait: nothing is granted, on this key or on all, for so many milliseconds. */
-  close(duration: number, key: number | undefined): void
+  pause(duration: number, key: number | undefined): void
   /** The same, of the calls of one lane. */
-  closeLane(duration: number, lane: string): void
+  pauseLane(duration: number, lane: string): void
   /** The upstream refused a call that we thought would fit: limits shrink, and creep back. */
   backOff(): void
   /** This key is used up: it is granted no more until one call may try it again, after that time or after what is said. */
-  spend(key: number, duration?: number): void
+  exhaustKey(key: number, duration?: number): void
   /** The upstream says that so many calls are left of its longest window: others may have spent the rest. */
-  learn(left: number, key: number): void
+  syncRemaining(left: number, key: number): void
 }
 
 export interface Want {
@@ -148,8 +148,8 @@ export interface Grant {
   readonly cost: number
   readonly lane: string
   /** Moments on the monotonic clock between which it may be used; a grant that was made at once may be used at once. */
-  readonly opens: number
-  readonly closes: number
+  readonly notBefore: number
+  readonly expiresAt: number
 }
 
 export interface Grants {
@@ -171,9 +171,9 @@ export interface Bus {
   /** Returns how to stop listening. */
   subscribe(channel: string, listener: (message: Stored) => void): () => void
   /** Says a word to all nodes, this one too. It is not kept for those who can't hear it now. */
-  announce(channel: string, word: string): void
+  broadcast(channel: string, word: string): void
   /** Hears words. An empty one says that some may have been missed. Returns how to stop. */
-  attend(channel: string, listener: (word: string) => void): () => void
+  onBroadcast(channel: string, listener: (word: string) => void): () => void
 }
 
 /** Bounded histories of events in order. */
@@ -204,6 +204,8 @@ export interface LogLine {
   /** A log that lost its past begins a larger epoch, so that no offset ever means two events. */
   readonly epoch: number
   readonly offset: number
+  /** Of which line of epochs the position is, where that is an origin's. Positions that are given here are of the backend's. */
+  readonly lineage?: string | undefined
   /** When it was added, wall time in milliseconds since 1970. */
   readonly at: number
   /** JSON text. */
@@ -214,6 +216,8 @@ export interface LogHistory {
   /** All of the epoch of now. */
   readonly events: readonly LogLine[]
   readonly epoch: number
+  /** As of an event. */
+  readonly lineage?: string | undefined
   /** The oldest offset that is kept; one more than the newest when none is. */
   readonly oldest: number
   /** The newest offset ever given in this epoch; 0 when there was none. */

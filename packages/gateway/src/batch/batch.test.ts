@@ -278,6 +278,25 @@ describe('a batch in which a key is bad', () => {
     expect(Object.keys(opened.outcomes)).toHaveLength(2000)
   })
 
+  test.each(poisons)('the same keys that all fail (%s) are split once, and again after an answer', async (_, error) => {
+    const opened = open(4, 10)
+    const keys = ['a', 'b', 'c', 'd']
+    const failing = new Set(keys)
+    const ask = async () => {
+      const before = opened.sent.length
+      for (const each of keys) opened.get(each, { client: `c${each}` })
+      await opened.clock.advance(3000)
+      await settle(opened, failing, error)
+      return opened.sent.length - before
+    }
+    expect(await ask()).toBe(1 + 2 + 4)
+    for (let turn = 0; turn < 10; turn++) expect(await ask()).toBe(1)
+    opened.get('well')
+    await opened.clock.advance(3000)
+    await settle(opened, failing, error)
+    expect(await ask()).toBeGreaterThan(1)
+  })
+
   test('whatever else is bad, honest keys of other clients get their answer, for two calls a key', async () => {
     const turns = fc.array(
       fc.record({ honest: fc.integer({ min: 1, max: 6 }), bad: fc.array(fc.nat(3), { maxLength: 8 }) }),
@@ -352,9 +371,9 @@ function openTimed(takes: (topic: string, at: number) => number, given: { most?:
       })
     })
   })
-  const get = (topic: string, patience = 10_000, signal?: AbortSignal) => {
+  const get = (topic: string, patience = 10_000, signal?: AbortSignal, client = 'a') => {
     const deadline = clock.monotonic() + patience
-    stage(ask({ topic, deadline, signal })).then(
+    stage(ask({ topic, deadline, signal, client })).then(
       ({ json }) => outcomes.push({ topic, at: at(), said: JSON.parse(String(json)) }),
       (error: WeirError) => outcomes.push({ topic, at: at(), said: error.code ?? error.message }),
     )
@@ -462,6 +481,24 @@ describe('a batch in which a key is slow', () => {
     expect(calls).toHaveLength(3)
     expect(KEYS.filter((key) => (took[key] ?? Number.POSITIVE_INFINITY) > 60)).toEqual(['k3', 'k30'])
   })
+})
+
+test('one client that asks for new keys that hang keeps those of others waiting once', async () => {
+  const { clock, get, outcomes } = openTimed((topic) => (topic.includes('hang') ? 60_000 : 50))
+  get('warm')
+  await clock.advance(1000)
+  for (let n = 0; n < 400; n++) {
+    get(`good${n}`, 10_000, undefined, 'good')
+    get(`hang${n}`, 2000, undefined, 'bad')
+    await clock.advance(100)
+  }
+  await clock.advance(5000)
+  const began = (topic: string) => 1000 + Number(topic.slice(4)) * 100
+  const waits = outcomes.filter(({ topic }) => topic.startsWith('good')).map(({ topic, at }) => at - began(topic))
+  expect(waits).toHaveLength(400)
+  // Those in calls that left before the first was late.
+  expect(Math.max(...waits)).toBeLessThan(300)
+  expect(waits.filter((wait) => wait > 60).length).toBeLessThan(10)
 })
 
 describe('a late batch', () => {

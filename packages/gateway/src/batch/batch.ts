@@ -3,7 +3,7 @@ import type { Clock, Timer } from '../clock.ts'
 import { addressOf, type Content, ownerOf } from '../entry.ts'
 import { WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
-import { createPace } from './pace.ts'
+import { createStragglerTracker } from './stragglers.ts'
 
 export interface BatchParts {
   readonly feed: string
@@ -91,7 +91,7 @@ export function batch<Value = Content>({
   emit,
 }: BatchParts): Stage<Ask, Promise<Value>, readonly Ask[], Promise<readonly (Value | Error)[]>> {
   const gatherings = new Map<string, Gathering<Value>>()
-  const pace = createPace(clock)
+  const pace = createStragglerTracker(clock)
 
   return (next) => {
     function send(gathering: Gathering<Value>): void {
@@ -142,13 +142,13 @@ export function batch<Value = Content>({
      * one may be for nothing, as when the upstream is down or one client asks for bad keys alone, so these are few.
      */
     function mayHalve(part: Failing<Value>, failing: readonly Failing<Value>[], search: Search): boolean {
-      if (isAlone(part)) return false
-      const shared = clientsOf(part).size > 1
+      if (isAlone(part) || pace.isHopeless(part.members.map(topicOf))) return false
+      const shared = clientsOf(part.members).size > 1
       if (search.answered) {
         const lone = failing.filter(({ halfOf }) => halfOf === part.halfOf).length === 1
         return shared || (lone && part.halfOf !== undefined) || pace.mayHalve(false)
       }
-      const many = failing.filter((part) => !isAlone(part) && clientsOf(part).size === 1).length > MOST_BAD
+      const many = failing.filter((part) => !isAlone(part) && clientsOf(part.members).size === 1).length > MOST_BAD
       if ((many && !shared) || !pace.mayHalve(shared)) return false
       search.fruitless += 1
       return true
@@ -156,8 +156,11 @@ export function batch<Value = Content>({
 
     /** A key that fails alone goes alone for a while, and a client that asked for it has calls of its own. */
     function giveUp(part: Failing<Value>, { startedAt }: Search): void {
-      const [client, other] = clientsOf(part)
-      if (isAlone(part)) pace.suspect(part.members.map(topicOf), startedAt)
+      const [client, other] = clientsOf(part.members)
+      if (isAlone(part)) {
+        for (const member of part.members) pace.failedAlone(topicOf(member))
+        pace.suspect(part.members.map(topicOf), startedAt)
+      }
       if (client !== undefined && other === undefined) pace.spoiled(client, startedAt)
       fail(part.members, part.error)
     }
@@ -180,7 +183,11 @@ export function batch<Value = Content>({
       let split = false
       const late = () => {
         const waiting = members.filter(isWaiting)
-        if (suspect) pace.suspect(waiting.map(topicOf), startedAt)
+        if (suspect) {
+          pace.suspect(waiting.map(topicOf), startedAt)
+          const [client, other] = clientsOf(waiting)
+          if (client !== undefined && other === undefined) pace.spoiled(client, startedAt)
+        }
         askForHalves(waiting)
       }
       const askForHalves = (waiting: readonly Member<Value>[]) => {
@@ -200,6 +207,7 @@ export function batch<Value = Content>({
         const results = await next(members.map(({ ask }) => ({ ...ask, signal })))
         over()
         search.answered = true
+        pace.answered()
         const took = clock.monotonic() - startedAt
         if (after === undefined || took < after) pace.onTime(members.map(topicOf), took)
         else if (!suspect) pace.behind(took)
@@ -235,7 +243,7 @@ export function batch<Value = Content>({
     return (ask) =>
       new Promise<Value>((resolve, reject) => {
         if (ask.signal?.aborted) return reject(ask.signal.reason)
-        const company = pace.company(ask.topic)
+        const company = pace.groupSize(ask.topic)
         const lane = laneOf(ask, company !== undefined)
         const size = ask.topic.length
         const open = gatherings.get(lane)
@@ -315,7 +323,7 @@ function clientOf({ client, topic }: Ask): string {
   return client === 'poller' ? `${client} ${topic}` : client
 }
 
-function clientsOf<Value>({ members }: Failing<Value>): ReadonlySet<string> {
+function clientsOf<Value>(members: readonly Member<Value>[]): ReadonlySet<string> {
   return new Set(members.map(({ ask }) => clientOf(ask)))
 }
 

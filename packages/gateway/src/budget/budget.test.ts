@@ -16,20 +16,25 @@ interface Started {
   fail(error: Error): void
 }
 
-interface Opening extends Partial<Pick<MeterPlan, 'limits' | 'past'> & Pick<BudgetParts, 'keys' | 'concurrency'>> {
+interface Opening extends Partial<Pick<MeterPlan, 'limits' | 'pastUsage'> & Pick<BudgetParts, 'keys' | 'concurrency'>> {
   readonly wrap?: (meter: Meter) => Meter
   /** Each call is answered so many milliseconds after it started; by hand when this is not given. */
   readonly answers?: number
 }
 
 function open(given: Opening = {}) {
-  const { limits = [{ limit: 2, window: 1000, by: 'account' }], keys = [], concurrency = 100, past = 'none' } = given
+  const {
+    limits = [{ limit: 2, window: 1000, by: 'account' }],
+    keys = [],
+    concurrency = 100,
+    pastUsage = 'none',
+  } = given
   const { answers } = given
   const clock = new ManualClock()
   const start = clock.monotonic()
   const events: WeirEvent[] = []
   const started: Started[] = []
-  const plan = { limits, keys: Math.max(1, keys.length), past }
+  const plan = { limits, keys: Math.max(1, keys.length), pastUsage }
   const counted = memoryMeters(clock).open('jupiter', plan)
   const meter = given.wrap?.(counted) ?? counted
   const emit = (event: WeirEvent) => void events.push(event)
@@ -244,7 +249,7 @@ describe('a budget', () => {
   })
 
   test('with an unknown past nothing starts for a window, and then in order', async () => {
-    const { clock, ask, paths } = open({ past: 'unknown' })
+    const { clock, ask, paths } = open({ pastUsage: 'unknown' })
     for (const path of ['a', 'b', 'c']) ask(path)
     await clock.advance(1000)
     expect(paths()).toEqual([])
@@ -393,10 +398,10 @@ describe('a budget whose meter answers later, as a shared one does', () => {
     let most = 0
     const wrap = (meter: Meter): Meter => ({
       ...meter,
-      async take(wants) {
+      async acquire(wants) {
         const { promise, resolve } = Promise.withResolvers<void>()
         most = Math.max(most, replies.push(resolve))
-        const grants = await meter.take(wants)
+        const grants = await meter.acquire(wants)
         await promise
         return grants
       },
@@ -680,7 +685,7 @@ describe('an unknown past of a long window', () => {
   const limits = [{ limit: 1000, window: 86_400_000, by: 'account' }] as const
 
   test('is seeded by what the first answer says is left', async () => {
-    const { clock, ask, started, paths } = open({ limits, past: 'unknown' })
+    const { clock, ask, started, paths } = open({ limits, pastUsage: 'unknown' })
     for (const path of ['probe', 'a', 'b', 'c', 'd']) ask(path)
     await clock.advance(500)
     expect(paths()).toEqual(['probe'])
@@ -690,7 +695,7 @@ describe('an unknown past of a long window', () => {
   })
 
   test('of which no answer tells is asked one call at a time, and refuses nobody for that', async () => {
-    const { clock, ask, outcomes, start } = open({ limits, past: 'unknown', answers: 50 })
+    const { clock, ask, outcomes, start } = open({ limits, pastUsage: 'unknown', answers: 50 })
     for (let i = 0; i < 10; i++) ask('a', { deadline: start + 5000 })
     await clock.advance(499)
     expect(outcomes).toHaveLength(9)
@@ -725,11 +730,11 @@ describe('keys that are used up', () => {
     expect(outcomes).toEqual(['0 answered'])
     started[1]?.answer(429, {}, SPENT)
     await clock.settle()
-    const failed = ['2', '3', '4', '5'].map((path) => `${path} upstream_spent`)
+    const failed = ['2', '3', '4', '5'].map((path) => `${path} upstream_quota_exhausted`)
     expect(outcomes.slice(1).sort()).toEqual(['1 answered', ...failed].sort())
     ask('late')
     await clock.settle()
-    expect(outcomes.at(-1)).toBe('late upstream_spent')
+    expect(outcomes.at(-1)).toBe('late upstream_quota_exhausted')
     expect(budget).toMatchObject({ queued: 0, running: 0 })
     expect(clock.timers).toBe(0)
   })
@@ -791,7 +796,7 @@ describe('a budget on a shared meter', () => {
     const { clock, start, ask, outcomes, paths, events } = open({
       wrap: (meter) => ({
         ...meter,
-        take: (wants) => (reachable ? meter.take(wants) : Promise.reject(new Error('away'))),
+        acquire: (wants) => (reachable ? meter.acquire(wants) : Promise.reject(new Error('away'))),
       }),
     })
     ask('hasty', { deadline: start + 500 })
@@ -810,10 +815,14 @@ describe('a budget on a shared meter', () => {
     const { clock, ask, started } = open({
       wrap: (meter) => ({
         ...meter,
-        take: async (wants) => {
-          const { granted, wait } = await meter.take(wants)
+        acquire: async (wants) => {
+          const { granted, wait } = await meter.acquire(wants)
           given += granted.length
-          const later = granted.map((grant) => ({ ...grant, opens: grant.opens + 40, closes: grant.opens + 100 }))
+          const later = granted.map((grant) => ({
+            ...grant,
+            notBefore: grant.notBefore + 40,
+            expiresAt: grant.notBefore + 100,
+          }))
           return { granted: later, wait }
         },
         cancel: (grant) => {

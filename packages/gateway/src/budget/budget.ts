@@ -1,18 +1,12 @@
-import {
-  type Grant,
-  type Grants,
-  type Meter,
-  type MeterLimit,
-  type MeterPlan,
-  SPENT_FOR,
-  type Want,
-} from '../backend/ports.ts'
-import type { Stage, UpstreamAnswer, UpstreamRequest } from '../call.ts'
+import { type Grant, type Grants, type Meter, type MeterPlan, SPENT_FOR, type Want } from '../backend/ports.ts'
+import type { RequestHistory, Stage, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import type { Clock, Timer } from '../clock.ts'
 import { WeirError } from '../errors.ts'
 import type { Emit, Priority } from '../events.ts'
+import { createBulkhead } from './bulkhead.ts'
+import { createCapacity } from './capacity.ts'
 import { createQueue, type FairQueue, type Place } from './queue.ts'
-import { isOfItsKey, readWord, restOf, type Word } from './word.ts'
+import { isOfItsKey, type RateLimitSignal, readRateLimitSignal, restOf } from './rate-limit-signal.ts'
 
 export interface BudgetParts {
   readonly upstream: string
@@ -34,6 +28,8 @@ export interface Start {
   readonly client: string
   readonly cost: number
   readonly lane?: string
+  /** Bounds what it may hold together with others; by default nothing does. */
+  readonly history?: RequestHistory
   /** Moment on the monotonic clock. */
   readonly deadline: number
   readonly signal: AbortSignal | undefined
@@ -45,10 +41,12 @@ export interface Start {
 export interface Started {
   /** The index of the API key to use. */
   readonly key: number
+  /** Calls of its caller hang: it is to share no call with others. */
+  readonly alone: boolean
   /** The call is over. `cost`: what it cost in truth; `arrived` false: no answer came, and it may still be on its way. */
   end(outcome?: { readonly cost?: number; readonly arrived?: boolean }): void
   /** What an answer said of the budget. */
-  heed(word: Word): void
+  heed(word: RateLimitSignal): void
 }
 
 /** The stage that says when a call may start, and what waits. */
@@ -57,7 +55,7 @@ export interface Budget {
   /**
    * Waits for leave to start.
    *
-   * @throws WeirError `over_budget` when there will be none before the deadline, `upstream_spent` when there never will be
+   * @throws WeirError `over_budget` when there will be none before the deadline, `upstream_quota_exhausted` when there never will be
    */
   enter(start: Start): Promise<Started>
   /** Calls that wait. */
@@ -76,6 +74,8 @@ interface Waiter {
   refuse(): void
   /** Goes to the queue of its lane. */
   move(): void
+  /** Waits until others like it end, and keeps none waiting meanwhile. */
+  park(): void
 }
 
 /** How long a call may travel, in milliseconds, beside being held up. One that we gave up arrives all the same. */
@@ -101,12 +101,6 @@ const AT_ONCE = 16
 
 /** How much the last answer's time counts in the running mean. */
 const RECENT = 0.1
-
-/** Windows up to so many milliseconds are short: to take one for full is wrong by no more than that. */
-const SHORT = 5000
-
-/** So many calls that what is left of a window by chance does not count. */
-const MANY = 1_000_000
 
 /** One of so many times lanes are asked for by how long they wait alone: by class alone, some would wait for ever. */
 const TURN_OF_THE_OLDEST = 8
@@ -143,6 +137,10 @@ export function createBudget(parts: BudgetParts): Budget {
   let opensAt = 0
   /** The same, of lanes that were closed alone. */
   const lanesOpenAt = new Map<string, number>()
+  const capacity = createCapacity(plan, concurrency)
+  const bulkhead = createBulkhead(concurrency, clock, () => answerTime)
+  /** Those that may not start before others like them end. */
+  const parked = { known: createQueue<Waiter>(), unknown: createQueue<Waiter>(), hanging: createQueue<Waiter>() }
 
   function laneOf({ lane = '' }: Start): string {
     return apart ? lane : ''
@@ -157,17 +155,32 @@ export function createBudget(parts: BudgetParts): Budget {
     return queue
   }
 
+  /** The next that others like it leave room for. */
+  function nextOf(queue: FairQueue<Waiter>): Place<Waiter> | undefined {
+    for (;;) {
+      const place = queue.best(clock.monotonic())
+      if (place === undefined || bulkhead.room(bulkhead.compartmentOf(place.item.start)) > 0) return place
+      place.item.park()
+    }
+  }
+
+  function unpark(): void {
+    for (const compartment of ['unknown', 'hanging'] as const) {
+      for (let room = bulkhead.room(compartment); room > 0; room--)
+        parked[compartment].best(clock.monotonic())?.item.move()
+    }
+  }
+
   /** The next of each lane, the best first. */
   function best(): readonly Place<Waiter>[] {
-    const now = clock.monotonic()
     if (!apart) {
       const queue = lanes.get('')
-      const place = queue !== undefined && queue.size > promises ? queue.best(now) : undefined
+      const place = queue !== undefined && queue.size > promises ? nextOf(queue) : undefined
       return place === undefined ? [] : [place]
     }
     const places: Place<Waiter>[] = []
     for (const [name, queue] of lanes) {
-      const place = queue.best(now)
+      const place = nextOf(queue)
       if (place === undefined) lanes.delete(name)
       else if (queue.size > (promised.get(name) ?? 0)) places.push(place)
     }
@@ -195,17 +208,18 @@ export function createBudget(parts: BudgetParts): Budget {
   }
 
   async function startWaiting(): Promise<void> {
+    unpark()
     for (let places = best(); places.length > 0 && running + promises < concurrency; places = best()) {
       let started = false
       let wait: number | undefined
       // A lane that is held up holds up no other, also where there is room for fewer calls than lanes wait.
       for (let asked = 0; asked < places.length && !started; ) {
         const wants = wantsOf(places.slice(asked))
-        const taken = meter.take(wants)
+        const taken = meter.acquire(wants)
         const answer = taken instanceof Promise ? await taken.catch(unreachable) : taken
         for (const grant of answer.granted) promise(grant)
         if (answer.never === 'spent')
-          return failAll(new WeirError('upstream_spent', `${upstream}: every key is used up`))
+          return failAll(new WeirError('upstream_quota_exhausted', `${upstream}: every key is used up`))
         if (answer.unavailable === true) return failAll(unshared(answer.wait))
         started = answer.granted.length > 0
         wait = least(wait, answer.wait)
@@ -245,7 +259,7 @@ export function createBudget(parts: BudgetParts): Budget {
       .map(({ priority, item: { start } }) => ({ priority, cost: start.cost, lane: laneOf(start) }))
     const [first] = wants
     if (apart || odd > 0 || first === undefined) return wants
-    const most = Math.min(AT_ONCE, queued - promises, room)
+    const most = Math.min(AT_ONCE, queued - parked.unknown.size - parked.hanging.size - promises, room)
     return Array.from({ length: Math.max(1, most) }, () => first)
   }
 
@@ -257,7 +271,7 @@ export function createBudget(parts: BudgetParts): Budget {
 
   /** Hands a grant over when its moment has come. */
   function promise(grant: Grant): void {
-    if (grant.opens <= clock.monotonic()) {
+    if (grant.notBefore <= clock.monotonic()) {
       hand(grant)
       return
     }
@@ -266,7 +280,7 @@ export function createBudget(parts: BudgetParts): Budget {
     promised.set(lane, (promised.get(lane) ?? 0) + 1)
     const come = () => {
       // Timers fire early by up to a millisecond.
-      const early = grant.opens - clock.monotonic()
+      const early = grant.notBefore - clock.monotonic()
       if (early > 0) {
         clock.after(early, come)
         return
@@ -277,18 +291,18 @@ export function createBudget(parts: BudgetParts): Budget {
       else promised.set(lane, left)
       hand(grant)
     }
-    clock.after(grant.opens - clock.monotonic(), come)
+    clock.after(grant.notBefore - clock.monotonic(), come)
   }
 
   /** Whoever is best at that moment gets it: the one who asked may have left while a shared meter was answering. */
   function hand(grant: Grant): void {
     const queue = lanes.get(grant.lane)
-    const place = queue?.best(clock.monotonic())
+    const place = queue === undefined ? undefined : nextOf(queue)
     if (
       queue === undefined ||
       place === undefined ||
       place.item.start.cost !== grant.cost ||
-      clock.monotonic() > grant.closes
+      clock.monotonic() > grant.expiresAt
     ) {
       meter.cancel(grant)
       pumpSoon()
@@ -301,7 +315,7 @@ export function createBudget(parts: BudgetParts): Budget {
   }
 
   function failAll(error: WeirError): void {
-    for (const queue of lanes.values()) {
+    for (const queue of [...lanes.values(), ...Object.values(parked)]) {
       for (const waiter of [...queue]) waiter.fail(error)
     }
   }
@@ -310,38 +324,25 @@ export function createBudget(parts: BudgetParts): Budget {
     pump().catch((error) => emit({ type: 'failed', where: `budget of ${upstream}`, error }))
   }
 
-  /** The limits that count a lane. */
-  function limitsOf(lane: string): readonly MeterLimit[] {
-    return plan.limits.filter(({ lane: counted = lane }) => counted === '*' || counted === lane)
-  }
-
-  /** The largest cost that ever fits. */
-  function largest(lane: string): number {
-    const counted = limitsOf(lane).filter(({ counts }) => counts !== 'calls')
-    return Math.min(...counted.map(({ limit }) => limit))
-  }
-
   /** Milliseconds in which so many calls of a lane can start, at the answer times and costs of late. */
   function lasting(calls: number, lane: string): number {
-    const time = Math.max(1, answerTime)
-    const cost = queued === 0 ? 1 : queuedCost / queued
-    let lasts = (calls * time) / concurrency
-    for (const { limit, window, by, counts } of limitsOf(lane)) {
-      const windows = (calls * (counts === 'calls' ? 1 : cost)) / (limit * (by === 'key' ? plan.keys : 1))
-      // While calls wait a short window is full. A long one may be nearly empty: only what can't fit in it has to wait.
-      lasts = Math.max(lasts, (window <= SHORT ? windows : Math.floor(windows)) * (window + time))
-    }
-    return lasts
+    return capacity.lasting(calls, lane, meanCost(), answerTime)
+  }
+
+  function meanCost(): number {
+    return queued === 0 ? 1 : queuedCost / queued
   }
 
   /** Milliseconds until one that comes now would start, as things stand. */
   function expected(start: Start): number {
     const queue = queueOf(start)
+    const alike = parked[bulkhead.compartmentOf(start)]
     const closed = Math.max(0, (lanesOpenAt.get(laneOf(start)) ?? 0) - clock.monotonic())
-    if (queue.size === 0) return closed
+    if (queue.size === 0 && alike.size === 0) return closed
     // Which lane it is that opens then is not known.
     const shut = apart ? closed : Math.max(0, opensAt - clock.monotonic())
-    return shut + lasting(queue.ahead(start.priority, start.client), laneOf(start))
+    const ahead = queue.ahead(start.priority, start.client) + alike.ahead(start.priority, start.client)
+    return shut + lasting(ahead, laneOf(start))
   }
 
   function refuse(priority: Priority, retryAfter: number, why: string): WeirError {
@@ -358,7 +359,7 @@ export function createBudget(parts: BudgetParts): Budget {
 
   function enter(start: Start): Promise<Started> {
     start.signal?.throwIfAborted()
-    const most = largest(laneOf(start))
+    const most = capacity.largest(laneOf(start))
     if (start.cost > most) {
       const detail = `${upstream}: expected a cost of at most ${most}, got ${start.cost}`
       return Promise.reject(new WeirError('over_budget', detail))
@@ -395,6 +396,11 @@ export function createBudget(parts: BudgetParts): Budget {
           queue = queueOf(start)
           place = queue.add(waiter, place.priority, start.client, place.since)
         },
+        park() {
+          if (!queue.leave(place)) return
+          queue = parked[bulkhead.compartmentOf(start)]
+          place = queue.add(waiter, place.priority, start.client, place.since)
+        },
       }
       const late = clock.after(start.deadline - since, () => {
         const waited = Math.round(clock.monotonic() - since)
@@ -428,35 +434,41 @@ export function createBudget(parts: BudgetParts): Budget {
     const opens = Math.max(lanesOpenAt.get(lane) ?? 0, clock.monotonic() + rest)
     lanesOpenAt.set(lane, opens)
     for (const waiter of [...(lanes.get(lane) ?? [])]) if (waiter.start.deadline <= opens) waiter.refuse()
-    meter.closeLane(rest, lane)
+    meter.pauseLane(rest, lane)
     emit({ type: 'budget.closed', upstream, for: rest, reason: `the upstream refused ${lane}` })
     pumpSoon()
   }
 
-  function begun(grant: Grant, { lane }: Start): Started {
+  function begun(grant: Grant, start: Start): Started {
+    const { lane } = start
     const at = clock.monotonic()
+    const berth = bulkhead.enter(start)
     return {
       key: grant.key,
+      alone: berth.hangs,
       end({ cost, arrived = true } = {}) {
         running -= 1
         if (arrived) {
           answerTime += (clock.monotonic() - at - answerTime) * (answerTime === 0 ? 1 : RECENT)
-          meter.settle(grant, cost)
+          berth.answered()
+          meter.release(grant, cost)
         } else {
+          berth.failed()
           // It may arrive later than a call that starts one window from now, and then both would be in one window. What was
           // held up since it started has arrived by then: who waited for longer than that loses nothing.
           const held = Math.max(0, at + stall - clock.monotonic())
           clock.after(held + STILL_ARRIVING, () => {
-            meter.settle(grant, cost)
+            berth.gone()
+            meter.release(grant, cost)
             pumpSoon()
           })
         }
         pumpSoon()
       },
       heed(word) {
-        if (word.left !== undefined) meter.learn(word.left, grant.key)
+        if (word.left !== undefined) meter.syncRemaining(word.left, grant.key)
         if (word.spent) {
-          meter.spend(grant.key)
+          meter.exhaustKey(grant.key)
           const { spentFor = SPENT_FOR } = plan
           shutUntil[grant.key] = clock.monotonic() + spentFor
           emit({ type: 'budget.closed', upstream, for: spentFor, reason: `key ${grant.key + 1} is used up` })
@@ -470,7 +482,7 @@ export function createBudget(parts: BudgetParts): Budget {
         shutUntil.forEach((until, key) => {
           if (byAccount || key === grant.key) shutUntil[key] = Math.max(until, rested)
         })
-        meter.close(word.rest, keys.length > 1 && !byAccount ? grant.key : undefined)
+        meter.pause(word.rest, keys.length > 1 && !byAccount ? grant.key : undefined)
         meter.backOff()
         emit({ type: 'budget.closed', upstream, for: word.rest, reason: 'the upstream refused a call' })
       },
@@ -481,7 +493,7 @@ export function createBudget(parts: BudgetParts): Budget {
     enter,
 
     stage: (next) => async (request) => {
-      const { priority, client, cost, lane, deadline, signal, urgency } = request
+      const { priority, client, cost, lane, deadline, signal, urgency, history } = request
       const start: Start = {
         priority: urgency?.priority ?? priority,
         client,
@@ -489,14 +501,15 @@ export function createBudget(parts: BudgetParts): Budget {
         deadline,
         signal,
         ...(lane === undefined ? {} : { lane }),
+        ...(history === undefined ? {} : { history }),
         ...(urgency === undefined ? {} : { onRaise: (listener) => urgency.onRaise(listener) }),
       }
       const started = await enter(start)
       const left = deadline - clock.monotonic()
       let answer: UpstreamAnswer | undefined
       try {
-        answer = await next({ ...request, apiKey: keys[started.key] })
-        const word = readWord(answer, clock.now())
+        answer = await next({ ...request, apiKey: keys[started.key], ...(started.alone && { alone: true }) })
+        const word = readRateLimitSignal(answer, clock.now())
         started.heed(word)
         const otherKey = isOfItsKey(answer, word) && shutUntil.some((until) => until <= clock.monotonic())
         return { ...answer, ...restOf(word), ...(otherKey ? { otherKey } : {}) }
@@ -519,7 +532,7 @@ export function createBudget(parts: BudgetParts): Budget {
       return running
     },
     get rate() {
-      return (MANY * 1000) / lasting(MANY, '')
+      return capacity.rate(meanCost(), answerTime)
     },
   }
 }

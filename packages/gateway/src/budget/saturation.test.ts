@@ -35,7 +35,7 @@ function open({ seed, stalls, limit = LIMIT, pace = false }: Road) {
   let answered = 0
 
   const limits = [{ limit, window: WINDOW, by: 'account' as const }]
-  const plan = { limits, keys: 1, past: 'none' as const, pace }
+  const plan = { limits, keys: 1, pastUsage: 'none' as const, pace }
   const meter = memoryMeters(clock).open('upstream', plan)
   const budget = createBudget({ upstream: 'upstream', meter, plan, clock, emit: () => {}, concurrency: 1000, keys: [] })
 

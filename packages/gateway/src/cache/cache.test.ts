@@ -406,7 +406,7 @@ describe('a feed that rests', () => {
     await clock.advance(3000)
     expect(read(ask())).toBe(entry)
     expect(asked).toHaveLength(1)
-    expect(() => read(ask({ topic: '/prices/NEW' }))).toThrow(expect.objectContaining({ code: 'resting' }))
+    expect(() => read(ask({ topic: '/prices/NEW' }))).toThrow(expect.objectContaining({ code: 'suspended' }))
     level.resting = false
     void read(ask())
     await clock.settle()

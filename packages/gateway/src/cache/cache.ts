@@ -1,5 +1,5 @@
 import type { Values } from '../backend/ports.ts'
-import type { Ask, Soon, Stage } from '../call.ts'
+import type { Ask, MaybePromise, Stage } from '../call.ts'
 import type { Clock } from '../clock.ts'
 import { addressOf, compareNews, Entry, type Freshness, type Stored } from '../entry.ts'
 import { asWeirError, WeirError } from '../errors.ts'
@@ -29,7 +29,7 @@ export interface CacheParts {
 
 /** The freshness of one feed. */
 export interface Cache {
-  readonly stage: Stage<Ask, Soon<Entry>, Ask, Promise<Stored>>
+  readonly stage: Stage<Ask, MaybePromise<Entry>, Ask, Promise<Stored>>
   /** The entry that would be served without asking, if there is one. */
   fresh(topic: string): Entry | undefined
   /** Whatever is kept of a topic, however old. */
@@ -190,12 +190,12 @@ export function createCache(parts: CacheParts): Cache {
         .finally(() => revalidating.delete(ask.topic))
     }
 
-    function miss(ask: Ask): Soon<Entry> {
+    function miss(ask: Ask): MaybePromise<Entry> {
       const stored = values.read(ask.topic)
       return stored instanceof Promise ? stored.then((stored) => missed(ask, stored)) : missed(ask, stored)
     }
 
-    function missed(ask: Ask, stored: Stored | undefined): Soon<Entry> {
+    function missed(ask: Ask, stored: Stored | undefined): MaybePromise<Entry> {
       if (stored !== undefined) {
         const entry = keep(ask.topic, ask.key, stored)
         if (left(entry) > 0) return entry
@@ -210,7 +210,7 @@ export function createCache(parts: CacheParts): Cache {
       const entry = instead(topic)
       if (entry !== undefined) return entry
       const detail = `${feed}: rests while the gateway is strained, and ${addressOf(topic)} is not kept`
-      throw new WeirError('resting', detail, { retryAfter: RESTS_FOR })
+      throw new WeirError('suspended', detail, { retryAfter: RESTS_FOR })
     }
 
     return (ask) => {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { ManualClock } from '../../test/manual-clock.ts'
 import { WeirError } from '../errors.ts'
-import { JsonRpcError } from '../upstream/json-rpc-answer.ts'
+import { JsonRpcError } from '../upstream/json-rpc/answer.ts'
 import { createMemory } from './memory.ts'
 
 const failed = (detail = 'away') => new WeirError('upstream_failed', detail, { cause: new Error('why'), retryAfter: 7 })

@@ -4,13 +4,13 @@ import { createGateway } from '../gateway.ts'
 import type { Gateway } from '../gateway-api.ts'
 import { createLog } from '../observe/log.ts'
 import { watchFaults } from './faults.ts'
-import { BY_SIGNAL, NEXT_LEVEL } from './level-by-signal.ts'
 import { cannotListen } from './listen-error.ts'
 import { loadApps } from './load-app.ts'
+import { BY_SIGNAL, NEXT_LEVEL } from './signals.ts'
 import { showStatus } from './status.ts'
-import { supervise } from './supervise.ts'
 import type { CommandLine } from './usage.ts'
-import { work } from './worker.ts'
+import { supervise } from './workers/supervisor.ts'
+import { work } from './workers/worker.ts'
 
 /** How long calls under way may take after Ctrl-C, in milliseconds. */
 const DRAIN = 5000

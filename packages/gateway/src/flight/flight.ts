@@ -6,7 +6,7 @@ import { addressOf, type Content, hashOf, type Stored } from '../entry.ts'
 import { WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { parseJson } from '../json.ts'
-import { sharing } from './sharing.ts'
+import { singleFlight } from './single-flight.ts'
 
 export interface FlightParts {
   readonly feed: string
@@ -73,6 +73,7 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
           throw new WeirError(
             'upstream_failed',
             `${feed}: what it has of ${addressOf(ask.topic)} is older than what is known`,
+            { behind: true },
           )
         return (await publish(parts, ask.topic, lease.token, content)) ?? (await publishLate(ask, content, before))
       } finally {
@@ -102,7 +103,7 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
       }
     }
 
-    return sharing({ feed, clock, emit, start: fly })
+    return singleFlight({ feed, clock, emit, start: fly })
   }
 }
 

@@ -62,11 +62,11 @@ export interface Channel {
   marked: boolean
   /** Whether anything was said since the last sweep. */
   spoken: boolean
-  readonly pulse: Pulse
+  readonly pulse: ChannelHeartbeat
 }
 
 /** That the latest entry still is so. It is put into words when it leaves: what was published in the same tick is in it. */
-class Pulse {
+class ChannelHeartbeat {
   readonly channel: Channel
   /** The last words, and when they were made, on the monotonic clock. */
   made: { readonly at: number; readonly message: Encoded<Entry | Notice> } | undefined
@@ -93,12 +93,14 @@ export interface Tail {
   readonly first: number
   /** The position of the newest event. */
   readonly newest: Version
+  /** Its lineage, where it is an origin's. */
+  readonly lineage: string | undefined
   /** Undefined when that one is gone, or yet to come. */
   at(count: number): Encoded<Entry | Notice> | undefined
 }
 
 /** How far a listener has come in a log. What it has yet to hear lies in the tail, which all share. */
-class Place {
+class LogCursor {
   readonly channel: Channel
   readonly #tail: Tail
   #next: number
@@ -141,9 +143,9 @@ export interface Hub {
   /** From now on the listener hears this log: what it has missed, the messages from this count on, and all that come. */
   follow(listener: Listener, channel: Channel, from: number, gap: Notice | undefined): void
   /** The tail of a log has grown. Listeners get what is new to them with the next flush. */
-  grown(channel: Channel): void
+  appended(channel: Channel): void
   /** Says goodbye to a listener that is to come back, and closes its connection. `problem`: what the client has to mend before. */
-  cut(listener: Listener, problem?: Problem): void
+  disconnect(listener: Listener, problem?: Problem): void
   /** From now on the listener does not hear this channel; what of it waits for the next flush is not said either. */
   leave(listener: Listener, channel: Channel): void
   /** Tells the listener the latest entry of a channel, without joining. */
@@ -193,7 +195,7 @@ const NOTHING = Buffer.alloc(0)
 const BACK_FROM = 500
 const BACK_SPREAD = 2000
 
-type Pending = Channel | Pulse | Resumed | Encoded<Entry | Notice>
+type Pending = Channel | ChannelHeartbeat | Resumed | Encoded<Entry | Notice>
 
 /** A connection and what it is yet to hear. Its memory grows with its topics, never with messages. */
 export class Listener implements ConnectionOwner {
@@ -210,7 +212,7 @@ export class Listener implements ConnectionOwner {
   /** Channels of which it may not have what was told last, so that it is told a whole entry next. */
   apart: Set<Channel> | undefined
   /** Where it stands in the logs among its channels. */
-  places: Map<Pending, Place> | undefined
+  places: Map<Pending, LogCursor> | undefined
   readonly #hub: ListenerHub
 
   constructor(connection: Connection, wire: Wire, hub: ListenerHub) {
@@ -296,7 +298,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
   function queue(listener: Listener, item: Pending): void {
     if (listener.behind !== undefined) {
       if (item instanceof Resumed) listener.behind.add(item.channel)
-      else if (!(item instanceof Encoded || item instanceof Pulse)) listener.behind.add(item)
+      else if (!(item instanceof Encoded || item instanceof ChannelHeartbeat)) listener.behind.add(item)
       return
     }
     add(listener, item)
@@ -420,7 +422,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
   /** There is more in a log. Who lags hears it later, as long as it is kept. */
   function grew(listener: Listener, channel: Channel): void {
     if (listener.behind === undefined) add(listener, channel)
-    else if (listener.places?.get(channel)?.lost) cut(listener)
+    else if (listener.places?.get(channel)?.lost) disconnect(listener)
     else listener.behind.add(channel)
   }
 
@@ -470,13 +472,13 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     if (!flowing) lags(listener)
     if (places === undefined) return messages
     for (const place of places.values()) {
-      if (place.lost) cut(listener)
+      if (place.lost) disconnect(listener)
       else if (place.message !== undefined) listener.behind?.add(place.channel)
     }
     return messages
   }
 
-  function cut(listener: Listener, problem?: Problem): void {
+  function disconnect(listener: Listener, problem?: Problem): void {
     if (!listeners.has(listener)) return
     const { connection, wire } = listener
     // First: nothing may be written after the goodbye.
@@ -523,7 +525,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
   }
 
   /** A heartbeat that many newcomers share: a herd that returns is not a thousand encodings. */
-  function words(pulse: Pulse): Encoded<Entry | Notice> {
+  function words(pulse: ChannelHeartbeat): Encoded<Entry | Notice> {
     const now = clock.monotonic()
     if (pulse.made === undefined || now - pulse.made.at > SHARED_FOR) {
       pulse.made = { at: now, message: new Encoded<Entry | Notice>(heartbeatOf(pulse.channel)) }
@@ -542,7 +544,9 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     const topic = addressOf(channel.topic)
     const known = latest === undefined ? {} : { version: formatVersion(latest.version), checkedAt: latest.checkedAt }
     const newest = tail === undefined ? {} : { version: formatVersion(tail.newest) }
-    return { type: 'heartbeat', topic, ...known, ...newest, stale, now: clock.now(), level: level() }
+    const lineage = tail === undefined ? latest?.lineage : tail.lineage
+    const line = lineage === undefined ? {} : { lineage }
+    return { type: 'heartbeat', topic, ...known, ...newest, ...line, stale, now: clock.now(), level: level() }
   }
 
   function notice(channel: Channel, message: Notice): void {
@@ -556,7 +560,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
     const now = clock.monotonic()
     if (listener.connection.waiting !== waiting)
       lagging.set(listener, { waiting: listener.connection.waiting, since: now })
-    else if (now - since >= MOST_STUCK * heartbeat) cut(listener)
+    else if (now - since >= MOST_STUCK * heartbeat) disconnect(listener)
   }
 
   function sweep(): void {
@@ -590,7 +594,7 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
           return pulse
         },
       }
-      const pulse = new Pulse(channel)
+      const pulse = new ChannelHeartbeat(channel)
       channels.set(topic, channel)
       return channel
     },
@@ -618,15 +622,15 @@ export function createHub({ clock, emit, level, heartbeat }: HubParts): Hub {
       const { tail } = channel
       if (tail === undefined || !listeners.has(listener) || channel.listeners.has(listener)) return
       enter(listener, channel)
-      const place = new Place(channel, tail, from, gap)
+      const place = new LogCursor(channel, tail, from, gap)
       listener.places ??= new Map()
       listener.places.set(channel, place)
       listener.mixed = true
       queue(listener, place.message === undefined ? channel.pulse : channel)
     },
 
-    grown: changed,
-    cut,
+    appended: changed,
+    disconnect,
 
     leave(listener, channel) {
       if (!channel.listeners.delete(listener)) return
@@ -709,7 +713,7 @@ function said(news: Encoded<Entry | Notice>, wire: Wire): Buffer {
 
 function newsOf(item: Pending, pending: readonly Pending[]): Channel | Encoded<Entry | Notice> | undefined {
   if (item instanceof Encoded) return item
-  if (item instanceof Pulse) return undefined
+  if (item instanceof ChannelHeartbeat) return undefined
   if (!(item instanceof Resumed)) {
     // It changed, and then a listener came that had it already.
     const had = pending.some((other) => other instanceof Resumed && other.channel === item && holds(other))
@@ -720,8 +724,8 @@ function newsOf(item: Pending, pending: readonly Pending[]): Channel | Encoded<E
   return holds(item) || channel.latest === undefined || pending.includes(channel) ? undefined : channel
 }
 
-function pulseOf(item: Pending): Pulse | undefined {
-  if (item instanceof Pulse) return item
+function pulseOf(item: Pending): ChannelHeartbeat | undefined {
+  if (item instanceof ChannelHeartbeat) return item
   return item instanceof Resumed && holds(item) ? item.channel.pulse : undefined
 }
 

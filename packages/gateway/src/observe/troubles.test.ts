@@ -22,7 +22,7 @@ test.each<[ErrorCode, string]>([
   ['upstream_timeout', 'failing'],
   ['upstream_invalid', 'failing'],
   ['upstream_refused', 'refused'],
-  ['upstream_spent', 'spent'],
+  ['upstream_quota_exhausted', 'spent'],
   ['upstream_limited', 'resting'],
 ])('an upstream whose calls end with %s is named as %s, since when, and no more than that', async (code, state) => {
   const { bad, now, clock } = open()
@@ -92,6 +92,25 @@ test('a feed to which nothing is pushed is named until there is a connection, or
   observe({ type: 'push.lost', feed: 'pot', why: 'closed' })
   await clock.advance(60_000)
   expect(states()).toEqual([])
+})
+
+test('a feed is named while watched values of it are stale for two seconds and more, with how many and why', async () => {
+  const { observe, now, clock } = open()
+  const stale = (topic: string, reason?: string) =>
+    observe({ type: 'topic.stale', feed: 'pot', topic, stale: reason !== undefined, ...(reason && { reason }) })
+  stale('/pot/a', 'refreshing them fails (upstream_timeout)')
+  await clock.advance(1999)
+  expect(now()).toEqual([])
+  stale('/pot/b', 'no answer has confirmed them in time')
+  await clock.advance(1001)
+  const reason = '2 watched values: refreshing them fails (upstream_timeout)'
+  expect(now()).toEqual([{ of: 'feed', name: 'pot', state: 'stale', seconds: 3, reason }])
+  stale('/pot/a')
+  await clock.advance(1000)
+  const rest = '1 watched value: no answer has confirmed them in time'
+  expect(now()).toEqual([{ of: 'feed', name: 'pot', state: 'stale', seconds: 2, reason: rest }])
+  stale('/pot/b')
+  expect(now()).toEqual([])
 })
 
 test('of several processes each trouble is told once, that of longest standing', () => {

@@ -4,14 +4,14 @@ import type { Emit } from '../events.ts'
 
 /** Something this gateway depends on and that does not work now. It has names that apps declare, and nothing of addresses or answers. */
 export interface Trouble {
-  /** What it is of: an upstream, the connection on which values of a feed are pushed, or what the nodes share. */
-  readonly of: 'upstream' | 'push' | 'backend'
+  /** What it is of: an upstream, a feed, the connection on which values of a feed are pushed, or what the nodes share. */
+  readonly of: 'upstream' | 'feed' | 'push' | 'backend'
   readonly name: string
   /**
    * `failing`: its answers are failures, or do not come; `refused`: it refuses our key; `spent`: a key is used up; `resting`: it asked us to wait;
-   * `disconnected`: nothing is pushed, or the backend can't be used; `reason` says why.
+   * `disconnected`: nothing is pushed, or the backend can't be used; `stale`: watched values of it are; `reason` says why.
    */
-  readonly state: 'failing' | 'refused' | 'spent' | 'resting' | 'disconnected'
+  readonly state: 'failing' | 'refused' | 'spent' | 'resting' | 'disconnected' | 'stale'
   /** Since when, whole seconds. */
   readonly seconds: number
   readonly reason?: string
@@ -33,12 +33,15 @@ const REMEMBERED = 60_000
 /** A backend that can't be used fails at least so often, in milliseconds: each node asks it every five seconds. */
 const SAID_AGAIN = 8000
 
+/** A value that begins to be watched may be old until its first answer: it is no trouble before it was stale for this long, in milliseconds. */
+const STALE_FOR = 2000
+
 const STATES: Partial<Record<ErrorCode, Trouble['state']>> = {
   upstream_failed: 'failing',
   upstream_timeout: 'failing',
   upstream_invalid: 'failing',
   upstream_refused: 'refused',
-  upstream_spent: 'spent',
+  upstream_quota_exhausted: 'spent',
   upstream_limited: 'resting',
 }
 
@@ -64,6 +67,8 @@ export function createTroubles(clock: Clock): Troubles {
     | { readonly since: number; readonly seen: number; readonly name: string; readonly reason: string }
     | undefined
   const lost = new Map<string, { readonly since: number; readonly seen: number }>()
+  /** Watched values that are stale, by feed and topic. */
+  const stale = new Map<string, Map<string, { readonly since: number; readonly reason: string }>>()
 
   function upstreamOf(name: string): Upstream {
     const known = upstreams.get(name) ?? { outcomes: [], restsUntil: 0, spentUntil: 0, since: undefined }
@@ -100,6 +105,23 @@ export function createTroubles(clock: Clock): Troubles {
 
   function secondsSince(moment: number | undefined): number {
     return moment === undefined ? 0 : Math.floor((clock.monotonic() - moment) / 1000)
+  }
+
+  function noteStale(feed: string, topic: string, reason: string | undefined): void {
+    const topics = stale.get(feed) ?? new Map()
+    if (reason === undefined) topics.delete(topic)
+    else topics.set(topic, { since: clock.monotonic(), reason })
+    if (topics.size === 0) stale.delete(feed)
+    else stale.set(feed, topics)
+  }
+
+  /** How many of a feed, and why the first of them. */
+  function ofFeed(name: string, topics: ReadonlyMap<string, { since: number; reason: string }>): readonly Trouble[] {
+    // Those that became so last are at the end.
+    const [first] = topics.values()
+    if (first === undefined || clock.monotonic() - first.since < STALE_FOR) return []
+    const reason = `${topics.size} watched ${topics.size === 1 ? 'value' : 'values'}: ${first.reason}`
+    return [{ of: 'feed', name, state: 'stale', seconds: secondsSince(first.since), reason }]
   }
 
   /** It is said again and again for as long as it lasts. */
@@ -145,6 +167,9 @@ export function createTroubles(clock: Clock): Troubles {
           backend = { since: backendNow()?.since ?? now, seen: now, name, reason }
           break
         }
+        case 'topic.stale':
+          noteStale(event.feed, event.topic, event.stale ? (event.reason ?? '') : undefined)
+          break
         case 'push.connected':
           lost.delete(event.feed)
           break
@@ -158,6 +183,7 @@ export function createTroubles(clock: Clock): Troubles {
       return [
         ...ofBackend(),
         ...[...upstreams].flatMap(([name, one]) => ofUpstream(name, one)),
+        ...[...stale].flatMap(([name, topics]) => ofFeed(name, topics)),
         ...[...lost].map(
           ([name, { since }]): Trouble => ({ of: 'push', name, state: 'disconnected', seconds: secondsSince(since) }),
         ),

@@ -84,7 +84,7 @@ test('a connection has an age: another takes its place, and calls under way end 
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const pool = createPool({
     ...{ upstream: 'up', url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, connections: 1 },
-    ...{ timeout: 5000, connectionAge: 50, maxAnswer: 1000, clock: systemClock, emit: () => {} },
+    ...{ timeout: 5000, connectionAge: 50, maxResponse: 1000, clock: systemClock, emit: () => {} },
   })
   const send = () => pool.send(request({ deadline: systemClock.monotonic() + 5000 }))
   await send()

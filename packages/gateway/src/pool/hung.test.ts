@@ -31,7 +31,7 @@ test.each([
   async (_, times) => {
     await using server = await silent()
     const pool = createPool({
-      ...{ upstream: 'up', url: `https://127.0.0.1:${server.port}`, connections: 2, maxAnswer: 1000 },
+      ...{ upstream: 'up', url: `https://127.0.0.1:${server.port}`, connections: 2, maxResponse: 1000 },
       ...{ clock: systemClock, emit: () => {}, ...times },
     })
     const began = performance.now()

@@ -16,7 +16,14 @@ async function open(answer: RequestListener, given: Partial<PoolParts> = {}) {
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const events: WeirEvent[] = []
   const emit = (event: WeirEvent) => void events.push(event)
-  const parts = { upstream: 'jupiter', url: origin, connections: 2, timeout: 5000, maxAnswer: 1000, clock: systemClock }
+  const parts = {
+    upstream: 'jupiter',
+    url: origin,
+    connections: 2,
+    timeout: 5000,
+    maxResponse: 1000,
+    clock: systemClock,
+  }
   const pool = createPool({ ...parts, emit, ...given, ...(given.url === undefined ? {} : { url: origin + given.url }) })
   const send = (given: Partial<UpstreamRequest> = {}) => pool.send(request(given))
   const failure = (given: Partial<UpstreamRequest> = {}) =>
@@ -52,7 +59,7 @@ describe('the timeouts of a pool', () => {
 
 describe('a pool that is asked to keep only so much', () => {
   test('hands a larger answer on as it comes, beyond the largest that is taken whole', async () => {
-    await using opened = await open((_, response) => response.end(Buffer.alloc(5000, 'x')), { maxAnswer: 3000 })
+    await using opened = await open((_, response) => response.end(Buffer.alloc(5000, 'x')), { maxResponse: 3000 })
     const { body, stream } = await opened.send({ kept: 2000 })
     expect(body).toHaveLength(0)
     expect(await new Response(stream?.body).text()).toBe('x'.repeat(5000))

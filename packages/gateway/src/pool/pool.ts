@@ -21,7 +21,7 @@ export interface PoolParts {
   /** How old a connection gets, in milliseconds; five minutes unless told. */
   readonly connectionAge?: number
   /** Bytes of the largest answer that is taken. */
-  readonly maxAnswer: number
+  readonly maxResponse: number
   readonly clock: Clock
   readonly emit: Emit
 }
@@ -34,7 +34,7 @@ export interface UpstreamPool {
 
 /** undici's Pool as transport only; what may start, and whether again, is decided above. */
 export function createPool(parts: PoolParts): UpstreamPool {
-  const { upstream, url, connections, timeout, maxAnswer, clock, emit } = parts
+  const { upstream, url, connections, timeout, maxResponse, clock, emit } = parts
   const {
     connectTimeout = timeout,
     headersTimeout = timeout,
@@ -119,7 +119,7 @@ export function createPool(parts: PoolParts): UpstreamPool {
           throw new WeirError('upstream_invalid', `${upstream}: ${impossible}`)
         }
         // What fails is told in few words; only what may be large on purpose is streamed.
-        const most = request.kept === undefined || status >= 400 ? maxAnswer : Math.min(request.kept, maxAnswer)
+        const most = request.kept === undefined || status >= 400 ? maxResponse : Math.min(request.kept, maxResponse)
         const pieces: AsyncIterator<Buffer> = body[Symbol.asyncIterator]()
         const chunks: Buffer[] = []
         let bytes = 0

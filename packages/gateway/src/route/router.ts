@@ -1,5 +1,5 @@
 import { addRoute, createRouter, findRoute } from 'rou3'
-import type { Answer, Call, Soon } from '../call.ts'
+import type { Answer, Call, MaybePromise } from '../call.ts'
 import { ConfigError, WeirError } from '../errors.ts'
 
 /** What one address of a site does. */
@@ -15,7 +15,7 @@ export interface Route {
   readonly operator: boolean
   /** Whether it depends on who calls. */
   readonly scoped?: boolean
-  handle(call: Call, parameters: Readonly<Record<string, string>>): Soon<Answer>
+  handle(call: Call, parameters: Readonly<Record<string, string>>): MaybePromise<Answer>
 }
 
 export interface Match {

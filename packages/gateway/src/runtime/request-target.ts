@@ -39,8 +39,11 @@ function formFault({ httpVersion, httpVersionMajor, headers }: IncomingMessage):
   return new WeirError('bad_request', `transfer-encoding: expected chunked, got ${show(coding)}`)
 }
 
-/** A request has one Host field, which names a host and nothing else (RFC 9112, 3.2); Node sees to it that there is one. */
-function hostFault({ rawHeaders }: IncomingMessage, host = ''): WeirError | undefined {
+/** A request has one Host field, which names a host and nothing else (RFC 9112, 3.2). HTTP/1.0 does without. */
+function hostFault(request: IncomingMessage, host: string | undefined): WeirError | undefined {
+  const { rawHeaders, httpVersionMinor } = request
+  if (host === undefined)
+    return httpVersionMinor > 0 ? new WeirError('bad_request', 'host: expected one field, got none') : undefined
   if (!HOST.test(host)) return new WeirError('bad_request', `host: expected the name of a host, got ${show(host)}`)
   let fields = 0
   for (let index = 0; index < rawHeaders.length; index += 2) {

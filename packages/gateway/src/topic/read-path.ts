@@ -1,10 +1,10 @@
-import type { Ask, Soon } from '../call.ts'
+import type { Ask, MaybePromise } from '../call.ts'
 import type { Entry, Stored } from '../entry.ts'
 
 /** The read path as topics see it; the pipeline makes one for each feed. */
 export interface ReadPath {
   /** An entry that is kept comes at once, others as a promise. */
-  read(ask: Ask): Soon<Entry>
+  read(ask: Ask): MaybePromise<Entry>
   /** The entry that would be served without asking. */
   fresh(topic: string): Entry | undefined
   /** Whatever is kept, however old. */

@@ -18,13 +18,13 @@ export function scopeOf(where: string, given: unknown): Scope {
  * The key as one caller has it. Everything is stored and sent by topic, so a value that is not public has a separate topic for
  * each tenant or user that may see it, one that no address can spell.
  *
- * @throws WeirError `unidentified` when the scope needs a tenant or user that the caller lacks
+ * @throws WeirError `unauthenticated` when the scope needs a tenant or user that the caller lacks
  */
 export function keyFor(scope: Scope, readKey: ReadKey, identity: Identity | undefined): ReadKey {
   if (scope === 'public') return readKey
   const { tenant = '', user = '' } = identity ?? {}
   if (scope === 'user' ? user === '' : tenant === '') {
-    throw new WeirError('unidentified', `${readKey.topic}: expected a known ${scope}, got a caller without one`)
+    throw new WeirError('unauthenticated', `${readKey.topic}: expected a known ${scope}, got a caller without one`)
   }
   const seen: Identity = scope === 'user' ? { tenant, user } : { tenant }
   const name = new URLSearchParams(Object.entries(seen)).toString()

@@ -1,7 +1,7 @@
 import type { Identity } from '../call.ts'
 import { ConfigError } from '../errors.ts'
 import { isRecord, readOptions, SOCKET_OPTIONS } from '../options.ts'
-import type { Feed } from './feed.ts'
+import type { Feed } from './feed/feed.ts'
 import type { ReadKey } from './key.ts'
 
 /** A client of an app's own WebSocket. */

@@ -3,7 +3,7 @@ import { Entry } from '../entry.ts'
 import type { Emit } from '../events.ts'
 import type { Hub, Wire } from '../hub/hub.ts'
 import { stringifyJson } from '../json.ts'
-import type { LiveFeed } from '../topic/live-feed.ts'
+import type { FeedRuntime } from '../topic/feed/feed-runtime.ts'
 import type { AppSocket, SocketClient } from '../topic/socket.ts'
 import { deflatedFrame, textFrame } from './frame.ts'
 import { Peer, type Peers } from './peers.ts'
@@ -12,7 +12,7 @@ export interface AppSocketParts {
   readonly hub: Hub
   readonly peers: Peers
   readonly emit: Emit
-  readonly feedOf: (path: string) => LiveFeed
+  readonly feedOf: (path: string) => FeedRuntime
 }
 
 /** Opens WebSockets that speak an app's own messages. */

@@ -47,7 +47,7 @@ export function bounded(answer: Answer, { identity }: Call, clock: Clock, hub: H
   if (answer.kind === 'whole') return left > 0 ? answer : problemAnswer(expired(), { 'cache-control': 'no-store' })
   const end = (owner: ConnectionOwner): void => {
     if (owner instanceof Peer) owner.expire(problemOf(expired()))
-    else if (owner instanceof Listener) hub.cut(owner, problemOf(expired()))
+    else if (owner instanceof Listener) hub.disconnect(owner, problemOf(expired()))
   }
   if (answer.kind === 'live') {
     return {

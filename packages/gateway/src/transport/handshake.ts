@@ -31,7 +31,7 @@ export function checkHandshake(call: Pick<Call, 'header'>, origins: readonly str
     ?.toLowerCase()
     .replace(DEFAULT_PORTS[protocol ?? ''] ?? '', '')
   if (host === '' || host !== ours)
-    throw new WeirError('bad_origin', `origin: expected this site or one of origins, got ${show(origin)}`)
+    throw new WeirError('bad_origin', `origin: expected this site or one of the option cors, got ${show(origin)}`)
 }
 
 /** What one has to speak is named in the answer (RFC 9110, 15.5.22; RFC 6455, 4.4). */

@@ -4,15 +4,15 @@ import { named } from '../entry.ts'
 import { show, WeirError } from '../errors.ts'
 import type { Listener } from '../hub/hub.ts'
 import type { ReadKey } from '../topic/key.ts'
-import { type LiveLog, type LogPart, MOST_EVENTS } from '../topic/live-log.ts'
-import { LOG_PARAMETERS } from '../topic/log.ts'
-import { LoggedEvent } from '../topic/logged-event.ts'
+import { LOG_PARAMETERS } from '../topic/log/log.ts'
+import { type LogPart, type LogRuntime, MOST_EVENTS } from '../topic/log/log-runtime.ts'
+import { LoggedEvent } from '../topic/log/logged-event.ts'
 import { readVersion } from '../topic/version.ts'
 import { callerOf, untilExpiry } from './credential.ts'
 import { jsonAnswer } from './json-answer.ts'
+import { type LongPollParts, longPoll, readWait } from './long-poll.ts'
 import { answerOf } from './problem.ts'
 import type { SnapshotParts } from './snapshot.ts'
-import { type PollParts, readWait, waitFor } from './waiting.ts'
 
 /**
  * Answers with a part of a log's history as JSON, oldest first.
@@ -21,7 +21,7 @@ import { type PollParts, readWait, waitFor } from './waiting.ts'
  */
 export async function history(
   parts: SnapshotParts,
-  log: LiveLog,
+  log: LogRuntime,
   call: Call,
   parameters: Readonly<Record<string, string>>,
 ): Promise<Answer> {
@@ -32,17 +32,17 @@ export async function history(
 }
 
 /** The newest event of a log, or where the log stands. */
-export type Newest = LoggedEvent | Pick<LogEvent, 'topic' | 'private' | 'position'>
+export type Newest = LoggedEvent | Pick<LogEvent, 'topic' | 'private' | 'lineage' | 'position'>
 
 /** What stands for the value of a log: its newest event, or, while it keeps none, where it stands. */
-export async function newest(log: LiveLog, readKey: ReadKey, client: string): Promise<Newest> {
+export async function newest(log: LogRuntime, readKey: ReadKey, client: string): Promise<Newest> {
   const { topic } = readKey
   await log.caughtUp(readKey, client)
-  const { events, epoch, newest } = await log.latest(topic)
+  const { events, epoch, lineage, newest } = await log.latest(topic)
   const line = events.at(-1)
-  return line === undefined
-    ? { ...named(topic), position: formatVersion({ epoch, sequence: newest }) }
-    : new LoggedEvent(topic, line)
+  if (line !== undefined) return new LoggedEvent(topic, line)
+  const whose = { ...named(topic), ...(lineage !== undefined && { lineage }) }
+  return { ...whose, position: formatVersion({ epoch, sequence: newest }) }
 }
 
 /**
@@ -51,8 +51,8 @@ export async function newest(log: LiveLog, readKey: ReadKey, client: string): Pr
  * @throws WeirError `bad_version`, `bad_request`, `bad_key`, `full`
  */
 export async function logPoll(
-  parts: PollParts,
-  log: LiveLog,
+  parts: LongPollParts,
+  log: LogRuntime,
   call: Call,
   parameters: Readonly<Record<string, string>>,
 ): Promise<Answer> {
@@ -72,12 +72,13 @@ export async function logPoll(
     const tail = listener?.channels[0]?.tail
     return tail !== undefined && compareVersions(tail.newest, after as Version) !== 0 ? true : undefined
   }
-  const news: Problem | true | undefined = await waitFor(parts, signal, wait, look, (joined) => {
+  const news: Problem | true | undefined = await longPoll(parts, signal, wait, look, (joined) => {
     listener = joined
     log.watch(joined, readKey, after)
   })
   if (news === true) return page(parts, call, readKey.topic, await log.part(readKey.topic, after, most), false)
-  const headers = inBand(parts, after, await log.caughtUp(readKey, call.remote))
+  const { lineage = parts.lineage() } = there
+  const headers = inBand(parts, after, lineage, await log.caughtUp(readKey, call.remote))
   return news === undefined ? { kind: 'whole', status: 204, headers, body: null } : answerOf(news, headers)
 }
 
@@ -102,7 +103,7 @@ function page(
   parts: SnapshotParts,
   call: Call,
   topic: string,
-  { events, epoch, oldest, newest, gap }: LogPart,
+  { events, epoch, lineage = parts.lineage(), oldest, newest, gap }: LogPart,
   stale: boolean | undefined,
 ): Answer {
   const at = (sequence: number) => formatVersion({ epoch, sequence })
@@ -112,14 +113,21 @@ function page(
   const missed = gap === undefined ? '' : `,"gap":{"from":"${formatVersion(gap.from)}","to":"${formatVersion(gap.to)}"}`
   const { private: hidden } = named(topic)
   const whose = hidden ? `,"private":true,"caller":"${callerOf(call.identity)}"` : ''
-  const json = `{"events":[${texts.join()}],"oldest":"${at(oldest)}","newest":"${at(newest)}"${missed}${whose}}`
-  return jsonAnswer(call, Buffer.from(json), inBand(parts, { epoch, sequence: newest }, stale))
+  const line = lineage === undefined ? '' : `,"lineage":${JSON.stringify(lineage)}`
+  const json = `{"events":[${texts.join()}],"oldest":"${at(oldest)}","newest":"${at(newest)}"${line}${missed}${whose}}`
+  return jsonAnswer(call, Buffer.from(json), inBand(parts, { epoch, sequence: newest }, lineage, stale))
 }
 
-function inBand({ level }: SnapshotParts, newest: Version, stale: boolean | undefined): AnswerHeaders {
+function inBand(
+  { level }: SnapshotParts,
+  newest: Version,
+  lineage: string | undefined,
+  stale: boolean | undefined,
+): AnswerHeaders {
   const headers: AnswerHeaders = {
     ...{ 'cache-control': 'no-store', 'weir-level': level(), 'weir-version': formatVersion(newest) },
   }
+  if (lineage !== undefined) headers['weir-lineage'] = lineage
   if (stale !== undefined) headers['weir-stale'] = stale ? '?1' : '?0'
   return headers
 }

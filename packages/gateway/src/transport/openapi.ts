@@ -1,10 +1,10 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { ERRORS, type ErrorCode } from '../errors.ts'
-import type { FeedPlan } from '../topic/feed.ts'
+import type { FeedPlan } from '../topic/feed/feed.ts'
+import type { Stream } from '../topic/feed/stream.ts'
 import type { KeyReader } from '../topic/key.ts'
-import { MOST_EVENTS } from '../topic/live-log.ts'
-import type { LogPlan } from '../topic/log.ts'
-import type { Stream } from '../topic/stream.ts'
+import type { LogPlan } from '../topic/log/log.ts'
+import { MOST_EVENTS } from '../topic/log/log-runtime.ts'
 import { type JsonSchema as Json, jsonSchemaOf, takes } from './json-schema.ts'
 import { MOST_TOPICS } from './topics.ts'
 
@@ -73,6 +73,7 @@ function feedOperation(feed: FeedPlan): Json {
         headers: headers(
           'etag',
           'weir-version',
+          'weir-lineage',
           'age',
           'weir-stale',
           'weir-level',
@@ -84,7 +85,7 @@ function feedOperation(feed: FeedPlan): Json {
       },
       204: {
         description: 'With `as=poll`: nothing newer than `after` came while it waited.',
-        headers: headers('weir-version', 'age', 'weir-stale', 'weir-level'),
+        headers: headers('weir-version', 'weir-lineage', 'age', 'weir-stale', 'weir-level'),
       },
       304: { description: 'The client has it: its `If-None-Match` names this content.', headers: headers('etag') },
       ...failed(feed.scope !== 'public'),
@@ -112,12 +113,12 @@ function logOperation({ path, name, keys, scope }: LogPlan): Json {
     responses: {
       200: {
         description: `Events that are kept, oldest first; ${LIVE} these, and then every one that comes.`,
-        headers: headers('weir-version', 'weir-level'),
+        headers: headers('weir-version', 'weir-lineage', 'weir-level'),
         content: { 'application/json': { schema: page } },
       },
       204: {
         description: 'With `as=poll`: no event came after `after` while it waited.',
-        headers: headers('weir-version', 'weir-level'),
+        headers: headers('weir-version', 'weir-lineage', 'weir-level'),
       },
       ...failed(scope !== 'public'),
     },
@@ -140,7 +141,7 @@ function publishOperation({ path, name, keys, event, scope }: LogPlan): Json {
   }
 }
 
-function streamOperation({ path, of, choose, most }: Stream): Json {
+function streamOperation({ path, of, choose, maxKeys }: Stream): Json {
   const schema = choose === undefined ? undefined : of.plan.keys.schemas[choose.part]
   const chosen =
     choose === undefined || schema === undefined
@@ -152,7 +153,7 @@ function streamOperation({ path, of, choose, most }: Stream): Json {
             description: `Which values of ${of.name}; without it every one that anybody watches.`,
             style: 'form',
             explode: false,
-            schema: { type: 'array', minItems: 1, maxItems: most, items: schemaOf(schema, 'input') },
+            schema: { type: 'array', minItems: 1, maxItems: maxKeys, items: schemaOf(schema, 'input') },
           },
         ]
   return {
@@ -166,6 +167,7 @@ function streamOperation({ path, of, choose, most }: Stream): Json {
 const METHODS = ['get', 'post', 'put', 'patch', 'delete', 'trace']
 
 const VERSION = { type: 'string', pattern: '^\\d{1,16}:\\d{1,16}$', examples: ['1795258643830:7'] }
+const LINEAGE = { type: 'string' }
 const MOMENT = { type: 'integer', description: 'Milliseconds since 1970, by the clock of the server.' }
 const LEVEL = { type: 'string', enum: ['normal', 'saver', 'strained', 'maintenance'] }
 
@@ -175,6 +177,7 @@ const EVENT = {
   at: MOMENT,
   oldest: { ...VERSION, description: 'The position of the oldest event that is kept.' },
   newest: { ...VERSION, description: 'The position of the newest event.' },
+  lineage: { ...LINEAGE, description: 'Of which line of epochs the positions are.' },
   gap: {
     ...object({ from: VERSION, to: VERSION }),
     description: 'What was asked for and is gone: events after `from`, up to and including `to`.',
@@ -231,6 +234,7 @@ const SCHEMAS: Json = {
 const HEADERS: Json = {
   etag: header('A hash of the content.', { type: 'string' }),
   'weir-version': header('The version: a client accepts only a larger one than it has.', VERSION),
+  'weir-lineage': header('Of which line of epochs the version is: versions are compared within one.', LINEAGE),
   age: header('Seconds since the moment of which the value is.', { type: 'integer' }),
   'weir-stale': header('`?1` while the value is older than its feed allows.', { type: 'string', enum: ['?0', '?1'] }),
   'weir-level': header('How hard the server was pressed when it answered.', LEVEL),
@@ -324,7 +328,7 @@ const ELSEWHERE: readonly ErrorCode[] = [
   'too_many_topics',
   'bad_document',
   'not_acceptable',
-  'too_costly',
+  'query_too_complex',
 ]
 const CODES = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => !ELSEWHERE.includes(code))
 /** What only a `POST` can run into. */
@@ -338,8 +342,8 @@ function statusesOf(codes: readonly ErrorCode[]): readonly number[] {
 
 /** @param scoped whether it matters who calls */
 function failed(scoped: boolean, statuses = READ): Json {
-  const { unidentified } = ERRORS
-  const met = statuses.filter((status) => scoped || status !== unidentified.status)
+  const { unauthenticated } = ERRORS
+  const met = statuses.filter((status) => scoped || status !== unauthenticated.status)
   return Object.fromEntries(met.map((status) => [status, ref('responses', `Problem${status}`)]))
 }
 

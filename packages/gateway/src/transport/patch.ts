@@ -31,11 +31,11 @@ function make(from: Entry, to: Entry): Encoded<Patch> | undefined {
   // Whoever patches gets the same text, and with it the same ETag: members that are new would come last.
   if (patch === undefined || JSON.stringify(applyPatch(from.value, patch)) !== to.content.json?.toString())
     return undefined
-  const { address: topic, versionText: version, changedAt, checkedAt } = to
-  const stale = to.stale ? { stale: true as const } : {}
+  const { address: topic, versionText: version, lineage, changedAt, checkedAt } = to
+  const more = { ...(to.stale && { stale: true as const }), ...(lineage !== undefined && { lineage }) }
   return new Encoded<Patch>({
     ...{ type: 'patch', topic, from: from.versionText, version, changedAt, checkedAt },
-    ...{ ...stale, patch },
+    ...{ ...more, patch },
   })
 }
 

@@ -9,8 +9,8 @@ import { createMemory } from '../cache/memory.ts'
 import type { Answer } from '../call.ts'
 import { createHub } from '../hub/hub.ts'
 import { providerPath, readPath, requestPath } from '../pipeline.ts'
-import { feed } from '../topic/feed.ts'
-import { LiveFeed } from '../topic/live-feed.ts'
+import { feed } from '../topic/feed/feed.ts'
+import { FeedRuntime } from '../topic/feed/feed-runtime.ts'
 import { http } from '../upstream/http.ts'
 import { poll } from './poll.ts'
 import { problemAnswer } from './problem.ts'
@@ -42,7 +42,7 @@ function open() {
   const requests = requestPath(source, [providerPath(source, parts)], parts)
   const path = readPath(plan, requests, createMemory(1_000_000), parts)
   const hub = createHub({ clock, emit, level: () => 'normal', heartbeat: 10_000 })
-  const live = new LiveFeed({
+  const live = new FeedRuntime({
     plan,
     path,
     hub,

@@ -1,13 +1,13 @@
 import { compareVersions, type Problem } from '@weir/protocol'
-import type { Answer, Call, Soon } from '../call.ts'
+import type { Answer, Call, MaybePromise } from '../call.ts'
 import { Entry } from '../entry.ts'
 import type { Channel } from '../hub/hub.ts'
-import type { LiveFeed } from '../topic/live-feed.ts'
+import type { FeedRuntime } from '../topic/feed/feed-runtime.ts'
 import { readVersion } from '../topic/version.ts'
 import { untilExpiry } from './credential.ts'
+import { type LongPollParts, longPoll, readWait } from './long-poll.ts'
 import { answerOf } from './problem.ts'
 import { inBand, whole } from './snapshot.ts'
-import { type PollParts, readWait, waitFor } from './waiting.ts'
 
 /**
  * Answers when a feed's value is newer than what the client has: its JSON at once when it is, 204 when the wait is over.
@@ -15,11 +15,11 @@ import { type PollParts, readWait, waitFor } from './waiting.ts'
  * @throws WeirError `bad_version`, `bad_request`, `bad_key`, `full`
  */
 export function poll(
-  parts: PollParts,
-  feed: LiveFeed,
+  parts: LongPollParts,
+  feed: FeedRuntime,
   call: Call,
   parameters: Readonly<Record<string, string>>,
-): Soon<Answer> {
+): MaybePromise<Answer> {
   const query = new URLSearchParams(call.query)
   const known = readVersion('after', query.get('after') ?? undefined)
   const wait = Math.min(readWait(query.get('wait') ?? undefined), untilExpiry(call.identity, parts.clock))
@@ -44,7 +44,7 @@ export function poll(
     const failure = channel?.failure?.subject
     return failure !== undefined && 'problem' in failure ? failure.problem : undefined
   }
-  const over = waitFor(parts, call.signal, wait, look, (listener) => {
+  const over = longPoll(parts, call.signal, wait, look, (listener) => {
     feed.watch(listener, readKey, known)
     channel = listener.channels[0]
   })

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import type { Answer, Call } from '../call.ts'
 import { show, WeirError } from '../errors.ts'
 import { DEEPEST, isTooDeep, parseJson } from '../json.ts'
-import type { LiveLog } from '../topic/live-log.ts'
+import type { LogRuntime } from '../topic/log/log-runtime.ts'
 
 /** The largest event that a client may send, in bytes. */
 const LARGEST_EVENT = 65_536
@@ -12,7 +12,11 @@ const LARGEST_EVENT = 65_536
  *
  * @throws WeirError `not_published`, `bad_event`, `bad_key`, `bad_request`, `body_too_large`
  */
-export async function publish(log: LiveLog, call: Call, parameters: Readonly<Record<string, string>>): Promise<Answer> {
+export async function publish(
+  log: LogRuntime,
+  call: Call,
+  parameters: Readonly<Record<string, string>>,
+): Promise<Answer> {
   const readKey = log.keyOf(parameters, call.query, call.identity, [])
   const type = call.header('content-type')
   // A form of another site could send any other type with this one's cookies, without being asked.

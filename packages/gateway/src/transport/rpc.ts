@@ -1,20 +1,20 @@
 import { isUtf8 } from 'node:buffer'
 import { crc32 } from 'node:zlib'
-import type { Answer, AnswerHeaders, Call, Soon } from '../call.ts'
+import type { Answer, AnswerHeaders, Call, MaybePromise } from '../call.ts'
 import { accepts, WORTH_IT } from '../compress.ts'
 import type { Encoding, Entry } from '../entry.ts'
 import { asWeirError, problemOf, show, WeirError } from '../errors.ts'
 import { parseToWrite, stringifyJson } from '../json.ts'
 import { isRecord } from '../options.ts'
-import type { LiveFeed } from '../topic/live-feed.ts'
-import { nodeError } from '../topic/rpc.ts'
-import { PARAMS_EXPECTED, paramsText } from '../topic/rpc-params.ts'
+import type { FeedRuntime } from '../topic/feed/feed-runtime.ts'
+import { PARAMS_EXPECTED, paramsText } from '../topic/rpc/params.ts'
+import { nodeError } from '../topic/rpc/rpc.ts'
 import { GZIP_HEAD, gzipEnd, gzipPiece } from './gzip.ts'
 import { cacheStatus, inBand, type SnapshotParts } from './snapshot.ts'
 
 export interface RpcParts extends SnapshotParts {
   /** Each method that may be called, as a feed. */
-  readonly methods: ReadonlyMap<string, LiveFeed>
+  readonly methods: ReadonlyMap<string, FeedRuntime>
   /** The most calls of one array. */
   readonly calls: number
   /** Bytes of the largest body. */
@@ -35,7 +35,7 @@ interface Reply {
   /** In JSON. A value stands in it as its entry, and goes out as the text it came as: written anew, large numbers would lose digits. */
   readonly texts: readonly (string | Entry)[]
   /** Where it was answered with what is kept, or is from now on. */
-  readonly of?: { readonly feed: LiveFeed; readonly entry: Entry; readonly hit: boolean }
+  readonly of?: { readonly feed: FeedRuntime; readonly entry: Entry; readonly hit: boolean }
   /** Seconds. */
   readonly retryAfter?: number
 }
@@ -89,7 +89,7 @@ function read(body: Uint8Array): unknown {
 }
 
 /** Undefined for a notification. @throws the reason of the call's signal, when the client is gone */
-function answerOf(parts: RpcParts, said: unknown, call: Call): Soon<Reply | undefined> {
+function answerOf(parts: RpcParts, said: unknown, call: Call): MaybePromise<Reply | undefined> {
   const given = isRecord(said) ? said : {}
   const id = idOf(given)
   const { method } = given

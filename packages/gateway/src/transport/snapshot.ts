@@ -1,9 +1,9 @@
 import type { Level } from '@weir/protocol'
-import type { Answer, AnswerHeaders, Call, Soon } from '../call.ts'
+import type { Answer, AnswerHeaders, Call, MaybePromise } from '../call.ts'
 import type { Clock } from '../clock.ts'
 import { COMPRESSIONS, type Compression, chooseCompression } from '../compress.ts'
 import type { Encoding, Entry } from '../entry.ts'
-import { absence, type LiveFeed } from '../topic/live-feed.ts'
+import { absence, type FeedRuntime } from '../topic/feed/feed-runtime.ts'
 import { problemAnswer } from './problem.ts'
 
 /** Compressed forms of an entry: each made at most once for each version. */
@@ -30,10 +30,10 @@ export interface SnapshotParts {
 /** Answers a call with the value of a feed as JSON: from memory at once, or when the upstream has answered. */
 export function snapshot(
   parts: SnapshotParts,
-  feed: LiveFeed,
+  feed: FeedRuntime,
   call: Call,
   parameters: Readonly<Record<string, string>>,
-): Soon<Answer> {
+): MaybePromise<Answer> {
   // An address that is itself a topic was read before: what is kept under it needs no second reading of its key.
   const known = feed.plan.scope === 'public' ? feed.hit(call.url) : undefined
   if (known !== undefined) return cacheable(parts, feed, call, known, true)
@@ -47,7 +47,7 @@ export function snapshot(
 /** For caches too. They hand it on while time passes, so it says only what stays true of it. */
 function cacheable(
   { clock, level, lineage }: SnapshotParts,
-  feed: LiveFeed,
+  feed: FeedRuntime,
   call: Call,
   entry: Entry,
   hit: boolean,
@@ -76,7 +76,7 @@ export function cacheStatus(left: number, hit: boolean): string {
 /** What an answer that no cache keeps says beside the value: how old it is, whether it is stale, and the level. */
 export function inBand(
   { clock, level, lineage }: SnapshotParts,
-  feed: LiveFeed,
+  feed: FeedRuntime,
   entry: Entry | undefined,
 ): AnswerHeaders {
   const headers: AnswerHeaders = { 'cache-control': 'no-store', 'weir-level': level() }
@@ -112,7 +112,10 @@ function ageOf(entry: Entry, clock: Clock): string {
 }
 
 /** For how long whoever keeps it may show it (RFC 9111, 5861), and for how long edges may (RFC 9213). */
-function lifetimes({ plan: { scope, freshness, mustRevalidate, cdn } }: LiveFeed, { content }: Entry): AnswerHeaders {
+function lifetimes(
+  { plan: { scope, freshness, mustRevalidate, cdn } }: FeedRuntime,
+  { content }: Entry,
+): AnswerHeaders {
   // A cache of a browser outlives a sign-out, and the next caller may have the same cookie: it asks each time, and 304 is cheap.
   if (scope !== 'public') return { 'cache-control': 'private, no-store' }
   const fresh = Math.min(content.absentFor ?? freshness.fresh, A_YEAR)

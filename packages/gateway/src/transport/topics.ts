@@ -1,9 +1,9 @@
 import type { Failure, Version } from '@weir/protocol'
 import type { Call } from '../call.ts'
 import { asWeirError, problemOf, show, WeirError } from '../errors.ts'
+import type { FeedRuntime } from '../topic/feed/feed-runtime.ts'
 import type { ReadKey } from '../topic/key.ts'
-import type { LiveFeed } from '../topic/live-feed.ts'
-import type { LiveLog } from '../topic/live-log.ts'
+import type { LogRuntime } from '../topic/log/log-runtime.ts'
 import { readVersion } from '../topic/version.ts'
 
 /** The most topics that one call may name. */
@@ -11,7 +11,7 @@ export const MOST_TOPICS = 500
 
 /** A topic that a client named: the feed or log that has it, and its key there. */
 export interface Topic {
-  readonly of: LiveFeed | LiveLog
+  readonly of: FeedRuntime | LogRuntime
   readonly readKey: ReadKey
 }
 

@@ -1,10 +1,10 @@
 import type { Failure } from '@weir/protocol'
-import type { Answer, Call, Soon } from '../call.ts'
+import type { Answer, Call, MaybePromise } from '../call.ts'
 import { Entry, named } from '../entry.ts'
 import { asWeirError, problemOf } from '../errors.ts'
-import { LiveFeed } from '../topic/live-feed.ts'
-import { LiveLog } from '../topic/live-log.ts'
-import { LoggedEvent } from '../topic/logged-event.ts'
+import { FeedRuntime } from '../topic/feed/feed-runtime.ts'
+import { LogRuntime } from '../topic/log/log-runtime.ts'
+import { LoggedEvent } from '../topic/log/logged-event.ts'
 import { callerOf } from './credential.ts'
 import { absenceFields, topicFields } from './entry-fields.ts'
 import { jsonAnswer } from './json-answer.ts'
@@ -18,7 +18,7 @@ import { type Topic, topicOr, topicsOf } from './topics.ts'
  *
  * @throws WeirError `bad_request`
  */
-export function values(parts: SnapshotParts, find: (topic: string) => Topic, call: Call): Soon<Answer> {
+export function values(parts: SnapshotParts, find: (topic: string) => Topic, call: Call): MaybePromise<Answer> {
   const found = topicsOf(call).map((topic) => topicOr(topic, find))
   const entries = found.map((topic) => ('problem' in topic ? topic : read(topic, call)))
   const waits = entries.some((entry) => entry instanceof Promise)
@@ -30,10 +30,10 @@ export function values(parts: SnapshotParts, find: (topic: string) => Topic, cal
 /** What came of a topic. */
 type Had = Entry | Newest | Failure
 
-function read({ of, readKey }: Topic, call: Call): Soon<Had> {
-  const signal = of instanceof LiveLog || of.fresh(readKey.topic) !== undefined ? undefined : call.signal
+function read({ of, readKey }: Topic, call: Call): MaybePromise<Had> {
+  const signal = of instanceof LogRuntime || of.fresh(readKey.topic) !== undefined ? undefined : call.signal
   const had =
-    of instanceof LiveLog ? newest(of, readKey, call.remote) : of.read(readKey, { client: call.remote, signal })
+    of instanceof LogRuntime ? newest(of, readKey, call.remote) : of.read(readKey, { client: call.remote, signal })
   if (!(had instanceof Promise)) return had
   return had.catch((thrown): Failure => {
     // The client is gone: there is nobody to tell of this one or of the others.
@@ -58,7 +58,7 @@ function answer(
     if (index > 0) texts.push(',')
     if (entry instanceof LoggedEvent) texts.push(entry.text)
     else if (!(entry instanceof Entry)) texts.push(JSON.stringify({ ...entry, type: undefined }))
-    else if (topic !== undefined && 'of' in topic && topic.of instanceof LiveFeed)
+    else if (topic !== undefined && 'of' in topic && topic.of instanceof FeedRuntime)
       texts.push(...valueText(entry, topic.of.stale(entry)))
   }
   texts.push(']}')

@@ -1,14 +1,14 @@
 import type { ClientMessage, Problem, Publish, RequestId, SocketMessage, Version } from '@weir/protocol'
-import type { Call, Identity, MessageSocket, SocketAnswer, Soon } from '../call.ts'
+import type { Call, Identity, MaybePromise, MessageSocket, SocketAnswer } from '../call.ts'
 import { addressOf, type Encoding, Entry } from '../entry.ts'
 import { asWeirError, problemOf, show, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Listener, Wire } from '../hub/hub.ts'
 import { isRecord } from '../options.ts'
+import { FeedRuntime } from '../topic/feed/feed-runtime.ts'
 import type { ReadKey } from '../topic/key.ts'
-import { LiveFeed } from '../topic/live-feed.ts'
-import { LiveLog } from '../topic/live-log.ts'
-import { LoggedEvent } from '../topic/logged-event.ts'
+import { LogRuntime } from '../topic/log/log-runtime.ts'
+import { LoggedEvent } from '../topic/log/logged-event.ts'
 import { readVersion } from '../topic/version.ts'
 import { callerOf } from './credential.ts'
 import { entryFields } from './entry-fields.ts'
@@ -183,10 +183,10 @@ class Client extends Peer {
 
   #get(topic: string, id: RequestId): void {
     const { of, readKey } = this.#find(topic)
-    const had = of instanceof LiveLog ? newest(of, readKey, this.#caller.remote) : this.#read(of, readKey)
+    const had = of instanceof LogRuntime ? newest(of, readKey, this.#caller.remote) : this.#read(of, readKey)
     // Asked for by itself, it is followed by no heartbeat that would say so.
     const shown = (had: Entry | Newest) =>
-      this.#show(had, id, had instanceof Entry && of instanceof LiveFeed ? of.stale(had) : undefined)
+      this.#show(had, id, had instanceof Entry && of instanceof FeedRuntime ? of.stale(had) : undefined)
     if (had instanceof Entry) shown(had)
     else
       had.then(
@@ -197,7 +197,7 @@ class Client extends Peer {
 
   #publish({ topic, event, id }: Publish): void {
     const { of, readKey } = this.#find(topic)
-    if (!(of instanceof LiveLog))
+    if (!(of instanceof LogRuntime))
       throw new WeirError('not_published', `${show(topic)}: expected the address of a log, got that of a feed`)
     of.submit(readKey, event, this.#caller.identity).then(
       (position) => this.#say({ type: 'published', id, position }),
@@ -205,7 +205,7 @@ class Client extends Peer {
     )
   }
 
-  #read(feed: LiveFeed, readKey: ReadKey): Soon<Entry> {
+  #read(feed: FeedRuntime, readKey: ReadKey): MaybePromise<Entry> {
     const hit = feed.fresh(readKey.topic) !== undefined
     if (!hit) this.#leaving ??= new AbortController()
     return feed.read(readKey, { client: this.#caller.remote, signal: hit ? undefined : this.#leaving?.signal })

@@ -30,7 +30,7 @@ async function open() {
     headersTimeout: 1000,
     bodyTimeout: 1000,
     timeout: 1000,
-    maxAnswer: 1000,
+    maxResponse: 1000,
     clock: systemClock,
     emit: () => {},
   })

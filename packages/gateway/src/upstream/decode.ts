@@ -45,7 +45,7 @@ const CODINGS: Readonly<Record<string, Coding>> = {
 export interface DecodeParts {
   readonly upstream: string
   /** Bytes of the largest answer that is taken, also once it is decoded. */
-  readonly maxAnswer: number
+  readonly maxResponse: number
   /** Covers secrets in errors. Where it covers any, an answer that a proxy passes on is read too. */
   readonly mask: Mask
 }
@@ -61,7 +61,7 @@ export interface Decoded extends UpstreamAnswer {
  */
 export function decode({
   upstream,
-  maxAnswer,
+  maxResponse,
   mask,
 }: DecodeParts): Stage<UpstreamRequest, Promise<Decoded>, UpstreamRequest, Promise<UpstreamAnswer>> {
   return (next) => async (request) => {
@@ -85,9 +85,9 @@ export function decode({
     }
     let { body } = answer
     for (const { whole } of undone) {
-      body = await whole(body, { maxOutputLength: maxAnswer }).catch((error) => {
+      body = await whole(body, { maxOutputLength: maxResponse }).catch((error) => {
         const tooLarge = error.code === 'ERR_BUFFER_TOO_LARGE'
-        const expected = tooLarge ? `at most ${maxAnswer} bytes, got more` : `${codings.join()}, got ${error.message}`
+        const expected = tooLarge ? `at most ${maxResponse} bytes, got more` : `${codings.join()}, got ${error.message}`
         throw new WeirError('upstream_invalid', `${upstream}: expected ${expected}`)
       })
     }

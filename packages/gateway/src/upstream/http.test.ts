@@ -14,11 +14,11 @@ describe('an HTTP upstream', () => {
       settings: {
         keys: [],
         limits: [],
-        past: 'unknown',
+        pastUsage: 'unknown',
         concurrency: 10,
         timeout: 10_000,
         stall: 2000,
-        maxAnswer: 16 * 1024 ** 2,
+        maxResponse: 16 * 1024 ** 2,
       },
     })
   })
@@ -48,7 +48,7 @@ describe('an HTTP upstream', () => {
     ['a limit without its window', { limits: [{ calls: 1 }] }, 'per'],
     ['a limit by something else', { limits: [{ calls: 1, per: '1s', by: 'ip' }] }, 'limits[0].by'],
     ['a reserve of the whole limit', { limits: [{ calls: 5, per: '1s' }], reserve: 5 }, 'reserve'],
-    ['a past that is neither', { past: 'clean' }, 'past'],
+    ['a past that is neither', { pastUsage: 'clean' }, 'pastUsage'],
     ['no connections', { concurrency: 0 }, 'concurrency'],
     ['a header that is no text', { headers: { 'x-a': 1 } }, 'headers.x-a'],
     ['a key in two places', { auth: { header: 'a', query: 'b' } }, 'auth'],

@@ -24,7 +24,7 @@ export interface HttpOptions {
   /** Calls of each limit left to others who use the same account. 0 by default. */
   readonly reserve?: number
   /** `unknown` (default): the budget stays shut for one window at start. `none`: nobody called before. */
-  readonly past?: 'unknown' | 'none'
+  readonly pastUsage?: 'unknown' | 'none'
   /** Spreads starts evenly over each window instead of sending a whole limit at once. False by default. */
   readonly pace?: boolean
   /** How often a call that failed may be tried again, inside its deadline and a tenth of the traffic. 2 by default. */
@@ -52,7 +52,7 @@ export interface HttpOptions {
   /** Milliseconds that what it answered is old, for `anyOf` by score; by default its `Age` header. */
   readonly lag?: (answer: UpstreamAnswer) => number
   /** The largest answer that is taken. `'16mb'` by default. */
-  readonly maxAnswer?: Bytes
+  readonly maxResponse?: Bytes
   /** Headers sent with every call. */
   readonly headers?: Readonly<Record<string, string>>
 }
@@ -117,8 +117,8 @@ export function httpUpstream(kind: string, options: HttpOptions): Upstream<HttpC
   const name = isRecord(options) && typeof options.name === 'string' ? options.name : '?'
   const where = `${kind} "${name}"`
   const read = readOptions(where, HTTP_OPTIONS, options)
-  if (read.past !== 'unknown' && read.past !== 'none')
-    throw new ConfigError(where, 'past', '"unknown" or "none"', read.past)
+  if (read.pastUsage !== 'unknown' && read.pastUsage !== 'none')
+    throw new ConfigError(where, 'pastUsage', '"unknown" or "none"', read.pastUsage)
   const { search, username, password } = new URL(read.url)
   if (search !== '') throw new ConfigError(where, 'url', 'an address without a query', withoutSecrets(read.url))
   if (username !== '' || password !== '')
@@ -149,7 +149,7 @@ export function httpUpstream(kind: string, options: HttpOptions): Upstream<HttpC
         ...secretsOfUrl(new URL(read.url)),
       ],
       limits: limitsOf(where, read.limits, read.reserve),
-      past: read.past,
+      pastUsage: read.pastUsage,
       pace: read.pace,
       liveShare: read.liveShare / 100,
       conditional: read.conditional,
@@ -160,7 +160,7 @@ export function httpUpstream(kind: string, options: HttpOptions): Upstream<HttpC
       headersTimeout: read.headersTimeout ?? read.timeout,
       bodyTimeout: read.bodyTimeout ?? read.timeout,
       stall: read.stall,
-      maxAnswer: read.maxAnswer,
+      maxResponse: read.maxResponse,
     },
     ...(options.lag === undefined ? {} : { lag: options.lag }),
     ...(statusOf === undefined ? {} : { below: () => trueStatus(statusOf) }),

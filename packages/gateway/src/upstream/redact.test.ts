@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
 import { withoutSecrets } from '../errors.ts'
 import { http } from './http.ts'
-import { jsonRpc } from './json-rpc.ts'
-import { jsonRpcPush } from './json-rpc-push.ts'
-import { push } from './push.ts'
-import { weir } from './weir.ts'
+import { jsonRpc } from './json-rpc/json-rpc.ts'
+import { jsonRpcPush } from './json-rpc/push.ts'
+import { push } from './push/push.ts'
+import { weir } from './weir/weir.ts'
 
 test.each([
   ['https://user:word@node.example:8080/v1/SECRET?api-key=SECRET#x', 'https://node.example:8080'],

@@ -24,7 +24,7 @@ export function secretsOfUrl({ searchParams, pathname, username, password }: URL
 /** What of the headers that are sent nobody may read. */
 export function secretsOfHeaders(headers: Readonly<Record<string, string>>): readonly string[] {
   return Object.entries(headers).flatMap(([name, value]) =>
-    SECRET_NAME.test(name) || (RANDOM.test(value) && !DATE.test(value)) ? secretsOfCredentials(value) : [],
+    SECRET_NAME.test(name) || looksRandom(value) ? secretsOfCredentials(value) : [],
   )
 }
 
@@ -33,14 +33,55 @@ export function areCredentials(headers: Readonly<Record<string, string>>): boole
   return Object.keys(headers).some((name) => SECRET_NAME.test(name))
 }
 
-/** What of a value such as `Bearer KEY`, `Basic dXNlcjpwYXNz` or `session=KEY; theme=dark` nobody may read. */
+/** A parameter of a credential (RFC 9110, 11.2) or a cookie. */
+const PARAMETER = /(?:^|[\s,;])([\w.-]+) *= *(?:"((?:[^"\\]|\\.)*)"|([^\s,;"]+))/g
+const COOKIE = /(?:^|; *)[\w.-]+=([^;]{8,})/g
+
+/** Parameters that say how a credential was made, under names that speak of keys. */
+const PUBLIC_PARAMETER = /headers$|method$|version$|algorithm$|type$/i
+
+/**
+ * What of a value such as `Bearer KEY`, `Basic dXNlcjpwYXNz`, `Token token="KEY"`, `USER:KEY`, `session=KEY; theme=dark` or
+ * `AWS4-HMAC-SHA256 Credential=ID/20260101/…, Signature=KEY` nobody may read: the whole, and each part of it that is a secret by itself.
+ */
 export function secretsOfCredentials(value: string): readonly string[] {
   const [, scheme, token = value] = /^([A-Za-z][\w-]*) +(\S+)$/.exec(value) ?? []
-  const cookies = [...value.matchAll(/(?:^|; *)[\w.-]+=([^;]{8,})/g)].map(([, cookie = '']) => cookie)
-  if (scheme?.toLowerCase() !== 'basic') return [value, token, ...cookies]
-  const login = Buffer.from(token, 'base64').toString()
+  const cookies = [...value.matchAll(COOKIE)].map(([, cookie = '']) => cookie)
+  if (scheme?.toLowerCase() === 'basic') {
+    const login = Buffer.from(token, 'base64').toString()
+    return [value, token, login, ...cookies, ...secretsOfPair(login)]
+  }
+  const parameters = [...value.matchAll(PARAMETER)].flatMap(([, name = '', quoted, plain = '']) =>
+    secretsOfParameter(name, quoted?.replace(/\\(.)/g, '$1') ?? plain),
+  )
+  const words = value.split(/[\s,;]+/).filter(looksRandom)
+  return [value, token, ...cookies, ...parameters, ...words, ...secretsOfParts(token)]
+}
+
+function secretsOfParameter(name: string, value: string): readonly string[] {
+  if (PUBLIC_PARAMETER.test(name) || value.length < SHORTEST_TOKEN) return []
+  const isSecret = (SECRET_NAME.test(name) && !isName(value)) || looksRandom(value)
+  // The scope of a key is no secret, the key before it is.
+  return isSecret ? [value, decoded(value), ...value.split('/').filter(looksRandom)] : []
+}
+
+/** Of `USER:KEY` the key, of `ID:NONCE:MAC` what is no name. An address has colons too. */
+function secretsOfParts(token: string): readonly string[] {
+  if (!/^[^\s"=,;:/]*(:[^\s:"]+)+$/.test(token)) return []
+  const parts = token.split(':')
+  return parts.length === 2
+    ? secretsOfPair(token)
+    : parts.filter((part) => part.length >= SHORTEST_TOKEN && !isName(part))
+}
+
+/** Of `USER:PASSWORD`. */
+function secretsOfPair(login: string): readonly string[] {
   const [, user = '', password = ''] = /^([^:]*):?(.*)$/s.exec(login) ?? []
-  return [value, token, login, ...secretsOfLogin(user, password)]
+  return secretsOfLogin(user, password)
+}
+
+function looksRandom(text: string): boolean {
+  return RANDOM.test(text) && !DATE.test(text)
 }
 
 /** Some APIs take a token as the user, with any password: both are secrets, unless the user is a plain name such as `admin`. */
@@ -59,24 +100,42 @@ function isName(text: string, shortest = SHORTEST_WORD): boolean {
 }
 
 /** What is said by a first message, such as `{ op: 'auth', key: 'KEY' }`, under a name that speaks of a key. */
-export function secretsOfMessage(message: unknown, name = ''): readonly string[] {
-  if (typeof message === 'string') return SECRET_NAME.test(name) || RANDOM.test(message) ? [message] : []
-  if (typeof message !== 'object' || message === null) return []
-  return Object.entries(message).flatMap(([inner, value]) =>
-    secretsOfMessage(value, Array.isArray(message) ? name : inner),
+export function secretsOfMessage(message: unknown): readonly string[] {
+  return textsOf(message).flatMap(({ name, text }) =>
+    SECRET_NAME.test(name) || RANDOM.test(text) || CREDENTIALS.test(text) ? secretsOfCredentials(text) : [],
   )
 }
 
-/** Names under which a subscription carries what is ours, and not what it asks for: `key` or `token` alone may be a topic. */
-const OURS = /secret|auth|pass|api.?key|credential|signature|access.?token/i
+/** Names under which a text is ours in any case: `key` or `token` alone may also name a topic. */
+const OURS =
+  /secret|auth|pass|pwd|api.?key|credential|signature|bearer|jwt|(access|session|private|refresh|listen).?(token|key)/i
 
-/** What a message that subscribes says of us, such as `{ op: 'sub', topic: 'a', apiKey: 'KEY' }`. */
-export function secretsOfSubscription(message: unknown, name = ''): readonly string[] {
-  if (typeof message === 'string') return OURS.test(name) && message.length >= SHORTEST_TOKEN ? [message] : []
-  if (typeof message !== 'object' || message === null) return []
-  return Object.entries(message).flatMap(([inner, value]) =>
-    secretsOfSubscription(value, Array.isArray(message) ? name : inner),
-  )
+/** A text that is a credential under any name: with its scheme, or a JSON Web Token (RFC 7519). */
+const CREDENTIALS = /^(Bearer|Basic|Token|ApiKey|Digest) +\S{8,}|^eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*$/i
+
+/**
+ * What a message that subscribes says of us, such as `{ op: 'sub', topic: 'a', apiKey: 'KEY' }`. What says which key is subscribed to is no secret:
+ * it comes back in each message.
+ */
+export function secretsOfSubscription(message: unknown, key: unknown): readonly string[] {
+  const asked = textsOf(key).map(({ text }) => text.toLowerCase())
+  const isAsked = (text: string) => {
+    const folded = text.toLowerCase()
+    return asked.some((part) => folded.includes(part) || part.includes(folded))
+  }
+  return textsOf(message).flatMap(({ name, text }) => {
+    if (text.length < SHORTEST_TOKEN) return []
+    const ours = OURS.test(name) || CREDENTIALS.test(text)
+    const perhaps = SECRET_NAME.test(name) && !isName(text) && !isAsked(text)
+    return ours || perhaps ? secretsOfCredentials(text).filter((secret) => secret.length >= SHORTEST_TOKEN) : []
+  })
+}
+
+/** All texts in a message or a key, each with the name that it stands under. */
+function textsOf(value: unknown, name = ''): readonly { readonly name: string; readonly text: string }[] {
+  if (typeof value === 'string') return value === '' ? [] : [{ name, text: value }]
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(value).flatMap(([inner, part]) => textsOf(part, Array.isArray(value) ? name : inner))
 }
 
 /**

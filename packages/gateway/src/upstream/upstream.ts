@@ -33,7 +33,7 @@ export interface UpstreamSettings {
   /** What of that nobody may read, and of its address. */
   readonly secrets: readonly string[]
   readonly limits: readonly MeterLimit[]
-  readonly past: 'unknown' | 'none'
+  readonly pastUsage: 'unknown' | 'none'
   /** Starts are spread evenly over each window. */
   readonly pace: boolean
   /** The share of the limits, from 0 to 1, that watched values may take. */
@@ -47,7 +47,7 @@ export interface UpstreamSettings {
   readonly headersTimeout: number
   readonly bodyTimeout: number
   readonly stall: number
-  readonly maxAnswer: number
+  readonly maxResponse: number
 }
 
 /** How an origin is followed. Times in milliseconds. */
@@ -55,8 +55,8 @@ export interface OriginPlan {
   /** Its WebSocket. */
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
-  readonly silence: number
-  readonly topics: number
+  readonly silenceTimeout: number
+  readonly maxTopics: number
 }
 
 /** How often and where a call is tried. */

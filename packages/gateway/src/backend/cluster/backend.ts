@@ -1,10 +1,10 @@
 import { type Clock, systemClock } from '../../clock.ts'
 import type { Backend } from '../ports.ts'
 import { clusterBus } from './bus.ts'
-import type { Carrier } from './carrier.ts'
 import { clusterChannels } from './channels.ts'
+import type { IpcPort } from './ipc-port.ts'
+import { type IpcRpc, openIpcRpc } from './ipc-rpc.ts'
 import { clusterLeases } from './leases.ts'
-import { type Line, openLine } from './line.ts'
 import { clusterLogs } from './logs.ts'
 import { clusterMeters } from './meters.ts'
 import type { PrimarySide, WorkerSide } from './protocol.ts'
@@ -12,7 +12,7 @@ import { clusterValues } from './values.ts'
 
 export interface ClusterOptions {
   /** To the primary, which serves at its end (`serve.ts`). */
-  readonly carrier: Carrier
+  readonly carrier: IpcPort
   readonly clock?: Clock
   /** Milliseconds in which every question is answered or has failed. 1,000 unless told: all share the machine, and it may be busy. */
   readonly deadline?: number
@@ -27,7 +27,7 @@ export function clusterBackend({ carrier, clock = systemClock, deadline = 1000, 
       for (const one of all) channels.hear(one)
     },
   }
-  const line: Line<PrimarySide> = openLine({ carrier, answers, clock, deadline, peer: 'the primary', report })
+  const line: IpcRpc<PrimarySide> = openIpcRpc({ carrier, answers, clock, deadline, peer: 'the primary', report })
   const channels = clusterChannels(line)
   const values = clusterValues(line)
   return {

@@ -1,11 +1,11 @@
-import { hearing } from '../hearing.ts'
 import type { Bus, Values } from '../ports.ts'
+import { subscriptions } from '../subscriptions.ts'
 import type { ClusterChannels } from './channels.ts'
-import type { Line } from './line.ts'
+import type { IpcRpc } from './ipc-rpc.ts'
 import { keptContent, type PrimarySide } from './protocol.ts'
 
 export interface ClusterBusParts {
-  readonly line: Line<PrimarySide>
+  readonly line: IpcRpc<PrimarySide>
   readonly channels: ClusterChannels
   readonly values: Values
   readonly report: (error: unknown) => void
@@ -15,16 +15,16 @@ export interface ClusterBusParts {
 export function clusterBus({ line, channels, values, report }: ClusterBusParts): Bus {
   const channelOf = (name: string) => name
   return {
-    publish: (channel, message) => line.tell('send', [channel, message]),
-    announce: (channel, word) => line.tell('announce', [channel, word]),
-    subscribe: hearing({
+    publish: (channel, message) => line.notify('send', [channel, message]),
+    broadcast: (channel, word) => line.notify('announce', [channel, word]),
+    subscribe: subscriptions({
       channels: channels.of('values'),
       channelOf,
       read: keptContent,
       catchUp: async (topic) => values.read(topic),
       report,
     }),
-    attend: hearing({
+    onBroadcast: subscriptions({
       channels: channels.of('words'),
       channelOf,
       read: (word) => word,

@@ -1,5 +1,5 @@
-import type { ChannelListener, Channels } from '../hearing.ts'
-import type { Line } from './line.ts'
+import type { ChannelListener, Channels } from '../subscriptions.ts'
+import type { IpcRpc } from './ipc-rpc.ts'
 import type { Heard, Kind, News, PrimarySide } from './protocol.ts'
 
 /** What this worker listens to in the primary. */
@@ -9,7 +9,7 @@ export interface ClusterChannels {
   hear(news: News): void
 }
 
-export function clusterChannels(line: Line<PrimarySide>): ClusterChannels {
+export function clusterChannels(line: IpcRpc<PrimarySide>): ClusterChannels {
   const listeners = new Map<string, ChannelListener<never>>()
   const keyOf = (kind: Kind, name: string) => `${kind} ${name}`
 
@@ -18,11 +18,11 @@ export function clusterChannels(line: Line<PrimarySide>): ClusterChannels {
       listen(name, listener) {
         const key = keyOf(kind, name)
         listeners.set(key, listener)
-        line.tell('listen', [kind, name])
+        line.notify('listen', [kind, name])
         return () => {
           if (listeners.get(key) !== listener) return
           listeners.delete(key)
-          line.tell('unlisten', [kind, name])
+          line.notify('unlisten', [kind, name])
         }
       },
     }),

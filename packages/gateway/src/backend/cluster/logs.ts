@@ -1,11 +1,11 @@
-import { hearing } from '../hearing.ts'
 import type { LogLine, Logs } from '../ports.ts'
+import { subscriptions } from '../subscriptions.ts'
 import type { ClusterChannels } from './channels.ts'
-import type { Line } from './line.ts'
+import type { IpcRpc } from './ipc-rpc.ts'
 import { kept, type PrimarySide } from './protocol.ts'
 
 export interface ClusterLogsParts {
-  readonly line: Line<PrimarySide>
+  readonly line: IpcRpc<PrimarySide>
   readonly channels: ClusterChannels
   readonly report: (error: unknown) => void
 }
@@ -13,7 +13,7 @@ export interface ClusterLogsParts {
 /** Histories in the primary's memory, for all workers. */
 export function clusterLogs({ line, channels, report }: ClusterLogsParts): Logs {
   const read: Logs['read'] = async (log, after, most) => {
-    const history = await line.ask('history', [log, after, most])
+    const history = await line.request('history', [log, after, most])
     return { ...history, events: history.events.map(keptLine) }
   }
 
@@ -24,10 +24,10 @@ export function clusterLogs({ line, channels, report }: ClusterLogsParts): Logs 
   }
 
   return {
-    append: (log, event, bounds) => line.ask('append', [log, event, bounds]),
-    appendAfter: (log, after, event, bounds) => line.ask('appendAfter', [log, after, event, bounds]),
+    append: (log, event, bounds) => line.request('append', [log, event, bounds]),
+    appendAfter: (log, after, event, bounds) => line.request('appendAfter', [log, after, event, bounds]),
     read,
-    subscribe: hearing({
+    subscribe: subscriptions({
       channels: channels.of('lines'),
       channelOf: (log) => log,
       read: keptLine,

@@ -1,20 +1,20 @@
 import type { Version } from '@weir/protocol'
-import type { Soon } from '../../call.ts'
+import { unpooledCopy } from '../../buffer.ts'
+import type { MaybePromise } from '../../call.ts'
 import type { Stored } from '../../entry.ts'
-import { ownCopy } from '../../own-buffer.ts'
 import type { Grant, Grants, Lease, LogBounds, LogHistory, LogLine, MeterPlan, Publication, Want } from '../ports.ts'
 
 /** What a worker asks of the primary, and tells it. */
 export interface PrimarySide {
   lineage(): string | undefined
-  read(topic: string): Soon<Stored | undefined>
+  read(topic: string): MaybePromise<Stored | undefined>
   publish(topic: string, publication: Publication): Promise<Stored | undefined>
   expire(topic: string): Promise<void>
 
   acquire(name: string, owner: string, ttl: number, known: number): Promise<Lease>
   renew(name: string, owner: string, token: number, ttl: number): Promise<void>
   release(name: string, owner: string, token: number): Promise<void>
-  claim(group: string, names: readonly string[], owner: string, ttl: number): Soon<readonly boolean[]>
+  claim(group: string, names: readonly string[], owner: string, ttl: number): MaybePromise<readonly boolean[]>
 
   append(log: string, event: Uint8Array, bounds: LogBounds): Promise<Version>
   appendAfter(log: string, after: Version, event: Uint8Array, bounds: LogBounds): Promise<Version | undefined>
@@ -61,7 +61,7 @@ export interface News {
 }
 
 /** A clock that is monotonic is each process's own: moments travel as durations from when the answer was given. */
-export interface TimedGrant extends Omit<Grant, 'opens' | 'closes'> {
+export interface TimedGrant extends Omit<Grant, 'notBefore' | 'expiresAt'> {
   readonly opensIn: number
   readonly closesIn: number
 }
@@ -75,7 +75,7 @@ export interface TimedGrants extends Omit<Grants, 'granted'> {
  * to a long message.
  */
 export function kept(bytes: Uint8Array): Buffer {
-  return ownCopy(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+  return unpooledCopy(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
 }
 
 export function keptContent<Value extends Pick<Stored, 'json'>>(value: Value): Value {

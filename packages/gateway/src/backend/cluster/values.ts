@@ -1,15 +1,15 @@
 import type { Stored } from '../../entry.ts'
 import type { Values } from '../ports.ts'
-import type { Line } from './line.ts'
+import type { IpcRpc } from './ipc-rpc.ts'
 import { keptContent, type PrimarySide } from './protocol.ts'
 
 /** The latest contents in the primary's memory, for all workers. */
-export function clusterValues(line: Line<PrimarySide>): Values {
+export function clusterValues(line: IpcRpc<PrimarySide>): Values {
   /** A herd that reads one topic asks once. */
   const reading = new Map<string, Promise<Stored | undefined>>()
 
   let lineage: string | undefined
-  line.ask('lineage', []).then(
+  line.request('lineage', []).then(
     (known) => {
       lineage = known
     },
@@ -18,7 +18,7 @@ export function clusterValues(line: Line<PrimarySide>): Values {
   )
 
   async function read(topic: string): Promise<Stored | undefined> {
-    const stored = await line.ask('read', [topic])
+    const stored = await line.request('read', [topic])
     return stored && keptContent(stored)
   }
 
@@ -36,10 +36,10 @@ export function clusterValues(line: Line<PrimarySide>): Values {
     },
 
     async publish(topic, publication) {
-      const stored = await line.ask('publish', [topic, publication])
+      const stored = await line.request('publish', [topic, publication])
       return stored && keptContent(stored)
     },
 
-    expire: (topic) => line.ask('expire', [topic]),
+    expire: (topic) => line.request('expire', [topic]),
   }
 }

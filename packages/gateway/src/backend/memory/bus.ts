@@ -3,8 +3,8 @@ import type { Bus } from '../ports.ts'
 /** Listeners inside one process, called at once. */
 export function memoryBus(): Bus {
   const [publish, subscribe] = channels<Parameters<Bus['publish']>[1]>()
-  const [announce, attend] = channels<string>()
-  return { publish, subscribe, announce, attend }
+  const [broadcast, onBroadcast] = channels<string>()
+  return { publish, subscribe, broadcast, onBroadcast }
 }
 
 function channels<Message>() {

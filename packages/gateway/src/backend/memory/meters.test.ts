@@ -8,17 +8,17 @@ const DAY = { limit: 100_000, window: 86_400_000, by: 'account' } as const
 
 function open(plan: Partial<MeterPlan> = {}) {
   const clock = new ManualClock()
-  const meter = memoryMeters(clock).open('upstream', { limits: [SECOND], keys: 1, past: 'none', ...plan })
+  const meter = memoryMeters(clock).open('upstream', { limits: [SECOND], keys: 1, pastUsage: 'none', ...plan })
   const take = (count: number, want: Partial<Want> = {}) => {
     const wants = Array.from({ length: count }, () => ({ priority: 'live' as const, cost: 1, ...want }))
-    const grants = meter.take(wants)
+    const grants = meter.acquire(wants)
     if (grants instanceof Promise) throw new Error('expected memory to decide at once')
     return grants
   }
   /** Calls that take no time, as many as may start. */
   const call = (count = 1000, want: Partial<Want> = {}): readonly Grant[] => {
     const { granted } = take(count, want)
-    for (const grant of granted) meter.settle(grant)
+    for (const grant of granted) meter.release(grant)
     return granted
   }
   return { clock, meter, take, call }
@@ -102,13 +102,13 @@ describe('what the upstream says is left', () => {
   test('leaves room for others who use the same key', () => {
     const { meter, call } = open()
     call(10)
-    meter.learn(25, 0)
+    meter.syncRemaining(25, 0)
     expect(call()).toHaveLength(25)
   })
 
   test('is of the longest window', () => {
     const { meter, take } = open({ limits: [SECOND, DAY] })
-    meter.learn(20, 0)
+    meter.syncRemaining(20, 0)
     expect(take(50).granted).toHaveLength(20)
   })
 
@@ -116,42 +116,42 @@ describe('what the upstream says is left', () => {
     const tokens = { limit: 90_000, window: 60_000, by: 'account', counts: 'cost' } as const
     const calls = { limit: 500, window: 60_000, by: 'account', counts: 'calls' } as const
     const { meter, take } = open({ limits: [tokens, calls] })
-    meter.learn(3, 0)
+    meter.syncRemaining(3, 0)
     expect(take(5, { cost: 20_000 }).granted).toHaveLength(3)
   })
 
   test("of one key is not of another's", () => {
     const { meter, take } = open({ limits: [{ ...SECOND, by: 'key' }], keys: 2 })
-    meter.learn(0, 0)
+    meter.syncRemaining(0, 0)
     expect(new Set(take(60).granted.map(({ key }) => key))).toEqual(new Set([1]))
   })
 })
 
 describe('an unknown past of a long window', () => {
   test('is probed by one call at a time, until an answer tells what is left', async () => {
-    const { meter, take } = open({ limits: [DAY], past: 'unknown' })
+    const { meter, take } = open({ limits: [DAY], pastUsage: 'unknown' })
     const [probe] = take(5).granted
     expect(take(5).granted).toEqual([])
     expect(take(5).wait).toBe(100)
     if (probe === undefined) throw new Error('expected a probe')
-    meter.learn(7, probe.key)
-    meter.settle(probe)
+    meter.syncRemaining(7, probe.key)
+    meter.release(probe)
     expect(take(50).granted).toHaveLength(7)
   })
 
   test('where nothing is told, calls go one at a time until it is over', async () => {
-    const { clock, meter, take } = open({ limits: [{ ...SECOND, window: 60_000 }], past: 'unknown' })
+    const { clock, meter, take } = open({ limits: [{ ...SECOND, window: 60_000 }], pastUsage: 'unknown' })
     for (let i = 0; i < 10; i++) {
       const { granted } = take(5)
       expect(granted).toHaveLength(1)
-      for (const grant of granted) meter.settle(grant)
+      for (const grant of granted) meter.release(grant)
       await clock.advance(6025)
     }
     expect(take(5).granted).toHaveLength(5)
   })
 
   test('of a short window is waited off; a process restarted inside it spends it once', async () => {
-    const { clock, call } = open({ past: 'unknown' })
+    const { clock, call } = open({ pastUsage: 'unknown' })
     await clock.advance(1249)
     expect(call()).toHaveLength(0)
     await clock.advance(1)
@@ -190,7 +190,7 @@ describe('lanes', () => {
       cost: 1,
       lane,
     }))
-    expect(meter.take(wants)).toMatchObject({ granted: ['search', 'search', 'a', 'a'].map((lane) => ({ lane })) })
+    expect(meter.acquire(wants)).toMatchObject({ granted: ['search', 'search', 'a', 'a'].map((lane) => ({ lane })) })
   })
 
   test('those that count nothing any more are forgotten, those that do are not', async () => {
@@ -207,11 +207,11 @@ describe('lanes', () => {
 describe('keys', () => {
   test('a spent one is never used again, and when all are there is nothing to wait for', async () => {
     const { clock, meter, take } = open({ limits: [{ ...SECOND, by: 'key' }], keys: 3 })
-    meter.spend(1)
+    meter.exhaustKey(1)
     expect(new Set(take(60).granted.map(({ key }) => key))).toEqual(new Set([0, 2]))
     await clock.advance(100_000)
-    meter.spend(0)
-    meter.spend(2)
+    meter.exhaustKey(0)
+    meter.exhaustKey(2)
     expect(take(1)).toMatchObject({ granted: [], never: 'spent' })
   })
 })

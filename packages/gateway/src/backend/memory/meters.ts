@@ -66,9 +66,9 @@ export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
   const begun = clock.monotonic()
   const shut = Math.max(0, ...plan.limits.map(({ window }) => window).filter((window) => window <= LONG))
   const lanesClosedUntil = new Map<string, number>()
-  let closedUntil = plan.past === 'unknown' && shut > 0 ? begun + shut + LAST_ARRIVALS : 0
+  let closedUntil = plan.pastUsage === 'unknown' && shut > 0 ? begun + shut + LAST_ARRIVALS : 0
   /** Until then only one call at a time is granted, since what is left of the long windows is not known. */
-  let probingUntil = plan.past === 'unknown' && longest > LONG ? begun + longest + LAST_ARRIVALS : 0
+  let probingUntil = plan.pastUsage === 'unknown' && longest > LONG ? begun + longest + LAST_ARRIVALS : 0
   let running = 0
   let slowed = { at: Number.NEGATIVE_INFINITY, share: 1 }
   let lastId = 0
@@ -114,7 +114,7 @@ export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
   }
 
   return {
-    take(wants) {
+    acquire(wants) {
       const now = clock.monotonic()
       const granted: Grant[] = []
       const held = new Set<string>()
@@ -137,12 +137,12 @@ export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
         running += 1
         lastId += 1
         if (key.spentUntil !== undefined) Object.assign(key, { spentUntil: now + spentFor, probe: lastId })
-        granted.push({ id: lastId, key: index, cost, lane, opens: now, closes: Number.POSITIVE_INFINITY })
+        granted.push({ id: lastId, key: index, cost, lane, notBefore: now, expiresAt: Number.POSITIVE_INFINITY })
       }
       return { granted, wait }
     },
 
-    settle({ id, key: index, cost, lane }, truth = cost) {
+    release({ id, key: index, cost, lane }, truth = cost) {
       const key = keys[index]
       if (key === undefined) return
       running -= 1
@@ -160,14 +160,14 @@ export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
       for (const window of all(key, lane)) window.free(window.units(cost))
     },
 
-    close(duration, index) {
+    pause(duration, index) {
       const until = clock.monotonic() + duration
       const key = index === undefined ? undefined : keys[index]
       if (key === undefined) closedUntil = Math.max(closedUntil, until)
       else key.closedUntil = Math.max(key.closedUntil, until)
     },
 
-    closeLane(duration, lane) {
+    pauseLane(duration, lane) {
       const now = clock.monotonic()
       for (const [other, until] of lanesClosedUntil) if (until <= now) lanesClosedUntil.delete(other)
       lanesClosedUntil.set(lane, Math.max(now + duration, lanesClosedUntil.get(lane) ?? now))
@@ -180,12 +180,12 @@ export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
       slowed = { at: now, share: Math.max(BACK_OFF.least, share(now) * BACK_OFF.keep) }
     },
 
-    spend(index, duration = spentFor) {
+    exhaustKey(index, duration = spentFor) {
       const key = keys[index]
       if (key !== undefined) Object.assign(key, { spentUntil: clock.monotonic() + duration, probe: undefined })
     },
 
-    learn(left, index) {
+    syncRemaining(left, index) {
       const now = clock.monotonic()
       keys[index]?.windows.forEach((window, i) => {
         const limit = windowsOf[i]

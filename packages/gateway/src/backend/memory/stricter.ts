@@ -24,7 +24,7 @@ export function stricter(plans: readonly [MeterPlan, ...MeterPlan[]]): MeterPlan
     limits: [...limits.keys()].sort().flatMap((kind) => limits.get(kind) ?? []),
     // A worker knows no key beyond its own.
     keys: Math.min(...plans.map(({ keys }) => keys)),
-    past: plans.every(({ past }) => past === 'none') ? 'none' : 'unknown',
+    pastUsage: plans.every(({ pastUsage }) => pastUsage === 'none') ? 'none' : 'unknown',
     pace: plans.some(({ pace }) => pace === true),
     ...(timeouts.length > 0 && { timeout: Math.max(...timeouts) }),
   }

@@ -1,8 +1,6 @@
 import { type Clock, systemClock } from '../../clock.ts'
 import type { Backend } from '../ports.ts'
-import { redisAddress } from './address.ts'
 import { redisBus } from './bus.ts'
-import { connectChannels } from './channels.ts'
 import { connectRedis } from './connection.ts'
 import { redisKeys } from './keys.ts'
 import { redisLeases } from './leases.ts'
@@ -10,6 +8,8 @@ import { redisLogs } from './logs.ts'
 import type { MeterParts } from './meter.ts'
 import { redisMeters } from './meters.ts'
 import { redisMoments } from './moments.ts'
+import { connectChannels } from './pubsub.ts'
+import { redisAddress } from './url.ts'
 import { redisValues } from './values.ts'
 
 export interface RedisOptions {

@@ -1,9 +1,9 @@
-import { type Channels, hearing } from '../hearing.ts'
 import type { Bus, Values } from '../ports.ts'
+import { type Channels, subscriptions } from '../subscriptions.ts'
 import type { RedisConnection } from './connection.ts'
 import type { Keys } from './keys.ts'
 import type { Moments } from './moments.ts'
-import { storedIn, storedOut } from './stored.ts'
+import { storedIn, storedOut } from './value-record.ts'
 
 export interface RedisBusParts {
   readonly connection: RedisConnection
@@ -24,7 +24,7 @@ export function redisBus({ connection, channels, values, keys, moments, report }
         .catch(report)
     },
 
-    subscribe: hearing({
+    subscribe: subscriptions({
       channels,
       channelOf: keys.channel,
       read: (message: Buffer, channel: string) => storedIn(message, { key: channel, moments }),
@@ -32,11 +32,11 @@ export function redisBus({ connection, channels, values, keys, moments, report }
       report,
     }),
 
-    announce(channel, word) {
+    broadcast(channel, word) {
       connection.command(keys.words(channel), ['SPUBLISH', keys.words(channel), word]).catch(report)
     },
 
-    attend: hearing({
+    onBroadcast: subscriptions({
       channels,
       channelOf: keys.words,
       read: (message) => message.toString(),

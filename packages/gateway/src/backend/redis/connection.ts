@@ -1,9 +1,9 @@
 import type { Clock } from '../../clock.ts'
 import { WeirError } from '../../errors.ts'
-import type { RedisAddress } from './address.ts'
 import type { Script } from './script.ts'
 import { type Command, openServer, type Reply, type Server } from './server.ts'
-import { createShards, redirection, type Shards } from './shards.ts'
+import { createTopology, redirection, type Topology } from './topology.ts'
+import type { RedisAddress } from './url.ts'
 
 export interface ConnectionParts {
   readonly address: RedisAddress
@@ -31,7 +31,7 @@ export interface RedisConnection {
   /** Any other command, sent where this key or channel is. */
   command(key: string, command: Command): Promise<Reply>
   /** Which server has what. */
-  readonly shards: Shards
+  readonly shards: Topology
   close(): Promise<void>
 }
 
@@ -52,7 +52,7 @@ export function connectRedis({ address, ca, clock, deadline, report }: Connectio
   const servers = new Map<string, Server>()
   const asked = new Set<Promise<Reply>>()
   let closed = false
-  const shards = createShards({
+  const shards = createTopology({
     seeds: address.seeds,
     clock,
     ask: (server) => ask(server, (at, signal) => at.send(['CLUSTER', 'SLOTS'], signal, false)),

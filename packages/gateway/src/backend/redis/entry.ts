@@ -1,8 +1,8 @@
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { ConfigError } from '../../errors.ts'
-import { redisAddress } from './address.ts'
 import type { Entry } from './server.ts'
+import { redisAddress } from './url.ts'
 
 /**
  * How Redis is entered, as options name it: its address, and the file with the certificates of its authorities.

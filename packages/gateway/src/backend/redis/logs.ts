@@ -1,6 +1,6 @@
-import { ownCopy } from '../../own-buffer.ts'
-import { type Channels, hearing } from '../hearing.ts'
+import { unpooledCopy } from '../../buffer.ts'
 import type { LogBounds, LogHistory, LogLine, Logs } from '../ports.ts'
+import { type Channels, subscriptions } from '../subscriptions.ts'
 import type { RedisConnection } from './connection.ts'
 import type { Keys } from './keys.ts'
 import { APPEND, HISTORY } from './scripts.ts'
@@ -64,7 +64,7 @@ export function redisLogs({ connection, channels, keys, report }: RedisLogsParts
 
     read,
 
-    subscribe: hearing({
+    subscribe: subscriptions({
       channels,
       channelOf: keys.logChannel,
       read(message) {
@@ -89,7 +89,7 @@ function lineIn(message: Buffer): LogLine | undefined {
     start = end + 1
   }
   const [epoch = 0, offset = 0, at = 0] = fields
-  return { epoch, offset, at, event: ownCopy(message.subarray(start)) }
+  return { epoch, offset, at, event: unpooledCopy(message.subarray(start)) }
 }
 
 function list(reply: Reply | undefined): readonly Reply[] {
@@ -101,5 +101,5 @@ function number(reply: Reply | undefined): number {
 }
 
 function bytes(reply: Reply | undefined): Buffer {
-  return Buffer.isBuffer(reply) ? ownCopy(reply) : Buffer.alloc(0)
+  return Buffer.isBuffer(reply) ? unpooledCopy(reply) : Buffer.alloc(0)
 }

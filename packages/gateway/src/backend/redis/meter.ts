@@ -4,10 +4,10 @@ import { BACK_OFF, heardOf, LAST_ARRIVALS, LONG, tooLarge } from '../memory/mete
 import { formOf } from '../memory/stricter.ts'
 import { CATCHING_UP } from '../memory/window.ts'
 import { type Grant, type Grants, type Meter, type MeterLimit, type MeterPlan, SPENT_FOR, type Want } from '../ports.ts'
-import { type Alone, alone as aloneWith, type Ended } from './alone.ts'
-import type { RedisChannels } from './channels.ts'
 import type { RedisConnection } from './connection.ts'
+import { isolatedMeter as aloneWith, type Ended, type IsolatedMeter } from './isolated-meter.ts'
 import type { Keys } from './keys.ts'
+import type { RedisChannels } from './pubsub.ts'
 import { type Ask, type Listed, type Place, type Rested, TAKE, type Told } from './take.ts'
 
 export interface MeterParts {
@@ -136,7 +136,7 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
   const running = new Map<number, { readonly grant: Grant; heldAt: number }>()
   /** Calls that are over, oldest first, for as long as they count in a window whose past is told. */
   const ended = new Set<Ended>()
-  let alone: Alone | undefined
+  let alone: IsolatedMeter | undefined
   let rejoining = false
   /** Since when Redis could not be asked. */
   let awaySince: number | undefined
@@ -189,7 +189,7 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
       ...{ lastArrivals: LAST_ARRIVALS, turnOfTheAged: TURN_OF_THE_AGED, sweep: SWEEP },
       ...{ pace: plan.pace === true, catchingUp: CATCHING_UP, keys: plan.keys, names, form, limits },
       ...{ creep: BACK_OFF.creep, least: BACK_OFF.least, keepShare: BACK_OFF.keep, backOff: sent.backOff },
-      unknown: plan.past === 'unknown' || heard > 0,
+      unknown: plan.pastUsage === 'unknown' || heard > 0,
       wants: wants.map(({ priority, cost, lane = '' }) => ({ rank: CLASSES.indexOf(priority), cost, lane })),
       carry: [...carry, ...sent.carry.map((one) => pastOf(one, asked))],
       done: sent.done.map(({ grant, truth, at }) => [...placeOf(grant), truth, asked - at]),
@@ -246,7 +246,7 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
       news.jumped = true
       return { granted: [], wait: 1 }
     }
-    const inTime = granted.filter((grant) => grant.closes > grant.opens)
+    const inTime = granted.filter((grant) => grant.expiresAt > grant.notBefore)
     news.cancel = [...news.cancel, ...granted.filter((grant) => !inTime.includes(grant))]
     for (const grant of inTime) running.set(grant.id, { grant, heldAt: now })
     const wait = inTime.length < granted.length ? 1 : told.wait
@@ -297,7 +297,7 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
 
   /** The moment of a grant lies between when it was asked and when it was told: opens late, closes early. */
   function grantOf([id, key, lane, cost, opensIn]: readonly [...Place, number], asked: number, now: number): Grant {
-    return { id, key, lane, cost, opens: now + opensIn, closes: asked + opensIn + slack }
+    return { id, key, lane, cost, notBefore: now + opensIn, expiresAt: asked + opensIn + slack }
   }
 
   function clockJumped(theirs: number, asked: number, now: number): boolean {
@@ -317,18 +317,18 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
     if (now < from) return { granted: [], wait: Math.max(1, Math.min(AGAIN, from - now)) }
     alone = aloneWith({ ...plan, limits: holding }, share, clock)
     for (const [of, until] of closed) if (until > now) closeThat(alone, of, until - now)
-    for (const key of [...spent, ...news.spend.map(({ key }) => key)]) alone.meter.spend(key)
+    for (const key of [...spent, ...news.spend.map(({ key }) => key)]) alone.meter.exhaustKey(key)
     return takeAlone(alone, wants)
   }
 
-  function takeAlone(from: Alone, wants: readonly Want[]): Grants {
+  function takeAlone(from: IsolatedMeter, wants: readonly Want[]): Grants {
     // While it tells what it spent, and when the others no longer leave it a share.
     if (rejoining || clock.monotonic() >= knownAt + own) return { granted: [], wait: AGAIN }
     return from.take(wants, nextId)
   }
 
   /** Back again: what was spent alone goes into the shared windows before anything else is taken from them. */
-  async function rejoin(from: Alone): Promise<void> {
+  async function rejoin(from: IsolatedMeter): Promise<void> {
     await connection.command(keys.meter(upstream), ['PING'])
     rejoining = true
     try {
@@ -371,7 +371,7 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
   }
 
   return {
-    take(wants) {
+    acquire(wants) {
       const large = wants.findIndex((want) => tooLarge(plan.limits, want))
       if (large === 0) return { granted: [], wait: undefined, never: 'too large' }
       const now = clock.monotonic()
@@ -382,7 +382,7 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
       return exchange(fitting).catch((error) => (alone ? takeAlone(alone, fitting) : cutOff(fitting, error)))
     },
 
-    settle(grant, cost = grant.cost) {
+    release(grant, cost = grant.cost) {
       if (alone?.settle(grant, cost)) return
       running.delete(grant.id)
       end({ grant, truth: cost, at: clock.monotonic() })
@@ -396,8 +396,8 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
       flushSoon()
     },
 
-    close: (duration, key) => heed(key ?? -1, duration),
-    closeLane: (duration, lane) => heed(lane, duration),
+    pause: (duration, key) => heed(key ?? -1, duration),
+    pauseLane: (duration, lane) => heed(lane, duration),
 
     backOff() {
       news.backOff = true
@@ -405,15 +405,15 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
       flushSoon(0)
     },
 
-    spend(key) {
+    exhaustKey(key) {
       news.spend = [...news.spend, { key }]
-      alone?.meter.spend(key)
+      alone?.meter.exhaustKey(key)
       flushSoon(0)
     },
 
-    learn(left, key) {
+    syncRemaining(left, key) {
       news.learn = [...news.learn.filter((one) => one.key !== key), { left, key, at: clock.monotonic() }]
-      alone?.meter.learn(left, key)
+      alone?.meter.syncRemaining(left, key)
     },
 
     async leave() {
@@ -427,9 +427,9 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
   }
 }
 
-function closeThat({ meter }: Alone, of: Rested, duration: number): void {
-  if (typeof of === 'string') meter.closeLane(duration, of)
-  else meter.close(duration, of < 0 ? undefined : of)
+function closeThat({ meter }: IsolatedMeter, of: Rested, duration: number): void {
+  if (typeof of === 'string') meter.pauseLane(duration, of)
+  else meter.pause(duration, of < 0 ? undefined : of)
 }
 
 function placeOf({ id, key, lane, cost }: Grant): Place {

@@ -1,6 +1,6 @@
 import type { Meters } from '../ports.ts'
 import { type MeterParts, redisMeter, type SharedMeter } from './meter.ts'
-import { restsOnly } from './rests.ts'
+import { unlimitedMeter } from './unlimited-meter.ts'
 
 /** Exact sliding windows that all nodes share. */
 export function redisMeters(parts: MeterParts): Meters & { close(): Promise<void> } {
@@ -9,7 +9,7 @@ export function redisMeters(parts: MeterParts): Meters & { close(): Promise<void
     open(upstream, plan) {
       const known = meters.get(upstream)
       if (known !== undefined) return known
-      const meter = plan.limits.length === 0 ? restsOnly(upstream, plan, parts) : redisMeter(upstream, plan, parts)
+      const meter = plan.limits.length === 0 ? unlimitedMeter(upstream, plan, parts) : redisMeter(upstream, plan, parts)
       meters.set(upstream, meter)
       return meter
     },

@@ -1,5 +1,5 @@
 import type { Clock } from '../../clock.ts'
-import type { Shards } from './shards.ts'
+import type { Topology } from './topology.ts'
 
 /**
  * Moments are kept by the clocks of the Redis servers, which all nodes share, and read by this node's own. No two clocks need to agree:
@@ -14,7 +14,7 @@ export interface Moments {
   there(key: string, moment: number): number
 }
 
-export function redisMoments(shards: Pick<Shards, 'of'>, clock: Clock): Moments {
+export function redisMoments(shards: Pick<Topology, 'of'>, clock: Clock): Moments {
   /** Milliseconds by which each server's clock is ahead of this node's. It moves only when a reply shows that it is wrong, so that a moment stays the same. */
   const ahead = new Map<string, number>()
   const of = (key: string) => ahead.get(shards.of(key)) ?? 0

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock, Timer } from '../../clock.ts'
 import type { Values } from '../ports.ts'
+import { compressJson } from './compressed-json.ts'
 import type { RedisConnection } from './connection.ts'
 import type { Keys } from './keys.ts'
 import type { Moments } from './moments.ts'
-import { packed } from './packed.ts'
 import { EXPIRE, LINEAGE, PUBLISH, READ } from './scripts.ts'
-import { hashText, storedOf } from './stored.ts'
+import { hashText, storedOf } from './value-record.ts'
 
 /** How often a node asks whether Redis was emptied, in milliseconds: the line of epochs is then another. */
 const LOOK_EVERY = 5000
@@ -58,7 +58,7 @@ export function redisValues({ connection, keys, moments, clock }: RedisValuesPar
     async publish(topic, { token, knownEpoch, knownSequence = 0, hash, content, keep, age = 0, staleIn }) {
       const { stamp, ...rest } = content
       const { json, reason, absentFor } = rest
-      const body = json === undefined ? '' : packed(json)
+      const body = json === undefined ? '' : compressJson(json)
       const key = keys.value(topic)
       const args = [
         String(token),

@@ -1,10 +1,10 @@
 import { GraphQLBoolean, GraphQLError, GraphQLFloat, GraphQLNonNull, GraphQLObjectType, GraphQLString } from 'graphql'
 import type { Clock } from '../../clock.ts'
 import { Entry } from '../../entry.ts'
-import { absence, type LiveFeed } from '../../topic/live-feed.ts'
+import { absence, type FeedRuntime } from '../../topic/feed/feed-runtime.ts'
 import { jsonSchemaOf } from '../json-schema.ts'
-import { type Fields, following, type Given, type News } from './asker.ts'
-import { extensionsOf } from './coded.ts'
+import { type Fields, following, type Given, type News } from './context.ts'
+import { extensionsOf } from './error-codes.ts'
 import { keyArguments } from './key-arguments.ts'
 import { capital, nameFor } from './names.ts'
 import { valueType } from './types.ts'
@@ -17,7 +17,13 @@ const Moment = new GraphQLNonNull(GraphQLFloat)
  *
  * @param types names of types that are given; those of now are added
  */
-export function feedFields(feed: LiveFeed, name: string, stateName: string, types: Set<string>, clock: Clock): Fields {
+export function feedFields(
+  feed: FeedRuntime,
+  name: string,
+  stateName: string,
+  types: Set<string>,
+  clock: Clock,
+): Fields {
   const { plan } = feed
   const value = valueType(name, jsonSchemaOf(plan.value, 'output'), types)
   const state = new GraphQLObjectType<Entry>({

@@ -14,26 +14,26 @@ import { show, WeirError } from '../../errors.ts'
 import type { Emit } from '../../events.ts'
 import type { Hub } from '../../hub/hub.ts'
 import { stringifyJson } from '../../json.ts'
-import type { LiveFeed } from '../../topic/live-feed.ts'
-import type { LiveLog } from '../../topic/live-log.ts'
+import type { FeedRuntime } from '../../topic/feed/feed-runtime.ts'
+import type { LogRuntime } from '../../topic/log/log-runtime.ts'
 import type { Peers } from '../peers.ts'
 import { eventStream } from '../sse.ts'
-import type { Asker } from './asker.ts'
-import { codedBy } from './coded.ts'
-import { type Followed, followReader } from './follow.ts'
+import type { GraphqlContext } from './context.ts'
+import { codedBy } from './error-codes.ts'
 import { type DocumentLimits, limitsRule } from './limits.ts'
 import { multipartStream, wantsMultipart } from './multipart.ts'
 import { schemaOf } from './schema.ts'
+import { type Followed, sharedSubscriptionReader } from './shared-subscription.ts'
 import { graphqlSocket } from './socket.ts'
 
 export interface GraphqlParts {
-  readonly topics: readonly (LiveFeed | LiveLog)[]
+  readonly topics: readonly (FeedRuntime | LogRuntime)[]
   readonly options: DocumentLimits & { readonly introspection: boolean; readonly graphiql: boolean }
   readonly hub: Hub
   readonly peers: Peers
   readonly clock: Clock
   readonly emit: Emit
-  /** Makes room for one more subscription. @throws WeirError `full`, `draining`, `maintenance` */
+  /** Makes room for one more subscription. @throws WeirError `too_many_connections`, `draining`, `maintenance` */
   readonly hold: () => void
 }
 
@@ -46,7 +46,7 @@ export interface Graphql {
 }
 
 /** What resolvers know of a request. In `asked` stands what it follows: yoga may copy the rest. */
-interface Asking extends Asker {
+interface Asking extends GraphqlContext {
   readonly asked: { followed?: Followed }
 }
 
@@ -61,7 +61,7 @@ export async function createGraphql(parts: GraphqlParts): Promise<Graphql> {
   const { topics, options, hub, peers, clock, emit, hold } = parts
   const introspection = options.introspection || options.graphiql
   const coded = codedBy(emit, introspection)
-  const read = followReader({ hub, emit, coded })
+  const read = sharedSubscriptionReader({ hub, emit, coded })
   const rules = [limitsRule(options), ...(introspection ? [] : [NoSchemaIntrospectionCustomRule])]
 
   const ours: Plugin<Asking> = {
@@ -118,7 +118,7 @@ export async function createGraphql(parts: GraphqlParts): Promise<Graphql> {
 
   async function run(
     { query, variables, operationName }: SubscribePayload,
-    asker: Asker,
+    asker: GraphqlContext,
   ): Promise<Followed | string | readonly GraphQLError[]> {
     const { schema, parse, validate, contextFactory, execute } = yoga.getEnveloped({ ...asker, asked: {} })
     let document: DocumentNode

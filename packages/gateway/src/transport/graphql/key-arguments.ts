@@ -1,7 +1,7 @@
 import { type GraphQLFieldConfigArgumentMap, GraphQLNonNull } from 'graphql'
 import type { KeyReader } from '../../topic/key.ts'
 import { jsonSchemaOf, takes } from '../json-schema.ts'
-import type { Given } from './asker.ts'
+import type { Given } from './context.ts'
 import { namesFor } from './names.ts'
 import { keyType } from './types.ts'
 

@@ -4,10 +4,10 @@ import { WeirError } from '../../errors.ts'
 /** What a document may ask for. */
 export interface DocumentLimits {
   /** Fields inside fields. */
-  readonly depth: number
+  readonly maxDepth: number
   /** A field of a feed or a log counts ten, each field inside it one; a page of a log counts ten times that. */
-  readonly cost: number
-  readonly aliases: number
+  readonly maxCost: number
+  readonly maxAliases: number
 }
 
 /** What a field of a feed or a log costs: it may be a call to an upstream. */
@@ -16,7 +16,7 @@ const TOPIC_COST = 10
 /** How much more a page costs: its fields are read of each of its events. */
 const PAGE_COST = 10
 
-const NONE: DocumentLimits = { depth: 0, cost: 0, aliases: 0 }
+const NONE: DocumentLimits = { maxDepth: 0, maxCost: 0, maxAliases: 0 }
 
 /** A rule of validation that refuses documents that are too deep, cost too much or have too many aliases. */
 export function limitsRule(limits: DocumentLimits): ValidationRule {
@@ -36,15 +36,15 @@ export function limitsRule(limits: DocumentLimits): ValidationRule {
           total = sum(total, sizeOf(selection.selectionSet, selection.typeCondition?.name.value ?? type))
         else {
           const name = selection.name.value
-          const { depth, cost, aliases } = sizeOf(selection.selectionSet, undefined)
+          const { maxDepth, maxCost, maxAliases } = sizeOf(selection.selectionSet, undefined)
           // How deep introspection may go is a rule of its own, of GraphQL's; and it asks no feed.
           const ours = !name.startsWith('__')
           const top = ours && tops.includes(type)
           const page = type === queries?.name && queries?.getFields()[name]?.extensions.page === true
           total = sum(total, {
-            depth: ours ? depth + 1 : 1,
-            cost: (cost + (top ? TOPIC_COST : 1)) * (page ? PAGE_COST : 1),
-            aliases: aliases + (selection.alias === undefined ? 0 : 1),
+            maxDepth: ours ? maxDepth + 1 : 1,
+            maxCost: (maxCost + (top ? TOPIC_COST : 1)) * (page ? PAGE_COST : 1),
+            maxAliases: maxAliases + (selection.alias === undefined ? 0 : 1),
           })
         }
       }
@@ -65,11 +65,11 @@ export function limitsRule(limits: DocumentLimits): ValidationRule {
     return {
       OperationDefinition(node) {
         const sizes = sizeOf(node.selectionSet, schema.getRootType(node.operation)?.name)
-        for (const name of ['depth', 'cost', 'aliases'] as const) {
+        for (const name of ['maxDepth', 'maxCost', 'maxAliases'] as const) {
           if (sizes[name] <= limits[name]) continue
           const message = `${name}: expected at most ${limits[name]}, got ${sizes[name]}`
           context.reportError(
-            new GraphQLError(message, { nodes: [node], originalError: new WeirError('too_costly', message) }),
+            new GraphQLError(message, { nodes: [node], originalError: new WeirError('query_too_complex', message) }),
           )
         }
       },
@@ -79,8 +79,8 @@ export function limitsRule(limits: DocumentLimits): ValidationRule {
 
 function sum(one: DocumentLimits, other: DocumentLimits): DocumentLimits {
   return {
-    depth: Math.max(one.depth, other.depth),
-    cost: one.cost + other.cost,
-    aliases: one.aliases + other.aliases,
+    maxDepth: Math.max(one.maxDepth, other.maxDepth),
+    maxCost: one.maxCost + other.maxCost,
+    maxAliases: one.maxAliases + other.maxAliases,
   }
 }

@@ -1,9 +1,9 @@
 import { GraphQLFloat, GraphQLInt, GraphQLList, GraphQLNonNull, GraphQLObjectType, GraphQLString } from 'graphql'
-import type { LiveLog } from '../../topic/live-log.ts'
-import { LoggedEvent } from '../../topic/logged-event.ts'
+import type { LogRuntime } from '../../topic/log/log-runtime.ts'
+import { LoggedEvent } from '../../topic/log/logged-event.ts'
 import { readVersion } from '../../topic/version.ts'
 import { jsonSchemaOf } from '../json-schema.ts'
-import { type Fields, following, type Given, type News } from './asker.ts'
+import { type Fields, following, type Given, type News } from './context.ts'
 import { keyArguments } from './key-arguments.ts'
 import { capital, nameFor } from './names.ts'
 import { valueType } from './types.ts'
@@ -28,7 +28,7 @@ export const GAP = Gap.name
  *
  * @param types names of types that are given; those of now are added
  */
-export function logFields(log: LiveLog, name: string, types: Set<string>): Fields {
+export function logFields(log: LogRuntime, name: string, types: Set<string>): Fields {
   const { plan } = log
   const event = valueType(name, jsonSchemaOf(plan.event, 'output'), types)
   const taken = new Set<string>()

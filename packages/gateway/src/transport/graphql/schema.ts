@@ -1,15 +1,15 @@
 import { GraphQLObjectType, GraphQLSchema } from 'graphql'
 import type { Clock } from '../../clock.ts'
-import type { LiveFeed } from '../../topic/live-feed.ts'
-import { LiveLog } from '../../topic/live-log.ts'
-import type { Field } from './asker.ts'
+import type { FeedRuntime } from '../../topic/feed/feed-runtime.ts'
+import { LogRuntime } from '../../topic/log/log-runtime.ts'
+import type { Field } from './context.ts'
 import { feedFields } from './feed-fields.ts'
 import { GAP, logFields } from './log-fields.ts'
 import { nameFor, namesFor } from './names.ts'
 import { TAKEN } from './types.ts'
 
 /** The schema of an app: queries and subscriptions of its feeds and logs. */
-export function schemaOf(topics: readonly (LiveFeed | LiveLog)[], clock: Clock): GraphQLSchema {
+export function schemaOf(topics: readonly (FeedRuntime | LogRuntime)[], clock: Clock): GraphQLSchema {
   const fields = new Set<string>()
   const types = new Set([...TAKEN, GAP])
   const names = namesFor(
@@ -21,7 +21,7 @@ export function schemaOf(topics: readonly (LiveFeed | LiveLog)[], clock: Clock):
   for (const topic of topics) {
     const name = names.get(topic.plan.name) as string
     const made =
-      topic instanceof LiveLog
+      topic instanceof LogRuntime
         ? logFields(topic, name, types)
         : feedFields(topic, name, nameFor(`${name}State`, fields), types, clock)
     Object.assign(queries, made.queries)

@@ -15,19 +15,22 @@ import { show, WeirError } from '../../errors.ts'
 import type { Hub, Wire } from '../../hub/hub.ts'
 import { textFrame } from '../frame.ts'
 import { Peer, type Peers } from '../peers.ts'
-import type { Asker, News } from './asker.ts'
-import type { Coded } from './coded.ts'
-import type { Follow, Followed } from './follow.ts'
+import type { GraphqlContext, News } from './context.ts'
+import type { CodedError } from './error-codes.ts'
+import type { Followed, SharedSubscription } from './shared-subscription.ts'
 
 export interface GraphqlSocketParts {
   readonly hub: Hub
   readonly peers: Peers
   readonly clock: Clock
-  readonly coded: Coded
-  /** Makes room for one more subscription. @throws WeirError `full`, `draining`, `maintenance` */
+  readonly coded: CodedError
+  /** Makes room for one more subscription. @throws WeirError `too_many_connections`, `draining`, `maintenance` */
   readonly hold: () => void
   /** Runs an operation: a subscription to follow, the JSON text of a result, or why it can't be run. */
-  readonly run: (operation: SubscribePayload, asker: Asker) => Promise<Followed | string | readonly GraphQLError[]>
+  readonly run: (
+    operation: SubscribePayload,
+    asker: GraphqlContext,
+  ) => Promise<Followed | string | readonly GraphQLError[]>
 }
 
 /** How long a client may take to say that it begins, in milliseconds. */
@@ -66,14 +69,14 @@ export function graphqlSocket(parts: GraphqlSocketParts): (call: Call) => Socket
 /** One WebSocket with its operations. */
 class Client extends Peer {
   readonly #parts: GraphqlSocketParts
-  readonly #asker: Asker
+  readonly #asker: GraphqlContext
   readonly #operations = new Map<string, Operation>()
   readonly #late: Timer
   /** Aborted when it leaves: what it asked for is not waited for any more. */
   readonly #leaving = new AbortController()
   #begun = false
 
-  constructor(parts: GraphqlSocketParts, socket: MessageSocket, caller: Omit<Asker, 'signal'>) {
+  constructor(parts: GraphqlSocketParts, socket: MessageSocket, caller: Omit<GraphqlContext, 'signal'>) {
     super(parts.peers, socket)
     this.#parts = parts
     this.#asker = { ...caller, signal: this.#leaving.signal }
@@ -212,7 +215,7 @@ class Operation implements Connection, Wire {
   readonly name = 'graphql-operation'
   readonly id: string
   owner: ConnectionOwner | undefined
-  follow: Follow | undefined
+  follow: SharedSubscription | undefined
   readonly #client: Client
 
   constructor(client: Client, id: string) {
