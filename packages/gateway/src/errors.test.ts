@@ -42,7 +42,7 @@ describe('anything thrown', () => {
   })
 
   test.each([[new TypeError('secret')], ['secret'], [undefined], [null]])(
-    'without one is internal, and keeps its words',
+    'without a code becomes internal and hides its text',
     (thrown) => {
       const error = asWeirError(thrown)
       expect(error.code).toBe('internal')
