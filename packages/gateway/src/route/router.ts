@@ -2,18 +2,18 @@ import { addRoute, createRouter, findRoute } from 'rou3'
 import type { Answer, Call, MaybePromise } from '../call.ts'
 import { ConfigError, WeirError } from '../errors.ts'
 
-/** What one address of a site does. */
+/** A route of a site. */
 export interface Route {
   /** Such as `/prices/:mint`. */
   readonly path: string
-  /** Who declared it, for messages and metrics: `feed "price"`. */
+  /** The declaration, for messages and metrics: `feed "price"`. */
   readonly owner: string
   readonly methods: readonly string[]
-  /** What it gives, in a few words for those who read what a site serves. */
+  /** A short description, for the list of addresses. */
   readonly help?: string
-  /** Operators' addresses answer also while the site is closed to others. */
+  /** Operators' routes also answer while the site is closed to clients. */
   readonly operator: boolean
-  /** Whether it depends on who calls. */
+  /** Whether the answer depends on the caller. */
   readonly scoped?: boolean
   handle(call: Call, parameters: Readonly<Record<string, string>>): MaybePromise<Answer>
 }
@@ -23,20 +23,20 @@ export interface Match {
   readonly parameters: Readonly<Record<string, string>>
 }
 
-/** Which route a call means. */
+/** Finds the route of a call. */
 export interface Router {
-  /** Undefined when no route has this path. @throws WeirError `method_not_allowed`, `not_found` */
+  /** Returns undefined if no route has this path. @throws WeirError `method_not_allowed`, `not_found` */
   find(call: Pick<Call, 'method' | 'path'>): Match | undefined
 }
 
-/** Addresses that are the gateway's on every site, now and later. */
+/** Addresses that the gateway reserves on every site. */
 const OURS = /^\/weir(\/|$)/
 
 const NO_PARAMETERS: Readonly<Record<string, string>> = Object.freeze({})
 
 /**
- * @param ours those of the gateway itself, which may be below /weir
- * @throws ConfigError when two routes have one address
+ * @param ours routes of the gateway, which may be below /weir
+ * @throws ConfigError if two routes have the same address
  */
 export function createRoutes(app: string, ours: readonly Route[], routes: readonly Route[]): Router {
   const where = `app ${JSON.stringify(app)}`
@@ -44,17 +44,12 @@ export function createRoutes(app: string, ours: readonly Route[], routes: readon
   const owners = new Map<string, Route>()
   const theirs = routes.find(({ path }) => OURS.test(path))
   if (theirs !== undefined)
-    throw new ConfigError(where, theirs.owner, 'an address outside /weir, which the gateway owns', theirs.path)
+    throw new ConfigError(where, theirs.owner, 'an address outside /weir, which the gateway reserves', theirs.path)
   for (const route of [...ours, ...routes]) {
     const shape = route.path.replace(/:[^/]+/g, ':')
     const other = owners.get(shape)
     if (other !== undefined) {
-      throw new ConfigError(
-        where,
-        route.owner,
-        `an address of its own, since ${other.owner} has ${other.path}`,
-        route.path,
-      )
+      throw new ConfigError(where, route.owner, `another address, since ${other.owner} has ${other.path}`, route.path)
     }
     owners.set(shape, route)
     addRoute(router, '', route.path, route)
@@ -63,7 +58,7 @@ export function createRoutes(app: string, ours: readonly Route[], routes: readon
   return {
     find({ method, path }) {
       const found = findRoute(router, '', path)
-      // Nothing else may answer for the gateway: a proxy of everything would, or an app's own `*`.
+      // No other route may answer here, such as a proxy of everything or an app's `*`.
       if (OURS.test(path) && (found === undefined || !OURS.test(found.data.path))) {
         throw new WeirError('not_found', `${path}: the gateway serves nothing here`)
       }
