@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import { addRoute, createRouter, findRoute } from 'rou3'
 import type { Answer, Call, MaybePromise } from '../call.ts'
 import { ConfigError, WeirError } from '../errors.ts'
@@ -32,6 +33,10 @@ export interface Router {
 /** Addresses that are the gateway's on every site, now and later. */
 const OURS = /^\/weir(\/|$)/
 
+/** Paths whose route is remembered, and the longest of them: a cached read spends more time on finding its route than on its value. */
+const REMEMBERED = 10_000
+const LONGEST_REMEMBERED = 256
+
 const NO_PARAMETERS: Readonly<Record<string, string>> = Object.freeze({})
 
 /**
@@ -60,25 +65,35 @@ export function createRoutes(app: string, ours: readonly Route[], routes: readon
     addRoute(router, '', route.path, route)
   }
 
+  const remembered = new LRUCache<string, Match>({ max: REMEMBERED })
+
+  function match(path: string): Match | undefined {
+    const found = findRoute(router, '', path)
+    // Nothing else may answer for the gateway: a proxy of everything would, or an app's own `*`.
+    if (OURS.test(path) && (found === undefined || !OURS.test(found.data.path))) {
+      throw new WeirError('not_found', `${path}: the gateway serves nothing here`)
+    }
+    if (found === undefined) return undefined
+    const known = { route: found.data, parameters: found.params ?? NO_PARAMETERS }
+    if (path.length <= LONGEST_REMEMBERED) remembered.set(path, known)
+    return known
+  }
+
   return {
     find({ method, path }) {
-      const found = findRoute(router, '', path)
-      // Nothing else may answer for the gateway: a proxy of everything would, or an app's own `*`.
-      if (OURS.test(path) && (found === undefined || !OURS.test(found.data.path))) {
-        throw new WeirError('not_found', `${path}: the gateway serves nothing here`)
-      }
+      const found = remembered.get(path) ?? match(path)
       if (found === undefined) return undefined
-      const { methods } = found.data
+      const { methods } = found.route
       if (!methods.includes(method)) {
         throw new WeirError(
           'method_not_allowed',
-          `${found.data.path}: expected ${methods.join(' or ')}, got ${method}`,
+          `${found.route.path}: expected ${methods.join(' or ')}, got ${method}`,
           {
             headers: { allow: methods.join(', ') },
           },
         )
       }
-      return { route: found.data, parameters: found.params ?? NO_PARAMETERS }
+      return found
     },
   }
 }
