@@ -1,5 +1,6 @@
 import { AggregatorRegistry, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Emit } from '../events.ts'
+import { AnswerTally, BUCKETS, ReadTally } from './tallies.ts'
 
 /** What operators count, made from events and from nothing else. */
 export interface Metrics {
@@ -55,26 +56,8 @@ export function createMetrics(upstreams: () => readonly UpstreamHealth[]): Metri
   // A registry of its own: two gateways in one process must not count into each other's.
   const registry = new Registry()
   const registers = [registry]
-  const buckets = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5, 1, 2.5, 5, 10]
-  const requests = new Counter({
-    name: 'weir_requests_total',
-    help: 'Answers to clients.',
-    labelNames: ['app', 'route', 'status'],
-    registers,
-  })
-  const seconds = new Histogram({
-    name: 'weir_request_seconds',
-    help: 'Time to answer a client.',
-    labelNames: ['app', 'route'],
-    buckets,
-    registers,
-  })
-  const cache = new Counter({
-    name: 'weir_cache_reads_total',
-    help: 'Reads by what the cache made of them.',
-    labelNames: ['feed', 'outcome'],
-    registers,
-  })
+  const answers = new AnswerTally(registry)
+  const reads = new ReadTally(registry)
   const calls = new Counter({
     name: 'weir_upstream_calls_total',
     help: 'Calls an upstream answered.',
@@ -91,14 +74,14 @@ export function createMetrics(upstreams: () => readonly UpstreamHealth[]): Metri
     name: 'weir_upstream_seconds',
     help: 'Time an upstream took.',
     labelNames: ['upstream'],
-    buckets,
+    buckets: [...BUCKETS],
     registers,
   })
   const waited = new Histogram({
     name: 'weir_budget_wait_seconds',
     help: 'Time a call waited for its place in the budget.',
     labelNames: ['upstream', 'priority'],
-    buckets,
+    buckets: [...BUCKETS],
     registers,
   })
   const refused = new Counter({
@@ -196,14 +179,13 @@ export function createMetrics(upstreams: () => readonly UpstreamHealth[]): Metri
   const observe: Emit = (event) => {
     switch (event.type) {
       case 'route.answered':
-        requests.inc({ app: event.app, route: event.route, status: event.status })
-        seconds.observe({ app: event.app, route: event.route }, event.took / 1000)
+        answers.add(event.app, event.route, event.status, event.took / 1000)
         times[sums.requests % REMEMBERED] = event.took
         sums.requests += 1
         if (event.status >= 500) sums.failures += 1
         break
       case 'cache.read':
-        cache.inc({ feed: event.feed, outcome: event.outcome })
+        reads.add(event.feed, event.outcome)
         // A poller's refresh asks for what is new on purpose; it says nothing of how well the cache serves.
         if (event.outcome === 'refresh') break
         sums.cacheReads += 1

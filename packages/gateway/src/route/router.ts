@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import { addRoute, createRouter, findRoute } from 'rou3'
 import type { Answer, Call, MaybePromise } from '../call.ts'
 import { ConfigError, WeirError } from '../errors.ts'
@@ -32,6 +33,10 @@ export interface Router {
 /** Addresses that the gateway reserves on every site. */
 const OURS = /^\/weir(\/|$)/
 
+/** Maximum number and length of paths whose match is cached: matching takes longer than the rest of a cached read. */
+const MAX_MATCHES = 10_000
+const MAX_MATCHED_PATH = 256
+
 const NO_PARAMETERS: Readonly<Record<string, string>> = Object.freeze({})
 
 /**
@@ -55,25 +60,35 @@ export function createRoutes(app: string, ours: readonly Route[], routes: readon
     addRoute(router, '', route.path, route)
   }
 
+  const matches = new LRUCache<string, Match>({ max: MAX_MATCHES })
+
+  function match(path: string): Match | undefined {
+    const found = findRoute(router, '', path)
+    // No other route may answer here, such as a proxy of everything or an app's `*`.
+    if (OURS.test(path) && (found === undefined || !OURS.test(found.data.path))) {
+      throw new WeirError('not_found', `${path}: the gateway serves nothing here`)
+    }
+    if (found === undefined) return undefined
+    const matched = { route: found.data, parameters: found.params ?? NO_PARAMETERS }
+    if (path.length <= MAX_MATCHED_PATH) matches.set(path, matched)
+    return matched
+  }
+
   return {
     find({ method, path }) {
-      const found = findRoute(router, '', path)
-      // No other route may answer here, such as a proxy of everything or an app's `*`.
-      if (OURS.test(path) && (found === undefined || !OURS.test(found.data.path))) {
-        throw new WeirError('not_found', `${path}: the gateway serves nothing here`)
-      }
+      const found = matches.get(path) ?? match(path)
       if (found === undefined) return undefined
-      const { methods } = found.data
+      const { methods } = found.route
       if (!methods.includes(method)) {
         throw new WeirError(
           'method_not_allowed',
-          `${found.data.path}: expected ${methods.join(' or ')}, got ${method}`,
+          `${found.route.path}: expected ${methods.join(' or ')}, got ${method}`,
           {
             headers: { allow: methods.join(', ') },
           },
         )
       }
-      return { route: found.data, parameters: found.params ?? NO_PARAMETERS }
+      return found
     },
   }
 }

@@ -1,4 +1,4 @@
-import { createClient, RESP_TYPES } from 'redis'
+import { createRequire } from 'node:module'
 import type { Clock } from '../../clock.ts'
 import { type Breaker, createBreaker } from './breaker.ts'
 
@@ -44,11 +44,16 @@ const MOST_WAITING = 10_000
 /** A server is entered anew at most so often, in milliseconds. */
 const RENEWED = 1000
 
-const TEXTS_AS_BYTES = { [RESP_TYPES.BLOB_STRING]: Buffer, [RESP_TYPES.SIMPLE_STRING]: Buffer }
+const require = createRequire(import.meta.url)
+
+/** node-redis takes 27 MB and 100 ms, so only a gateway that has a Redis loads it: at the moment of the call, since callers cannot wait. */
+function nodeRedis(): typeof import('@redis/client') {
+  return require('@redis/client')
+}
 
 /** node-redis for the wire; deadlines, the breaker and what is safe to repeat are ours. */
 export function redisClient({ url, ca }: Entry, report: (error: unknown) => void) {
-  const client = createClient({
+  const client = nodeRedis().createClient({
     url,
     RESP: 2,
     disableOfflineQueue: true,
@@ -72,6 +77,8 @@ export function redisClient({ url, ca }: Entry, report: (error: unknown) => void
 }
 
 export function openServer({ address, entry, clock, report }: ServerParts): Server {
+  const { RESP_TYPES } = nodeRedis()
+  const typeMapping = { [RESP_TYPES.BLOB_STRING]: Buffer, [RESP_TYPES.SIMPLE_STRING]: Buffer }
   let link = connect()
   let renewedAt = clock.monotonic()
 
@@ -94,7 +101,7 @@ export function openServer({ address, entry, clock, report }: ServerParts): Serv
       const { client, connected } = link
       if (!client.isReady) await connected
       if (abortSignal.aborted) throw abortSignal.reason
-      const options = { typeMapping: TEXTS_AS_BYTES, abortSignal, timeout: 0 }
+      const options = { typeMapping, abortSignal, timeout: 0 }
       if (!asking) return client.sendCommand<Reply>([...command], options)
       // One after the other on one connection, so the first is about the second.
       const [, reply] = await Promise.all([

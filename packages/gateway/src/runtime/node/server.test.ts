@@ -1,9 +1,10 @@
 import { once } from 'node:events'
 import { createServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect as connectPlain } from 'node:net'
 import { connect } from 'node:tls'
-import { expect, test } from 'vitest'
-import { sendLive } from './server.ts'
+import { describe, expect, test } from 'vitest'
+import type { Handler } from '../../call.ts'
+import { listen, sendLive } from './server.ts'
 
 test('a live answer over TLS is encrypted as all else', async () => {
   const pskCallback = () => Buffer.from('0123456789abcdef')
@@ -31,4 +32,55 @@ test('a live answer over TLS is encrypted as all else', async () => {
     server.closeAllConnections()
     server.close()
   }
+})
+
+describe('pipelined calls', () => {
+  const LIMITS = { message: 1000, deflate: false }
+
+  /** Answers each call with its path: at once, or under `/late` after all that was sent has been read. */
+  const handle: Handler = (call) => {
+    const answer = { kind: 'whole', status: 200, headers: {}, body: Buffer.from(`<${call.path}>`) } as const
+    return call.path.startsWith('/late')
+      ? new Promise((resolve) => setImmediate(() => setImmediate(() => resolve(answer))))
+      : answer
+  }
+
+  /** All that the server sends until it closes the connection. */
+  async function exchange(sent: string): Promise<string> {
+    const server = await listen(handle, { port: 0, host: '127.0.0.1' }, LIMITS)
+    try {
+      const socket = connectPlain(Number(new URL(server.url).port), '127.0.0.1').setEncoding('utf8')
+      let text = ''
+      socket.on('data', (chunk: string) => {
+        text += chunk
+      })
+      socket.write(sent)
+      await once(socket, 'close')
+      return text
+    } finally {
+      await server.close(1000, false)
+    }
+  }
+
+  const get = (path: string, headers = '') => `GET ${path} HTTP/1.1\r\nhost: x\r\n${headers}\r\n`
+  const statuses = (text: string) =>
+    [...text.matchAll(/HTTP\/1\.1 (\d+)|<(\S+)>/g)].map(([, status, path]) => status ?? path)
+
+  test('in front of one that cannot be read are all answered before it is refused', async () => {
+    const text = await exchange(`${get('/late/1')}${get('/2')}${get('/late/3')}NONSENSE\r\n\r\n`)
+    expect(statuses(text)).toEqual(['200', '/late/1', '200', '/2', '200', '/late/3', '400'])
+  })
+
+  test('that are answered already leave the refusal alone', async () => {
+    const text = await exchange(`${get('/1')}NONSENSE\r\n\r\n`)
+    expect(statuses(text)).toEqual(['200', '/1', '400'])
+  })
+
+  test('that expect 100-continue get it before their answer, never inside it', async () => {
+    const text = await exchange(
+      `${get('/1')}${get('/2', 'expect: 100-continue\r\n')}${get('/3', 'connection: close\r\n')}`,
+    )
+    expect(statuses(text).filter((one) => one !== '100')).toEqual(['200', '/1', '200', '/2', '200', '/3'])
+    expect(text).not.toMatch(/content-length: \d+\r\n\r\nHTTP/)
+  })
 })

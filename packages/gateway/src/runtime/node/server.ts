@@ -2,33 +2,19 @@ import { createServer, type IncomingMessage, type Server, ServerResponse } from 
 import { type AddressInfo, Server as NetServer, type Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import type { ReadableStream as NodeReadableStream } from 'node:stream/web'
-import {
-  type Answer,
-  type Call,
-  type Handler,
-  type Identity,
-  type LiveAnswer,
-  LONGEST_ADDRESS,
-  type WholeAnswer,
-} from '../../call.ts'
+import type { Answer, Handler, LiveAnswer, WholeAnswer } from '../../call.ts'
 import { LAST_CHUNK, unchunked } from '../../chunk.ts'
 import { systemClock } from '../../clock.ts'
 import { show, WeirError } from '../../errors.ts'
 import { noSocket, problemAnswer } from '../../transport/problem.ts'
-import { readTarget } from '../request-target.ts'
+import { NodeCall } from './node-call.ts'
+import { FAREWELL, HEAD_TIMEOUT, LARGEST_HEAD, NO_TUNNEL, REQUEST_TIMEOUT, refuse, refuseWith } from './refusal.ts'
 import { releaseSocket } from './release-socket.ts'
-import { Outflow, socketWriterOf } from './socket-writer.ts'
+import { Outflow } from './socket-writer.ts'
 import { createUpgrade, type SocketLimits, type Upgrade } from './upgrade.ts'
 
 /** Connections that may wait to be accepted: a herd of thousands arrives at once, and the system's 511 would turn most away. */
 const BACKLOG = 4096
-
-/** Bytes of the request line and headers together. */
-const LARGEST_HEAD = 65_536
-
-/** How long a connection may take to send its headers, and a whole request, in milliseconds. */
-const HEAD_TIMEOUT = 15_000
-const REQUEST_TIMEOUT = 60_000
 
 /** Silence after which the system probes whether the peer is still there, in milliseconds. */
 const PROBE_AFTER = 15_000
@@ -42,8 +28,8 @@ const SWEEP_EVERY = 50
  */
 const HANDOVER = 2000
 
-/** How long a live client may take to read what was said to it before it was let go, in milliseconds. */
-const FAREWELL = 1000
+/** Bytes of a body that costs less to copy than to write by itself. */
+const SMALL = 4096
 
 /** A server that listens. */
 export interface Listening {
@@ -189,7 +175,13 @@ function sendBytes(
   if (hasBody(request) && !request.complete) headers.connection = 'close'
   response.writeHead(status, headers)
   if (body === null || request.method === 'HEAD') response.end()
+  // As text it leaves in one write with its head.
+  else if (typeof body !== 'string' && body.byteLength <= SMALL) response.end(latin1(body), 'latin1')
   else response.end(body)
+}
+
+function latin1({ buffer, byteOffset, byteLength }: Uint8Array): string {
+  return Buffer.from(buffer, byteOffset, byteLength).toString('latin1')
 }
 
 function sendStream(
@@ -368,143 +360,12 @@ function onError(this: Socket): void {
   // 'close' follows and tells the owner; without a listener the process would end.
 }
 
-/** A request as a Call; nothing is copied out of it before it is asked for. */
-class NodeCall implements Call {
-  readonly method: string
-  readonly url: string
-  readonly path: string
-  readonly query: string
-  readonly fault: WeirError | undefined
-  identity: Identity | undefined
-  readonly #request: IncomingMessage
-  readonly #response: ServerResponse
-  #controller: AbortController | undefined
-
-  constructor(request: IncomingMessage, response: ServerResponse) {
-    this.#request = request
-    this.#response = response
-    this.method = request.method ?? 'GET'
-    this.identity = undefined
-    const { url, fault } = readTarget(request)
-    this.url = url
-    this.fault = fault
-    const mark = this.url.indexOf('?')
-    this.path = mark === -1 ? this.url : this.url.slice(0, mark)
-    this.query = mark === -1 ? '' : this.url.slice(mark + 1)
-  }
-
-  get remote(): string {
-    return this.#request.socket.remoteAddress ?? ''
-  }
-
-  header(name: string): string | undefined {
-    const value = this.#request.headers[name]
-    return Array.isArray(value) ? value.join(', ') : value
-  }
-
-  *headers(): Iterable<readonly [string, string]> {
-    for (const [name, value] of Object.entries(this.#request.headers)) {
-      if (value !== undefined) yield [name, Array.isArray(value) ? value.join(', ') : value]
-    }
-  }
-
-  body(limit: number): Promise<Uint8Array> {
-    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>()
-    const chunks: Buffer[] = []
-    let bytes = 0
-    // Listeners: to iterate over the stream takes more time than all else of a small call.
-    this.#request
-      .on('data', (chunk: Buffer) => {
-        bytes += chunk.length
-        if (bytes <= limit) chunks.push(chunk)
-        else reject(new WeirError('body_too_large', `expected a body of at most ${limit} bytes, got more`))
-      })
-      .once('end', () => resolve(Buffer.concat(chunks)))
-      .once('error', (error) => {
-        if (!this.#request.socket.destroyed) return reject(error)
-        // It left before it had said all: that is no fault of anybody's.
-        const { signal } = this
-        this.#controller?.abort()
-        return reject(signal.reason)
-      })
-    return promise
-  }
-
-  inform(status: number, fields: Readonly<Record<string, string>>): void {
-    if (this.#response.headersSent) return
-    try {
-      if (status === 102) this.#response.writeProcessing()
-      if (status === 103) this.#response.writeEarlyHints({ ...fields })
-    } catch {
-      // Node refuses hints that it can't read. They are only hints.
-    }
-  }
-
-  get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      const controller = new AbortController()
-      this.#controller = controller
-      this.#response.once('close', () => {
-        if (!this.#response.writableFinished) controller.abort()
-      })
-    }
-    return this.#controller.signal
-  }
-}
-
 function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
-}
-
-/** What Node's parser refuses still gets an answer that names the fault. */
-function refuse(error: Error & { code?: string; rawPacket?: Buffer }, stream: unknown): void {
-  const socket = stream as Socket
-  // The rest of a request that was refused: to close while it is still arriving would reset the connection, and lose the answer.
-  if (socket.writableEnded && !socket.destroyed) return
-  // In the midst of a live answer another one would be taken for a part of it.
-  if (error.code === 'ECONNRESET' || !socket.writable || socketWriterOf(socket) !== undefined) {
-    socket.destroy()
-    return
-  }
-  refuseWith(socket, refusal(error))
-}
-
-/** There is no resource that it could name here, so no method is allowed either (RFC 9110, 9.3.6). */
-const NO_TUNNEL = new WeirError('method_not_allowed', 'expected a request for an address of this server, got CONNECT', {
-  headers: { allow: '' },
-})
-
-/** Answers on a socket that Node's server is done with, and closes it. */
-function refuseWith(socket: Socket, error: WeirError): void {
-  const { status, headers, body } = problemAnswer(error)
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
-  socket.end(
-    `HTTP/1.1 ${status} Refused\r\n${lines.join('')}content-length: ${Buffer.byteLength(String(body))}\r\nconnection: close\r\n\r\n${body}`,
-  )
-  setTimeout(() => socket.destroy(), FAREWELL).unref()
 }
 
 /** A request that expects anything other than `100-continue` (RFC 9110, 10.1.1). */
 function unexpected(request: IncomingMessage, response: ServerResponse): void {
   const detail = `expect: expected 100-continue, got ${show(request.headers.expect)}`
   sendWhole(problemAnswer(new WeirError('expectation_failed', detail)), request, response)
-}
-
-function refusal({ code, rawPacket, message }: Error & { code?: string; rawPacket?: Buffer }): WeirError {
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
-    const detail = `expected headers within ${HEAD_TIMEOUT} ms and a whole request within ${REQUEST_TIMEOUT} ms`
-    return new WeirError('request_timeout', detail)
-  }
-  if (code !== 'HPE_HEADER_OVERFLOW') {
-    return new WeirError('bad_request', `expected HTTP/1.1, got something else: ${message}`)
-  }
-  // The chunk that exceeded the limit begins inside the request target or inside a header.
-  const [line = ''] = rawPacket?.toString('latin1').split('\r\n', 1) ?? []
-  if (/^\S* HTTP\/1\.\d$/.test(line)) {
-    return new WeirError('uri_too_long', `expected an address of at most ${LONGEST_ADDRESS} characters, got more`)
-  }
-  return new WeirError(
-    'headers_too_large',
-    `expected at most ${LARGEST_HEAD} bytes of request line and headers, got more`,
-  )
 }

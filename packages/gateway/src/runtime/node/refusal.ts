@@ -1,0 +1,77 @@
+import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { LONGEST_ADDRESS } from '../../call.ts'
+import { WeirError } from '../../errors.ts'
+import { problemAnswer } from '../../transport/problem.ts'
+import { socketWriterOf } from './socket-writer.ts'
+
+/** Bytes of the request line and headers together. */
+export const LARGEST_HEAD = 65_536
+
+/** How long a connection may take to send its headers, and a whole request, in milliseconds. */
+export const HEAD_TIMEOUT = 15_000
+export const REQUEST_TIMEOUT = 60_000
+
+/** How long a live client may take to read what was said to it before it was let go, in milliseconds. */
+export const FAREWELL = 1000
+
+/** What Node's parser refuses still gets an answer that names the fault. */
+export function refuse(error: Error & { code?: string; rawPacket?: Buffer }, stream: unknown): void {
+  const socket = stream as Socket
+  // The rest of a request that was refused: to close while it is still arriving would reset the connection, and lose the answer.
+  if (socket.writableEnded && !socket.destroyed) return
+  // In the midst of a live answer another one would be taken for a part of it.
+  if (error.code === 'ECONNRESET' || !socket.writable || socketWriterOf(socket) !== undefined) {
+    socket.destroy()
+    return
+  }
+  afterAnswers(socket, () => refuseWith(socket, refusal(error)))
+}
+
+/**
+ * Calls that came before on this connection are answered first (RFC 9112, 9.3.2). Node keeps the answer that is being sent as `_httpMessage`,
+ * and assigns the next one when it has finished; a Node without it refuses at once.
+ */
+function afterAnswers(socket: Socket & { readonly _httpMessage?: ServerResponse | null }, refuse: () => void): void {
+  const answer = socket._httpMessage
+  if (answer === undefined || answer === null) refuse()
+  else answer.once('finish', () => setImmediate(() => socket.writable && afterAnswers(socket, refuse)))
+}
+
+/** There is no resource that it could name here, so no method is allowed either (RFC 9110, 9.3.6). */
+export const NO_TUNNEL = new WeirError(
+  'method_not_allowed',
+  'expected a request for an address of this server, got CONNECT',
+  {
+    headers: { allow: '' },
+  },
+)
+
+/** Answers on a socket that Node's server is done with, and closes it. */
+export function refuseWith(socket: Socket, error: WeirError): void {
+  const { status, headers, body } = problemAnswer(error)
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  socket.end(
+    `HTTP/1.1 ${status} Refused\r\n${lines.join('')}content-length: ${Buffer.byteLength(String(body))}\r\nconnection: close\r\n\r\n${body}`,
+  )
+  setTimeout(() => socket.destroy(), FAREWELL).unref()
+}
+
+function refusal({ code, rawPacket, message }: Error & { code?: string; rawPacket?: Buffer }): WeirError {
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    const detail = `expected headers within ${HEAD_TIMEOUT} ms and a whole request within ${REQUEST_TIMEOUT} ms`
+    return new WeirError('request_timeout', detail)
+  }
+  if (code !== 'HPE_HEADER_OVERFLOW') {
+    return new WeirError('bad_request', `expected HTTP/1.1, got something else: ${message}`)
+  }
+  // The chunk that exceeded the limit begins inside the request target or inside a header.
+  const [line = ''] = rawPacket?.toString('latin1').split('\r\n', 1) ?? []
+  if (/^\S* HTTP\/1\.\d$/.test(line)) {
+    return new WeirError('uri_too_long', `expected an address of at most ${LONGEST_ADDRESS} characters, got more`)
+  }
+  return new WeirError(
+    'headers_too_large',
+    `expected at most ${LARGEST_HEAD} bytes of request line and headers, got more`,
+  )
+}
