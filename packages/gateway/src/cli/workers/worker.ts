@@ -73,7 +73,7 @@ export async function work(line: CommandLine, start: WorkerStart, drain: number)
 
 async function tellVitals({ metrics, troubles }: Gateway, supervisor: IpcRpc<SupervisorSide>): Promise<void> {
   const { connections } = metrics.summary
-  const snapshot = await metrics.snapshot()
+  const snapshot = metrics.snapshot()
   supervisor.notify('vitals', [
     { connections, rss: process.memoryUsage.rss(), metrics: snapshot, troubles: troubles() },
   ])
