@@ -24,9 +24,9 @@ describe('a setting that is wrong is refused at start, by its name', () => {
       { SOLANA_URL: '', SOLANA_CLUSTER: 'testnet', HELIUS_API_KEY: 'k' },
       'SOLANA_CLUSTER: expected devnet, mainnet, got "testnet"',
     ],
-    [{ SOLANA_URL: 'devnet' }, 'url: expected an address that begins with http:// or https://'],
+    [{ SOLANA_URL: 'devnet' }, 'url: expected a URL that begins with http:// or https://'],
     [{ JUPITER_PLAN: 'gold' }, 'JUPITER_PLAN: expected keyless, free, developer, launch, pro, got "gold"'],
-    [{ JUPITER_URL: '' }, 'http "jupiter": url: expected an address that begins with http:// or https://'],
+    [{ JUPITER_URL: '' }, 'http "jupiter": url: expected a URL that begins with http:// or https://'],
   ])('%j', async (wrong, complaint) => {
     await using running = weir(['start', 'apps/lottery', '--port', '0'], { ...GOOD, ...wrong })
     expect(await running.ended).not.toBe(0)

@@ -417,7 +417,7 @@ describe('JUPITER_PLAN', () => {
     await using running = weir(['start', 'apps/prices', '--port', '0'])
     expect(await running.ended).toBe(1)
     expect(running.complained).toBe(
-      'weir: apps/prices/app.ts: http "jupiter": url: expected an address that begins with http:// or https://, got nothing\n',
+      'weir: apps/prices/app.ts: http "jupiter": url: expected a URL that begins with http:// or https://, got nothing\n',
     )
   })
 })

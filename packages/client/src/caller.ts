@@ -1,46 +1,46 @@
 import type { Ports } from './ports.ts'
 
-/** What pages of one browser tell each other of the caller whom a server serves. */
-export type CallerNews =
-  /** A connection of another page serves this caller: an opaque text of the server, empty where it knows none. */
+/** Messages between pages of one browser about the caller that a server serves. */
+export type CallerMessage =
+  /** A connection of another page serves this caller: an opaque text of the server, empty if it knows none. */
   | { readonly caller: string }
   /** Another page signed in or out. */
   | { readonly changed: true }
 
 export interface CallerChannel {
-  tell(news: CallerNews): void
+  send(message: CallerMessage): void
   close(): void
 }
 
-/** How long the service worker may take to forget, in milliseconds. */
-const FORGETS_WITHIN = 3000
+/** How long the service worker may take to drop its cache, in milliseconds. */
+const FORGET_TIMEOUT = 3000
 
-/** An address of a server as it stands in names: the same for all spellings of it. */
+/** The address of a server in names: the same for all its spellings. */
 export function nameOf(url: string): string {
   return (URL.parse(url, globalThis.location?.href)?.href ?? url).replace(/\/+$/, '')
 }
 
-/** All pages and workers of this origin that speak with the server at `url`. There are none outside of browsers. */
-export function openCallerChannel(url: string, hear: (news: CallerNews) => void): CallerChannel | undefined {
+/** A channel to all pages and workers of this origin that use the server at `url`. It exists only in browsers. */
+export function openCallerChannel(url: string, listener: (message: CallerMessage) => void): CallerChannel | undefined {
   if (!globalThis.location || !globalThis.BroadcastChannel) return undefined
   const channel = new BroadcastChannel(`weir.caller ${nameOf(url)}`)
-  channel.onmessage = ({ data }: MessageEvent<CallerNews>) => hear(data)
-  return { tell: (news) => channel.postMessage(news), close: () => channel.close() }
+  channel.onmessage = ({ data }: MessageEvent<CallerMessage>) => listener(data)
+  return { send: (message) => channel.postMessage(message), close: () => channel.close() }
 }
 
-/** Has the service worker of `keepPage()` drop what it keeps, and what is under way to it. */
+/** Makes the service worker of `keepPage()` drop its cache and discard answers under way. */
 export function forgetPages(ports: Ports): Promise<void> {
   const worker = globalThis.navigator?.serviceWorker?.controller
   if (!worker) return Promise.resolve()
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel()
-    const end = () => {
+    const finish = () => {
       stop()
       port1.close()
       resolve()
     }
-    const stop = ports.after(FORGETS_WITHIN, end)
-    port1.onmessage = end
+    const stop = ports.after(FORGET_TIMEOUT, finish)
+    port1.onmessage = finish
     worker.postMessage({ weir: 'forget' }, [port2])
   })
 }

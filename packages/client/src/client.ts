@@ -19,131 +19,150 @@ import {
   versionBefore,
   versionOf,
 } from './entry.ts'
-import { type IncomingMessage, partTopics, within } from './link.ts'
-import { type Ports, worldPorts } from './ports.ts'
-import { jsonIn, problemIn } from './problem-error.ts'
+import { type IncomingMessage, splitTopics, withQuery } from './link.ts'
+import { defaultPorts, type Ports } from './ports.ts'
+import { readJson, readProblem } from './problem-error.ts'
 import { createServerClock } from './server-clock.ts'
-import { askValues } from './values.ts'
+import { fetchValues } from './values.ts'
 
-/** All have defaults. */
+/** Options of a client. All have defaults. */
 export interface ClientOptions {
-  /** Where the server is; the page's own origin. Node needs it. */
+  /** The address of the server; by default the page's own origin. Required in Node. */
   readonly url?: string
-  /** Where WebSockets go, where that is another server: `wss://example.com`. It lets in pages that its app's `cors` names. */
+  /**
+   * The address for WebSockets if it is another server: `wss://example.com`. Its app must list the page's origin in
+   * `cors`.
+   */
   readonly socketUrl?: string
-  /** Transports to use, the best first: `['sse', 'ws', 'poll']`. */
+  /** Transports, preferred first. Default: `['sse', 'ws', 'poll']`. */
   readonly transports?: readonly Transport[]
-  /** How long a topic that nobody hears any more stays live, in milliseconds: 5,000. Who comes back has its value at once. */
+  /**
+   * How long a topic stays live after its last listener left, in milliseconds. Default: 5,000. A listener that returns
+   * in time has the value at once.
+   */
   readonly linger?: number
-  /** How long a transport may take for its first word, in milliseconds: 5,000. */
+  /** How long a transport may take to deliver its first message, in milliseconds. Default: 5,000. */
   readonly connectTimeout?: number
-  /** How often the values of more than one topic are asked for where only polling works, in milliseconds: 2,000. */
+  /** Polling interval for several topics if only polling works, in milliseconds. Default: 2,000. */
   readonly interval?: number
-  /** Where last values are kept over visits: `keepValues()` of `@weir/client/offline`; nowhere. It gets the server's address. */
+  /**
+   * Stores the last values between visits: `keepValues()` of `@weir/client/offline`. It receives the server's address.
+   * Default: none.
+   */
   readonly persist?: (url: string) => Memory
-  /** One connection for many clients: `shareTabs()` of `@weir/client/tabs`. */
+  /** Shares one connection among clients: `shareTabs()` of `@weir/client/tabs`. */
   readonly share?: (
     options: ClientOptions,
-    connect: (ears: ConnectionEvents) => Connection,
-  ) => ((ears: SharedEvents) => Connection) | undefined
+    connect: (events: ConnectionEvents) => Connection,
+  ) => ((events: SharedEvents) => Connection) | undefined
   /**
-   * Gets another credential: called when the server ends a connection with `credential_expired`, or no longer knows its caller. The client
-   * connects again when it has resolved.
+   * Renews the credential. Called when the server ends a connection with `credential_expired`, or no longer recognizes
+   * the caller. The client reconnects when it resolves.
    */
   readonly renew?: () => unknown
-  /** What it needs of the world; for tests, and for a `fetch` with headers of one's own. */
+  /** Access to the outside world, for tests and for a `fetch` with headers of your own. */
   readonly ports?: Partial<Ports>
 }
 
-/** The last values of topics, of this visit and earlier ones. */
+/** The last values of topics, from this visit and earlier ones. */
 export interface Memory {
   get(topic: string): Entry | undefined
   set(entry: Entry): void
-  /** Drops all. */
+  /** Drops all values. */
   clear(): void
 }
 
-/** What a connection that is shared tells: what came, or what somebody else made of it. */
+/** Events of a shared connection: messages, or entries that another tab made of them. */
 export interface SharedEvents extends ConnectionEvents {
-  take(entry: Entry): void
-  clock(serverNow: number): void
+  onEntry(entry: Entry): void
+  onClock(serverNow: number): void
 }
 
-/** How the client is doing. Moments are by this machine's clock. */
+/** The state of the client. Times are by this machine's clock. */
 export interface Status extends Omit<ConnectionState, 'phase'> {
-  /** `stale`: live, and some values can't be confirmed, can't be had or are refused to this caller: `problem` says why. `offline`: the connection was lost; it comes back by itself. */
+  /**
+   * `stale`: live, but some values cannot be confirmed, are not available or are refused to this caller; `problem` has
+   * the reason. `offline`: the connection was lost and recovers by itself.
+   */
   readonly state: 'idle' | 'connecting' | 'live' | 'stale' | 'offline' | 'closed'
-  /** When a topic was last taken from a server whose epochs went back: see `startedOver` of an entry. */
+  /** When a topic last started over because the epochs of the server went back; see `startedOver` of an entry. */
   readonly startedOver?: number
-  /** How many of the topics that are subscribed to are stale, refused to this caller, or fail and never had a value. */
+  /** The number of subscribed topics that are stale, refused to this caller, or that fail and never had a value. */
   readonly stale: number
 }
 
 export interface Client {
   /**
-   * The value now: what is live here, else asked for. Of a log, its events as `LogPage`. Offline, the last one, marked stale.
-   * Throws a ProblemError, with the code `absent` where there is no value, or what `fetch` throws.
+   * Returns the current value: the live one, or a fetched one. For a log, its events as `LogPage`. Offline, the last
+   * value, marked stale.
+   *
+   * @throws ProblemError, with the code `absent` if there is no value, or any error of `fetch`
    */
   get<Value = unknown>(topic: string): Promise<Entry<Value>>
   /**
-   * Keeps a topic live until the returned function is called. What is known is heard at once, then every change: of a feed the latest, with
-   * versions that only rise; of a log each event once, in order, those that are kept first. `since`: only what is newer.
+   * Keeps a topic live until the returned function is called. The listener gets the known value at once, then every
+   * change. A feed delivers the latest value, with versions that only rise. A log delivers each event once, in order,
+   * beginning with the kept ones. `since`: only newer ones.
    */
   subscribe<Value = unknown>(
     topic: string,
-    hear: (entry: Entry<Value>) => void,
+    listener: (entry: Entry<Value>) => void,
     options?: { readonly since?: string },
   ): () => void
-  /** Puts an event into a log that takes them; the position it got. Throws a ProblemError. It is never sent twice. */
+  /**
+   * Appends an event to a log that accepts events, and returns its position. It is never sent twice.
+   *
+   * @throws ProblemError
+   */
   publish(topic: string, event: unknown): Promise<string>
-  /** What is known now of a topic that is heard, or was a moment ago; the same object until it changes. */
+  /** The current entry of a topic that has listeners, or had some a moment ago. The same object until it changes. */
   entry<Value = unknown>(topic: string): Entry<Value> | undefined
   /** The same object until it changes. */
   status(): Status
-  /** Hears of each change of the status, until the returned function is called. */
+  /** Calls `changed` after each change of the status, until the returned function is called. */
   watchStatus(changed: () => void): () => void
-  /** The server's time, milliseconds since 1970: ages are counted by it. */
+  /** The server's time in milliseconds since 1970, by which ages are measured. */
   now(): number
-  /** Tries at once what it was going to try later. */
+  /** Retries at once instead of later. */
   retry(): void
   /**
-   * To be called when the caller has signed in, once requests carry the new credential. All that was private to the caller before is gone
-   * when it resolves: from this client, from storage, from the service worker of `keepPage()` and from other tabs. Live topics are asked
-   * for again, as the new caller; what was under way to the old one is dropped.
+   * Call this after the caller signed in, once requests carry the new credential. When it resolves, all private data of
+   * the previous caller is gone: from this client, from storage, from the service worker of `keepPage()` and from other
+   * tabs. Live topics are requested again as the new caller, and answers to the previous one are dropped.
    */
   signIn(): Promise<void>
-  /** The same when the caller has signed out, once requests carry no credential any more. */
+  /** The same after the caller signed out, once requests carry no credential. */
   signOut(): Promise<void>
-  /** Ends it for good. */
+  /** Closes the client for good. */
   close(): void
 }
 
 interface Topic {
   entry: Entry
-  /** Of a log: what came of late, for those who join. */
+  /** Recent events of a log, for new listeners. */
   readonly past: Entry[]
   readonly listeners: Set<(entry: Entry) => void>
-  /** Of which line of epochs it is, and which were left. */
+  /** Its lineage, and the lineages that it left. */
   line: Line
-  /** When it was last said to be what it is here, by this machine's clock. */
-  heardAt: number
-  /** Whether the server was asked for its one address. */
+  /** When the server last sent or confirmed this entry, by this machine's clock. */
+  confirmedAt: number
+  /** Whether the server was asked for its canonical address. */
   resolved: boolean
   stopForgetting: () => void
 }
 
-/** Events of a log that are kept for those who join later: what servers keep unless told. */
-const MOST_PAST = 1000
-/** Refusals of a caller, and not of a topic: the credential is missing or has expired, or it asks too often. */
+/** Maximum events of a log kept for new listeners: as many as servers keep by default. */
+const MAX_PAST = 1000
+/** Statuses that concern the caller, not the topic: the credential is missing, has expired or is over its rate limit. */
 const CALLER_STATUS = [401, 403, 429]
-/** A topic that was not confirmed for so many heartbeats is asked for anew. */
+/** A topic without confirmation for this many heartbeats is requested again. */
 const SILENT = 3
-/** What a server's heartbeat is until it has said so, in milliseconds. */
+/** The heartbeat interval until the server names one, in milliseconds. */
 const HEARTBEAT = 10_000
 
-/** A client of one server. It connects when something is subscribed to, and no earlier. */
+/** Creates a client of one server. It connects at the first subscription, and not earlier. */
 export function createClient(options: ClientOptions = {}): Client {
-  const ports = { ...worldPorts(), ...options.ports }
+  const ports = { ...defaultPorts(), ...options.ports }
   const { linger = 5000 } = options
   const url = options.url ?? pageOrigin()
   const memory = options.persist?.(nameOf(url))
@@ -157,53 +176,53 @@ export function createClient(options: ClientOptions = {}): Client {
   }
   const clock = createServerClock(ports.now)
   const topics = new Map<string, Topic>()
-  /** Other names that topics were asked for by, under what the server calls them. */
+  /** Other names under which topics were requested, by canonical address. */
   const aliases = new Map<string, Set<string>>()
   const watchers = new Set<() => void>()
   let connected = IDLE
   let status: Status = { state: 'idle', stale: 0 }
   let stopSweep: (() => void) | undefined
-  /** The caller whom the server serves, as it says: undefined where it knows none. */
+  /** The caller named by the server; undefined if it knows none. */
   let caller: string | undefined
   let callerKnown = false
   let startedOver: number | undefined
-  /** Callers that other pages are served as, and this one is not, though it looked. */
+  /** Callers of other pages that turned out not to be this page's caller. */
   const others = new Set<string>()
-  /** Counts callers: an answer that one of them asked for is not for the next. */
-  let era = 0
-  let telling = false
+  /** Counts callers, so that an answer requested by one is not given to the next. */
+  let callerCount = 0
+  let statusScheduled = false
   let closed = false
 
-  const ears: SharedEvents = {
+  const events: SharedEvents = {
     onMessage,
-    take,
-    clock: hearClock,
+    onEntry,
+    onClock,
     since: (name) => topics.get(name)?.entry.version,
     onTopicRenamed(name, address) {
       if (name !== address) aliases.set(address, (aliases.get(address) ?? new Set([address])).add(name))
     },
     onState(state) {
       connected = state
-      tellStatus()
+      updateStatus()
       if (!share) stopSweep ??= ports.after(HEARTBEAT, sweep)
     },
   }
-  const share = options.share?.(options, (ears) => createConnection(parts, ears))
-  const connection = share ? share(ears) : createConnection(parts, ears)
-  const pages = openCallerChannel(url, (news) => {
-    if ('changed' in news) return void changeCaller()
-    if (!callerKnown || news.caller === (caller ?? '') || others.has(news.caller)) return
-    // The credentials of this browser may have changed: nothing private is shown until the server says whom it serves.
-    others.add(news.caller)
+  const share = options.share?.(options, (events) => createConnection(parts, events))
+  const connection = share ? share(events) : createConnection(parts, events)
+  const pages = openCallerChannel(url, (message) => {
+    if ('changed' in message) return void changeCaller()
+    if (!callerKnown || message.caller === (caller ?? '') || others.has(message.caller)) return
+    // The credentials of this browser may have changed. Private values are hidden until the server names the caller.
+    others.add(message.caller)
     forget()
     connection.renew()
   })
 
   function onMessage(message: IncomingMessage, lineage?: string): void {
-    if (message.type === 'hello') meet(message.caller)
-    if ('now' in message) hearClock(message.now)
+    if (message.type === 'hello') onCaller(message.caller)
+    if ('now' in message) onClock(message.now)
     if (!('topic' in message)) return
-    const said = ('lineage' in message ? message.lineage : undefined) ?? lineage
+    const messageLineage = ('lineage' in message ? message.lineage : undefined) ?? lineage
     let known = false
     for (const name of aliases.get(message.topic) ?? [message.topic]) {
       const topic = topics.get(name)
@@ -211,9 +230,9 @@ export function createClient(options: ClientOptions = {}): Client {
       known = true
       const { entry, line } = topic
       const left = { version: entry.version, lineage: line.lineage }
-      const verdict = verdictOn(topic, message, said)
+      const verdict = verdictOn(topic, message, messageLineage)
       if (verdict === 'refuse') {
-        // The server has something else: what is here is not what it serves now.
+        // The server has another value, so the one here is no longer current.
         const log = !('version' in message) && { log: true as const }
         if (line.refusedAt !== undefined && !entry.stale) adopt(topic, { ...entry, ...log, stale: true })
         continue
@@ -221,8 +240,8 @@ export function createClient(options: ClientOptions = {}): Client {
       const restart = verdict === 'restart'
       const next = nextEntry(restart ? { ...entry, version: undefined } : entry, message, clock.now())
       if (next) {
-        topic.heardAt = ports.now()
-        const whose = said === undefined || !next.version ? undefined : { lineage: said }
+        topic.confirmedAt = ports.now()
+        const whose = messageLineage === undefined || !next.version ? undefined : { lineage: messageLineage }
         if (restart) startOver(topic, { ...next, ...whose, startedOver: left })
         else put(topic, { ...next, ...whose })
       } else if (message.type === 'patch') connection.resync(name)
@@ -230,19 +249,19 @@ export function createClient(options: ClientOptions = {}): Client {
     if (!known) resolve()
   }
 
-  /** What to do with a message, by its version and whose version that is. */
+  /** Decides what to do with a message, by its version and lineage. */
   function verdictOn({ entry, line }: Topic, message: TopicMessage, lineage: string | undefined): Verdict {
     const version = versionOf(message)
     if (version === undefined) return 'take'
     const newer = order(version, entry.version)
     const whole = message.type !== 'heartbeat' && message.type !== 'patch'
-    // It names a newer version that is not here yet.
+    // It refers to a newer version that has not arrived.
     if (!whole && newer > 0 && !('from' in message && message.from === entry.version))
       return lineage !== undefined && line.abandoned.has(lineage) ? 'refuse' : 'take'
     return judge(line, lineage, newer, ports.now(), whole)
   }
 
-  /** The epochs of the server went back: what it has now takes the place of what is known. Of a log, that is said as a gap first. */
+  /** Replaces an entry after the epochs of the server went back. For a log, a gap is reported first. */
   function startOver(topic: Topic, next: Entry): void {
     startedOver = ports.now()
     const { startedOver: left } = next
@@ -251,50 +270,50 @@ export function createClient(options: ClientOptions = {}): Client {
       adopt(topic, { ...next, value: undefined, version: to, gap: { from: left?.version ?? to, to } })
       adopt(topic, { ...next, startedOver: undefined })
     } else adopt(topic, next)
-    tellSoon()
+    scheduleStatus()
   }
 
-  /** A server whose clock was ahead and is right again: no moment is later than now, so no age is below zero. */
-  function hearClock(serverNow: number): void {
+  /** If the server's clock was ahead and is corrected, no time may remain in the future, so that no age is negative. */
+  function onClock(serverNow: number): void {
     const before = clock.now()
-    clock.hear(serverNow)
+    clock.update(serverNow)
     const now = clock.now()
     if (now >= before) return
     for (const topic of topics.values()) {
       const { changedAt, checkedAt } = topic.entry
       if (checkedAt <= now) continue
       topic.entry = { ...topic.entry, changedAt: Math.min(changedAt, now), checkedAt: now }
-      if (!topic.entry.log) for (const hear of topic.listeners) tell(hear, topic.entry)
+      if (!topic.entry.log) for (const listener of topic.listeners) notify(listener, topic.entry)
     }
   }
 
-  /** The server says whom it serves. */
-  function meet(next: string | undefined): void {
+  /** The server named its caller. */
+  function onCaller(next: string | undefined): void {
     if (callerKnown && next === caller) return
     const lapsed = callerKnown && !next
     if (callerKnown) forget()
     callerKnown = true
     caller = next
     others.clear()
-    pages?.tell({ caller: next ?? '' })
+    pages?.send({ caller: next ?? '' })
     if (lapsed && options.renew)
       Promise.resolve()
         .then(options.renew)
         .then(connection.renew, () => {})
   }
 
-  /** Drops what is not everybody's. */
+  /** Drops private values. */
   function forget(): void {
-    era += 1
+    callerCount += 1
     for (const topic of topics.values()) {
       const { entry, past, listeners } = topic
       if (!entry.private && !entry.problem) continue
-      topic.entry = entry.private ? nothing(entry.topic) : { ...entry, problem: undefined }
+      topic.entry = entry.private ? emptyEntry(entry.topic) : { ...entry, problem: undefined }
       if (entry.private) topic.line = newLine()
       if (entry.private) past.length = 0
-      for (const hear of listeners) tell(hear, topic.entry)
+      for (const listener of listeners) notify(listener, topic.entry)
     }
-    tellSoon()
+    scheduleStatus()
   }
 
   function changeCaller(): void {
@@ -308,18 +327,18 @@ export function createClient(options: ClientOptions = {}): Client {
 
   async function changeCallerEverywhere(): Promise<void> {
     changeCaller()
-    pages?.tell({ changed: true })
+    pages?.send({ changed: true })
     await forgetPages(ports)
   }
 
-  /** What another tab made of what came. */
-  function take(next: Entry): void {
+  /** Accepts an entry from another tab. */
+  function onEntry(next: Entry): void {
     const topic = topics.get(next.topic)
     if (!topic) return
     const { line, entry } = topic
     const { startedOver: left } = next
     if (left && left.lineage === line.lineage && left.lineage !== next.lineage) {
-      // It waited for all tabs.
+      // The leading tab has already waited for all.
       if (left.lineage !== undefined) line.abandoned.add(left.lineage)
       line.lineage = next.lineage
       startedOver = ports.now()
@@ -332,7 +351,7 @@ export function createClient(options: ClientOptions = {}): Client {
       startOver(topic, { ...next, startedOver: { version: entry.version, lineage: entry.lineage } })
   }
 
-  /** Of a log, what is missing in between is said first. */
+  /** Adopts an entry if it is newer. For a log, a gap in between is reported first. */
   function put(topic: Topic, next: Entry): void {
     const gap = gapBefore(topic.entry, next)
     if (gap) adopt(topic, gap)
@@ -342,42 +361,42 @@ export function createClient(options: ClientOptions = {}): Client {
   function adopt(topic: Topic, next: Entry): void {
     const before = topic.entry
     topic.entry = next
-    if (before.stale !== next.stale || before.problem !== next.problem) tellSoon()
+    if (before.stale !== next.stale || before.problem !== next.problem) scheduleStatus()
     if (next.log) {
-      // Of a log only what came is heard.
+      // Listeners of a log get only events and gaps.
       if (next.version === before.version) return
       topic.past.push(next)
-      if (topic.past.length > MOST_PAST) topic.past.shift()
+      if (topic.past.length > MAX_PAST) topic.past.shift()
     } else if (next.version && !next.private) memory?.set(next)
-    for (const hear of topic.listeners) tell(hear, next)
+    for (const listener of topic.listeners) notify(listener, next)
   }
 
-  function tell(hear: (entry: Entry) => void, entry: Entry): void {
+  function notify(listener: (entry: Entry) => void, entry: Entry): void {
     try {
-      hear(entry)
+      listener(entry)
     } catch (thrown) {
-      // The listener's own fault: the world hears of it, and no connection ends.
+      // A failure of the listener is reported as uncaught, and does not end the connection.
       ports.after(0, () => {
         throw thrown
       })
     }
   }
 
-  function tellSoon(): void {
-    if (telling) return
-    telling = true
-    queueMicrotask(tellStatus)
+  function scheduleStatus(): void {
+    if (statusScheduled) return
+    statusScheduled = true
+    queueMicrotask(updateStatus)
   }
 
-  function tellStatus(): void {
-    telling = false
+  function updateStatus(): void {
+    statusScheduled = false
     let stale = 0
     const { phase, ...rest } = connected
     let { problem } = rest
     for (const { entry, listeners } of topics.values()) {
       if (listeners.size === 0) continue
       const { problem: why } = entry
-      // Nothing is shown of it, or nothing that this caller may have.
+      // Either there is no value to show, or this caller may not see it.
       const refused = why && (!entry.changedAt || CALLER_STATUS.includes(why.status))
       if (entry.stale || refused) stale += 1
       problem ??= why
@@ -388,22 +407,25 @@ export function createClient(options: ClientOptions = {}): Client {
     for (const changed of watchers) changed()
   }
 
-  /** What was not confirmed for long counts as stale, and is asked for anew: it was lost on its way, though the connection lives. */
+  /**
+   * Marks topics without recent confirmation as stale and requests them again: their messages were lost although the
+   * connection lives.
+   */
   function sweep(): void {
     const { heartbeat = HEARTBEAT, phase } = connected
     stopSweep = phase === 'idle' ? undefined : ports.after(heartbeat, sweep)
     const now = ports.now()
     for (const [name, topic] of topics) {
       const { entry } = topic
-      if (now - topic.heardAt <= SILENT * heartbeat || entry.problem?.retry === false) continue
-      topic.heardAt = now
+      if (now - topic.confirmedAt <= SILENT * heartbeat || entry.problem?.retry === false) continue
+      topic.confirmedAt = now
       topic.resolved = false
       if (entry.version && !entry.stale) adopt(topic, { ...entry, stale: true })
       if (phase === 'live') connection.resync(name)
     }
   }
 
-  /** Something came that nobody asked for by that name: what else it may be called, the server knows. */
+  /** A message arrived under an unknown address. The server knows which requested name it belongs to. */
   function resolve(): void {
     const asked: string[] = []
     for (const [name, topic] of topics) {
@@ -411,21 +433,24 @@ export function createClient(options: ClientOptions = {}): Client {
       topic.resolved = true
       asked.push(name)
     }
-    for (const part of partTopics(asked))
-      askValues(parts, part).then(
+    for (const part of splitTopics(asked))
+      fetchValues(parts, part).then(
         ({ messages, lineage }) => {
           for (const message of messages) {
             const { address, topic } = message
-            ears.onTopicRenamed(topic, address)
+            events.onTopicRenamed(topic, address)
             onMessage(message, lineage)
           }
         },
-        // What could not be asked now is asked for again when it was silent for long.
+        // A failed request is repeated by the sweep.
         () => {},
       )
   }
 
-  /** How old an answer is, in milliseconds (RFC 9111, 4.2.3). A cache that does not say `Age` still hands on the `Date`, in whole seconds. */
+  /**
+   * The age of an answer, in milliseconds (RFC 9111, 4.2.3). A cache without `Age` still passes on `Date`, in whole
+   * seconds.
+   */
   function ageOf(headers: Headers): number {
     const date = Date.parse(headers.get('date') ?? '')
     const apparent = clock.known && date ? clock.now() - date - 1000 : 0
@@ -435,61 +460,69 @@ export function createClient(options: ClientOptions = {}): Client {
   function check(): void {
     if (closed) throw new Error('The client is closed')
     if (!url)
-      throw new Error('createClient: url: expected the address of the server: there is no page that it could be of')
+      throw new Error('createClient: url: expected the address of the server, got nothing and no page origin to use')
   }
 
   function want(): void {
     connection.want([...topics.keys()])
   }
 
-  // Waking up or coming back on the network is worth a try at once, not at the end of a long pause.
+  // Waking up or going online deserves a retry at once.
   const { retry } = connection
   globalThis.addEventListener?.('online', retry)
   globalThis.document?.addEventListener('visibilitychange', retry)
-  // A page that comes out of the back/forward cache may have been left by another caller.
+  // A page from the back/forward cache may have been left by another caller.
   const restored = ({ persisted }: PageTransitionEvent) => persisted && changeCaller()
   globalThis.addEventListener?.('pageshow', restored)
 
   return {
     async get<Value>(name: string) {
       check()
-      const asking = era
+      const asking = callerCount
       const topic = topics.get(name)
       const had = (topic?.entry ?? memory?.get(name)) as Entry<Value> | undefined
       const known = had?.version && !had.log ? had : undefined
       if (known && topic && connected.phase === 'live' && !known.stale) return known
-      const answer = await ports.fetch(`${url}${within(name, 'as=json')}`, { cache: 'no-store' }).catch((thrown) => {
+      const answer = await ports.fetch(`${url}${withQuery(name, 'as=json')}`, { cache: 'no-store' }).catch((thrown) => {
         if (!known) throw thrown
       })
-      if (era !== asking) throw new Error('The caller changed while the answer was under way')
+      if (callerCount !== asking) throw new Error('The caller changed before the answer arrived')
       if (!answer) return { ...known, stale: true } as Entry<Value>
-      if (!answer.ok) throw await problemIn(answer)
-      const said = (field: string) => answer.headers.get(field) ?? ''
-      const version = said('weir-version')
-      const lineage = said('weir-lineage') || undefined
-      // What is kept of another visit may be of a server that was rolled back since.
+      if (!answer.ok) throw await readProblem(answer)
+      const header = (field: string) => answer.headers.get(field) ?? ''
+      const version = header('weir-version')
+      const lineage = header('weir-lineage') || undefined
+      // A value of an earlier visit may come from a server that was rolled back since.
       const left = !topic && known?.lineage !== lineage
       if (known && !left && order(version, known.version) < 0) return known
       const at = clock.now() - ageOf(answer.headers)
-      const value = await jsonIn<Value>(answer)
-      if (era !== asking) throw new Error('The caller changed while the answer was under way')
-      return { topic: name, version, value, changedAt: at, checkedAt: at, stale: said('weir-stale') === '?1', lineage }
+      const value = await readJson<Value>(answer)
+      if (callerCount !== asking) throw new Error('The caller changed before the answer arrived')
+      return {
+        topic: name,
+        version,
+        value,
+        changedAt: at,
+        checkedAt: at,
+        stale: header('weir-stale') === '?1',
+        lineage,
+      }
     },
 
     subscribe<Value>(name: string, given: (entry: Entry<Value>) => void, { since }: { readonly since?: string } = {}) {
       if (closed) return () => {}
       check()
-      // A function of its own for each call: one may subscribe with the same one twice.
-      const hear = (entry: Entry) => given(entry as Entry<Value>)
+      // A separate function for each call, since the same listener may subscribe twice.
+      const listener = (entry: Entry) => given(entry as Entry<Value>)
       let topic = topics.get(name)
       if (!topic) {
         const last = since ? undefined : memory?.get(name)
         topic = {
-          entry: { ...nothing(name, since), ...last, stale: !!last },
+          entry: { ...emptyEntry(name, since), ...last, stale: !!last },
           past: [],
           listeners: new Set(),
           line: newLine(last?.lineage),
-          heardAt: ports.now(),
+          confirmedAt: ports.now(),
           resolved: false,
           stopForgetting() {},
         }
@@ -498,14 +531,14 @@ export function createClient(options: ClientOptions = {}): Client {
       }
       const { entry, past, listeners } = topic
       topic.stopForgetting()
-      listeners.add(hear)
-      if (entry.stale) tellSoon()
+      listeners.add(listener)
+      if (entry.stale) scheduleStatus()
       for (const each of entry.log ? past : [entry])
-        if (each.version && !(order(each.version, since) <= 0)) tell(hear, each)
+        if (each.version && !(order(each.version, since) <= 0)) notify(listener, each)
       const joined = topic
       return () => {
-        if (!listeners.delete(hear) || listeners.size > 0) return
-        if (joined.entry.stale) tellSoon()
+        if (!listeners.delete(listener) || listeners.size > 0) return
+        if (joined.entry.stale) scheduleStatus()
         joined.stopForgetting = ports.after(linger, () => {
           topics.delete(name)
           want()
@@ -522,7 +555,7 @@ export function createClient(options: ClientOptions = {}): Client {
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify(event),
       })
-      return (await jsonIn<{ position: string }>(answer)).position
+      return (await readJson<{ position: string }>(answer)).position
     },
 
     entry: <Value>(name: string) => topics.get(name)?.entry as Entry<Value> | undefined,
@@ -545,18 +578,18 @@ export function createClient(options: ClientOptions = {}): Client {
       for (const topic of topics.values()) topic.stopForgetting()
       topics.clear()
       connection.close()
-      tellStatus()
+      updateStatus()
     },
   }
 }
 
-/** Where the server of a page is, unless it is said; empty where there is no page, as in Node. */
+/** The origin of the page; empty where there is no page, as in Node. */
 function pageOrigin(): string {
   const { origin = '' } = globalThis.location ?? {}
   return origin === 'null' ? '' : origin
 }
 
-/** What is known of a topic of which nothing came. */
-function nothing(topic: string, version?: string): Entry {
+/** The entry of a topic before the first message. */
+function emptyEntry(topic: string, version?: string): Entry {
   return { topic, version, value: undefined, changedAt: 0, checkedAt: 0, stale: false }
 }

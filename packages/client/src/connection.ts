@@ -1,35 +1,35 @@
 import type { Hello, Level, Problem } from '@weir/protocol'
-import { type IncomingMessage, type Link, type LinkEvents, type LinkParts, type OpenLink, partTopics } from './link.ts'
+import { type IncomingMessage, type Link, type LinkEvents, type LinkParts, type OpenLink, splitTopics } from './link.ts'
 import { openPoll } from './poll.ts'
 import { openSocket } from './socket.ts'
 import { openSse } from './sse.ts'
 
-/** How values come: server-sent events, WebSocket, or by asking again and again. */
+/** How values arrive: by server-sent events, WebSocket or polling. */
 export type Transport = 'sse' | 'ws' | 'poll'
 
-/** How the connection is doing. Moments are by this machine's clock, in milliseconds since 1970. */
+/** The state of a connection. Times are by this machine's clock, in milliseconds since 1970. */
 export interface ConnectionState {
-  /** `idle`: nothing is wanted. `connecting`: nothing came yet. `lost`: it was there. */
+  /** `idle`: no topics. `connecting`: nothing received yet. `lost`: it was live before. */
   readonly phase: 'idle' | 'connecting' | 'live' | 'lost'
   readonly transport?: Transport | undefined
-  /** How hard the server is pressed. */
+  /** The level of the server. */
   readonly level?: Level | undefined
   /** The longest silence to expect, in milliseconds. */
   readonly heartbeat?: number | undefined
   readonly lostAt?: number | undefined
-  /** When the next try is due; undefined while one is under way. */
+  /** When the next try is due; undefined during a try. */
   readonly retryAt?: number | undefined
-  /** Why the server refuses or ended the connection. */
+  /** Why the server refused or ended the connection. */
   readonly problem?: Problem | undefined
 }
 
 export const IDLE: ConnectionState = { phase: 'idle' }
 
-/** What carries topics to a client, by whatever transport. */
+/** A connection to the server, by any transport. */
 export interface Connection extends Link {
-  /** Tries at once what it was going to try later. */
+  /** Retries at once instead of later. */
   retry(): void
-  /** Connects again at once, for another caller: nothing of the connection of now is heard any more. */
+  /** Reconnects at once for another caller. Messages of the current connection are no longer delivered. */
   renew(): void
 }
 
@@ -41,84 +41,86 @@ export interface ConnectionEvents {
 }
 
 export interface ConnectionParts extends LinkParts {
-  /** The best first. */
+  /** Preferred first. */
   readonly transports: readonly Transport[]
 }
 
-/** As a link says it, and whether it served for long enough to count as a good one. */
+/** The arguments of `onLost`, and whether the link served long enough to count as good. */
 type Lost = (...end: [...Parameters<LinkEvents['onLost']>, settled?: boolean]) => void
 
 const OPEN: Readonly<Record<Transport, OpenLink>> = { sse: openSse, ws: openSocket, poll: openPoll }
 
-/** Topics that come and go together are told of together, in milliseconds. */
-const GATHER = 50
-/** A link that dies younger than this, in milliseconds, has not proved itself: the next transport is tried. */
+/** Changes of topics within this time are sent together, in milliseconds. */
+const GATHER_DELAY = 50
+/** A link that dies earlier than this, in milliseconds, has not proved itself, and the next transport is tried. */
 const SETTLED = 5000
 const SHORTEST_CAP = 1000
 const LONGEST_CAP = 15_000
-/** A better transport is tried again after about so long, in milliseconds; twice as long after each time in vain. */
+/** A better transport is tried again after about this long, in milliseconds. The time doubles after each failure. */
 const FIRST_UPGRADE = 10_000
 const LAST_UPGRADE = 300_000
 
-/** Full jitter: anything from nothing up to a cap that doubles with each failure, in milliseconds. */
+/** Full jitter: a random pause below a limit that doubles with each failure, in milliseconds. */
 export function backoff(failures: number, random: number): number {
   return random * Math.min(LONGEST_CAP, SHORTEST_CAP * 2 ** failures)
 }
 
 /**
- * Keeps topics live by the best transport that delivers. One that is refused, silent or short-lived is followed by the next at once; after the
- * last there is a pause. While a lower one serves, the better ones are tried beside it, and take over once they deliver.
+ * Keeps topics live with the best transport that delivers. If one is refused, silent or short-lived, the next is tried
+ * at once; after the last there is a pause. While a lesser one serves, better ones are tried next to it, and take over
+ * once they deliver.
  */
-export function createConnection(parts: ConnectionParts, ears: ConnectionEvents): Connection {
+export function createConnection(parts: ConnectionParts, events: ConnectionEvents): Connection {
   const { ports, transports } = parts
   let state = IDLE
   let wanted: readonly string[] = []
-  /** The transport that serves, or is tried. */
+  /** The transport that serves, or is being tried. */
   let transport: Transport = 'sse'
   let link: Link | undefined
-  /** A better one, tried beside it. */
+  /** A better link that is being tried. */
   let probe: Link | undefined
-  /** The caller whom the link serves, or the last one did, and by what transport. */
+  /** The caller that the link serves, or the last one did, and the transport on which it was known. */
   let caller: string | undefined
-  let knownBy: Transport = 'sse'
-  /** Until when no WebSocket is tried beside what serves: it did not know the caller. */
-  let unknownUntil = 0
+  let callerKnownBy: Transport = 'sse'
+  /** Until when no WebSocket is tried as an upgrade, because it did not know the caller. */
+  let noSocketUntil = 0
   let failures = 0
-  /** Upgrades that were tried of late. */
+  /** Upgrades tried recently. */
   let upgrades = 0
   let stopGathering: (() => void) | undefined
   let stopWaiting = () => {}
   let stopUpgrade = () => {}
 
-  /** The best first: what takes several streams is better off on a WebSocket. */
+  /** Transports, preferred first. Topics that need several streams are better served by one WebSocket. */
   function preferred(): readonly Transport[] {
-    return partTopics(wanted).length < 2
+    return splitTopics(wanted).length < 2
       ? transports
       : transports.toSorted((a, b) => Number(b === 'ws') - Number(a === 'ws'))
   }
 
   function enter(next: ConnectionState): void {
     state = next
-    ears.onState(state)
+    events.onState(state)
   }
 
   function open(name: Transport, lost: Lost): Link {
     let hello: Hello | undefined
     let since = 0
     const opened = OPEN[name](parts, {
-      since: ears.since,
-      onTopicRenamed: ears.onTopicRenamed,
+      since: events.since,
+      onTopicRenamed: events.onTopicRenamed,
       onMessage(message, lineage) {
         if (message.type === 'hello') {
           if (hello && hello.caller !== message.caller) {
-            // Its streams serve different callers: all of them begin again.
+            // Its streams serve different callers, so all of them restart.
             opened.close()
             lost(0, true, undefined, settled())
             return
           }
-          // A WebSocket has no headers: a caller that only requests name would be lost there, with all its values.
-          if (name === 'ws' && knownBy !== name && caller && !message.caller) {
-            unknownUntil = ports.now() + LAST_UPGRADE
+          // A browser's WebSocket has no headers. A caller that is identified by headers would be lost there, with all
+          // its values.
+          if (name === 'ws' && callerKnownBy !== name && caller && !message.caller) {
+            noSocketUntil = ports.now() + LAST_UPGRADE
             opened.close()
             lost()
             return
@@ -129,7 +131,7 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEvents)
             if (opened === link) serve()
           }
         }
-        // Also when it serves another caller: what the other one still says is not heard.
+        // Also if it serves another caller: messages for the other one must no longer be delivered.
         if (opened === probe && ('topic' in message || hello?.caller !== caller)) {
           link?.close()
           link = opened
@@ -138,10 +140,10 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEvents)
         }
         if ('level' in message && opened === link && message.level !== state.level)
           enter({ ...state, level: message.level })
-        ears.onMessage(message, lineage)
+        events.onMessage(message, lineage)
       },
-      onLost(pause, fair, problem) {
-        lost(pause, hello && (fair ?? settled()), problem, settled())
+      onLost(pause, graceful, problem) {
+        lost(pause, hello && (graceful ?? settled()), problem, settled())
       },
     })
     function settled(): boolean {
@@ -150,7 +152,7 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEvents)
     function serve(): void {
       transport = name
       caller = hello?.caller
-      knownBy = name
+      callerKnownBy = name
       enter({ phase: 'live', transport, level: hello?.level, heartbeat: hello?.heartbeat })
       planUpgrade()
     }
@@ -162,29 +164,30 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEvents)
     stopWaiting()
     transport = name
     enter({ phase: state.lostAt ? 'lost' : 'connecting', lostAt: state.lostAt, problem: state.problem })
-    link = open(name, lose)
+    link = open(name, onLost)
   }
 
-  function lose(pause = 0, proven = false, problem?: Problem, settled = false): void {
+  function onLost(pause = 0, proven = false, problem?: Problem, settled = false): void {
     drop()
     const expired = problem?.code === 'credential_expired'
     const order = preferred()
     const next = proven ? transport : order[order.indexOf(transport) + 1]
-    // The next transport is tried at once, unless the server wants to be left alone; a server, or a whole round, is not.
+    // The next transport is tried at once, unless the server asked to wait. A retry of the same one, or a new round,
+    // waits.
     let wait = pause
     if (proven) upgrades = 0
-    // A goodbye that says when to come back keeps its own pace; one that comes soon and says nothing would make a hot loop.
+    // A goodbye with a delay has its own pace. One that comes early without a delay would cause a busy loop.
     if (proven && (settled || (pause > 0 && !expired))) failures = 0
     if (proven || pause > 0 || !next) wait += backoff(failures, ports.random())
     if (proven || !next) failures += 1
     const now = ports.now()
     const lostAt = state.lostAt ?? now
-    const again = () => {
+    const scheduleRetry = () => {
       enter({ phase: 'lost', lostAt, retryAt: ports.now() + wait, problem })
       stopWaiting = ports.after(wait, () => begin(next))
     }
     if (!expired || !parts.renew) {
-      again()
+      scheduleRetry()
       return
     }
     let waiting = true
@@ -192,11 +195,11 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEvents)
       waiting = false
     }
     enter({ phase: 'lost', lostAt, problem })
-    // Where none is to be had it comes back all the same: as a caller whom the server does not know.
+    // Without a new credential the client reconnects as an unknown caller.
     Promise.resolve()
       .then(parts.renew)
       .catch(() => {})
-      .then(() => waiting && again())
+      .then(() => waiting && scheduleRetry())
   }
 
   function planUpgrade(): void {
@@ -206,21 +209,21 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEvents)
     stopUpgrade = ports.after(pause * (0.5 + ports.random() / 2), () => upgrade(0))
   }
 
-  /** Tries what is better than what serves, the best first. */
+  /** Tries the transports that are better than the current one, preferred first. */
   function upgrade(at: number): void {
     stopUpgrade()
     upgrades += 1
     const name = preferred()[at]
     probe = undefined
     if (!name || name === transport) planUpgrade()
-    else if (name === 'ws' && ports.now() < unknownUntil) upgrade(at + 1)
+    else if (name === 'ws' && ports.now() < noSocketUntil) upgrade(at + 1)
     else {
-      const tried = open(name, (...end) => (tried === link ? lose(...end) : upgrade(at + 1)))
+      const tried = open(name, (...end) => (tried === link ? onLost(...end) : upgrade(at + 1)))
       probe = tried
     }
   }
 
-  /** Lets go of all that is under way. */
+  /** Closes everything under way. */
   function drop(): void {
     stopWaiting()
     stopUpgrade()
@@ -229,7 +232,7 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEvents)
     link = probe = undefined
   }
 
-  function gathered(): void {
+  function applyWanted(): void {
     stopGathering = undefined
     if (wanted.length === 0) {
       drop()
@@ -244,7 +247,7 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEvents)
   return {
     want(topics) {
       wanted = topics
-      stopGathering ??= ports.after(state.phase === 'idle' ? 0 : GATHER, gathered)
+      stopGathering ??= ports.after(state.phase === 'idle' ? 0 : GATHER_DELAY, applyWanted)
     },
     resync(topic) {
       link?.resync(topic)
@@ -255,7 +258,7 @@ export function createConnection(parts: ConnectionParts, ears: ConnectionEvents)
     renew() {
       if (state.phase === 'idle') return
       drop()
-      upgrades = unknownUntil = 0
+      upgrades = noSocketUntil = 0
       begin()
     },
     retry() {

@@ -1,43 +1,43 @@
 import { applyPatch, compareVersions, formatVersion, type Problem, parseVersion } from '@weir/protocol'
 import type { IncomingMessage } from './link.ts'
 
-/** What is known of a topic. Entries are never changed, only replaced. Moments are by the server's clock. */
+/** What a client knows of a topic. Entries are never changed, only replaced. Times are by the server's clock. */
 export interface Entry<Value = unknown> {
-  /** As it was asked for. */
+  /** The topic as requested. */
   readonly topic: string
-  /** `epoch:sequence`; of a log the position. Undefined until something came. */
+  /** `epoch:sequence`, or the position in a log. Undefined until the first message. */
   readonly version: string | undefined
-  /** The last one there was; of a log the newest event. */
+  /** The last known value, or the newest event of a log. */
   readonly value: Value | undefined
-  /** When the value became this, milliseconds since 1970; 0 while nothing came. */
+  /** When the value changed to this, in milliseconds since 1970; 0 before the first message. */
   readonly changedAt: number
   /** When the upstream last confirmed it. */
   readonly checkedAt: number
-  /** True while nobody can confirm it: the server said so, or nothing was heard of it for long. */
+  /** True while the value is unconfirmed: the server reported it, or no message arrived for long. */
   readonly stale: boolean
-  /** Why there is no value now. */
+  /** Why there is no value. */
   readonly absent?: string | undefined
-  /** Why it can't be had; the last value stays. */
+  /** Why the topic is not available; the last value remains. */
   readonly problem?: Problem | undefined
-  /** It is not everybody's: it is kept on no disk, and for no other caller. */
+  /** Set if the entry is private: it is not stored on disk, and dropped when the caller changes. */
   readonly private?: true | undefined
-  /** Of which line of epochs the version is, as the server says. */
+  /** The lineage of the version, as the server names it. */
   readonly lineage?: string | undefined
   /**
-   * The epochs of the server went back, and for half a minute nothing newer came than what was known: this is what the server has now, and what
-   * was known before is left behind.
+   * Set if the epochs of the server went back and nothing newer arrived for half a minute. This entry is the server's
+   * current one; the given version and lineage were left.
    */
   readonly startedOver?: { readonly version: string | undefined; readonly lineage: string | undefined } | undefined
-  /** It is a log. */
+  /** Set for a log. */
   readonly log?: true
-  /** Of a log: events after `from`, up to and including `to`, are lost to this reader. */
+  /** Lost events of a log: those after `from`, up to and including `to`. */
   readonly gap?: { readonly from: string; readonly to: string } | undefined
 }
 
 /** A message about one topic. */
 export type TopicMessage = Extract<IncomingMessage, { topic: string }>
 
-/** Above zero when `version` is newer than `had`; NaN when it is no version, so that every comparison with it is false. */
+/** Positive if `version` is newer than `had`. NaN if it is no version, so that every comparison is false. */
 export function order(version: string | undefined, had: string | undefined): number {
   const next = parseVersion(version ?? '')
   const last = parseVersion(had ?? '')
@@ -45,10 +45,10 @@ export function order(version: string | undefined, had: string | undefined): num
 }
 
 /**
- * The entry after a message, the same one when it says nothing new. Undefined when it is no word on what is had: it is of an older version, or of
- * one that should have come and did not.
+ * Returns the entry after a message, or the same one if nothing changed. Returns undefined if the message does not
+ * apply: it has an older version, or builds on one that has not arrived.
  *
- * @param now by the server's clock: no moment is later, also when that clock was ahead for a while
+ * @param now the server's time: no time in an entry is later, even if that clock was ahead for a while
  */
 export function nextEntry(entry: Entry, message: TopicMessage, now = Number.POSITIVE_INFINITY): Entry | undefined {
   const mark = 'private' in message && message.private && { private: message.private }
@@ -66,30 +66,30 @@ export function nextEntry(entry: Entry, message: TopicMessage, now = Number.POSI
   const checkedAt = Math.min(message.checkedAt ?? 0, now)
   if (!version) return entry
   const newer = order(version, entry.version)
-  // Streams say it in heartbeats alone; what many values say at once has it beside each.
-  const told: boolean | undefined = 'stale' in message ? message.stale : undefined
+  // Streams report staleness in heartbeats; `/weir/values` has it with each value.
+  const reportedStale: boolean | undefined = 'stale' in message ? message.stale : undefined
   if (newer === 0) {
-    // A snapshot is said again on joining: a word on whether it could be confirmed only if it is newer than what is had.
-    const stale = told ?? (entry.stale && checkedAt <= entry.checkedAt)
+    // A snapshot is repeated on joining. It confirms the value only if its confirmation is newer.
+    const stale = reportedStale ?? (entry.stale && checkedAt <= entry.checkedAt)
     const problem = stale ? entry.problem : undefined
     return { ...entry, checkedAt: Math.max(Math.min(entry.checkedAt, now), checkedAt), stale, problem }
   }
   if (!(newer > 0) || message.type === 'heartbeat') return undefined
-  const news = {
+  const changed = {
     topic,
     version,
     changedAt: Math.min(message.changedAt, now),
     checkedAt,
-    stale: told ?? false,
+    stale: reportedStale ?? false,
     value: entry.value,
   }
-  if (message.type === 'snapshot') return { ...news, ...mark, value: message.value }
-  if (message.type === 'absent') return { ...news, ...mark, absent: message.reason }
+  if (message.type === 'snapshot') return { ...changed, ...mark, value: message.value }
+  if (message.type === 'absent') return { ...changed, ...mark, absent: message.reason }
   if (message.from !== entry.version || entry.absent !== undefined) return undefined
-  return { ...news, private: entry.private, value: applyPatch(entry.value, message.patch) }
+  return { ...changed, private: entry.private, value: applyPatch(entry.value, message.patch) }
 }
 
-/** The version that a message is about: of a log a position. */
+/** The version of a message, or the position for a log. */
 export function versionOf(message: TopicMessage): string | undefined {
   if (message.type === 'gap') return message.to
   if (message.type === 'event') return message.position
@@ -102,13 +102,13 @@ export function versionBefore(version = ''): string {
   return formatVersion({ epoch, sequence: sequence - 1 })
 }
 
-/** Whether an entry is news to who has the other: a newer version, or another word on the same one. */
+/** Whether `next` is newer than `entry`: a newer version, or another state of the same one. */
 export function follows(entry: Entry, next: Entry): boolean {
   if (next.version !== entry.version) return order(next.version, entry.version) > 0
   return next.checkedAt !== entry.checkedAt || next.stale !== entry.stale || next.problem !== entry.problem
 }
 
-/** Offsets of a log have no holes: the gap between two entries of one, which the server did not know of or could not say. */
+/** The gap between two entries of a log, if offsets are missing. The server may not know of it or could not report it. */
 export function gapBefore(entry: Entry, next: Entry): Entry | undefined {
   const from = entry.version
   if (!next.log || next.gap || !next.version || !from) return undefined

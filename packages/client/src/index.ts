@@ -3,7 +3,7 @@ export {
   type ClientOptions,
   createClient,
   type Memory,
-  type SharedEvents as SharedEars,
+  type SharedEvents,
   type Status,
 } from './client.ts'
 export type { Connection, ConnectionState, Transport } from './connection.ts'

@@ -1,85 +1,88 @@
 import type { Problem, SocketMessage, Subscribed } from '@weir/protocol'
 import type { Ports } from './ports.ts'
 
-/** What servers say here: nobody asks for `subscribed`. */
+/** Messages of a server, except `subscribed`, which the transport handles. */
 export type IncomingMessage = Exclude<SocketMessage, Subscribed>
 
-/** One transport at work: it carries what is said of topics until it is closed or lost. */
+/** A transport in use. It delivers messages about topics until it is closed or lost. */
 export interface Link {
-  /** From now on these topics, and no others. */
+  /** Sets the topics to deliver. */
   want(topics: readonly string[]): void
-  /** Has this topic said anew, whole: something of it was missed. */
+  /** Requests a whole value again, because a message was missed. */
   resync(topic: string): void
   close(): void
-  /** Puts an event into a log; the position it got. Undefined where the transport can't, or can't take this event. */
+  /** Appends an event to a log and returns its position. Undefined if the transport cannot, or cannot send this event. */
   readonly publish?: ((topic: string, event: unknown) => Promise<string> | undefined) | undefined
 }
 
 export interface LinkEvents {
-  /** `lineage`: of the versions of the connection that it came on. */
+  /** @param lineage the lineage of the connection's versions */
   onMessage(message: IncomingMessage, lineage?: string): void
   /**
-   * The link is over, and closed. `pause` is what the server wants to be waited for, in milliseconds. `fair`: it said goodbye; false:
-   * it fell silent; undefined: it is not known. `problem`: why, where the server says it.
+   * The link ended and is closed.
+   *
+   * @param pause how long the server asks to wait, in milliseconds
+   * @param graceful true after a goodbye, false after silence, undefined if unknown
+   * @param problem the reason, if the server gave one
    */
-  onLost(pause?: number, fair?: boolean, problem?: Problem): void
-  /** The server's one address of a topic. */
+  onLost(pause?: number, graceful?: boolean, problem?: Problem): void
+  /** The canonical address of a topic. */
   onTopicRenamed(topic: string, address: string): void
-  /** The version that is had of a topic. */
+  /** The version that the client has of a topic. */
   since(topic: string): string | undefined
 }
 
 export interface LinkParts {
   readonly ports: Ports
-  /** Where the server is: `https://example.com`. */
+  /** The address of the server: `https://example.com`. */
   readonly url: string
-  /** Where its WebSockets are, if not there. */
+  /** The address for WebSockets, if different. */
   readonly socketUrl?: string
-  /** How long the first word may take, in milliseconds. */
+  /** How long the first message may take, in milliseconds. */
   readonly connectTimeout: number
-  /** How often many topics are asked for where nothing streams, in milliseconds. */
+  /** Polling interval for several topics, in milliseconds. */
   readonly interval: number
-  /** Gets another credential when the one of a connection has expired. */
+  /** Renews the credential when that of a connection has expired. */
   readonly renew?: () => unknown
 }
 
-export type OpenLink = (parts: LinkParts, ears: LinkEvents) => Link
+export type OpenLink = (parts: LinkParts, events: LinkEvents) => Link
 
 /** One connection of a link. */
 export interface Pipe {
   onMessage(message: IncomingMessage): void
-  /** It broke, or was refused. */
-  fail(pause?: number, fair?: boolean, problem?: Problem): void
-  /** Nothing is to come for so many milliseconds, beside the silence that is usual. */
-  rest(milliseconds: number): void
+  /** The connection broke or was refused. */
+  fail(pause?: number, graceful?: boolean, problem?: Problem): void
+  /** Extends the allowed silence once by this many milliseconds. */
+  extendSilence(milliseconds: number): void
   close(): void
 }
 
-/** Watches over one connection: it is given up after two heartbeats of silence. Nothing is heard of it once it is closed. */
-export function createPipe({ ports, connectTimeout }: LinkParts, ears: LinkEvents, end: () => void): Pipe {
+/** Supervises one connection: it is closed after two heartbeats of silence. After the close no message is delivered. */
+export function createPipe({ ports, connectTimeout }: LinkParts, events: LinkEvents, end: () => void): Pipe {
   let limit = connectTimeout
   let open = true
   let lineage: string | undefined
   const silent = () => fail(undefined, false)
-  let hush = ports.after(limit, silent)
+  let stopTimer = ports.after(limit, silent)
   function close(): void {
     if (!open) return
     open = false
-    hush()
+    stopTimer()
     end()
   }
-  function fail(pause?: number, fair?: boolean, problem?: Problem): void {
+  function fail(pause?: number, graceful?: boolean, problem?: Problem): void {
     if (!open) return
     close()
-    ears.onLost(pause, fair, problem)
+    events.onLost(pause, graceful, problem)
   }
   return {
     close,
     fail,
-    rest(milliseconds) {
+    extendSilence(milliseconds) {
       if (!open) return
-      hush()
-      hush = ports.after(limit + milliseconds, silent)
+      stopTimer()
+      stopTimer = ports.after(limit + milliseconds, silent)
     },
     onMessage(message) {
       if (!open) return
@@ -87,47 +90,47 @@ export function createPipe({ ports, connectTimeout }: LinkParts, ears: LinkEvent
         limit = 2 * message.heartbeat
         lineage = message.lineage
       }
-      hush()
-      hush = ports.after(limit, silent)
+      stopTimer()
+      stopTimer = ports.after(limit, silent)
       if (message.type === 'goodbye') fail(message.retry, true, message.problem)
-      else ears.onMessage(message, lineage)
+      else events.onMessage(message, lineage)
     },
   }
 }
 
-/** One connection with the topics it carries. */
+/** One connection with its topics. */
 export interface Carrier extends Omit<Link, 'want'> {
-  /** From now on these: never none. */
+  /** Sets the topics, at least one. */
   carry(topics: readonly string[]): void
 }
 
-/** What one connection carries, by the server's limits: so many topics, and so long an address. */
-const MOST_TOPICS = 500
-const LONGEST_QUERY = 7000
-/** What a topic takes in an address beside itself: its parameter, and the version that is had of it. */
-const NAMED = 40
+/** Limits of the server for one connection: topics, and length of the address. */
+const MAX_TOPICS = 500
+const MAX_QUERY = 7000
+/** Length of a topic in an address besides its name: the parameter, and its `since` version. */
+const PARAMETER_LENGTH = 40
 
-/** Topics as they stand in an address, each with what is had of it where that is asked for. */
+/** Formats topics for an address, each with the version that the client has if `since` is given. */
 export function topicQuery(topics: readonly string[], since?: LinkEvents['since']): string {
   return topics
     .map((topic) => `topic=${encodeURIComponent(topic)}${since ? `&since=${since(topic) ?? ''}` : ''}`)
     .join('&')
 }
 
-/** The address of a topic with something more in its query. */
-export function within(topic: string, query: string): string {
+/** Adds to the query of an address. */
+export function withQuery(topic: string, query: string): string {
   return `${topic}${topic.includes('?') ? '&' : '?'}${query}`
 }
 
-/** Topics in the order given, parted into what one connection carries. */
-export function partTopics(topics: readonly string[], longest = LONGEST_QUERY): readonly (readonly string[])[] {
+/** Splits topics into groups that fit one connection, in order. */
+export function splitTopics(topics: readonly string[], longest = MAX_QUERY): readonly (readonly string[])[] {
   let part: string[] = []
   let room = 0
   const parts: string[][] = []
   for (const topic of topics) {
-    const length = encodeURIComponent(topic).length + NAMED
+    const length = encodeURIComponent(topic).length + PARAMETER_LENGTH
     room -= length
-    if (room < 0 || part.length === MOST_TOPICS) {
+    if (room < 0 || part.length === MAX_TOPICS) {
       part = []
       room = longest - length
       parts.push(part)
@@ -137,27 +140,27 @@ export function partTopics(topics: readonly string[], longest = LONGEST_QUERY): 
   return parts
 }
 
-/** As many connections as the topics take; those whose topics stay are left alone. */
-export function createFleet(open: () => Carrier, longest?: number): Link {
-  let fleet: { readonly carrier: Carrier; readonly topics: readonly string[] }[] = []
+/** Opens as many connections as the topics need. Connections whose topics stay are not touched. */
+export function createCarriers(open: () => Carrier, longest?: number): Link {
+  let carriers: { readonly carrier: Carrier; readonly topics: readonly string[] }[] = []
   return {
     want(topics) {
-      const parts = partTopics(topics, longest)
-      for (const { carrier } of fleet.splice(parts.length)) carrier.close()
-      fleet = parts.map((topics, index) => {
-        const { carrier, topics: before } = fleet[index] ?? { carrier: open(), topics: [] }
+      const parts = splitTopics(topics, longest)
+      for (const { carrier } of carriers.splice(parts.length)) carrier.close()
+      carriers = parts.map((topics, index) => {
+        const { carrier, topics: before } = carriers[index] ?? { carrier: open(), topics: [] }
         if (String(before) !== String(topics)) carrier.carry(topics)
         return { carrier, topics }
       })
     },
     resync(topic) {
-      for (const { carrier, topics } of fleet) if (topics.includes(topic)) carrier.resync(topic)
+      for (const { carrier, topics } of carriers) if (topics.includes(topic)) carrier.resync(topic)
     },
     close() {
-      for (const { carrier } of fleet) carrier.close()
+      for (const { carrier } of carriers) carrier.close()
     },
     get publish() {
-      return fleet[0]?.carrier.publish
+      return carriers[0]?.carrier.publish
     },
   }
 }

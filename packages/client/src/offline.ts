@@ -1,32 +1,33 @@
 import type { Memory } from './client.ts'
 import type { Entry } from './entry.ts'
 
-/** How long until a change is in storage, in milliseconds. */
-const SAVE = 2000
+/** Delay until changes are written to storage, in milliseconds. */
+const SAVE_DELAY = 2000
 
-/** Where values lay before the key had the server's address in it; private ones may be among them. */
-const BEFORE = 'weir.values'
+/** The default prefix of storage keys. Earlier releases used it alone as the key, and that value may be private. */
+const DEFAULT_PREFIX = 'weir.values'
 
-/** What is needed of `localStorage`. */
+/** The parts of `localStorage` that are used. */
 type Store = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>
 
 /**
- * Keeps the last values over visits, in `localStorage` by default: a page that is opened offline shows them with their age. Of `most` topics,
- * 200 by default, those that came last. Private values are never kept, so it does not matter which caller opens the page next.
+ * Stores the last values between visits, in `localStorage` by default: a page opened offline shows them with their age.
+ * Keeps the latest `most` topics, 200 by default. Private values are never stored, so it does not matter which caller
+ * opens the page next.
  */
 export function keepValues({
   storage = localStorage,
-  key: prefix = BEFORE,
+  key: prefix = DEFAULT_PREFIX,
   most = 200,
 }: {
   readonly storage?: Store
-  /** How their key in the storage begins: `weir.values` by default. The server's address follows. */
+  /** Prefix of the storage key: `weir.values` by default. The server's address follows. */
   readonly key?: string
   readonly most?: number
 } = {}): (url: string) => Memory {
   return (url) => {
     const key = `${prefix} ${url}`
-    remove(storage, BEFORE)
+    remove(storage, DEFAULT_PREFIX)
     const entries = new Map(load(storage, key).map((entry) => [entry.topic, entry]))
     let saving: ReturnType<typeof setTimeout> | undefined
     function stopSaving(): void {
@@ -38,7 +39,7 @@ export function keepValues({
       try {
         storage.setItem(key, JSON.stringify([...entries.values()].slice(-most)))
       } catch {
-        // Storage is blocked or full: this visit has its values all the same.
+        // Storage is blocked or full. This visit still has its values in memory.
       }
     }
     globalThis.addEventListener?.('pagehide', save)
@@ -46,10 +47,10 @@ export function keepValues({
       get: (topic) => entries.get(topic),
       set(entry) {
         if (entry.private) return
-        // The newest one stands last.
+        // The newest comes last.
         entries.delete(entry.topic)
         entries.set(entry.topic, entry)
-        saving ??= setTimeout(save, SAVE)
+        saving ??= setTimeout(save, SAVE_DELAY)
       },
       clear() {
         stopSaving()
@@ -73,6 +74,6 @@ function remove(storage: Store, key: string): void {
   try {
     storage.removeItem(key)
   } catch {
-    // Storage is blocked: nothing is there.
+    // Storage is blocked, so nothing is stored.
   }
 }

@@ -1,71 +1,74 @@
 import type { LogPage, Problem } from '@weir/protocol'
-import { createPipe, type OpenLink, partTopics, within } from './link.ts'
-import { jsonIn, type ProblemError, problemIn } from './problem-error.ts'
-import { askValues } from './values.ts'
+import { createPipe, type OpenLink, splitTopics, withQuery } from './link.ts'
+import { type ProblemError, readJson, readProblem } from './problem-error.ts'
+import { fetchValues } from './values.ts'
 
-/** How long a request is held, in seconds: whether a value is stale is only told after that. */
-const HELD = 10
-/** The least between two rounds, in milliseconds. */
-const BREATH = 100
-/** The longest between two rounds in which everything is refused or nothing is held, in milliseconds, unless the server asks for more. */
-const SLOWEST = 30_000
+/** How long the server holds a request, in seconds. Staleness is reported only afterwards. */
+const HOLD_SECONDS = 10
+/** Minimum pause between two rounds, in milliseconds. */
+const MIN_PAUSE = 100
+/**
+ * Maximum pause between two rounds if everything is refused or nothing is held, in milliseconds, unless the server asks
+ * for more.
+ */
+const MAX_PAUSE = 30_000
 
 /**
- * No stream at all: all values are asked for, and again after an interval. Of one topic alone a request is held until it moves; one for each of
- * many would take the six connections that browsers have for a host.
+ * Polling: fetches all values again after an interval. For a single topic, a request is held until its value changes.
+ * One held request per topic would use up the six connections that browsers allow per host.
  */
-export const openPoll: OpenLink = (parts, ears) => {
+export const openPoll: OpenLink = (parts, events) => {
   const { ports, url, interval } = parts
   const leaving = new AbortController()
   let wanted: readonly string[] = []
   let wake = () => {}
-  /** Rounds in a row in which nothing was to be had, and held requests in a row that were refused or brought nothing. */
+  /** Consecutive rounds without a value, and consecutive held requests that were refused or brought nothing. */
   let refusals = 0
-  let vain = 0
-  /** A held request ended at once: the version that was had, and what it may be that is wrong. */
-  let hasty: { readonly since: string; readonly problem: Problem } | undefined
-  /** What the server wants to be waited for, in milliseconds. */
+  let fruitless = 0
+  /** A held request that ended at once: the version at that time, and the possible cause. */
+  let endedEarly: { readonly since: string; readonly problem: Problem } | undefined
+  /** How long the server asks to wait, in milliseconds. */
   let pause = 0
-  const pipe = createPipe(parts, ears, () => {
+  const pipe = createPipe(parts, events, () => {
     leaving.abort()
     wake()
   })
   const sleep = (milliseconds: number) =>
     new Promise<void>((resolve) => {
       wake = resolve
-      pipe.rest(milliseconds)
+      pipe.extendSilence(milliseconds)
       ports.after(milliseconds, resolve)
     })
   const ask = (address: string, signal: AbortSignal) => ports.fetch(`${url}${address}`, { cache: 'no-store', signal })
 
-  /** What a log has after what is had. */
-  async function follow(topic: string, caller: string | undefined): Promise<void> {
-    const since = ears.since(topic)
-    const answer = await ask(within(topic, `as=json${since ? `&after=${since}` : ''}`), leaving.signal)
-    const { events, gap, lineage, private: hidden, caller: served } = await jsonIn<LogPage>(answer)
-    // The credentials changed since the values were asked for.
+  /** Reads the newer events of a log. */
+  async function readLog(topic: string, caller: string | undefined): Promise<void> {
+    const since = events.since(topic)
+    const answer = await ask(withQuery(topic, `as=json${since ? `&after=${since}` : ''}`), leaving.signal)
+    const { events: logEvents, gap, lineage, private: hidden, caller: served } = await readJson<LogPage>(answer)
+    // The caller changed since the values were fetched.
     if (hidden && served !== caller) return pipe.fail(0, true)
     const whose = lineage && { lineage }
     const mark = hidden && { private: hidden }
     if (gap) pipe.onMessage({ type: 'gap', topic, ...whose, ...gap })
-    for (const event of events) pipe.onMessage({ type: 'event', topic, ...whose, ...mark, ...event })
+    for (const event of logEvents) pipe.onMessage({ type: 'event', topic, ...whose, ...mark, ...event })
   }
 
-  /** How long to wait after so many refusals in a row: longer each time, and as long as the server wants. */
-  function slower(count: number): number {
+  /** The pause after consecutive refusals: longer each time, and at least as long as the server asks. */
+  function pauseAfter(count: number): number {
     const wish = pause
     pause = 0
-    return Math.max(wish, Math.min(Math.max(SLOWEST, interval), interval * 2 ** count))
+    return Math.max(wish, Math.min(Math.max(MAX_PAUSE, interval), interval * 2 ** count))
   }
 
   async function round(): Promise<void> {
     let refused = 0
-    for (const part of partTopics(wanted)) {
-      const { messages, ...head } = await askValues(parts, part, leaving.signal)
-      pipe.onMessage({ type: 'hello', heartbeat: HELD * 1000 + interval, ...head })
+    for (const part of splitTopics(wanted)) {
+      const { messages, ...head } = await fetchValues(parts, part, leaving.signal)
+      pipe.onMessage({ type: 'hello', heartbeat: HOLD_SECONDS * 1000 + interval, ...head })
       for (const message of messages) {
-        if (message.type === 'heartbeat' && message.version !== ears.since(message.topic))
-          await follow(message.topic, head.caller)
+        if (message.type === 'heartbeat' && message.version !== events.since(message.topic))
+          await readLog(message.topic, head.caller)
         if (message.type === 'error') {
           refused += 1
           pause = Math.max(pause, (message.problem.retryAfter ?? 0) * 1000)
@@ -76,39 +79,41 @@ export const openPoll: OpenLink = (parts, ears) => {
     refusals = refused === wanted.length ? refusals + 1 : 0
   }
 
-  /** Waits for news of one topic as long as the server holds, of more for the interval. */
+  /** Waits for the next round: for one topic until its value changes, for several for the interval. */
   async function wait(): Promise<void> {
     const [topic = '', ...rest] = wanted
-    const since = ears.since(topic)
-    const ended = hasty
-    hasty = undefined
-    if (refusals > 0 || rest.length > 0 || !since) return sleep(slower(refusals))
-    if (ended?.since === since) return slow(topic, ended.problem)
-    if (ended) vain = 0
+    const since = events.since(topic)
+    const ended = endedEarly
+    endedEarly = undefined
+    if (refusals > 0 || rest.length > 0 || !since) return sleep(pauseAfter(refusals))
+    if (ended?.since === since) return backOff(topic, ended.problem)
+    if (ended) fruitless = 0
     const began = ports.now()
     const enough = new AbortController()
     wake = () => enough.abort()
-    const answer = await ask(within(topic, `as=poll&wait=${HELD}s&after=${since}`), enough.signal).catch((thrown) => {
-      if (!enough.signal.aborted) throw thrown
-    })
-    if (answer && answer.status >= 500) throw await problemIn(answer)
-    // An absent value is a 404 that says which version it is; any other is a refusal, whatever the values say.
+    const answer = await ask(withQuery(topic, `as=poll&wait=${HOLD_SECONDS}s&after=${since}`), enough.signal).catch(
+      (thrown) => {
+        if (!enough.signal.aborted) throw thrown
+      },
+    )
+    if (answer && answer.status >= 500) throw await readProblem(answer)
+    // An absent value is a 404 with a version; any other error is a refusal, whatever `/weir/values` answers.
     const refused = answer && answer.status >= 400 && !answer.headers.has('weir-version')
-    if (!answer || (!refused && ports.now() - began >= interval)) vain = 0
+    if (!answer || (!refused && ports.now() - began >= interval)) fruitless = 0
     else {
-      const { problem, pause: wish = 0 } = await problemIn(answer)
+      const { problem, pause: wish = 0 } = await readProblem(answer)
       pause = wish
-      if (refused) return slow(topic, problem)
-      hasty = { since, problem }
+      if (refused) return backOff(topic, problem)
+      endedEarly = { since, problem }
     }
-    await sleep(BREATH)
+    await sleep(MIN_PAUSE)
   }
 
-  /** Holding is of no use now: the values are asked for instead, less often each time, and the page can say why. */
-  function slow(topic: string, problem: Problem): Promise<void> {
-    vain += 1
+  /** Held requests do not work now. Values are fetched instead, less often each time, and the page learns the reason. */
+  function backOff(topic: string, problem: Problem): Promise<void> {
+    fruitless += 1
     pipe.onMessage({ type: 'error', topic, problem })
-    return sleep(slower(vain))
+    return sleep(pauseAfter(fruitless))
   }
 
   async function run(): Promise<void> {

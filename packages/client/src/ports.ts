@@ -1,20 +1,20 @@
-/** What the client needs of the world, handed in so that its waiting can be tested without waiting. */
+/** The client's access to the outside world, injected so that tests need no real waiting. */
 export interface Ports {
   readonly fetch: typeof fetch
-  /** Undefined where there are none: that transport then counts as blocked. */
+  /** Undefined if not available: that transport then counts as blocked. */
   readonly WebSocket: typeof WebSocket | undefined
   /** Milliseconds since 1970, by this machine's clock. */
   now(): number
-  /** Runs `task` once after so many milliseconds, unless the returned function is called before. */
+  /** Runs `task` once after the delay, unless the returned function is called before. */
   after(milliseconds: number, task: () => void): () => void
   /** From 0 up to 1. */
   random(): number
 }
 
-/** The longest that a timer takes, in milliseconds: beyond it `setTimeout` fires at once. */
+/** The longest delay of a timer, in milliseconds. Beyond it `setTimeout` fires immediately. */
 const LONGEST_TIMER = 2 ** 31 - 1
 
-/** Any duration is safe here, also one that a server or a proxy says. */
+/** A timer for any duration, also one that a server or proxy names. */
 function after(milliseconds: number, task: () => void): () => void {
   let timer: ReturnType<typeof setTimeout>
   function wait(left: number): void {
@@ -25,8 +25,8 @@ function after(milliseconds: number, task: () => void): () => void {
   return () => clearTimeout(timer)
 }
 
-/** Those of browsers, workers and Node. */
-export function worldPorts(): Ports {
+/** The ports of browsers, workers and Node. */
+export function defaultPorts(): Ports {
   return {
     fetch: (...asked) => fetch(...asked),
     WebSocket: globalThis.WebSocket,

@@ -1,9 +1,12 @@
 import type { Problem } from '@weir/protocol'
 
-/** What a server refused or could not do. `problem.code` says what, `problem.retry` whether asking again may help. */
+/**
+ * A request that the server refused or could not answer. `problem.code` names the reason, `problem.retry` whether a
+ * retry may help.
+ */
 export class ProblemError extends Error {
   readonly problem: Problem
-  /** What the server wants to be waited for, in milliseconds. */
+  /** How long the server asks to wait, in milliseconds. */
   readonly pause: number | undefined
 
   constructor(problem: Problem, pause?: number) {
@@ -13,10 +16,10 @@ export class ProblemError extends Error {
   }
 }
 
-/** The error that an answer is: the one that it says, or that it is no answer of Weir. */
-export async function problemIn(answer: Response): Promise<ProblemError> {
+/** Reads the error of an answer; if it is no answer of Weir, an error that says so. */
+export async function readProblem(answer: Response): Promise<ProblemError> {
   const { status, ok, headers } = answer
-  const said: Problem | undefined = ok ? undefined : await answer.json().catch(() => {})
+  const problem: Problem | undefined = ok ? undefined : await answer.json().catch(() => {})
   const unknown: Problem = {
     type: '',
     title: `HTTP ${status}`,
@@ -25,19 +28,23 @@ export async function problemIn(answer: Response): Promise<ProblemError> {
     detail: `expected an answer of Weir, got ${headers.get('content-type')}`,
     retry: true,
   }
-  return new ProblemError(said?.code ? said : unknown, pauseOf(headers))
+  return new ProblemError(problem?.code ? problem : unknown, retryAfterOf(headers))
 }
 
-/** The JSON of an answer. Throws a ProblemError where it is refused, or is none. */
-export async function jsonIn<Json>(answer: Response): Promise<Json> {
-  if (!answer.ok) throw await problemIn(answer)
+/**
+ * Reads the JSON of an answer.
+ *
+ * @throws ProblemError if the answer is an error or is not JSON
+ */
+export async function readJson<Json>(answer: Response): Promise<Json> {
+  if (!answer.ok) throw await readProblem(answer)
   return answer.json().catch(async (thrown) => {
-    throw thrown instanceof SyntaxError ? await problemIn(answer) : thrown
+    throw thrown instanceof SyntaxError ? await readProblem(answer) : thrown
   })
 }
 
-/** Weir says seconds; what stands before it may say a date, which counts from the date of the answer where that is known. */
-function pauseOf(headers: Headers): number | undefined {
+/** Weir sends seconds. A proxy may send a date, which counts from the answer's own `Date` if there is one. */
+function retryAfterOf(headers: Headers): number | undefined {
   const text = headers.get('retry-after') ?? ''
   const seconds = Number(text)
   const until = Date.parse(text) - (Date.parse(headers.get('date') ?? '') || Date.now())

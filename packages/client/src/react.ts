@@ -4,63 +4,63 @@ import { createContext, useCallback, useContext, useMemo, useSyncExternalStore }
 import { type Client, createClient, type Status } from './client.ts'
 import type { Entry } from './entry.ts'
 
-/** What is known of a topic, for drawing it. */
+/** The entry of a topic, for rendering. */
 export interface Feed<Value = unknown> extends Entry<Value> {
-  /** Stale, or the connection is lost: what is shown is the last that there was. */
+  /** True if the value is stale or the connection is lost: the last known value is shown. */
   readonly stale: boolean
   readonly status: Status
-  /** Milliseconds since the upstream last confirmed the value, by the server's clock; NaN while nothing came. */
+  /** Milliseconds since the upstream last confirmed the value, by the server's clock; NaN before the first message. */
   age(): number
 }
 
-let own: Client | undefined
+let defaultClient: Client | undefined
 
-/** The client of the components below; without one they share a client of the page's own origin. */
+/** The client of the components below. Without it they share a client of the page's own origin. */
 export const WeirContext = createContext<Client | undefined>(undefined)
 
-/** The client of the components around. */
+/** Returns the client of the surrounding components. */
 export function useClient(): Client {
   const given = useContext(WeirContext)
   if (given !== undefined) return given
-  own ??= createClient()
-  return own
+  defaultClient ??= createClient()
+  return defaultClient
 }
 
-/** Keeps a topic live while the component is there, and draws it again when it changes. */
+/** Keeps a topic live while the component is mounted, and renders it again when it changes. */
 export function useFeed<Value = unknown>(topic: string): Feed<Value> {
   const client = useClient()
   const status = useStatus()
   const subscribe = useCallback((changed: () => void) => client.subscribe(topic, changed), [client, topic])
   const read = () => client.entry<Value>(topic)
-  const entry = useSyncExternalStore(subscribe, read, nothingYet)
+  const entry = useSyncExternalStore(subscribe, read, noEntry)
   return feedOf(client, status, topic, entry)
 }
 
-/** The same of many topics: one array, drawn again when any of them changes. */
+/** The same for many topics: one array, rendered again when any of them changes. */
 export function useFeeds<Value = unknown>(topics: readonly string[]): readonly Feed<Value>[] {
   const client = useClient()
   const status = useStatus()
-  // The list itself may be a new one each time it is drawn.
+  // The array may be a new one at each render.
   const names = JSON.stringify(topics)
   const { subscribe, read } = useMemo(() => storeOf<Value>(client, JSON.parse(names)), [client, names])
-  const entries = useSyncExternalStore(subscribe, read, nothingOfAny)
+  const entries = useSyncExternalStore(subscribe, read, noEntries)
   return topics.map((topic, index) => feedOf(client, status, topic, entries[index]))
 }
 
-/** How the client is doing. */
+/** Returns the state of the client. */
 export function useStatus(): Status {
   const client = useClient()
   return useSyncExternalStore(client.watchStatus, client.status, connecting)
 }
 
-// What a server draws, and a page that takes over what a server drew: whatever the client knows by then is drawn after that.
+// For server rendering and hydration. Everything that the client knows is rendered after that.
 const CONNECTING: Status = { state: 'connecting', stale: 0 }
 const NONE: readonly undefined[] = []
 const connecting = () => CONNECTING
-const nothingYet = () => undefined
-const nothingOfAny = () => NONE
+const noEntry = () => undefined
+const noEntries = () => NONE
 
-/** The entries of many topics: the same array until one of them is another. */
+/** The entries of many topics: the same array until one of them changes. */
 function storeOf<Value>(client: Client, topics: readonly string[]) {
   let entries: readonly (Entry<Value> | undefined)[] = []
   return {

@@ -1,19 +1,19 @@
-/** The server's time, guessed from what its messages say. */
+/** The server's time, estimated from its messages. */
 export interface ServerClock {
   /** Milliseconds since 1970. */
   now(): number
-  /** Whether the server's time was heard: until then it is this machine's. */
+  /** Whether a message gave the server's time. Until then this machine's clock is used. */
   readonly known: boolean
-  /** Takes in the server's time as a message said it. */
-  hear(serverNow: number): void
+  /** Updates the estimate with the time in a message. */
+  update(serverNow: number): void
 }
 
-/** A guess may be so much worse than an earlier one, in milliseconds, and still be only a message that was long under way. */
-const SLOWEST = 1000
+/** An estimate may be this much lower than an earlier one, in milliseconds, and still be due to a slow message. */
+const MAX_DELAY = 1000
 
 /**
- * Of several guesses the largest is the best, since messages are under way for some time. One that is far off says that this machine's clock
- * was set, or that another server with another clock speaks.
+ * The largest estimate is the best, since messages take time. One that is far off means that a clock was set, or that
+ * another server answers.
  */
 export function createServerClock(local: () => number): ServerClock {
   let offset: number | undefined
@@ -22,9 +22,9 @@ export function createServerClock(local: () => number): ServerClock {
     get known() {
       return offset !== undefined
     },
-    hear(serverNow) {
-      const guess = serverNow - local()
-      if (offset === undefined || guess > offset || guess < offset - SLOWEST) offset = guess
+    update(serverNow) {
+      const estimate = serverNow - local()
+      if (offset === undefined || estimate > offset || estimate < offset - MAX_DELAY) offset = estimate
     },
   }
 }

@@ -1,4 +1,4 @@
-/** What a service worker is given, as far as it is needed here: the DOM's types don't have it. */
+/** The service worker types that are used here; the DOM library lacks them. */
 interface FetchEvent extends Event {
   readonly request: Request
   respondWith(answer: Promise<Response>): void
@@ -15,41 +15,42 @@ interface WorkerScope {
   readonly location: Location
   readonly registration: { readonly scope: string }
   readonly clients: { claim(): Promise<void> }
-  addEventListener(type: 'fetch' | 'activate' | 'install', hear: (event: FetchEvent) => void): void
-  addEventListener(type: 'message', hear: (event: ForgetEvent) => void): void
+  addEventListener(type: 'fetch' | 'activate' | 'install', listener: (event: FetchEvent) => void): void
+  addEventListener(type: 'message', listener: (event: ForgetEvent) => void): void
   skipWaiting(): Promise<void>
 }
 
-/** Answers that are kept; the oldest go. */
-const MOST = 100
+/** Maximum cached answers; the oldest are dropped. */
+const MAX_ANSWERS = 100
 
-/** How long the network may take before the page that is kept is shown, in milliseconds. */
-const PATIENCE = 3000
+/** How long the network may take before the cached page is shown, in milliseconds. */
+const NETWORK_TIMEOUT = 3000
 
-/** Which page is kept, and under which name. */
+/** The page to cache, and the name of the cache. */
 export interface PageOptions {
-  /** How the name of the cache begins: `weir` by default. The address of the worker's scope follows. */
+  /** Prefix of the cache name: `weir` by default. The address of the worker's scope follows. */
   readonly name?: string
-  /** The page's address: `/` by default. It is kept with its scripts and styles from the first visit on. */
+  /** Address of the page: `/` by default. It is cached with its scripts and styles from the first visit on. */
   readonly page?: string
 }
 
-/** When an answer was kept, milliseconds since 1970 by this machine's clock. */
+/** When an answer was cached, in milliseconds since 1970 by this machine's clock. */
 const KEPT_AT = 'weir-kept-at'
 
-/** Links of a page that are part of it; others name other places, such as `canonical` and `preconnect`. */
+/** Link relations that are part of the page. Others, such as `canonical` and `preconnect`, are not. */
 const PARTS = /\b(stylesheet|icon|manifest|modulepreload|preload)\b/i
 
-/** Fields on which an answer may depend that says whose it is. */
+/** Fields in `Vary` that make an answer specific to a caller. */
 const CALLER_FIELDS = /\*|cookie|authorization/i
 
 /**
- * Keeps a page for offline, with the answers of single public values that it asked for: called in a service worker's script. The network goes
- * first, so that an old page is shown only where the new one can't be had; what never changes (`immutable`) comes from the cache. Streams and
- * polls pass untouched, and a value that comes from the cache says so: `Weir-Stale: ?1`, and its true `Age`.
+ * Caches a page for offline use, with the answers of public values that it requested. Call it in the script of a
+ * service worker. The network comes first, so an old page is shown only if the new one is not reachable. Content that
+ * never changes (`immutable`) comes from the cache. Streams and polls are not touched. A value from the cache has
+ * `Weir-Stale: ?1` and its true `Age`.
  *
- * Nothing of a caller is ever kept: only answers that say `public` or `immutable`, and the page as it is for a caller that is not known, since
- * it is asked for without credentials. `signIn()` and `signOut()` of the client have it drop everything and begin again all the same.
+ * Nothing specific to a caller is cached: only answers with `public` or `immutable`, and the page as an unknown caller
+ * sees it, fetched without credentials. `signIn()` and `signOut()` of the client still clear the cache.
  */
 export function keepPage({ name = 'weir', page = '/' }: PageOptions = {}): void {
   const scope = globalThis as unknown as WorkerScope
@@ -58,7 +59,7 @@ export function keepPage({ name = 'weir', page = '/' }: PageOptions = {}): void 
     void scope.skipWaiting()
     event.waitUntil(pages.install())
   })
-  // Under its name alone an earlier build kept answers of callers too.
+  // Earlier releases used the name without scope, and cached answers of callers too.
   scope.addEventListener('activate', (event) =>
     event.waitUntil(Promise.all([scope.clients.claim(), caches.delete(name)])),
   )
@@ -83,84 +84,85 @@ interface Pages {
 }
 
 function createPages(name: string, page: URL): Pages {
-  /** Counts callers: what was under way when the caller changed is not kept. */
-  let era = 0
+  /** Counts callers: answers under way during a change of caller are not cached. */
+  let callerCount = 0
 
-  /** The page and what its source names; the first visit loaded them before they could be kept. */
+  /** Caches the page and the parts its source names. The first visit loaded them before the worker ran. */
   async function install(at = page): Promise<void> {
-    const asked = era
-    const came = await anonymous(at)
-    if (!came) return
-    await keep(asked, at.pathname, came.clone())
+    const startedAs = callerCount
+    const response = await anonymous(at)
+    if (!response) return
+    await keep(startedAs, at.pathname, response.clone())
     const cache = await caches.open(name)
-    const parts = partsOf(await came.text(), at)
-    // One that can't be had is none of the others' concern.
+    const parts = partsOf(await response.text(), at)
+    // A part that fails does not affect the others.
     await Promise.allSettled(
       parts.map(async (part) => {
-        // As scripts ask for what they fetch: an answer may depend on that.
+        // Scripts fetch with this `Accept`, and an answer may depend on it.
         const key = new Request(part, { headers: { accept: '*/*' } })
         if (isImmutable(await cache.match(key))) return
-        const came = await anonymous(part)
-        if (came) await keep(asked, key, came)
+        const response = await anonymous(part)
+        if (response) await keep(startedAs, key, response)
       }),
     )
   }
 
-  /** As a caller that is not known sees it; undefined when there is no such answer. */
+  /** Fetches as an unknown caller; undefined if there is no such answer. */
   async function anonymous(address: URL): Promise<Response | undefined> {
-    const came = await fetch(address, { credentials: 'omit', cache: 'no-cache' })
-    return came.ok && !came.redirected && !isOfCaller(came) ? came : undefined
+    const response = await fetch(address, { credentials: 'omit', cache: 'no-cache' })
+    return response.ok && !response.redirected && !isOfCaller(response) ? response : undefined
   }
 
-  /** A script, style or image that does not say whose it is. */
-  async function keepAnonymous(asked: number, request: Request): Promise<void> {
-    const came = await anonymous(new URL(request.url))
-    if (came) await keep(asked, request, came)
+  /** Caches a script, style or image without caching headers, as an unknown caller sees it. */
+  async function keepAnonymous(startedAs: number, request: Request): Promise<void> {
+    const response = await anonymous(new URL(request.url))
+    if (response) await keep(startedAs, request, response)
   }
 
-  async function keep(asked: number, key: RequestInfo, came: Response): Promise<void> {
-    const headers = new Headers(came.headers)
+  async function keep(startedAs: number, key: RequestInfo, response: Response): Promise<void> {
+    const headers = new Headers(response.headers)
     headers.set(KEPT_AT, String(Date.now()))
-    const body = await came.arrayBuffer()
-    const { status, statusText } = came
+    const body = await response.arrayBuffer()
+    const { status, statusText } = response
     const cache = await caches.open(name)
-    if (asked !== era) return
-    // As the newest: what is put again stands last.
+    if (startedAs !== callerCount) return
+    // Deleted first, so that it becomes the newest.
     await cache.delete(key)
     await cache.put(key, new Response(body, { status, statusText, headers }))
-    if (asked !== era) await cache.delete(key)
+    if (startedAs !== callerCount) await cache.delete(key)
     const kept = await cache.keys()
-    for (const old of kept.slice(0, Math.max(0, kept.length - MOST))) await cache.delete(old)
+    for (const old of kept.slice(0, Math.max(0, kept.length - MAX_ANSWERS))) await cache.delete(old)
   }
 
   return {
     install,
 
     async forget() {
-      era += 1
+      callerCount += 1
       await caches.delete(name)
-      // Offline the page is there again only after it was opened once.
+      // The page is available offline again only after it was opened once.
       await install().catch(() => {})
     },
 
     async answer(request, wait) {
-      const asked = era
+      const startedAs = callerCount
       const cache = await caches.open(name)
       const opens = request.mode === 'navigate'
       const { pathname, origin } = new URL(request.url)
-      // A page is the same whatever its address says behind the path, and whatever a browser asks for beside it.
+      // A page is the same for any query, and for any request headers.
       const kept = opens ? await cache.match(pathname, { ignoreVary: true }) : await cache.match(request)
       if (kept && isImmutable(kept)) return kept
-      const fetched = fetch(request).then((came) => {
-        if (came.status === 200 && isPublic(came)) wait(keep(asked, opens ? pathname : request, came.clone()))
-        else if (opens && came.ok) wait(install(new URL(pathname, origin)).catch(() => {}))
-        else if (request.destination !== '' && came.ok) wait(keepAnonymous(asked, request).catch(() => {}))
-        return came
+      const fetched = fetch(request).then((response) => {
+        if (response.status === 200 && isPublic(response))
+          wait(keep(startedAs, opens ? pathname : request, response.clone()))
+        else if (opens && response.ok) wait(install(new URL(pathname, origin)).catch(() => {}))
+        else if (request.destination !== '' && response.ok) wait(keepAnonymous(startedAs, request).catch(() => {}))
+        return response
       })
       if (kept === undefined) return fetched
-      const late = new Promise<undefined>((resolve) => setTimeout(resolve, PATIENCE))
-      const came = await Promise.race([fetched, late]).catch(() => undefined)
-      return came ?? aged(kept)
+      const late = new Promise<undefined>((resolve) => setTimeout(resolve, NETWORK_TIMEOUT))
+      const response = await Promise.race([fetched, late]).catch(() => undefined)
+      return response ?? aged(kept)
     },
   }
 }
@@ -170,19 +172,19 @@ function isImmutable(kept: Response | undefined): boolean {
   return /\bimmutable\b/i.test(kept?.headers.get('cache-control') ?? '')
 }
 
-/** Whether an answer says that it is one caller's, or must not be kept. */
+/** Whether an answer is specific to a caller, or must not be stored. */
 function isOfCaller({ headers }: Response): boolean {
   return (
     /\b(private|no-store)\b/i.test(headers.get('cache-control') ?? '') || CALLER_FIELDS.test(headers.get('vary') ?? '')
   )
 }
 
-/** Whether an answer says that it is everybody's. A cookie that comes with one can't be seen here. */
-function isPublic(came: Response): boolean {
-  return /\b(public|immutable)\b/i.test(came.headers.get('cache-control') ?? '') && !isOfCaller(came)
+/** Whether an answer is public. A cookie that comes with it cannot be seen here. */
+function isPublic(response: Response): boolean {
+  return /\b(public|immutable)\b/i.test(response.headers.get('cache-control') ?? '') && !isOfCaller(response)
 }
 
-/** The scripts, styles, icons and the like that a page's source names, as far as they are of its own site. */
+/** The scripts, styles, icons and similar parts of the same origin that a page's source names. */
 function partsOf(source: string, page: URL): readonly URL[] {
   const parts = new Map<string, URL>()
   for (const [tag, kind] of source.matchAll(/<(script|link)\b(?:"[^"]*"|'[^']*'|[^>"'])*>/gi)) {
@@ -200,14 +202,14 @@ function partsOf(source: string, page: URL): readonly URL[] {
   return [...parts.values()]
 }
 
-/** What was kept, saying how old it is. */
+/** A cached answer with its age. */
 function aged(kept: Response): Response {
   const headers = new Headers(kept.headers)
   const keptAt = Number(headers.get(KEPT_AT))
   headers.delete(KEPT_AT)
   if (headers.has('weir-version')) {
     headers.set('weir-stale', '?1')
-    // By the machine's own clock alone: that of the server may differ.
+    // By this machine's clock only, since the server's may differ.
     headers.set('age', String(Number(headers.get('age')) + Math.max(0, Math.round((Date.now() - keptAt) / 1000))))
   }
   const { status, statusText } = kept

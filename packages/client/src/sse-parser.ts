@@ -1,4 +1,4 @@
-/** Reads server-sent events (WHATWG HTML, 9.2.6) from text in pieces of any size. */
+/** Parses server-sent events (WHATWG HTML, 9.2.6) from text in pieces of any size. */
 export interface SseParser {
   read(piece: string): void
 }
@@ -10,8 +10,8 @@ export interface SseEvents {
 }
 
 /**
- * Only CR, LF and CRLF end a line. Each character is looked at once, however large an event is and however it is cut: pieces of a line are
- * kept apart until it ends.
+ * Only CR, LF and CRLF end a line. Each character is read once, however large an event is and however it is split: the
+ * pieces of a line are joined when it ends.
  */
 export function createSseParser({ event, retry }: SseEvents): SseParser {
   let pieces: string[] = []
@@ -19,7 +19,7 @@ export function createSseParser({ event, retry }: SseEvents): SseParser {
   let type = ''
   let afterReturn = false
 
-  function take(line: string): void {
+  function processLine(line: string): void {
     if (line === '') {
       if (data.length > 0) event(type || 'message', data.join('\n'))
       data = []
@@ -38,7 +38,7 @@ export function createSseParser({ event, retry }: SseEvents): SseParser {
     read(piece) {
       if (piece === '') return
       const end = /\r\n?|\n/g
-      // A line feed belongs to the carriage return that ended the piece before.
+      // This line feed belongs to the carriage return at the end of the previous piece.
       let from = afterReturn && piece[0] === '\n' ? 1 : 0
       end.lastIndex = from
       for (let found = end.exec(piece); found; found = end.exec(piece)) {
@@ -46,7 +46,7 @@ export function createSseParser({ event, retry }: SseEvents): SseParser {
         from = end.lastIndex
         const line = pieces.length === 1 ? (pieces[0] as string) : pieces.join('')
         pieces = []
-        take(line)
+        processLine(line)
       }
       afterReturn = piece.endsWith('\r')
       if (from < piece.length) pieces.push(piece.slice(from))

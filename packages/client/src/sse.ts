@@ -1,16 +1,21 @@
 import type { Problem } from '@weir/protocol'
-import { type Carrier, createFleet, createPipe, type OpenLink, type Pipe, topicQuery } from './link.ts'
-import { type ProblemError, problemIn } from './problem-error.ts'
+import { type Carrier, createCarriers, createPipe, type OpenLink, type Pipe, topicQuery } from './link.ts'
+import { type ProblemError, readProblem } from './problem-error.ts'
 import { createSseParser } from './sse-parser.ts'
 
-/** Server-sent events, read with `fetch`: that shows status codes, and Node has it. Other topics take another stream. */
-export const openSse: OpenLink = (parts, ears) => {
-  /** The stream before goes on until this one speaks: nothing is lost between, and what comes twice has its version. */
+/**
+ * Server-sent events, read with `fetch`, which exposes status codes and exists in Node. A change of topics opens
+ * another stream.
+ */
+export const openSse: OpenLink = (parts, events) => {
+  /**
+   * The previous stream continues until this one delivers: nothing is lost in between, and versions reveal duplicates.
+   */
   function createStream(topics: readonly string[], before: Pipe | undefined): Pipe {
     const leaving = new AbortController()
     let pause: number | undefined
     let problem: Problem | undefined
-    const pipe = createPipe(parts, ears, () => {
+    const pipe = createPipe(parts, events, () => {
       leaving.abort()
       before?.close()
     })
@@ -30,13 +35,13 @@ export const openSse: OpenLink = (parts, ears) => {
     })
 
     async function read(): Promise<void> {
-      const answer = await parts.ports.fetch(`${parts.url}/weir/stream?${topicQuery(topics, ears.since)}`, {
+      const answer = await parts.ports.fetch(`${parts.url}/weir/stream?${topicQuery(topics, events.since)}`, {
         headers: { accept: 'text/event-stream' },
         cache: 'no-store',
         signal: leaving.signal,
       })
       const stream = answer.headers.get('content-type')?.startsWith('text/event-stream')
-      if (!answer.ok || !stream || !answer.body) throw await problemIn(answer)
+      if (!answer.ok || !stream || !answer.body) throw await readProblem(answer)
       const reader = answer.body.getReader()
       const decoder = new TextDecoder()
       for (;;) {
@@ -55,7 +60,7 @@ export const openSse: OpenLink = (parts, ears) => {
     return pipe
   }
 
-  return createFleet(() => {
+  return createCarriers(() => {
     let stream: Pipe | undefined
     let topics: readonly string[]
     const carrier: Carrier = {

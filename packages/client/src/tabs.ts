@@ -3,166 +3,172 @@ import { type Client, type ClientOptions, createClient } from './client.ts'
 import { type Connection, type ConnectionState, IDLE } from './connection.ts'
 import type { Entry } from './entry.ts'
 
-/** How tabs that share a connection find each other. */
+/** Options of tabs that share a connection. */
 export interface TabsOptions {
-  /** Tabs of one name and one server share: `weir` by default. */
+  /** Tabs with the same name and server share: `weir` by default. */
   readonly name?: string
-  /** Makes a SharedWorker that calls `leadTabs()`. Without it, or where there are none, one of the tabs connects for all. */
+  /**
+   * Creates a SharedWorker that calls `leadTabs()`. Without it, or without SharedWorkers, one of the tabs connects for
+   * all.
+   */
   readonly worker?: () => SharedWorker
 }
 
-/** What a tab says to the leader: its topics, that it wants a new try, or a question whether the leader still runs. */
-type Wish =
+/** A message of a tab to the leader: its topics, a request to retry, or a ping. */
+type TabMessage =
   | { readonly tab: string; readonly want: readonly string[] }
   | { readonly retry: true }
   | { readonly ping: string }
 
-/** What the leader says to all tabs. `begins`: it leads from now on, and knows of no topics yet. */
-interface Word {
+/** A message of the leader to all tabs. `begins`: it has just become the leader, and knows no topics yet. */
+interface LeaderMessage {
   readonly leader: string
   readonly now: number
   readonly begins?: true
   readonly entry?: Entry
   readonly state?: ConnectionState
-  /** A topic that is not everybody's: each tab asks for it by itself, as the caller that it has. */
+  /** A private topic, which each tab requests by itself, as its own caller. */
   readonly apart?: string
 }
 
-/** How often a tab looks whether the leader still speaks, in milliseconds. */
-const LOOK = 1000
-/** A leader that is silent for so long is asked whether it still runs, in milliseconds. */
+/** How often a tab checks that the leader is active, in milliseconds. */
+const CHECK_INTERVAL = 1000
+/** A leader that is silent for this long is pinged, in milliseconds. */
 const SILENT = 3000
-/** A leader that does not answer by then stands still, in milliseconds. Up to as much again is added, so that one tab takes over. */
-const ANSWERS = 1500
+/**
+ * A leader that does not answer a ping within this time is stuck, in milliseconds. Up to the same time is added at
+ * random, so that one tab takes over.
+ */
+const PING_TIMEOUT = 1500
 
-/** What refuses a topic to a caller that is not known: the leader's caller need not be that of the tab. */
+/** Errors that refuse a topic to an unknown caller: the leader's caller need not be that of the tab. */
 const CALLER_CODES = ['unauthenticated', 'credential_expired']
 
 /**
- * One connection for all tabs of an origin and a server, as `share` of `createClient`. The holder of a Web Lock leads: the SharedWorker, or one
- * of the tabs and, when it goes or stands still, the next. Each tab keeps its own versions, so no change of leader takes it back. Values that
- * are not everybody's are not shared: each tab has a connection of its own for them. Where there are no locks, as on pages without TLS, each
- * tab connects by itself.
+ * Shares one connection among all tabs of an origin and a server, as `share` of `createClient`. The holder of a Web
+ * Lock leads: the SharedWorker, or one of the tabs. When it closes or is stuck, the next one leads. Each tab keeps its
+ * own versions, so a change of leader never takes it back. Private values are not shared: each tab has its own
+ * connection for them. Without locks, as on pages without TLS, each tab connects by itself.
  */
 export function shareTabs({ name = 'weir', worker }: TabsOptions = {}): NonNullable<ClientOptions['share']> {
   return ({ share: _, persist: __, renew: ___, ...options }, connect) => {
     if (!('locks' in navigator) || !('BroadcastChannel' in globalThis)) return undefined
-    return (ears) => {
+    return (events) => {
       const tab = crypto.randomUUID()
       const group = groupOf(name, options.url)
       const channel = new BroadcastChannel(group)
       const leaving = new AbortController()
       let wanted: readonly string[] = []
-      /** Topics that are not everybody's. */
-      const apart = new Set<string>()
+      /** Private topics. */
+      const privateTopics = new Set<string>()
       let present = false
       let stopLeading: (() => void) | undefined
-      /** The leader, and when it last spoke. */
+      /** The leader, and when it last sent a message. */
       let leader: string | undefined
       let spokeAt = Date.now()
-      let asked: number | undefined
+      let pingedAt: number | undefined
       let shared = IDLE
       let own = IDLE
       let connection: Connection | undefined
 
-      const say = (wish: Wish) => channel.postMessage(wish)
-      const together = () => wanted.filter((topic) => !apart.has(topic))
+      const send = (message: TabMessage) => channel.postMessage(message)
+      const sharedTopics = () => wanted.filter((topic) => !privateTopics.has(topic))
       function lead(steal: boolean): void {
         stopLeading?.()
         stopLeading = leadTabs({ ...options, name }, steal)
       }
-      function wish(): void {
-        if (present) say({ tab, want: together() })
+      function sendWanted(): void {
+        if (present) send({ tab, want: sharedTopics() })
       }
-      /** Of both connections the one that is worse off. */
-      function tellState(): void {
-        if (wanted.length === 0) ears.onState(IDLE)
-        else if (together().length === 0) ears.onState(own)
+      /** Reports the worse state of the two connections. */
+      function publishState(): void {
+        if (wanted.length === 0) events.onState(IDLE)
+        else if (sharedTopics().length === 0) events.onState(own)
         else
-          ears.onState(own.phase === 'lost' || (own.phase === 'connecting' && shared.phase === 'live') ? own : shared)
+          events.onState(own.phase === 'lost' || (own.phase === 'connecting' && shared.phase === 'live') ? own : shared)
       }
-      function wantApart(): void {
-        const topics = wanted.filter((topic) => apart.has(topic))
+      function wantPrivate(): void {
+        const topics = wanted.filter((topic) => privateTopics.has(topic))
         if (topics.length === 0 && !connection) return
         connection ??= connect({
-          ...ears,
+          ...events,
           onState(state) {
             own = state
-            tellState()
+            publishState()
           },
         })
         connection.want(topics)
       }
 
-      function look(): void {
+      function checkLeader(): void {
         const now = Date.now()
-        if (together().length === 0) spokeAt = now
-        else if (asked !== undefined) {
-          if (now - asked > ANSWERS * (1 + Math.random())) standsStill(now)
+        if (sharedTopics().length === 0) spokeAt = now
+        else if (pingedAt !== undefined) {
+          if (now - pingedAt > PING_TIMEOUT * (1 + Math.random())) replaceLeader(now)
         } else if (now - spokeAt > SILENT) {
-          asked = now
-          say({ ping: tab })
+          pingedAt = now
+          send({ ping: tab })
         }
       }
-      /** The leader holds the lock and does nothing: it is frozen, or something blocks it. */
-      function standsStill(now: number): void {
-        asked = undefined
+      /** The leader holds the lock but does nothing: it is frozen or blocked. */
+      function replaceLeader(now: number): void {
+        pingedAt = undefined
         spokeAt = now
         leader = undefined
         shared = { ...shared, phase: shared.phase === 'live' ? 'lost' : shared.phase, lostAt: shared.lostAt ?? now }
-        tellState()
+        publishState()
         lead(true)
       }
 
       const sharedWorker = 'SharedWorker' in globalThis ? worker?.() : undefined
       if (sharedWorker === undefined) lead(false)
       else sharedWorker.onerror = () => lead(false)
-      const looking = setInterval(look, LOOK)
+      const checking = setInterval(checkLeader, CHECK_INTERVAL)
       hold(`${group} ${tab}`, leaving.signal, () => {
         present = true
-        wish()
+        sendWanted()
       })
-      channel.onmessage = ({ data }: MessageEvent<Word>) => {
-        // Other tabs' wishes come here too.
+      channel.onmessage = ({ data }: MessageEvent<LeaderMessage>) => {
+        // Messages of other tabs arrive here too.
         if (!('leader' in data)) return
-        // One that stood still does not know yet that another leads.
+        // A leader that was stuck does not know yet that another leads.
         if (leader !== undefined && data.leader !== leader && !data.begins) return
         leader = data.leader
         spokeAt = Date.now()
-        asked = undefined
+        pingedAt = undefined
         const { now, entry, state, begins } = data
-        ears.clock(now)
-        if (entry !== undefined && !apart.has(entry.topic)) ears.take(entry)
-        if (data.apart !== undefined && wanted.includes(data.apart) && !apart.has(data.apart)) {
-          apart.add(data.apart)
-          wish()
-          wantApart()
+        events.onClock(now)
+        if (entry !== undefined && !privateTopics.has(entry.topic)) events.onEntry(entry)
+        if (data.apart !== undefined && wanted.includes(data.apart) && !privateTopics.has(data.apart)) {
+          privateTopics.add(data.apart)
+          sendWanted()
+          wantPrivate()
         }
         if (state !== undefined) {
           shared = state
-          tellState()
+          publishState()
         }
-        if (begins) wish()
+        if (begins) sendWanted()
       }
       return {
         want(topics) {
-          if (together().length === 0) shared = { phase: 'connecting' }
+          if (sharedTopics().length === 0) shared = { phase: 'connecting' }
           wanted = topics
-          tellState()
-          wish()
-          wantApart()
+          publishState()
+          sendWanted()
+          wantPrivate()
         },
-        // The leader sees for itself what it missed.
+        // The leader detects missed messages itself.
         resync(topic) {
-          if (apart.has(topic)) connection?.resync(topic)
+          if (privateTopics.has(topic)) connection?.resync(topic)
         },
         retry() {
-          say({ retry: true })
+          send({ retry: true })
           connection?.retry()
         },
         renew: () => connection?.renew(),
         close() {
-          clearInterval(looking)
+          clearInterval(checking)
           leaving.abort()
           stopLeading?.()
           connection?.close()
@@ -174,9 +180,9 @@ export function shareTabs({ name = 'weir', worker }: TabsOptions = {}): NonNulla
 }
 
 /**
- * Leads the tabs as soon as no other does: in a SharedWorker, or in a tab. Returns what ends it.
+ * Leads the tabs as soon as no other does, in a SharedWorker or a tab. Returns a function that stops it.
  *
- * @param steal takes the lead from one that stands still
+ * @param steal takes over from a leader that is stuck
  */
 export function leadTabs(
   { name = 'weir', ...options }: ClientOptions & Pick<TabsOptions, 'name'> = {},
@@ -192,13 +198,13 @@ export function leadTabs(
       () => {
         const client = createClient({ ...options, linger: 0 })
         const channel = new BroadcastChannel(group)
-        serve(client, channel, group)
+        serveTabs(client, channel, group)
         stop = () => {
           client.close()
           channel.close()
         }
       },
-      // It stood still, and another took over: it waits for its turn.
+      // It was stuck and another took over: it waits for its turn.
       () => {
         stop()
         if (!leaving.signal.aborted) lead(false)
@@ -210,64 +216,65 @@ export function leadTabs(
   return () => leaving.abort()
 }
 
-/** The name of all that the tabs of one server share. */
+/** The name of the channel and locks of the tabs of one server. */
 function groupOf(name: string, url = globalThis.location.origin): string {
   return `weir.${name} ${nameOf(url)}`
 }
 
-/** Tells the tabs what comes of the topics that any of them wants. */
-function serve(client: Client, channel: BroadcastChannel, group: string): void {
+/** Sends the tabs the entries of all topics that any of them wants. */
+function serveTabs(client: Client, channel: BroadcastChannel, group: string): void {
   const leader = crypto.randomUUID()
   const wants = new Map<string, readonly string[]>()
-  const heard = new Map<string, () => void>()
-  const apart = new Set<string>()
-  const say = (word: Omit<Word, 'now' | 'leader'>) => channel.postMessage({ leader, now: client.now(), ...word })
+  const subscriptions = new Map<string, () => void>()
+  const privateTopics = new Set<string>()
+  const send = (message: Omit<LeaderMessage, 'now' | 'leader'>) =>
+    channel.postMessage({ leader, now: client.now(), ...message })
 
-  function tell(entry: Entry): void {
+  function sendEntry(entry: Entry): void {
     if (!entry.private && !CALLER_CODES.includes(entry.problem?.code ?? '')) {
-      say({ entry })
+      send({ entry })
       return
     }
     const { topic } = entry
-    apart.add(topic)
-    heard.get(topic)?.()
-    heard.delete(topic)
-    say({ apart: topic })
+    privateTopics.add(topic)
+    subscriptions.get(topic)?.()
+    subscriptions.delete(topic)
+    send({ apart: topic })
   }
 
-  function tellState(): void {
+  function publishState(): void {
     const { state, stale: _, ...rest } = client.status()
     if (state === 'closed') return
-    say({ state: { ...rest, phase: state === 'offline' ? 'lost' : state === 'stale' ? 'live' : state } })
+    send({ state: { ...rest, phase: state === 'offline' ? 'lost' : state === 'stale' ? 'live' : state } })
   }
 
   function join(topic: string): void {
-    if (apart.has(topic)) {
-      say({ apart: topic })
+    if (privateTopics.has(topic)) {
+      send({ apart: topic })
       return
     }
-    // A tab that joins what others have already is sent what there is: those drop it.
-    if (heard.has(topic)) client.subscribe(topic, tell)()
-    else heard.set(topic, client.subscribe(topic, tell))
+    // A tab that joins a topic gets the known entries; the other tabs ignore them.
+    if (subscriptions.has(topic)) client.subscribe(topic, sendEntry)()
+    else subscriptions.set(topic, client.subscribe(topic, sendEntry))
     const entry = client.entry(topic)
-    if (entry?.problem !== undefined) tell(entry)
+    if (entry?.problem !== undefined) sendEntry(entry)
   }
 
   function forget(): void {
     const wanted = new Set([...wants.values()].flat())
-    for (const [topic, stop] of heard) {
+    for (const [topic, stop] of subscriptions) {
       if (wanted.has(topic)) continue
-      heard.delete(topic)
+      subscriptions.delete(topic)
       stop()
     }
   }
 
-  channel.onmessage = ({ data }: MessageEvent<Wish>) => {
+  channel.onmessage = ({ data }: MessageEvent<TabMessage>) => {
     if ('retry' in data) client.retry()
-    if ('ping' in data) tellState()
+    if ('ping' in data) publishState()
     if (!('tab' in data)) return
     const { tab, want } = data
-    // A tab holds its lock for as long as it is there: that it is gone is seen by that alone, however it went.
+    // A tab holds its lock as long as it exists, so its end is noticed however it ended.
     if (!wants.has(tab))
       void navigator.locks.request(`${group} ${tab}`, () => {
         wants.delete(tab)
@@ -277,13 +284,13 @@ function serve(client: Client, channel: BroadcastChannel, group: string): void {
     wants.set(tab, want)
     for (const topic of want) if (!before.includes(topic)) join(topic)
     forget()
-    tellState()
+    publishState()
   }
-  client.watchStatus(tellState)
-  say({ begins: true })
+  client.watchStatus(publishState)
+  send({ begins: true })
 }
 
-/** Waits for a lock, and keeps it until the signal or until another steals it. */
+/** Waits for a lock, and holds it until the signal or until another steals it. */
 function hold(lock: string, signal: AbortSignal, held: () => void, over: () => void = () => {}, steal = false): void {
   const released = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
   navigator.locks
@@ -292,7 +299,7 @@ function hold(lock: string, signal: AbortSignal, held: () => void, over: () => v
       held()
       return released
     })
-    // It is not waited for any more, or another stole it.
+    // Aborted, or stolen by another.
     .catch(() => {})
     .then(over)
 }

@@ -54,7 +54,7 @@ async function moves(page: Page): Promise<void> {
   await expect.poll(async () => (await heard(page)).length).toBeGreaterThan(length)
 }
 
-test('the script-tag build goes on by WebSocket and by long poll while others are blocked, and back up; versions only rise', async () => {
+test('the script-tag build continues by WebSocket and by long poll while others are blocked, and returns; versions only rise', async () => {
   await using world = await serveWorld({ heartbeat: '500ms', files })
   await using road = await openRoad(world.url)
   const context = await browser.newContext()
@@ -113,7 +113,7 @@ test.each([
 
 const connections = (world: World) => expect.poll(() => world.gateway.metrics.summary.connections, { timeout: 15_000 })
 
-test('a leading tab that stands still is found out and replaced; a new tab is served meanwhile; versions only rise', async () => {
+test('a leading tab that is stuck is detected and replaced; a new tab is served meanwhile; versions only rise', async () => {
   await using world = await serveWorld({ files })
   const context = await browser.newContext()
   const options = '{ share: weir.shareTabs() }'
@@ -145,7 +145,7 @@ test('a leading tab that stands still is found out and replaced; a new tab is se
   await context.close()
 }, 60_000)
 
-test('pages of one origin that speak with different servers share nothing', async () => {
+test('pages of one origin that use different servers share nothing', async () => {
   await using one = await serveWorld({ files, origins: '*' })
   await using two = await serveWorld({ files, origins: '*' })
   await one.sell(1)
@@ -164,7 +164,7 @@ test('pages of one origin that speak with different servers share nothing', asyn
   await context.close()
 })
 
-test('what only one tab wants ends with it, and each tab hears what it asked for', async () => {
+test('a topic of a single tab ends with it, and each tab gets what it requested', async () => {
   await using world = await serveWorld({ files })
   const context = await browser.newContext()
   const options = '{ linger: 0, share: weir.shareTabs() }'
@@ -178,7 +178,7 @@ test('what only one tab wants ends with it, and each tab hears what it asked for
   await context.close()
 })
 
-test('a React component draws what is live, and one that comes back shows its value at once', async () => {
+test('a React component renders live values, and one that returns shows its value at once', async () => {
   await using world = await serveWorld({ files })
   const context = await browser.newContext()
   const page = await context.newPage()
@@ -199,7 +199,7 @@ test('a React component draws what is live, and one that comes back shows its va
   await context.close()
 })
 
-test('a page takes over what a server drew though the client knows more, and a problem that comes late is drawn', async () => {
+test('a page hydrates server-rendered content though the client knows more, and renders a late problem', async () => {
   await using world = await serveWorld({ files })
   const context = await browser.newContext()
   const page = await context.newPage()
@@ -210,7 +210,7 @@ test('a page takes over what a server drew though the client knows more, and a p
   await context.close()
 })
 
-test('a server that is started anew: no version goes back, and no reload', async () => {
+test('a server restart: no version goes back, without a reload', async () => {
   const first = await serveWorld({ heartbeat: '500ms', files })
   const context = await browser.newContext()
   const page = await open(context, first.url)
@@ -227,7 +227,7 @@ test('a server that is started anew: no version goes back, and no reload', async
   await context.close()
 })
 
-test('opened offline, the page and its last values are there, with their age', async () => {
+test('a page opened offline shows its last values with their age', async () => {
   const first = await serveWorld({ files })
   const context = await browser.newContext()
   const page = await open(context, first.url, '{ persist: weir.keepValues() }')

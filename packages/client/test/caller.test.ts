@@ -18,7 +18,7 @@ function store() {
 }
 
 describe('the caller', () => {
-  test('changes: what is private is gone at once, what is public stays, and all is asked for again', async () => {
+  test('changes: private values are gone at once, public ones stay, and all topics are requested again', async () => {
     const storage = store()
     const { time, weir, asked } = world(['sse'], 0.5, undefined, { persist: keepValues({ storage }) })
     const mine = listen(weir, '/mine')
@@ -55,7 +55,7 @@ describe('the caller', () => {
     expect([...storage.kept.values()].join()).not.toContain('of ')
   })
 
-  test('is another than before, as the server says: what is private goes before anything else comes', async () => {
+  test('is another than before according to the server: private values go before anything else arrives', async () => {
     const { time, weir, asked } = world()
     const mine = listen(weir, '/mine')
     await time.advance(0)
@@ -71,7 +71,7 @@ describe('the caller', () => {
     expect(mine.last?.value).toBeUndefined()
   })
 
-  test('has a credential that expires: another is fetched before the client comes back', async () => {
+  test('has a credential that expires: another is fetched before the client reconnects', async () => {
     let renewed = () => {}
     let renewals = 0
     const renew = () => {
@@ -111,7 +111,7 @@ describe('the caller', () => {
     expect(mine.last?.value).toBe('of a')
   })
 
-  test('has credentials that hold for a moment only: each is waited for longer, whichever way the client comes back', async () => {
+  test('has credentials that are valid for a moment: the waits grow, whichever way the client reconnects', async () => {
     let renewals = 0
     const renew = () => {
       renewals += 1
@@ -143,7 +143,7 @@ describe('the caller', () => {
     expect((weir.status().retryAt ?? 0) - time.now()).toBeLessThanOrEqual(500)
   })
 
-  test('changes at any moment, and nothing of another is ever shown, stored or given', async () => {
+  test('changes at any moment, and nothing of another caller is ever shown, stored or returned', async () => {
     const step = fc.constantFrom('signIn', 'signOut', 'cookie', 'answer', 'late', 'get', 'wait', 'break')
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
@@ -237,8 +237,8 @@ function socketsWithoutCaller() {
   return { opened, Socket: Socket as unknown as typeof WebSocket }
 }
 
-describe('a caller that only requests name', () => {
-  test('stays: a better transport that does not know it is given up, and left alone for long', async () => {
+describe('a caller that is identified by requests only', () => {
+  test('stays: a better transport that does not know it is closed, and not tried again for long', async () => {
     const { opened, Socket } = socketsWithoutCaller()
     const { time, weir, asked } = world(['ws', 'sse'], 0.5, Socket)
     const mine = listen(weir, '/mine')
@@ -270,7 +270,7 @@ describe('a caller that only requests name', () => {
     expect(mine.last?.value).toBe('of a')
   })
 
-  test('is lost where requests do not know it any more either', async () => {
+  test('is lost if requests do not know it any more either', async () => {
     const { time, weir, asked } = world(['sse', 'ws'], 0.5, socketsWithoutCaller().Socket)
     const mine = listen(weir, '/mine')
     await time.advance(0)
@@ -286,7 +286,7 @@ describe('a caller that only requests name', () => {
     expect(mine.last?.value).toBeUndefined()
   })
 
-  test('does not go to a WebSocket in the round after its stream failed, but on to polling', async () => {
+  test('is not moved to a WebSocket in the round after its stream failed, but to polling', async () => {
     const { opened, Socket } = socketsWithoutCaller()
     const { time, weir, asked } = world(['sse', 'ws', 'poll'], 0.5, Socket)
     const mine = listen(weir, '/mine')

@@ -165,7 +165,7 @@ test.each([
   ['sse', true],
   ['ws', true],
 ] as const)(
-  'one caller after another in one browser, by %s, tabs that share: %s: no value of the other, ever',
+  'several callers in one browser, by %s, with shared tabs: %s: none sees a value of another',
   async (transport, share) => {
     await using site = await serveCallers()
     await using road = await openRoad(site.url)

@@ -3,13 +3,13 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { backoff } from '../src/connection.ts'
 import { createClient, type Entry } from '../src/index.ts'
-import { partTopics, topicQuery } from '../src/link.ts'
-import { AWAY } from '../src/socket.ts'
+import { splitTopics, topicQuery } from '../src/link.ts'
+import { RECONNECT_AFTER } from '../src/socket.ts'
 import { type Asked, HELLO, snapshot, world } from './manual-world.ts'
 import { listen } from './world.ts'
 
 describe('the connection', () => {
-  test('opens nothing before something is heard, and closes when nothing is any more', async () => {
+  test('opens nothing before the first subscription, and closes after the last', async () => {
     const { time, asked, weir } = world()
     await time.advance(1000)
     expect(asked).toEqual([])
@@ -37,7 +37,7 @@ describe('the connection', () => {
     expect(asked.map(({ address }) => address)).toEqual(['http://weir.test/weir/values?topic=%2Fa'])
   })
 
-  test('pauses after failures are anywhere below a cap that doubles up to fifteen seconds', async () => {
+  test('pauses after failures are random below a limit that doubles up to fifteen seconds', async () => {
     expect([0, 1, 2, 3, 4, 50].map((failures) => backoff(failures, 1))).toEqual([1000, 2000, 4000, 8000, 15000, 15000])
     expect(backoff(9, 0)).toBe(0)
     const away = world()
@@ -52,7 +52,7 @@ describe('the connection', () => {
     expect(away.pauses()).toEqual([500, 1000, 2000, 4000, 7500, 7500])
   })
 
-  test('what the server wants to be waited for comes on top', async () => {
+  test('a wait that the server asks for is added', async () => {
     const { time, weir, asked } = world()
     listen(weir, '/a')
     await time.advance(0)
@@ -68,7 +68,7 @@ describe('the connection', () => {
     expect(weir.status()).toMatchObject({ state: 'offline', retryAt: time.now() + 3500 })
   })
 
-  test('is lost after two heartbeats of silence, and any word is life', async () => {
+  test('is lost after two heartbeats of silence, and any message counts', async () => {
     const { time, weir, asked } = world()
     listen(weir, '/a')
     await time.advance(0)
@@ -82,7 +82,7 @@ describe('the connection', () => {
     expect(weir.status().state).toBe('offline')
   })
 
-  test('a value that is not confirmed for three heartbeats is stale and asked for anew, though the connection lives', async () => {
+  test('a value without confirmation for three heartbeats is stale and requested again, though the connection lives', async () => {
     const { time, weir, asked } = world()
     const item = listen(weir, '/a')
     await time.advance(0)
@@ -112,7 +112,7 @@ describe('the connection', () => {
     expect(weir.status().state).toBe('live')
   })
 
-  test('a topic that fails and never had a value is counted as stale, and the status says why', async () => {
+  test('a topic that fails and never had a value counts as stale, and the status has the reason', async () => {
     const { time, weir, asked } = world()
     listen(weir, '/a')
     weir.subscribe('/log', () => {}, { since: '1:1' })
@@ -134,7 +134,7 @@ describe('the connection', () => {
     expect(weir.status()).toMatchObject({ state: 'live', stale: 0, problem: { code: 'upstream_failed' } })
   })
 
-  test('a stream gives way to one with other topics only when that one speaks', async () => {
+  test('a stream is replaced by one with other topics only once that delivers', async () => {
     const { time, weir, asked } = world()
     const a = listen(weir, '/a')
     await time.advance(0)
@@ -161,7 +161,7 @@ describe('the connection', () => {
     expect(asked.at(-1)?.address).toContain('topic=%2Fa&since=1:1&topic=%2Fb&since=1:2&topic=%2Fc&since=')
   })
 
-  test('a better transport takes over once it delivers, and not when it only greets', async () => {
+  test('a better transport takes over once it delivers, not after its hello', async () => {
     const { time, weir, asked } = world(['sse', 'poll'])
     const item = listen(weir, '/a')
     await time.advance(0)
@@ -185,7 +185,7 @@ describe('the connection', () => {
     expect(item.heard.map(({ value }) => value)).toEqual(['polled', 'streamed'])
   })
 
-  test('who comes back within five seconds has the value at once', async () => {
+  test('a listener that returns within five seconds has the value at once', async () => {
     const { time, weir, asked } = world()
     const first = listen(weir, '/a')
     await time.advance(0)
@@ -214,7 +214,7 @@ describe('the connection', () => {
     expect(listen(weir, '/a').heard).toEqual([])
   })
 
-  test('a listener that throws ends no connection', async () => {
+  test('a listener that throws does not end the connection', async () => {
     const { time, weir, asked } = world()
     weir.subscribe('/a', () => {
       throw new Error('the listener’s own')
@@ -230,7 +230,7 @@ describe('the connection', () => {
     expect(weir.status().state).toBe('live')
   })
 
-  test('ages are counted by the server’s clock, whatever this machine’s says', async () => {
+  test('ages are measured by the server’s clock, whatever this machine’s clock shows', async () => {
     const { time, weir, asked } = world()
     listen(weir, '/a')
     await time.advance(0)
@@ -250,11 +250,11 @@ describe('the connection', () => {
   })
 })
 
-test('topics are parted into what an address and a connection hold, in their order', () => {
+test('topics are split by the limits of an address and a connection, in order', () => {
   fc.assert(
     fc.property(fc.uniqueArray(fc.string({ minLength: 1, maxLength: 60 }), { maxLength: 700 }), (names) => {
       const topics = names.map((name) => `/${name.toWellFormed()}`)
-      const parts = partTopics(topics)
+      const parts = splitTopics(topics)
       expect(parts.flat()).toEqual(topics)
       for (const part of parts) {
         expect(part.length).toBeLessThanOrEqual(500)
@@ -264,11 +264,12 @@ test('topics are parted into what an address and a connection hold, in their ord
   )
 })
 
-test('who is closed stays away for as long as the protocol’s table says', () => {
-  for (const { code, retry, after } of Object.values(CLOSE_CODES)) expect(AWAY[code] ?? 0).toBe(retry ? after : 0)
+test('reconnect delays after a close equal the protocol’s table', () => {
+  for (const { code, retry, after } of Object.values(CLOSE_CODES))
+    expect(RECONNECT_AFTER[code] ?? 0).toBe(retry ? after : 0)
 })
 
-test('in whatever order transports say it: versions only rise, and end at the newest', async () => {
+test('whatever the order of messages: versions only rise, and end at the newest', async () => {
   const version = fc.tuple(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 6 })).map((pair) => pair.join(':'))
   const said = fc.record({
     type: fc.constantFrom('snapshot', 'absent', 'heartbeat', 'again'),
@@ -309,11 +310,11 @@ test('in whatever order transports say it: versions only rise, and end at the ne
   )
 })
 
-describe('polling backs off from what refuses it', () => {
+describe('polling backs off after refusals', () => {
   const problem = { type: '', title: 'No', status: 401, code: 'unauthenticated', detail: 'no caller', retry: false }
   const head = { now: HELLO.now, level: 'normal' }
 
-  test('an expired credential is not asked with again and again, and the status says what is wrong', async () => {
+  test('does not repeat requests with an expired credential, and the status has the reason', async () => {
     const { time, weir, asked } = world(['poll'])
     listen(weir, '/a')
     await time.advance(0)
@@ -331,7 +332,7 @@ describe('polling backs off from what refuses it', () => {
     expect(weir.status()).toMatchObject({ state: 'stale', stale: 1, problem: { code: 'unauthenticated' } })
   })
 
-  test('of which the rounds know nothing, too: held requests are refused, values are not', async () => {
+  test('also of held requests, while values are served', async () => {
     const { time, weir, asked } = world(['poll'])
     listen(weir, '/a')
     for (let passed = 0; passed < 60_000; passed += 100) {
@@ -348,7 +349,7 @@ describe('polling backs off from what refuses it', () => {
     ['a page to sign in', (request: Asked) => request.page()],
     ['the same value', (request: Asked) => request.answer({}, { 'weir-version': '1:1' })],
   ])(
-    'held requests that end at once and bring nothing are as good as refused, and the status says so: %s',
+    'held requests that end at once without news count as refused, and the status has the reason: %s',
     async (_, end) => {
       const { time, weir, asked } = world(['poll'])
       const item = listen(weir, '/a')
@@ -376,7 +377,7 @@ describe('polling backs off from what refuses it', () => {
     },
   )
 
-  test('a held request that ends at once since its value moved is followed by the next at once', async () => {
+  test('continues at once after a held request that ended because its value changed', async () => {
     const { time, weir, asked } = world(['poll'])
     listen(weir, '/a')
     let answered = 0
@@ -397,7 +398,7 @@ describe('polling backs off from what refuses it', () => {
     ['poll', (request: Asked) => request.answer({ ok: true })],
     ['sse', (request: Asked) => request.page()],
     ['sse', (request: Asked) => request.answer({ ok: true })],
-  ] as const)('what is no answer of Weir is named in the status: %s', async (transport, end) => {
+  ] as const)('an answer that is not of Weir is reported in the status: %s', async (transport, end) => {
     const { time, weir, asked } = world([transport])
     listen(weir, '/a')
     await time.advance(0)
@@ -436,7 +437,7 @@ describe('polling backs off from what refuses it', () => {
   })
 })
 
-test('a client without an address says so, and one that is closed too', async () => {
+test('a client without an address reports that, and a closed one too', async () => {
   const nowhere = createClient({})
   await expect(nowhere.get('/a')).rejects.toThrow('url: expected the address of the server')
   await expect(nowhere.publish('/a', 1)).rejects.toThrow('url: expected the address of the server')
@@ -448,7 +449,7 @@ test('a client without an address says so, and one that is closed too', async ()
 })
 
 describe('ages', () => {
-  test('of an answer that a cache handed on count from its own Age and Date, and never from a cache of the browser', async () => {
+  test('of an answer from a cache count from its own Age and Date, and never come from the browser’s cache', async () => {
     const { time, weir, asked } = world()
     listen(weir, '/other')
     await time.advance(0)
@@ -473,7 +474,7 @@ describe('ages', () => {
     expect(await age({ age: 'old', date: 'yesterday' })).toBe(0)
   })
 
-  test('are never below zero, also when the clock of the server was an hour ahead for a moment', async () => {
+  test('are never negative, even if the server’s clock was an hour ahead for a moment', async () => {
     const { time, weir, asked } = world()
     const item = listen(weir, '/a')
     await time.advance(0)

@@ -19,7 +19,7 @@ const after = (...messages: Message[]) =>
   messages.reduce((entry, message) => nextEntry(entry, message) ?? entry, NOTHING)
 
 describe('versions', () => {
-  test('only a larger one is accepted, by epoch first', () => {
+  test('are accepted only if larger, by epoch first', () => {
     const entry = after(snapshot('5:2', 10))
     expect(nextEntry(entry, snapshot('5:1', 9))).toBeUndefined()
     expect(nextEntry(entry, snapshot('4:9', 9))).toBeUndefined()
@@ -28,13 +28,13 @@ describe('versions', () => {
     expect(nextEntry(NOTHING, snapshot('new', 10))).toBeUndefined()
   })
 
-  test('the same one again changes no value, but may confirm it', () => {
+  test('that are equal change no value, but may confirm it', () => {
     const entry = after(snapshot('5:2', 10, 1000))
     expect(nextEntry(entry, snapshot('5:2', 99, 2000))).toMatchObject({ checkedAt: 2000, value: 10 })
     expect(nextEntry(entry, snapshot('5:2', 99, 500))).toMatchObject({ checkedAt: 1000, value: 10 })
   })
 
-  test('order says nothing of what is no version', () => {
+  test('that are invalid have no order', () => {
     expect(order('5:2', '5:1')).toBeGreaterThan(0)
     expect(order('5:2', undefined)).toBeGreaterThan(0)
     expect(order('x', '5:1')).toBeNaN()
@@ -43,7 +43,7 @@ describe('versions', () => {
 })
 
 describe('patches', () => {
-  test('fit the version that they are made on, and no other', () => {
+  test('apply only to the version that they are made for', () => {
     const entry = after(snapshot('5:1', { a: 1, b: 2 }))
     expect(nextEntry(entry, patch('5:1', '5:2', { a: null, c: 3 }))?.value).toEqual({ b: 2, c: 3 })
     expect(nextEntry(entry, patch('5:2', '5:3', { a: 9 }))).toBeUndefined()
@@ -52,13 +52,13 @@ describe('patches', () => {
 })
 
 describe('staleness', () => {
-  test('turns with the heartbeat, both ways, and the value stays', () => {
+  test('changes with the heartbeat, both ways, and the value stays', () => {
     const stale = after(snapshot('5:2', 10), heartbeat('5:2', 1000, true))
     expect(stale).toMatchObject({ stale: true, value: 10 })
     expect(nextEntry(stale, heartbeat('5:2', 3000, false))).toMatchObject({ stale: false, checkedAt: 3000 })
   })
 
-  test('a heartbeat of another version says nothing of this one', () => {
+  test('is not affected by a heartbeat of another version', () => {
     const entry = after(snapshot('5:2', 10))
     expect(nextEntry(entry, heartbeat('5:1', 9000, true))).toBeUndefined()
     expect(nextEntry(entry, heartbeat('5:3', 9000, false))).toBeUndefined()
@@ -71,7 +71,7 @@ describe('staleness', () => {
   })
 })
 
-test('what goes away leaves the last value known, and a problem too, until the next good word', () => {
+test('an absent value and a problem leave the last value known, until the next value', () => {
   const times = { changedAt: 2000, checkedAt: 2000 }
   const gone = after(snapshot('5:2', 10), { type: 'absent', topic, version: '5:3', ...times, reason: 'not priced' })
   expect(gone).toMatchObject({ absent: 'not priced', value: 10 })
@@ -85,7 +85,7 @@ test('what goes away leaves the last value known, and a problem too, until the n
   expect(nextEntry(troubled, snapshot('5:3', 11))?.problem).toBeUndefined()
 })
 
-test('events follow one another without a hole, or the hole is said', () => {
+test('events follow one another without a hole, or a gap is reported', () => {
   const event = (position: string) => ({ ...NOTHING, version: position, log: true as const })
   expect(gapBefore(NOTHING, event('5:7'))).toBeUndefined()
   expect(gapBefore(event('5:7'), event('5:8'))).toBeUndefined()

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { openRoad } from '../../../scripts/road.ts'
 import { movedClock } from '../../gateway/test/moved-clock.ts'
 import type { Entry } from '../src/index.ts'
-import { worldPorts } from '../src/ports.ts'
+import { defaultPorts } from '../src/ports.ts'
 import { HELLO, snapshot, world } from './manual-world.ts'
 import { client, listen, serveWorld } from './world.ts'
 
@@ -33,7 +33,7 @@ async function open() {
 }
 
 describe('a server whose epochs went back', () => {
-  test('is followed again after half a minute in which nothing else came, and the page can say so', async () => {
+  test('is accepted again after half a minute without anything else, and the page can show it', async () => {
     const { time, weir, item, connect, say } = await open()
     await connect('b')
     await say('snapshot', snapshot('5:1', 'of b'))
@@ -56,7 +56,7 @@ describe('a server whose epochs went back', () => {
     expect(item.last?.startedOver).toBeUndefined()
   })
 
-  test('is not, while it is a node of the same lineage that lags', async () => {
+  test('is not accepted while it is a lagging node of the same lineage', async () => {
     const { time, item, connect, say } = await open()
     await connect('a')
     for (let passed = 0; passed < 90_000; passed += 10_000) {
@@ -66,7 +66,7 @@ describe('a server whose epochs went back', () => {
     expect(item.last?.value).toBe('of a')
   })
 
-  test('does not move a page back and forth beside one of the old lineage, whichever it asks', async () => {
+  test('does not move a page back and forth next to a server of the old lineage, whichever answers', async () => {
     const { time, item, connect, say } = await open()
     for (let turn = 0; turn < 10; turn += 1) {
       await connect('b')
@@ -94,7 +94,7 @@ describe('a server whose epochs went back', () => {
     expect(new Set(item.heard.slice(length).map(({ value }) => value))).toEqual(new Set(['of b']))
   })
 
-  test.each(['since', 'memory'])('is followed again by a reader that knows only a version, of %s', async (source) => {
+  test.each(['since', 'memory'])('is accepted again by a reader that knows only a version, from %s', async (source) => {
     const kept = { topic: '/a', version: '9:1', value: 'old', changedAt: 1, checkedAt: 1, stale: false }
     const persist = () => ({ get: () => (source === 'memory' ? kept : undefined), set() {}, clear() {} })
     const { time, weir, asked } = world(['sse'], 0.5, undefined, { persist })
@@ -115,7 +115,7 @@ describe('a server whose epochs went back', () => {
     expect(weir.status()).toMatchObject({ state: 'live', stale: 0 })
   })
 
-  test('makes what is shown stale as soon as its versions are refused, until the old one is confirmed', async () => {
+  test('makes shown values stale as soon as its versions are refused, until the old one is confirmed', async () => {
     const { time, weir, item, connect, say } = await open()
     await connect('b')
     await say('snapshot', snapshot('5:1', 'of b'))
@@ -134,7 +134,7 @@ describe('a server whose epochs went back', () => {
     expect(weir.status().state).toBe('live')
   })
 
-  test('is followed again by a reader of a log that knows only a position, and all it gets is the gap and events', async () => {
+  test('is accepted again by a reader of a log that knows only a position, which gets the gap and the events', async () => {
     const { time, weir, asked } = world()
     const heard: unknown[] = []
     weir.subscribe('/log', ({ gap, value }) => heard.push(gap ?? value), { since: '9:1' })
@@ -152,7 +152,7 @@ describe('a server whose epochs went back', () => {
     expect(weir.status().state).toBe('live')
   })
 
-  test('says the gap in a log', async () => {
+  test('is reported as a gap in a log', async () => {
     const { time, weir, asked } = world()
     const log = listen(weir, '/log')
     await time.advance(0)
@@ -179,7 +179,7 @@ describe('a server whose epochs went back', () => {
     expect(log.heard[1]?.startedOver).toEqual({ version: '9:1', lineage: 'a' })
   })
 
-  test('a value that names another lineage than its connection goes by that', async () => {
+  test('is recognized by the lineage of a value, if it differs from that of the connection', async () => {
     const { time, item, connect, say } = await open()
     await connect('region')
     // A region hands on the version of its origin, with its lineage.
@@ -192,7 +192,7 @@ describe('a server whose epochs went back', () => {
     expect(item.last).toMatchObject({ value: 'next', lineage: 'a' })
   })
 
-  test('every message of a value may name its lineage', async () => {
+  test('is recognized in every message of a value that names its lineage', async () => {
     const { item, connect, say } = await open()
     await connect('region')
     const named = { topic: '/a', lineage: 'a', version: '9:3' }
@@ -203,7 +203,7 @@ describe('a server whose epochs went back', () => {
     expect(item.last).toMatchObject({ checkedAt: 4, lineage: 'a' })
   })
 
-  test('a log of a region is followed again by the lineage of its events and gaps', async () => {
+  test('is recognized in a log of a region by the lineage of its events and gaps', async () => {
     const { time, weir, asked } = world()
     const heard: unknown[] = []
     weir.subscribe('/log', ({ gap, value }) => heard.push(gap ?? value), { since: '9:1' })
@@ -228,7 +228,7 @@ describe('a server whose epochs went back', () => {
     expect(heard).toEqual(['9:2', { from: '9:2', to: '5:2' }, '5:3'])
   })
 
-  test('a gap that is refused is no news to a reader of a log that knows only a position', async () => {
+  test('does not change a reader of a log that knows only a position by a refused gap', async () => {
     const { time, weir, asked } = world()
     const heard: unknown[] = []
     weir.subscribe('/log', (entry) => heard.push(entry), { since: '9:1' })
@@ -241,7 +241,7 @@ describe('a server whose epochs went back', () => {
     expect(weir.status().state).toBe('stale')
   })
 
-  test('a log that is polled is followed again by the lineage of its pages', async () => {
+  test('is recognized in a polled log by the lineage of its pages', async () => {
     const made = world(['poll'])
     const { time, weir } = made
     const log = listen(weir, '/log')
@@ -276,7 +276,7 @@ describe('a server whose epochs went back', () => {
 })
 
 test.each(['sse', 'ws', 'poll'] as const)(
-  'a server says its lineage on every form, and another one when it starts again: %s',
+  'a server names its lineage in every form, and another one after a restart: %s',
   async (transport) => {
     const lineages: unknown[] = []
     for (let run = 0; run < 2; run += 1) {
@@ -315,7 +315,7 @@ async function serveLog(clock = movedClock(), origin?: string) {
 }
 
 test.each(['sse', 'ws', 'poll'] as const)(
-  'a log of a region whose origin went back in its epochs goes on after the gap: %s',
+  'a log of a region whose origin went back in its epochs continues after the gap: %s',
   async (transport) => {
     await using ahead = await serveLog(movedClock(3_600_000))
     await using right = await serveLog()
@@ -323,7 +323,7 @@ test.each(['sse', 'ws', 'poll'] as const)(
     const clock = movedClock()
     await using region = await serveLog(clock, road.url)
     const page = movedClock()
-    const ports = { ...worldPorts(), now: page.now }
+    const ports = { ...defaultPorts(), now: page.now }
     using weir = client({ url: region.url, transports: [transport], interval: 50, ports })
     const item = listen(weir, '/log')
     const first = await ahead.publish('ahead')

@@ -10,7 +10,7 @@ function Shown(): ReactNode {
   return `${one.status.state} ${one.version} ${one.age()} ${many.length}`
 }
 
-test('on a server it draws that nothing is there yet, and connects to nobody', () => {
+test('renders an empty state on a server, without a connection', () => {
   const client = createClient({ url: 'http://127.0.0.1:9' })
   const html = renderToString(createElement(WeirContext, { value: client }, createElement(Shown)))
   expect(html).toBe('connecting undefined NaN 2')

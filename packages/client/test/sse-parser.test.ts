@@ -46,7 +46,7 @@ test.each([
   expect(parse([bytes(text)])).toEqual(expected)
 })
 
-test('any cutting into pieces gives the same events', () => {
+test('any split into pieces gives the same events', () => {
   const part = fc.constantFrom(
     '\n',
     '\r',
@@ -77,7 +77,7 @@ test('any cutting into pieces gives the same events', () => {
   )
 })
 
-test('an event costs time in proportion to its size, however small its pieces are', () => {
+test('the time for an event is proportional to its size, however small its pieces are', () => {
   let looked = 0
   const parser = createSseParser({ event: (_, data) => (looked += data.length), retry() {} })
   const piece = 'x'.repeat(1024)
@@ -90,7 +90,7 @@ test('an event costs time in proportion to its size, however small its pieces ar
   expect(performance.now() - started).toBeLessThan(5000)
 })
 
-test('a value with U+2028 in it reaches its listener, and the stream goes on', async () => {
+test('a value with U+2028 reaches its listener, and the stream continues', async () => {
   const server = createServer((_, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' })
     const say = (type: string, fields: object) => response.write(`event: ${type}\ndata: ${JSON.stringify(fields)}\n\n`)

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { systemClock } from '../../gateway/src/clock.ts'
-import { worldPorts } from '../src/ports.ts'
+import { defaultPorts } from '../src/ports.ts'
 
 const DAY = 86_400_000
 
@@ -9,9 +9,9 @@ beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())
 
 test.each([
-  ['of the client', worldPorts().after],
+  ['of the client', defaultPorts().after],
   ['of the gateway', (delay: number, task: () => void) => systemClock.after(delay, task).stop],
-])('a timer %s takes a duration of any size', (_, after) => {
+])('a timer %s accepts a duration of any size', (_, after) => {
   const ran: string[] = []
   after(30 * DAY, () => ran.push('a month'))
   after(Number.POSITIVE_INFINITY, () => ran.push('never'))

@@ -10,7 +10,7 @@ import { client, isLeft, listen, rising, serveWorld } from './world.ts'
 const ALL: readonly Transport[] = ['sse', 'ws', 'poll']
 const QUICK = { heartbeat: '200ms' } as const
 
-test('WebSockets go to an address of their own, where one is given', async () => {
+test('WebSockets use their own address, if one is given', async () => {
   await using world = await serveWorld()
   await using road = await openRoad(world.url)
   await using sockets = await openRoad(world.url)
@@ -22,8 +22,8 @@ test('WebSockets go to an address of their own, where one is given', async () =>
   expect([road.opened.ws, sockets.opened.ws]).toEqual([0, 1])
 })
 
-describe.each(ALL)('by %s alone', (transport) => {
-  test('a feed is heard as it changes, with versions that only rise', async () => {
+describe.each(ALL)('only by %s', (transport) => {
+  test('a feed delivers its changes, with versions that only rise', async () => {
     await using world = await serveWorld()
     using weir = client({ url: world.url, transports: [transport], interval: 50 })
     const item = listen(weir, '/items/a')
@@ -34,7 +34,7 @@ describe.each(ALL)('by %s alone', (transport) => {
     expect(weir.now() - (item.last?.checkedAt ?? 0)).toBeLessThan(2000)
   })
 
-  test('many topics share it, and come and go', async () => {
+  test('many topics share it, and are added and removed', async () => {
     await using world = await serveWorld()
     using weir = client({ url: world.url, transports: [transport], interval: 50, linger: 0 })
     const all = Array.from({ length: 300 }, (_, index) => listen(weir, `/items/still-${'x'.repeat(40)}-${index}`))
@@ -47,7 +47,7 @@ describe.each(ALL)('by %s alone', (transport) => {
     await isLeft(world, `/items/still-${'x'.repeat(40)}-299`, '/items/late')
   })
 
-  test('what is absent, bad or unknown says so, and the others go on', async () => {
+  test('absent, invalid and unknown topics are reported, and the others continue', async () => {
     await using world = await serveWorld()
     using weir = client({ url: world.url, transports: [transport], interval: 50 })
     const none = listen(weir, '/items/none')
@@ -59,7 +59,7 @@ describe.each(ALL)('by %s alone', (transport) => {
     await expect.poll(() => item.heard.length).toBeGreaterThan(2)
   })
 
-  test('a topic under another name than its one address is heard under the name asked for', async () => {
+  test('a topic requested under another name than its canonical address is delivered under the requested name', async () => {
     await using world = await serveWorld()
     using weir = client({ url: world.url, transports: [transport], interval: 50 })
     const book = listen(weir, '/books/x')
@@ -68,7 +68,7 @@ describe.each(ALL)('by %s alone', (transport) => {
     await expect.poll(() => deep.last?.value).toEqual({ depth: 20 })
   })
 
-  test('an upstream that fails makes values stale, and the status too', async () => {
+  test('a failing upstream makes values and the status stale', async () => {
     await using world = await serveWorld({ heartbeat: '100ms' })
     using weir = client({ url: world.url, transports: [transport], interval: 50 })
     const item = listen(weir, '/items/a')
@@ -82,7 +82,7 @@ describe.each(ALL)('by %s alone', (transport) => {
     await expect.poll(() => weir.status().state).toBe('live')
   })
 
-  test('each event of a log comes once, in order, over cuts and to those who join late', async () => {
+  test('each event of a log arrives once, in order, across disconnects and for late listeners', async () => {
     await using world = await serveWorld()
     await using road = await openRoad(world.url)
     using weir = client({ url: road.url, transports: [transport], interval: 50 })
@@ -106,7 +106,7 @@ describe.each(ALL)('by %s alone', (transport) => {
     await expect.poll(() => since).toEqual([{ n: 71 }])
   })
 
-  test('events that are kept no more are told as a gap', async () => {
+  test('events that are no longer kept are reported as a gap', async () => {
     await using world = await serveWorld({ events: 10 })
     await using road = await openRoad(world.url)
     using weir = client({ url: road.url, transports: [transport], interval: 50 })
@@ -127,7 +127,7 @@ describe.each(ALL)('by %s alone', (transport) => {
     expect(rest).toEqual(Array.from({ length: 1200 - before }, (_, index) => before + 1 + index))
   })
 
-  test('a server that falls silent is given up after two heartbeats, and found again', async () => {
+  test('a silent server is disconnected after two heartbeats, and found again', async () => {
     await using world = await serveWorld(QUICK)
     await using road = await openRoad(world.url)
     using weir = client({ url: road.url, transports: [transport], interval: 50, connectTimeout: 300 })
@@ -146,7 +146,7 @@ describe.each(ALL)('by %s alone', (transport) => {
   })
 })
 
-test('one after another is blocked, and each time the next serves; unblocked, the best serves again', async () => {
+test('transports are blocked one after another, and the next serves each time; unblocked, the best serves again', async () => {
   await using world = await serveWorld(QUICK)
   await using road = await openRoad(world.url)
   using weir = client({ url: road.url, interval: 50, connectTimeout: 300 })
@@ -165,7 +165,7 @@ test('one after another is blocked, and each time the next serves; unblocked, th
   expect(item.versions()).toEqual(rising(item.versions()))
 })
 
-test('a transport that accepts and never speaks is passed over', async () => {
+test('a transport that accepts and never delivers is skipped', async () => {
   await using world = await serveWorld(QUICK)
   await using road = await openRoad(world.url)
   road.hush('sse', 'ws')
@@ -174,7 +174,7 @@ test('a transport that accepts and never speaks is passed over', async () => {
   await expect.poll(() => weir.status().transport).toBe('poll')
 })
 
-test('more topics than an address holds go over one WebSocket', async () => {
+test('more topics than fit an address use one WebSocket', async () => {
   await using world = await serveWorld()
   using weir = client({ url: world.url, linger: 0 })
   const few = listen(weir, '/items/a')
@@ -188,7 +188,7 @@ test('more topics than an address holds go over one WebSocket', async () => {
   await expect.poll(() => few.heard.length).toBeGreaterThan(5)
 })
 
-test('a change comes as a patch on a WebSocket and is the whole value', async () => {
+test('a change arrives as a patch on a WebSocket and becomes the whole value', async () => {
   await using world = await serveWorld()
   using weir = client({ url: world.url, transports: ['ws'] })
   const big = listen(weir, '/items/big')
@@ -197,7 +197,7 @@ test('a change comes as a patch on a WebSocket and is the whole value', async ()
   expect(big.heard.map(({ value }) => (value as { rows: unknown[] }).rows.length)).toEqual(big.heard.map(() => 200))
 })
 
-test('a WebSocket that lives and lost messages on its way is given up for another', async () => {
+test('a WebSocket that lost messages is replaced although it lives', async () => {
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1' })
   let connections = 0
   server.on('connection', (socket) => {
@@ -219,7 +219,7 @@ test('a WebSocket that lives and lost messages on its way is given up for anothe
   server.close()
 })
 
-test.each(ALL)('publish puts an event into a log, on the connection or beside it: %s', async (transport) => {
+test.each(ALL)('publish appends an event to a log, on the connection or by a request: %s', async (transport) => {
   await using world = await serveWorld()
   await using road = await openRoad(world.url)
   using weir = client({ url: road.url, transports: [transport], interval: 50 })
@@ -236,7 +236,7 @@ test.each(ALL)('publish puts an event into a log, on the connection or beside it
   await expect(weir.publish('/trades/SOL', { n: 4 })).rejects.toThrow()
 })
 
-test('get asks once, gives what is live without asking, and throws what the server refuses', async () => {
+test('get fetches once, returns live values without a request, and throws refusals', async () => {
   await using world = await serveWorld()
   await using road = await openRoad(world.url)
   using weir = client({ url: road.url })
@@ -257,7 +257,7 @@ test('get asks once, gives what is live without asking, and throws what the serv
   expect(await weir.get('/items/still')).toMatchObject({ value: { count: 0 }, stale: true })
 })
 
-test('a server that is started anew under its client: no version goes back', async () => {
+test('a server restart under its client: no version goes back', async () => {
   const first = await serveWorld(QUICK)
   const port = Number(new URL(first.url).port)
   using weir = client({ url: first.url, interval: 50 })
@@ -273,7 +273,7 @@ test('a server that is started anew under its client: no version goes back', asy
 })
 
 describe('on a WebSocket', () => {
-  test('a topic under two names goes on under one when the other is left', async () => {
+  test('a topic under two names continues under one when the other is left', async () => {
     await using world = await serveWorld()
     using weir = client({ url: world.url, transports: ['ws'], linger: 0 })
     const names = ['/items/a', '/items/%61']
@@ -289,7 +289,7 @@ describe('on a WebSocket', () => {
     await isLeft(world, '/items/a', '/items/b')
   })
 
-  test('rows that come and go faster than the server allows do not end the connection', async () => {
+  test('topics that change faster than the server allows do not end the connection', async () => {
     await using world = await serveWorld({ socketRate: 60, socketBurst: 100 })
     await using road = await openRoad(world.url)
     using weir = client({ url: road.url, transports: ['ws'], linger: 0 })
@@ -309,7 +309,7 @@ describe('on a WebSocket', () => {
     expect(states).not.toContain('offline')
   }, 30_000)
 
-  test('an event that is too large is answered by name, and a small one beside it is kept', async () => {
+  test('an event that is too large gets its own answer, and a small one next to it is kept', async () => {
     await using world = await serveWorld({ socketMessage: '1kb' })
     await using road = await openRoad(world.url)
     using weir = client({ url: road.url, transports: ['ws'] })

@@ -5,7 +5,7 @@ import { COMPRESSIONS, deflateBlocks } from './compress.ts'
 const shared = Buffer.from('a part of a larger one')
 
 test.each([
-  ['of a text', unpooledBuffer('é€𝄞 text'), Buffer.from('é€𝄞 text')],
+  ['of a string', unpooledBuffer('é€𝄞 text'), Buffer.from('é€𝄞 text')],
   ['of an empty text', unpooledBuffer(''), Buffer.alloc(0)],
   ['of a part of a larger buffer', unpooledCopy(shared), shared],
 ])('a buffer %s is as large as what it holds', (_, own, bytes) => {
@@ -13,7 +13,7 @@ test.each([
   expect(own.buffer.byteLength).toBe(bytes.length)
 })
 
-test('what is compressed keeps no larger buffer alive', () => {
+test('compressed bytes keep', () => {
   const text = Buffer.from('again and again. '.repeat(100))
   for (const made of [...COMPRESSIONS.map(({ compress }) => compress(text)), deflateBlocks(text)])
     expect(made.buffer.byteLength).toBe(made.length)

@@ -1,6 +1,6 @@
 /**
- * A text in memory of its own. What Node makes of a short text is a part of a larger buffer, which would be kept with it: for a
- * value of 20 bytes that is kept for an hour, eight thousand.
+ * Encodes text in memory of its own. Node allocates short strings from a shared 8 KB pool, which a long-lived value of
+ * 20 bytes would keep alive.
  */
 export function unpooledBuffer(text: string): Buffer {
   const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(text))
@@ -8,7 +8,7 @@ export function unpooledBuffer(text: string): Buffer {
   return bytes
 }
 
-/** The same of bytes: what a socket hands over is a part of a larger buffer too. */
+/** Copies bytes out of a shared buffer, such as a socket's, into memory of their own. */
 export function unpooledCopy(bytes: Buffer): Buffer {
   if (bytes.buffer.byteLength === bytes.length) return bytes
   const copy = Buffer.allocUnsafeSlow(bytes.length)

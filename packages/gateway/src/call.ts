@@ -1,58 +1,61 @@
 import type { WeirError } from './errors.ts'
 import type { Priority } from './events.ts'
 
-/** Characters of the longest address that is read. */
+/** The longest accepted request target, in characters. */
 export const LONGEST_ADDRESS = 32_768
 
-/** A host with or without a port (RFC 9110, 7.2; RFC 3986, 3.2.2), or nothing. Anything else would change the address it is put into. */
+/**
+ * A host with an optional port (RFC 9110, 7.2; RFC 3986, 3.2.2), or an empty string. Other characters would change the
+ * URL that the host becomes part of.
+ */
 export const HOST = /^(?:\[[0-9a-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d{0,5})?$/i
 
-/** A request, whatever server took it: plain data, so that a cached read builds nothing else. */
+/** A request, independent of the server that received it. It is plain data, so a cached read allocates nothing else. */
 export interface Call {
   readonly method: string
-  /** The address as it came: path and query, still percent-encoded. */
+  /** The request target as received: path and query, percent-encoded. */
   readonly url: string
-  /** The path alone, still percent-encoded. */
+  /** The path, percent-encoded. */
   readonly path: string
-  /** What follows `?`, or ''. */
+  /** The text after `?`, or ''. */
   readonly query: string
-  /** A header by its lower-case name; repeated ones are joined as HTTP says. */
+  /** A header by its lower-case name. Repeated headers are joined by commas (RFC 9110, 5.3). */
   header(name: string): string | undefined
-  /** All headers, for those who must pass them on. */
+  /** All headers, for code that forwards them. */
   headers(): Iterable<readonly [name: string, value: string]>
-  /** The address of the peer. */
+  /** The IP address of the peer. */
   readonly remote: string
-  /** Why the request itself is refused, where the runtime found it malformed. */
+  /** Why the runtime refuses the request, if it is malformed. */
   readonly fault?: WeirError | undefined
-  /** Who calls, where an address wants to know and the app can say. */
+  /** The caller, if the route needs one and the app's `identify` names one. */
   identity: Identity | undefined
   /**
-   * The body, at most `limit` bytes.
+   * Reads the body, at most `limit` bytes.
    *
    * @throws WeirError `body_too_large`
    */
   body(limit: number): Promise<Uint8Array>
-  /** Aborted when the client is gone. Made on first use. */
+  /** Aborted when the client disconnects. Created on first use. */
   readonly signal: AbortSignal
-  /** Tells the client something before its answer (RFC 9110, 15.2), where the runtime can. */
+  /** Sends an informational response (RFC 9110, 15.2), if the runtime can. */
   inform?(status: number, fields: Readonly<Record<string, string>>): void
 }
 
-/** Who calls, as an app's `identify` says. */
+/** The caller that an app's `identify` returns. */
 export interface Identity {
   readonly tenant?: string
   readonly user?: string
   /**
-   * Until when that holds: a Date, or milliseconds since 1970. A live connection ends then with the code `credential_expired`, and an identity
-   * that has expired counts as none.
+   * When the identity expires: a Date, or milliseconds since 1970. A live connection is then closed with the code
+   * `credential_expired`. An identity that has already expired counts as none.
    */
   readonly expires?: Date | number
 }
 
-/** Headers by their lower-case names; only those that can't be joined by commas are lists. */
+/** Headers by their lower-case names. Only headers that cannot be joined by commas are lists. */
 export type AnswerHeaders = Record<string, string | string[]>
 
-/** An answer that is whole, or a stream of bytes. */
+/** An answer with its whole body, or with a stream of bytes. */
 export interface WholeAnswer {
   readonly kind: 'whole'
   readonly status: number
@@ -61,55 +64,55 @@ export interface WholeAnswer {
 }
 
 /**
- * An answer that goes on: its head is sent at once, then `open` gets the connection. What is written to it are whole chunks of
- * HTTP/1.1; a runtime whose connection takes none removes their frames.
+ * An answer that stays open: its head is sent immediately, then `open` gets the connection. Only whole HTTP/1.1 chunks
+ * are written to the connection; a runtime without chunked encoding removes the frames.
  */
 export interface LiveAnswer {
   readonly kind: 'live'
   readonly headers: AnswerHeaders
-  /** Called once, when the head is on its way. */
+  /** Called once, after the head is sent. */
   open(connection: Connection): void
 }
 
-/** An answer that makes the connection a WebSocket (RFC 6455), where the runtime can. */
+/** An answer that upgrades the connection to a WebSocket (RFC 6455), if the runtime can. */
 export interface SocketAnswer {
   readonly kind: 'socket'
-  /** The subprotocol that is spoken, of those that the client named (RFC 6455, 1.9). */
+  /** The subprotocol, chosen from those that the client offered (RFC 6455, 1.9). */
   readonly protocol?: string
-  /** Called once, when the handshake is on its way. */
+  /** Called once, after the handshake is sent. */
   open(socket: MessageSocket): void
 }
 
 export type Answer = WholeAnswer | LiveAnswer | SocketAnswer
 
-/** A live connection as transports see it; a runtime makes them. */
+/** A live connection as transports see it. Runtimes implement it. */
 export interface Connection {
-  /** Hands bytes to the network. False: the peer lags, and `drained` follows when it has caught up. */
+  /** Writes bytes to the network. Returns false if the peer lags; `drained` follows once it has caught up. */
   write(bytes: Uint8Array): boolean
-  /** Between these, writes leave together, where the runtime can. */
+  /** Writes between `cork` and `uncork` are sent together, if the runtime can. */
   cork(): void
   uncork(): void
-  /** False: something that was written may be waiting. */
+  /** False if written bytes may still be buffered. */
   readonly flows?: boolean
-  /** Bytes that wait for the peer. */
+  /** Bytes that are buffered for the peer. */
   readonly waiting: number
-  /** Ends it: what is written leaves first. */
+  /** Closes the connection after the written bytes are sent. */
   close(): void
-  /** Who is told of drain and close. Set by `open`. */
+  /** Receives drain and close. Set by `open`. */
   owner: ConnectionOwner | undefined
 }
 
-/** A WebSocket as transports see it. `write` takes whole frames; after `end` it takes none. */
+/** A WebSocket as transports see it. `write` takes whole frames, and none after `end`. */
 export interface MessageSocket extends Connection {
-  /** Whether the peer takes compressed messages. */
+  /** Whether the peer accepts compressed messages. */
   readonly deflates: boolean
-  /** Closes it with a code; a peer that does not answer is cut off. */
+  /** Closes the socket with a code. A peer that does not answer is disconnected. */
   end(code: number, reason: string): void
-  /** Who is told of what the peer says. Set by `open`. */
+  /** Receives the peer's messages. Set by `open`. */
   reader: MessageReader | undefined
 }
 
-/** Who hears what a peer says. */
+/** Receives the messages of a peer. */
 export interface MessageReader {
   message(text: string): void
   binary(): void
@@ -119,20 +122,20 @@ export interface MessageReader {
 
 export interface ConnectionOwner {
   drained(): void
-  /** The peer is gone, or we closed; called once. */
+  /** The peer disconnected, or this side closed. Called once. */
   closed(): void
 }
 
-/** Something now, or soon. A cached read answers now: no promise is made for it. */
+/** A value, or a promise of one. A cached read returns the value itself, so it allocates no promise. */
 export type MaybePromise<T> = T | Promise<T>
 
-/** What a site does with a call. */
+/** Answers a call. */
 export type Handler = (call: Call) => MaybePromise<Answer>
 
-/** How urgent something shared is: as urgent as the most urgent of those who wait for it, also of those who join later. */
+/** The priority of shared work: that of its most urgent waiter, including waiters that join later. */
 export class Urgency {
   #priority: Priority
-  readonly #heard = new Set<(priority: Priority) => void>()
+  readonly #listeners = new Set<(priority: Priority) => void>()
 
   constructor(priority: Priority) {
     this.#priority = priority
@@ -142,46 +145,46 @@ export class Urgency {
     return this.#priority
   }
 
-  /** Makes it more urgent; less is never asked for. */
+  /** Raises the priority. A lower priority has no effect. */
   raise(priority: Priority): void {
     if (RANK[priority] >= RANK[this.#priority]) return
     this.#priority = priority
-    for (const listener of this.#heard) listener(priority)
+    for (const listener of this.#listeners) listener(priority)
   }
 
-  /** Calls `listener` when it is raised; the answer stops that. */
+  /** Calls `listener` on each raise. Returns a function that unsubscribes it. */
   onRaise(listener: (priority: Priority) => void): () => void {
-    this.#heard.add(listener)
-    return () => this.#heard.delete(listener)
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
   }
 }
 
 const RANK: Readonly<Record<Priority, number>> = { interactive: 0, live: 1, background: 2 }
 
-/** One ask on the read path: which key, how urgent, until when, for whom. */
+/** One read of a key: its urgency, deadline and client. */
 export interface Ask {
   readonly topic: string
   readonly key: unknown
-  /** On whose behalf, for values that are not everybody's: their topic says whose they are. */
+  /** The caller, for private values. The topic contains the caller's identity. */
   readonly identity?: Identity | undefined
   readonly priority: Priority
-  /** Set below a flight, where one ask stands for many. */
+  /** Set below a flight, where one ask serves many waiters. */
   readonly urgency?: Urgency
-  /** Whom fairness counts: a client's address, a poller, a job. */
+  /** The unit of fairness: a client's address, a poller, a job. */
   readonly client: string
-  /** Moment on the monotonic clock after which the answer is of no use. */
+  /** The moment after which the answer is useless, on the monotonic clock. */
   readonly deadline: number
-  /** Aborted when nobody waits any more. */
+  /** Aborted when no waiter is left. */
   readonly signal: AbortSignal | undefined
-  /** Asks for what the upstream has now, whatever is kept. */
+  /** Bypasses cached values and fetches the current one. */
   readonly refresh: boolean
 }
 
-/** What is known of a request from before. */
+/** Earlier results of the same request. */
 export interface RequestHistory {
-  /** What it asks for: requests that ask for the same have the same key. */
+  /** Identifies the request. Equal requests have equal keys. */
   readonly key: string
-  /** Whether it had an answer lately. */
+  /** Whether the request had an answer recently. */
   readonly answerable: boolean
 }
 
@@ -193,88 +196,92 @@ export interface UpstreamRequest {
   readonly headers: Readonly<Record<string, string>>
   readonly body: Uint8Array | string | undefined
   readonly priority: Priority
-  /** Tells when those who wait become more urgent. */
+  /** Notifies when a more urgent waiter joins. */
   readonly urgency?: Urgency
   readonly client: string
   readonly deadline: number
   readonly signal: AbortSignal | undefined
-  /** What it costs; 1 where the upstream counts calls. */
+  /** The cost in the unit of the limits; 1 if the upstream counts calls. */
   readonly cost: number
-  /** It shares no call with others: one that it shared failed. */
+  /** Never batched, because a batch with this request failed. */
   readonly alone?: boolean
-  /** What it cost in truth, once its answer is there; by default what was thought. */
+  /** The actual cost, computed from the answer. By default the estimate stands. */
   readonly costOf?: (answer: UpstreamAnswer) => number
-  /** What the upstream counts apart, such as a method. */
+  /** A group of calls that the upstream limits separately, such as a method. */
   readonly lane?: string
-  /** What it is one of, such as a feed: requests of one operation fail alike. By default its lane, or its method and path. */
+  /** A group of requests that fail alike, such as a feed. By default the lane, or the method and path. */
   readonly operation?: string
-  /** What it asks for, where its body says more than that, such as an id. */
+  /** Identifies the request if its body also has parts that do not matter, such as an id. */
   readonly key?: string
-  /** Set by attempt, which remembers requests. */
+  /** Set by `attempt`, which remembers requests. */
   readonly history?: RequestHistory
   /**
-   * Throws `upstream_invalid` when an answer of success can't be read: another provider is then asked, and it is not kept.
+   * Throws `upstream_invalid` if a successful answer cannot be read. Another provider is then tried, and the answer is
+   * not cached.
    */
   readonly check?: (answer: UpstreamAnswer) => Promise<unknown>
-  /** What was answered last could not be used: that it is unchanged would be no news. */
+  /** The last answer was unusable, so a 304 that confirms it would not help. */
   readonly unconditional?: boolean
-  /** Whether it may be sent twice; by default GET and HEAD may. */
+  /** Whether the request may be sent twice. By default GET and HEAD may. */
   readonly repeatable?: boolean
-  /** The API key to use; the budget chooses it. */
+  /** The API key, chosen by the budget. */
   readonly apiKey: string | undefined
-  /** Bytes up to which an answer is taken whole; a larger one comes as a stream. By default all are whole. */
+  /** The largest answer that is buffered, in bytes. A larger one is streamed. By default every answer is buffered. */
   readonly kept?: number
-  /** Statuses that are handed over though they are failures, once no other try is left. */
+  /** Failure statuses that are returned as answers once no retry is left. */
   readonly passes?: (status: number) => boolean
-  /** Hears what the upstream says before it answers: 102, 103. */
+  /** Receives informational responses of the upstream, such as 103. */
   readonly inform?: (status: number, headers: Readonly<Record<string, string>>) => void
-  /** Whether an answer of success is none in truth; it is handed over, and counts neither for nor against the provider. */
+  /**
+   * Whether a successful status hides a failure. The answer is returned, and counts neither for nor against the
+   * provider.
+   */
   readonly failed?: (answer: UpstreamAnswer) => boolean
 }
 
-/** A place in a chain that grows. */
+/** A position in a growing chain. */
 export interface Height {
-  /** What is counted, such as slots that are final: heights are compared only where this is the same. */
+  /** The unit, such as finalized slots. Heights with different units are not compared. */
   readonly of: string
   readonly at: number
 }
 
-/** What an upstream answered, headers by their lower-case names. */
+/** An upstream's answer, with headers by their lower-case names. */
 export interface UpstreamAnswer {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly body: Buffer
-  /** Milliseconds for which it asked us to rest, where it refused; set by the budget, which reads its words. */
+  /** How long the upstream asked to wait, in milliseconds. Set by the budget, which reads the rate-limit headers. */
   readonly rest?: number
-  /** `rest` is of what was asked for, and not of the budget; set by the budget. */
+  /** `rest` applies to the operation, not to the budget. Set by the budget. */
   readonly ofOperation?: boolean
-  /** It refused what was asked, another may not, and that says nothing against it. */
+  /** The upstream refused the request but another may accept it. This does not count against the upstream. */
   readonly elsewhere?: boolean
-  /** It was refused for its API key alone, was not carried out, and another key is free; set by the budget. */
+  /** Only the API key was refused, the call was not carried out, and another key is free. Set by the budget. */
   readonly otherKey?: boolean
-  /** It was not carried out for how we sent it, which the next try does otherwise. */
+  /** The call was not carried out because of the way it was sent. The next try sends it differently. */
   readonly unsent?: boolean
-  /** How far the upstream was when it answered, where it follows a chain and says so. */
+  /** The upstream's position in the chain it follows, if the answer has one. */
   readonly height?: Height
-  /** Milliseconds that it took to begin. */
+  /** Time to the first byte, in milliseconds. */
   readonly took?: number
-  /** When its request left for the upstream, on the monotonic clock: what it says may be as old as that. */
+  /** When the request was sent, on the monotonic clock. The answer may be as old as this. */
   readonly sentAt?: number
-  /** The cookies it sets, each by itself: they can't be joined. */
+  /** `Set-Cookie` headers, one per element: they cannot be joined. */
   readonly cookies?: readonly string[]
-  /** A large answer on its way, where its request said what it keeps; `body` is empty then. */
+  /** A large answer that is still arriving, if the request set `kept`. `body` is then empty. */
   readonly stream?: AnswerStream
 }
 
-/** The body of an answer that is handed on while it comes. Whoever gets it reads it to its end or cancels it. */
+/** A body that is forwarded while it arrives. Its receiver reads it to the end or cancels it. */
 export interface AnswerStream {
   readonly body: ReadableStream<Uint8Array>
-  /** Settles when the call is over: read to its end, cancelled or failed. It never rejects. */
+  /** Resolves when the call ends: read to the end, cancelled or failed. It never rejects. */
   readonly over: Promise<void>
 }
 
-/** The rest of the path below a stage. */
+/** The part of the path below a stage. */
 export type Next<In, Out> = (ask: In) => Out
 
-/** Every stage has this one shape: given what is below, it makes the path from itself down. */
+/** The shape of every stage: given the path below, it returns the path that begins with itself. */
 export type Stage<In, Out, InBelow = In, OutBelow = Out> = (next: Next<InBelow, OutBelow>) => Next<In, Out>

@@ -1,6 +1,7 @@
 /**
- * Bytes as one chunk of an HTTP/1.1 body (RFC 9112, 7.1). A chunk is the same for every connection, so an event is framed once for
- * all; readers that buffer a body without frames, such as those of Python's requests, get each event as it comes.
+ * Frames bytes as one chunk of an HTTP/1.1 body (RFC 9112, 7.1). A chunk is the same for every connection, so an event
+ * is framed once for all. Readers that buffer an unframed body, such as Python's requests, get each event as it
+ * arrives.
  */
 export function chunk(bytes: Uint8Array): Buffer {
   const head = `${bytes.byteLength.toString(16)}\r\n`
@@ -11,10 +12,10 @@ export function chunk(bytes: Uint8Array): Buffer {
   return framed
 }
 
-/** How a body of chunks ends. */
+/** The end of a chunked body. */
 export const LAST_CHUNK: Buffer = Buffer.from('0\r\n\r\n')
 
-/** The bytes of whole chunks without their frames, for connections whose bodies have none: HTTP/1.0, Web streams. */
+/** Removes the frames from whole chunks, for connections without chunked encoding: HTTP/1.0, Web streams. */
 export function unchunked(bytes: Uint8Array): Uint8Array {
   const framed = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const pieces: Buffer[] = []

@@ -1,24 +1,24 @@
-/** A timer that was started and can be stopped. */
+/** A running timer. */
 export interface Timer {
   stop(): void
 }
 
-/** All the time Weir knows. It is handed in, so that a test can be an hour long in a millisecond. */
+/** The source of all time in Weir. It is injected, so a test can run an hour in a millisecond. */
 export interface Clock {
-  /** Wall time, milliseconds since 1970. It may jump; use it only for what is shown or sent to others. */
+  /** Wall time in milliseconds since 1970. It may jump, so use it only for times that are shown or sent. */
   now(): number
-  /** Milliseconds since some moment; it never jumps back. Every window, deadline and age is counted by it. */
+  /** Milliseconds since an arbitrary moment. It never goes back. All windows, deadlines and ages use it. */
   monotonic(): number
   /** Runs `task` once after `delay` milliseconds. It does not keep the process alive. */
   after(delay: number, task: () => void): Timer
-  /** Runs `task` once after the work that is already queued. */
+  /** Runs `task` once, after the work that is already queued. */
   soon(task: () => void): void
 }
 
-/** The longest that a timer takes, in milliseconds: beyond it `setTimeout` fires at once. */
+/** The longest delay of a timer, in milliseconds. Beyond it `setTimeout` fires immediately. */
 const LONGEST_TIMER = 2 ** 31 - 1
 
-/** The machine's own clock. */
+/** The clock of the machine. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
@@ -38,8 +38,8 @@ export const systemClock: Clock = {
 }
 
 /**
- * Keeps the process alive for as long as one of the promises that it is given is pending: timers here do not, and Node ends a
- * process that waits for nothing else, with its work undone.
+ * Returns a function that keeps the process alive while a promise given to it is pending. Timers of the clock do not,
+ * and Node exits a process that waits for nothing else, leaving its work undone.
  */
 export function keepAlive(): <Result>(promise: Promise<Result>) => Promise<Result> {
   let pending = 0

@@ -33,19 +33,19 @@ describe('a compression', () => {
     expect(chooseCompression(accepted, LARGE)?.name).toBe(expected)
   })
 
-  test('that is asked for by name is accepted or not', () => {
+  test('is accepted or refused by name', () => {
     const gzip = ['gzip', 'GZIP', '*', 'br, *;q=0.1', 'br;q=1, gzip;q=0.1'].map((accepted) => accepts(accepted, 'gzip'))
     expect(gzip).toEqual([true, true, true, true, true])
     const none = ['br', 'gzip;q=0', 'gzip;q=0.0, *', '*;q=0', 'identity, gzip;q=0.9', '', undefined]
     expect(none.map((accepted) => accepts(accepted, 'gzip'))).toEqual(none.map(() => false))
   })
 
-  test('is for what it makes smaller, from 1,024 bytes', () => {
+  test('is chosen only for bodies from 1,024 bytes', () => {
     expect(chooseCompression('br', 1023)).toBeUndefined()
     expect(chooseCompression('br', 1024)?.name).toBe('br')
   })
 
-  test.each(COMPRESSIONS)('$name gives back what went in, small and large', ({ name, compress }) => {
+  test.each(COMPRESSIONS)('$name round trips, small and large', ({ name, compress }) => {
     for (const size of [0, 2000, LARGE]) {
       const bytes = Buffer.from('weir '.repeat(size / 5))
       const unpacked = name === 'br' ? brotliDecompressSync(compress(bytes)) : gunzipSync(compress(bytes))

@@ -1,19 +1,19 @@
 import { brotliCompressSync, constants, deflateRawSync, gzipSync } from 'node:zlib'
 import { unpooledCopy } from './buffer.ts'
 
-/** Below this many bytes a packet carries the plain text just as well. */
+/** Below this many bytes compression saves no packet. */
 export const WORTH_IT = 1024
 
-/** Beyond this many bytes strong compression would hold up the event loop. */
+/** Above this many bytes strong compression would block the event loop. */
 const LARGE = 65_536
 
-/** A way to compress, by its name in `Accept-Encoding` and `Content-Encoding`. */
+/** A compression and its name in `Accept-Encoding` and `Content-Encoding`. */
 export interface Compression {
   readonly name: 'br' | 'gzip'
   compress(bytes: Uint8Array): Buffer
 }
 
-/** The better first. */
+/** Best first. */
 export const COMPRESSIONS: readonly Compression[] = [
   {
     name: 'br',
@@ -33,8 +33,8 @@ export const COMPRESSIONS: readonly Compression[] = [
 ]
 
 /**
- * Bytes as blocks of DEFLATE (RFC 1951) that look at nothing before them and end at a byte, with `00 00 ff ff`: they can stand
- * anywhere in a stream of such.
+ * Compresses bytes to DEFLATE blocks (RFC 1951) that refer to no earlier data and end at a byte boundary with `00 00 ff
+ * ff`. Such blocks can be concatenated in any order.
  */
 export function deflateBlocks(bytes: Uint8Array): Buffer {
   const level = bytes.length > LARGE ? 1 : 6
@@ -42,7 +42,7 @@ export function deflateBlocks(bytes: Uint8Array): Buffer {
 }
 
 /**
- * The compression that the client likes best, for a body of this size; undefined when none pays.
+ * The client's preferred compression for a body of this size; undefined if none is worth it.
  *
  * @param accepted `Accept-Encoding` (RFC 9110, 12.5.3)
  */
@@ -56,14 +56,14 @@ export function chooseCompression(accepted: string | undefined, size: number): C
   return best
 }
 
-/** Whether a client takes an encoding, and likes it no less than none at all. */
+/** Whether a client accepts an encoding and does not prefer `identity`. */
 export function accepts(accepted: string | undefined, name: Compression['name']): boolean {
   if (accepted === undefined) return false
   const weight = weightOf(accepted, name)
   return weight > 0 && weight >= weightOf(accepted, 'identity')
 }
 
-/** From 0 to 1. What is not named weighs as much as `*`, but for what is no encoding at all: that goes last, as long as it may. */
+/** The weight of a coding, from 0 to 1. An unnamed coding has the weight of `*`; unnamed `identity` comes last. */
 function weightOf(accepted: string, name: string): number {
   let any = 0
   for (const part of accepted.toLowerCase().split(',')) {

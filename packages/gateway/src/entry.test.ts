@@ -3,7 +3,7 @@ import { absence, content, stored } from '../test/content.ts'
 import { Encoded, Entry, hashOf } from './entry.ts'
 
 describe('an encoding', () => {
-  test('is made once, and gives the same bytes ever after', () => {
+  test('is encoded once, and returns the same bytes afterwards', () => {
     let made = 0
     const upper = { name: 'upper', encode: (text: string) => Buffer.from(`${text.toUpperCase()} ${++made}`) }
     const lower = { name: 'lower', encode: (text: string) => Buffer.from(text.toLowerCase()) }
@@ -16,13 +16,13 @@ describe('an encoding', () => {
 })
 
 describe('the hash of a content', () => {
-  test('is the same for the same content, and another for another', () => {
+  test('is equal for equal content only', () => {
     const contents = [content(1), content('1'), content(null), absence('a'), absence('b'), content('absent:a')]
     expect(new Set(contents.map(hashOf)).size).toBe(contents.length)
     expect(hashOf(content({ a: 1 }))).toBe(hashOf(content({ a: 1 })))
   })
 
-  test('of absence does not depend on how long that is believed', () => {
+  test('of an absence does not depend on its lifetime', () => {
     expect(hashOf(absence('a', 1))).toBe(hashOf(absence('a', 2)))
   })
 })
@@ -39,7 +39,7 @@ describe('an entry', () => {
     expect(entry).toMatchObject({ absent: true, value: undefined })
   })
 
-  test('that is confirmed moves forward, never back', () => {
+  test('moves its confirmation forward, never back', () => {
     const entry = new Entry('/a', {}, stored(1, { checkedAt: 100 }), 100)
     entry.confirm({ checkedAt: 200, absentFor: undefined }, 200)
     entry.confirm({ checkedAt: 150, absentFor: undefined }, 150)

@@ -2,83 +2,86 @@ import { hash } from 'node:crypto'
 import { compareVersions, formatVersion, type Version } from '@weir/protocol'
 import { parseJson } from './json.ts'
 
-/** What an upstream has for a key: a value as JSON, or a reason why there is none. */
+/** An upstream's answer for a key: a value as JSON, or the reason for its absence. */
 export interface Content {
-  /** JSON text of the value; undefined when it is absent. */
+  /** JSON text of the value; undefined if the value is absent. */
   readonly json: Buffer | undefined
-  /** Why there is no value. */
+  /** Why the value is absent. */
   readonly reason: string | undefined
-  /** How long absence is believed before asking again, in milliseconds; `Infinity` where no value will ever come. */
+  /** Milliseconds until an absent value is fetched again; `Infinity` if no value will ever exist. */
   readonly absentFor: number | undefined
-  /** Set where it comes with a version, as from another gateway: it is not given one here. */
+  /** Set if the value brings its own version, as from another gateway. It then gets no new one here. */
   readonly stamp?: Stamp
-  /** The moment of which it is, on this process's monotonic clock; that of its publication unless said. */
+  /** The moment of the value on this process's monotonic clock; by default that of its publication. */
   readonly since?: number
-  /** From when on it counts as stale, on the same clock: a value made of others, when one of those does. */
+  /** When it becomes stale, on the same clock: for a derived value, when a part of it does. */
   readonly staleFrom?: number
 }
 
-/** The version of a content, and its moments. */
+/** The version and the times of a content. */
 export type Stamp = Pick<Stored, 'version' | 'lineage' | 'over' | 'changedAt' | 'checkedAt'>
 
-/** What the shared tier keeps of a topic. */
+/** The record of a topic in the shared tier. */
 export interface Stored extends Omit<Content, 'stamp' | 'since' | 'staleFrom'> {
   readonly version: Version
-  /** Where the version is an origin's: of which line of epochs it is. Versions that are given here are of the backend's. */
+  /** The line of epochs, if the version is an origin's. Versions assigned here belong to the backend's lineage. */
   readonly lineage?: string | undefined
-  /** The lineage that was left for this one, though its versions are larger. */
+  /** The lineage that this one replaced, although its versions are larger. */
   readonly over?: string | undefined
-  /** A hash of the content: the same content has the same hash, on every node. */
+  /** A hash of the content. Equal content has an equal hash on every node. */
   readonly hash: string
-  /** When the value became this, wall time in milliseconds since 1970. */
+  /** When the value changed to this content, in milliseconds since 1970. */
   readonly changedAt: number
-  /** When the upstream last confirmed it. */
+  /** When the upstream last confirmed the value. */
   readonly checkedAt: number
-  /** From when on it counts as stale, whatever its feed allows: when one of the values it was made of does. */
+  /** When it becomes stale regardless of its feed's freshness: when one of its parts does. */
   readonly staleAt?: number
 }
 
-/** A version with what is known of its line of epochs. */
+/** A version and its line of epochs. */
 export type Placed = Pick<Stored, 'version' | 'lineage' | 'over'>
 
-/** Above zero when `next` is news to a keeper of `had`, zero when it is the same: by the version, but for a lineage that was left. */
+/**
+ * Positive if `next` is newer than `had`, zero if both are the same. Compares versions, except across a lineage that
+ * was left.
+ */
 export function compareNews(next: Placed, had: Placed): number {
   if (next.over !== undefined && next.over === had.lineage) return 1
   if (next.lineage !== undefined && next.lineage === had.over) return -1
   return compareVersions(next.version, had.version)
 }
 
-/** A lineage that was left stays so, as long as what took its place goes on. */
+/** The lineage that was left, carried over as long as its replacement continues. */
 export function keptOver(next: Placed, had: Placed | undefined): string | undefined {
   return had !== undefined && had.lineage === next.lineage ? had.over : undefined
 }
 
 /** How long the values of a feed may be served. Times in milliseconds. */
 export interface Freshness {
-  /** A value is served without asking. */
+  /** While this fresh, a value is served without a call. */
   readonly fresh: number
-  /** Beyond that it may be served while it is fetched anew. */
+  /** Beyond `fresh`, a value may be served while it is refetched. */
   readonly stale: number
-  /** Beyond `fresh` it may be served while the upstream fails. */
+  /** Beyond `fresh`, a value may be served while the upstream fails. */
   readonly staleIfError: number
-  /** The share of `fresh`, from 0 to 1, by which it is shortened at random. */
+  /** The share of `fresh`, from 0 to 1, by which it is randomly shortened. */
   readonly spread: number
-  /** Of what moment a value says it is, milliseconds since 1970. */
+  /** The time that a value states about itself, in milliseconds since 1970. */
   readonly asOf: ((value: unknown) => number | undefined) | undefined
-  /** Names by which values are dropped. */
+  /** Names for dropping values together. */
   readonly tags: ((value: unknown, key: unknown) => readonly string[]) | undefined
 }
 
-/** One way to put an entry on the wire: `json`, `br`, `sse`, … */
+/** A wire format of an entry: `json`, `br`, `sse`, … */
 export interface Encoding<Subject> {
   readonly name: string
   encode(subject: Subject): Buffer
 }
 
-/** Something that is encoded at most once for each encoding, whoever many get it. */
+/** A subject that is encoded at most once per encoding, however many receivers it has. */
 export class Encoded<Subject> {
   readonly #subject: Subject
-  // Nearly every subject has one or two encodings: an array of pairs is smaller and quicker than a Map.
+  // Nearly every subject has one or two encodings, for which an array is smaller and faster than a Map.
   readonly #made: { encoding: Encoding<Subject>; bytes: Buffer }[] = []
 
   constructor(subject: Subject) {
@@ -89,7 +92,7 @@ export class Encoded<Subject> {
     return this.#subject
   }
 
-  /** The bytes in this encoding; the same Buffer every time, which nobody may change. */
+  /** The bytes in this encoding. Every call returns the same Buffer, which must not be modified. */
   as(encoding: Encoding<Subject>): Buffer {
     for (const pair of this.#made) if (pair.encoding === encoding) return pair.bytes
     const bytes = encoding.encode(this.#subject)
@@ -98,15 +101,15 @@ export class Encoded<Subject> {
   }
 }
 
-/** Stands between an address and the identity in a private topic: a line break, which no request target can contain. */
+/** Separates address and identity in a private topic: a line break, which no request target can contain. */
 const OWNED_BY = '\n'
 
-/** The topic of a value at `address` that belongs to the caller named by `owner`, not to everyone. */
+/** The topic of a private value: its address and the identity of its owner. */
 export function privateTopic(address: string, owner: string): string {
   return address + OWNED_BY + owner
 }
 
-/** The address of a topic, without the identity that a private topic carries. */
+/** The address of a topic, without the identity in a private topic. */
 export function addressOf(topic: string): string {
   const end = topic.indexOf(OWNED_BY)
   return end === -1 ? topic : topic.slice(0, end)
@@ -117,13 +120,13 @@ export function ownerOf(topic: string): string {
   return topic.slice(addressOf(topic).length + OWNED_BY.length)
 }
 
-/** A topic as messages name it, and whether it is everybody's. */
+/** The fields of a message that name a topic and mark it as private. */
 export function named(topic: string): { readonly topic: string; readonly private?: true } {
   const address = addressOf(topic)
   return address === topic ? { topic } : { topic: address, private: true }
 }
 
-/** One version of a topic, on this node: immutable but for what `confirm` moves. */
+/** One version of a topic on this node. Immutable except for the times that `confirm` moves. */
 export class Entry {
   readonly topic: string
   readonly key: unknown
@@ -133,26 +136,29 @@ export class Entry {
   readonly over: string | undefined
   readonly hash: string
   readonly changedAt: number
-  /** When the upstream last confirmed it, wall time. */
+  /** When the upstream last confirmed it, in wall time. */
   checkedAt: number
-  /** The same on this node's monotonic clock: freshness is counted by it. */
+  /** The same moment on the monotonic clock. Freshness is measured from it. */
   confirmedAt: number
-  /** From when on it counts as stale, on the monotonic clock, whatever its feed allows: as of what it was made of. */
+  /** When it becomes stale regardless of its feed's freshness, on the monotonic clock: when one of its parts does. */
   staleFrom: number
-  /** When an answer brought it here, on the monotonic clock. An older one that was only read in the shared tier did not. */
+  /**
+   * When an answer brought it to this node, on the monotonic clock. Reading an older entry from the shared tier does
+   * not set it.
+   */
   cameAt = Number.NEGATIVE_INFINITY
-  /** When that was asked for. */
+  /** When that answer was requested. */
   askedAt = Number.NEGATIVE_INFINITY
-  /** Of what moment the value itself says it is, on the monotonic clock. Set by the cache, as the next. */
+  /** The time that the value states about itself, on the monotonic clock. Set by the cache, like `spread`. */
   asOf: number | undefined
-  /** The share of its freshness that it does without, so that what came together does not expire together. */
+  /** The share by which its freshness is shortened, so that keys that arrive together do not expire together. */
   spread = 0
   readonly encoded: Encoded<Entry>
-  /** The feed it was kept by: two feeds may never read each other's entries, whatever their topics are. */
+  /** The feed that cached it. Feeds must never read each other's entries, even for equal topics. */
   readonly feed: string
-  /** Whether it was stale already when it was first shown: each message that carries it says so. */
+  /** Whether it was already stale when it was first published. Every message that carries it says so. */
   stale = false
-  /** Whether it belongs to one tenant or user, so that no look-up by address may find it. */
+  /** Whether it belongs to one tenant or user, so that look-ups by address must not find it. */
   readonly private: boolean
   #value: unknown
   #versionText: string | undefined
@@ -182,7 +188,7 @@ export class Entry {
     this.encoded = new Encoded<Entry>(this)
   }
 
-  /** The upstream confirmed it unchanged; what it said of how long absence is to be believed holds from now on. */
+  /** Records that the upstream confirmed the value. A changed lifetime of absence applies from now on. */
   confirm(
     { checkedAt, absentFor }: Pick<Stored, 'checkedAt' | 'absentFor'>,
     confirmedAt: number,
@@ -196,13 +202,13 @@ export class Entry {
     this.confirmedAt = Math.max(this.confirmedAt, confirmedAt)
   }
 
-  /** It counts as too old for anything from now on, until the upstream confirms it anew. */
+  /** Expires the entry until the upstream confirms it again. */
   expire(): void {
     this.confirmedAt = Number.NEGATIVE_INFINITY
     this.cameAt = Number.NEGATIVE_INFINITY
   }
 
-  /** The moment its age is counted from, on the monotonic clock. */
+  /** The moment from which its age counts, on the monotonic clock. */
   get since(): number {
     return Math.min(this.confirmedAt, this.asOf ?? this.confirmedAt)
   }
@@ -212,7 +218,7 @@ export class Entry {
     return addressOf(this.topic)
   }
 
-  /** `epoch:sequence`, written once. */
+  /** `epoch:sequence`, formatted once. */
   get versionText(): string {
     this.#versionText ??= formatVersion(this.version)
     return this.#versionText
@@ -222,12 +228,12 @@ export class Entry {
     return this.content.json === undefined
   }
 
-  /** No value will ever come. */
+  /** Whether no value will ever exist. */
   get never(): boolean {
     return this.content.absentFor === Number.POSITIVE_INFINITY
   }
 
-  /** The value, parsed once, frozen through and through: no caller can change what another reads. */
+  /** The value, parsed once and deeply frozen, so that no caller can change it for others. */
   get value(): unknown {
     if (!this.#parsed) {
       this.#value = this.content.json === undefined ? undefined : deepFreeze(parseJson(this.content.json.toString()))
@@ -236,13 +242,15 @@ export class Entry {
     return this.#value
   }
 
-  /** Bytes of memory it keeps, near enough to bound a cache by. */
+  /** Approximate memory in bytes, to bound the cache. */
   get size(): number {
     return 400 + this.topic.length * 2 + (this.content.json?.byteLength ?? 0) * 3
   }
 }
 
-/** The hash of a content, for its version and its ETag: 27 letters of base64url (SHA-1, for identity, not for secrecy). */
+/**
+ * The hash of a content, for its version and ETag: 27 characters of base64url. SHA-1 serves identity here, not secrecy.
+ */
 export function hashOf(content: Content): string {
   return hash(
     'sha1',

@@ -27,7 +27,7 @@ describe('an error of the table', () => {
     expect(problemOf(new WeirError('over_budget', 'x', { retryAfter })).retryAfter).toBe(expected)
   })
 
-  test('keeps its cause, and does not tell it', () => {
+  test('keeps its cause and does not show it', () => {
     const cause = new Error('secret')
     const error = new WeirError('upstream_failed', 'x', { cause, upstreamStatus: 502 })
     expect(error).toMatchObject({ cause, upstreamStatus: 502, status: 502, retry: true })
@@ -36,13 +36,13 @@ describe('an error of the table', () => {
 })
 
 describe('anything thrown', () => {
-  test('with a code stays what it is', () => {
+  test('with a code is unchanged', () => {
     const error = new WeirError('absent', 'x')
     expect(asWeirError(error)).toBe(error)
   })
 
   test.each([[new TypeError('secret')], ['secret'], [undefined], [null]])(
-    'without one is internal, and keeps its words',
+    'without a code becomes internal and hides its text',
     (thrown) => {
       const error = asWeirError(thrown)
       expect(error.code).toBe('internal')
@@ -68,7 +68,7 @@ describe('a value in a message', () => {
     expect(show(value)).toBe(expected)
   })
 
-  test('is cut when it is long', () => {
+  test('is truncated when it is long', () => {
     expect(show('x'.repeat(500))).toHaveLength(80)
     expect(show('x'.repeat(500))).toMatch(/^"x+\.\.\.$/)
   })

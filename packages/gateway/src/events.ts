@@ -1,14 +1,14 @@
 import type { Level } from '@weir/protocol'
 import type { ErrorCode } from './errors.ts'
 
-/** How urgent an ask is. A better class goes first to the upstream's budget. */
+/** The priority of a call. A higher class goes first to the upstream's budget. */
 export type Priority = 'interactive' | 'live' | 'background'
 
-/** Why the cache answered as it did. */
+/** The result of a cache look-up. */
 export type CacheOutcome = 'hit' | 'stale' | 'miss' | 'refresh'
 
 /**
- * What the stages tell. Metrics, health, the status line and logs are made from these and from nothing else.
+ * The events of the stages. Metrics, health, the status line and logs are derived from them and from nothing else.
  * Times are milliseconds.
  */
 export type WeirEvent =
@@ -30,7 +30,7 @@ export type WeirEvent =
       readonly upstream: string
       readonly code: ErrorCode
       readonly detail: string
-      /** What clients are not told, and the id by which they name it. */
+      /** The cause, which clients do not see, and the id under which they can report it. */
       readonly cause?: unknown
       readonly requestId?: string | undefined
     }
@@ -42,7 +42,10 @@ export type WeirEvent =
       readonly retryAfter: number
     }
   | { readonly type: 'budget.closed'; readonly upstream: string; readonly for: number; readonly reason: string }
-  /** Nodes share it with different limits, as versions of an app do for a while: of all of them the stricter hold. */
+  /**
+   * Nodes share the upstream with different limits, as versions of an app do during a deploy. The strictest of all
+   * apply.
+   */
   | { readonly type: 'budget.mixed'; readonly upstream: string; readonly limits: string }
   | {
       readonly type: 'pool.answered'
@@ -53,9 +56,9 @@ export type WeirEvent =
     }
   | { readonly type: 'pool.failed'; readonly upstream: string; readonly code: ErrorCode; readonly took: number }
   | { readonly type: 'topic.changed'; readonly feed: string; readonly topic: string }
-  /** The epochs of the origin went back, and the topic goes on with what the origin has now. */
+  /** The origin's epochs went back, and the topic continues with the origin's current data. */
   | { readonly type: 'topic.restarted'; readonly feed: string; readonly topic: string }
-  /** A watched value became stale, and why; or it is so no more, or not watched any more. */
+  /** A watched value became stale, with the reason; or it is no longer stale, or no longer watched. */
   | {
       readonly type: 'topic.stale'
       readonly feed: string
@@ -90,11 +93,11 @@ export type WeirEvent =
       readonly took: number
     }
   | { readonly type: 'graphql.executed'; readonly name: string; readonly topic: string }
-  /** What the nodes share can't be used; `reason` names no address. */
+  /** The shared backend is unusable. `reason` contains no address. */
   | { readonly type: 'backend.failed'; readonly backend: 'redis'; readonly reason: string }
-  /** Nodes that share, this one among them. */
+  /** Nodes that share the backend, including this one. */
   | { readonly type: 'nodes.counted'; readonly alive: number }
   | { readonly type: 'failed'; readonly where: string; readonly error: unknown }
 
-/** Hands an event to whoever observes. It never throws and never waits. */
+/** Sends an event to the observers. It never throws and never waits. */
 export type Emit = (event: WeirEvent) => void

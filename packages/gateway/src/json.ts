@@ -1,10 +1,10 @@
 /**
- * JSON in which whole numbers beyond 2^53 pass unharmed: they are read as bigint and written as they came. Solana's rent epoch
- * and nanosecond clocks are such numbers, and `JSON.parse` alone would change their last digits.
+ * JSON with exact integers beyond 2^53: they are parsed as bigints and written with the same digits. Solana's rent
+ * epoch and nanosecond timestamps are such numbers, and plain `JSON.parse` would change their last digits.
  */
 
 declare global {
-  // Stage 4 of TC39's "JSON.parse source text access", in Node since 22; TypeScript does not know it yet.
+  // Stage 4 of TC39's "JSON.parse source text access", in Node since 22. TypeScript does not know it yet.
   interface JSON {
     parse(
       text: string,
@@ -15,10 +15,13 @@ declare global {
   }
 }
 
-/** Lists and objects inside each other that a client may send: more than any message has, and nothing that could exhaust the stack. */
+/**
+ * The deepest nesting of arrays and objects that a client may send. No legitimate message is deeper, and it cannot
+ * exhaust the stack.
+ */
 export const DEEPEST = 100
 
-/** Whether the lists and objects of a JSON text nest deeper than `DEEPEST`: to read or to write them again would exhaust the stack. */
+/** Whether arrays and objects nest deeper than `DEEPEST`. Processing them could exhaust the stack. */
 export function isTooDeep(text: string): boolean {
   let depth = 0
   let quoted = false
@@ -39,13 +42,16 @@ const BACKSLASH = 92
 const OPENING = [91, 123]
 const CLOSING = [93, 125]
 
-/** Only a text with so many digits in a row, or such an exponent, can hold such a number; all others are read the quick way. */
+/**
+ * Only text with this many digits in a row, or such an exponent, can contain a large number. All other text takes the
+ * fast path.
+ */
 const LARGE_NUMBER = /\d{16}|\d[eE]\+?\d{3}/
 
 /**
- * A byte order mark is no part of the text (RFC 8259, 8.1).
+ * Parses JSON, after a byte order mark if there is one (RFC 8259, 8.1).
  *
- * @throws SyntaxError when the text is no JSON, or holds a number that no double is near, such as 1e400: it would become null
+ * @throws SyntaxError for invalid JSON, or for a number that no double is near, such as 1e400: it would become null
  */
 export function parseJson(text: string): unknown {
   const plain = withoutMark(text)
@@ -63,13 +69,13 @@ export function withoutMark(text: string): string {
   return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text
 }
 
-/** Where a number stands that would be written otherwise than it came: a long one, a fraction, an exponent, a zero with a sign. */
+/** Matches numbers that `JSON.stringify` would write differently: long ones, fractions, exponents, negative zero. */
 const OTHERWISE = /[[:,\s](?:-0|-?\d{16}|-?\d+[.eE])/
 
 /**
- * The same for what is only to be written again, by whatever writer: every number is written as it came.
+ * Parses JSON for serialization only: each number keeps its original digits.
  *
- * @throws SyntaxError when the text is no JSON
+ * @throws SyntaxError for invalid JSON
  */
 export function parseToWrite(text: string): unknown {
   if (!OTHERWISE.test(text)) return JSON.parse(text)
@@ -78,31 +84,32 @@ export function parseToWrite(text: string): unknown {
   )
 }
 
-/** Undefined when the value has no JSON, such as a function. @throws TypeError when it is circular */
+/** Serializes a value; undefined if it has no JSON form, like a function. @throws TypeError for a cycle */
 export function stringifyJson(value: unknown): string | undefined {
   try {
     return JSON.stringify(value)
   } catch {
-    // A bigint is the likely reason; a replacer is several times slower, so only such values pay for it.
+    // Most likely the value contains a bigint. A replacer is several times slower, so only such values use it.
     return JSON.stringify(value, (_key, part: unknown) =>
       typeof part === 'bigint' ? JSON.rawJSON(String(part)) : part,
     )
   }
 }
 
-/** Lists and objects inside each other that a value may have: a cycle has more. */
+/** The deepest nesting of a value. A cycle exceeds it. */
 const MOST_LEVELS = 1000
 
-/** Something in a value that JSON does not carry. Where it is is not said of a cycle. */
+/** A part of a value that JSON cannot carry. Cycles have no path. */
 interface Unwritable {
   readonly got: string
   readonly path: string
 }
 
 /**
- * What JSON does not carry of a value, such as `NaN at prices[3].value`; undefined when a reader gets back all of it. JSON carries null, booleans,
- * texts, finite numbers, bigints, lists and plain objects, of which properties that are undefined are left out. Everything else would come back as
- * something else without a word: NaN and what is undefined in a list as null, a Map as {}, a Date as a text, an object without its class.
+ * The first part of a value that JSON cannot carry, such as `NaN at prices[3].value`; undefined if there is none. JSON
+ * carries null, booleans, strings, finite numbers, bigints, arrays and plain objects, whose undefined properties are
+ * omitted. Anything else would silently change: NaN and undefined array elements to null, a Map to {}, a Date to a
+ * string, and instances would lose their class.
  */
 export function unwritable(value: unknown): string | undefined {
   const found = unwritableIn(value, 0)
@@ -144,13 +151,13 @@ function unwritableIn(value: unknown, depth: number): Unwritable | undefined {
 
 const NAME = /^[A-Za-z_$][\w$]*$/
 
-/** The outermost parts of a long path say enough. */
+/** Prepends a step to the path and cuts long paths. */
 function within(step: string, { got, path }: Unwritable): Unwritable {
   const whole = step + path
   return { got, path: whole.length > 120 ? `${whole.slice(0, 119)}…` : whole }
 }
 
-/** Whether an object has no class, in whatever realm it was made. */
+/** Whether an object is plain, in any realm. */
 function isPlain(value: object): value is Readonly<Record<string, unknown>> {
   const prototype: unknown = Object.getPrototypeOf(value)
   return prototype === null || prototype === Object.prototype || Object.getPrototypeOf(prototype) === null

@@ -15,7 +15,7 @@ const TABLE = {
 const read = (given: unknown) => readOptions('thing "x"', TABLE, given)
 
 describe('options', () => {
-  test('that are not given have their defaults, in milliseconds and bytes', () => {
+  test('that are missing have their defaults, in milliseconds and bytes', () => {
     expect(read({ name: 'x' })).toEqual({
       name: 'x',
       every: 1000,
@@ -91,16 +91,16 @@ describe('options', () => {
     expect(() => read(given)).toThrow(message)
   })
 
-  test('a missing one that has no default is refused', () => {
-    expect(() => read({})).toThrow('thing "x": name: expected a text, got nothing')
+  test('a missing option without a default is refused', () => {
+    expect(() => read({})).toThrow('thing "x": name: expected a string, got nothing')
   })
 
-  test.each([[undefined], [null], ['name'], [[]]])('%j is no object of options', (given) => {
+  test.each([[undefined], [null], ['name'], [[]]])('%j is not an object of options', (given) => {
     expect(() => read(given)).toThrow('thing "x": options: expected an object')
   })
 })
 
-describe('what an option takes, in words', () => {
+describe('the description of an option', () => {
   test.each([
     [TABLE.every, "a duration such as '1s', at least 10 ms, at most 60,000 ms"],
     [TABLE.room, "a size such as '16mb', at least 1,024 bytes"],

@@ -1,7 +1,7 @@
-/** Moments later than this are no waits: in seconds, milliseconds, microseconds or nanoseconds since 1970. */
+/** Numbers above these are timestamps, not waits: in seconds, milliseconds, microseconds or nanoseconds since 1970. */
 const SINCE_1970 = [1e9, 1e12, 1e15, 1e18] as const
 
-/** Milliseconds of a unit, by how its name begins; the first that fits. */
+/** Milliseconds per unit, by the beginning of its name. The first match counts. */
 const UNITS: readonly (readonly [begin: RegExp, milliseconds: number])[] = [
   [/^ns/i, 1e-6],
   [/^[uµ]s/i, 1e-3],
@@ -17,18 +17,18 @@ const PARTS = new RegExp(PART, 'gi')
 const ISO_SPAN = /^P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?$/
 const CLOCK_SPAN = /^(\d+):(\d\d):(\d\d(?:\.\d+)?)$/
 
-/** Where a list of waits is parted: not at the comma of a date. */
+/** Separates a list of waits, but does not split a date at its comma. */
 const LIST = /,(?!\s*\d{1,2}[ -][A-Z])/
 
 type Headers = Readonly<Record<string, string>>
 
-/** How headers say how long to wait, and which header says how much is left of the same limit. */
+/** Headers that contain a wait, and the header with the remaining quota of the same limit. */
 const WAITS: readonly { readonly name: RegExp; readonly left?: (name: string) => string; readonly unit?: number }[] = [
   { name: /^(x-)?(ms-)?retry-after(-ms)?$|^x-ratelimit-retry-after$/ },
   { name: /^gw-ratelimit-reset$/, left: () => 'gw-ratelimit-remaining', unit: 1 },
   { name: /^x-bapi-limit-reset-timestamp$/, left: () => 'x-bapi-limit-status' },
   { name: /^x-ratelimit-reset-after(-ms)?$/, left: () => 'x-ratelimit-remaining' },
-  // One limit of several: of requests, of tokens, of a method.
+  // One of several limits: for requests, tokens or a method.
   {
     name: /^(x-)?rate-?limit-.+-reset$|^anthropic-ratelimit-.+-reset$/,
     left: (name) => name.replace(/reset$/, 'remaining'),
@@ -37,11 +37,12 @@ const WAITS: readonly { readonly name: RegExp; readonly left?: (name: string) =>
 ]
 
 /**
- * How long a refusal asks to wait, in milliseconds: the longest of all headers that make sense. A limit of which something is left is not the
- * one that refused.
+ * The wait that a refusal asks for, in milliseconds: the longest of all valid headers. A limit with quota left is not
+ * the one that refused.
  *
- * @param now wall time in milliseconds since 1970; moments are counted from the answer's own `Date`, since clocks differ
- * @returns undefined when no header says it
+ * @param now wall time in milliseconds since 1970. Timestamps are measured from the answer's own `Date`, since clocks
+ * differ.
+ * @returns undefined if no header has a wait
  */
 export function waitOf(headers: Headers, now: number): number | undefined {
   const from = dateOf(headers.date ?? '') ?? now
@@ -56,16 +57,16 @@ export function waitOf(headers: Headers, now: number): number | undefined {
   return waits.length === 0 ? undefined : Math.max(0, ...waits)
 }
 
-/** A field that came several times is a list, and a date has a comma in it. */
+/** Repeated fields are joined as a list, but a date contains a comma too. */
 function fieldOf(value: string, from: number, unit: number | undefined): readonly number[] {
   const whole = waitFrom(value, from, unit)
   const all = whole === undefined ? value.split(LIST).map((one) => waitFrom(one, from, unit)) : [whole]
   return all.filter((wait) => wait !== undefined)
 }
 
-/** A number of seconds, a moment, a span or a date. */
+/** Parses a number of seconds, a timestamp, a duration or a date. */
 function waitFrom(text: string, from: number, unit = 1000): number | undefined {
-  // Some write it as a structured field: in quotes, or with parameters.
+  // Some servers write a structured field: in quotes, or with parameters.
   const trimmed = text
     .replace(/;.*$/, '')
     .trim()
@@ -75,7 +76,7 @@ function waitFrom(text: string, from: number, unit = 1000): number | undefined {
     const number = Number(trimmed)
     const [seconds, milliseconds, microseconds, nanoseconds] = SINCE_1970
     if (number < seconds) return number * unit
-    // A number that is too long for any clock is a wait that is too long to be believed.
+    // A number too large for any timestamp is an unbelievably long wait.
     if (number > nanoseconds * 10) return Number.POSITIVE_INFINITY
     const scale = number < milliseconds ? 1000 : number < microseconds ? 1 : number < nanoseconds ? 1e-3 : 1e-6
     return number * scale - from
@@ -84,7 +85,9 @@ function waitFrom(text: string, from: number, unit = 1000): number | undefined {
   return date === undefined ? spanOf(trimmed) : date - from
 }
 
-/** Milliseconds of a span: `12ms`, `1.5s`, `6m0s` as Go writes it, `PT1M30S`, `30 seconds`; undefined when it is anything else. */
+/**
+ * Parses a duration to milliseconds: `12ms`, `1.5s`, Go's `6m0s`, `PT1M30S`, `30 seconds`; undefined for anything else.
+ */
 export function spanOf(text: string | undefined): number | undefined {
   const trimmed = text?.trim() ?? ''
   if (SPAN.test(trimmed)) {
@@ -109,12 +112,13 @@ export function spanOf(text: string | undefined): number | undefined {
 }
 
 /**
- * A moment in milliseconds since 1970, as HTTP (RFC 9110, 5.6.7) or ISO 8601 write it. JavaScript alone would take `-5` and `in 5` for dates.
+ * Parses a date of HTTP (RFC 9110, 5.6.7) or ISO 8601 to milliseconds since 1970. `Date.parse` alone would accept `-5`
+ * and `in 5`.
  */
 function dateOf(text: string): number | undefined {
   const trimmed = text.trim()
   if (/^(Mon|Tue|Wed|Thu|Fri|Sat|Sun|\d{1,2}[ -][A-Z][a-z]{2}[ -]\d{2,4} )/.test(trimmed)) {
-    // What names no zone means GMT.
+    // A date without a zone is in GMT.
     return parsed(/([A-Z]{1,4}|[+-]\d\d:?\d\d)$/.test(trimmed) ? trimmed : `${trimmed} GMT`)
   }
   const basic = trimmed.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)/, '$1-$2-$3T$4:$5:$6')
@@ -130,14 +134,14 @@ function parsed(text: string): number | undefined {
 }
 
 /**
- * `RateLimit: "burst";r=0;t=30` and `RateLimit-Policy: "burst";q=100;w=60` (IETF draft), and `RateLimit: limit=100, remaining=0, reset=30` of
- * its earlier versions. A policy says how long its window is: nothing that is used up stays so for longer.
+ * Reads `RateLimit: "burst";r=0;t=30` with `RateLimit-Policy: "burst";q=100;w=60` (IETF draft), and the earlier form
+ * `RateLimit: limit=100, remaining=0, reset=30`. A policy gives the length of its window, which bounds the wait.
  */
 function structured(headers: Headers): readonly number[] {
   const { ratelimit = '', 'ratelimit-policy': policies = '', 'ratelimit-remaining': left } = headers
   const earlier = parameters(ratelimit.replaceAll(',', ';'))
   if (earlier.reset !== undefined) return Number(earlier.remaining) > 0 ? [] : [earlier.reset * 1000]
-  // Of its third version, a policy beside a limit that is used up and that does not say until when.
+  // Third version of the draft: a policy and an exhausted limit without a reset.
   if (ratelimit === '' && Number(left) === 0 && left !== undefined && headers['ratelimit-reset'] === undefined)
     return itemsOf(policies).flatMap(({ given: { w } }) => (w === undefined ? [] : [w * 1000]))
   const windows = new Map(itemsOf(policies).map(({ name, given }) => [name, given.w]))

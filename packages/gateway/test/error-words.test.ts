@@ -65,7 +65,7 @@ const INTERNAL =
   /ECONN|ENOTFOUND|EPROTO|ERR_|UND_ERR|HPE_|127\.0\.0\.1|10\.1\.2\.3|invalid\b.*:80|select \*|openssl|routines|node:|\.ts:\d|mail\.internal/i
 
 /** By then the upstream has failed so often that it is not asked. */
-const LEFT_ALONE = 'left alone for a while'
+const BREAKER_OPEN = 'the breaker is open'
 
 async function open(url: string, load: () => Promise<unknown>) {
   const events: WeirEvent[] = []
@@ -128,9 +128,9 @@ describe('a failure in words for clients, and a cause for the operator', () => {
     const texts = await readings(site.at)
     for (const text of texts) {
       expect(text).not.toMatch(INTERNAL)
-      expect(text).toMatch(new RegExp(`${upstream.words.source}|${LEFT_ALONE}`))
+      expect(text).toMatch(new RegExp(`${upstream.words.source}|${BREAKER_OPEN}`))
     }
-    const asked = texts.filter((text) => !text.includes(LEFT_ALONE))
+    const asked = texts.filter((text) => !text.includes(BREAKER_OPEN))
     expect(asked.length).toBeGreaterThanOrEqual(4)
     for (const cause of namedIn(site.events, asked)) expect(cause).toBeInstanceOf(Error)
   })

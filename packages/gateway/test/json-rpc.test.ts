@@ -327,7 +327,7 @@ describe('what is secret in an address', () => {
 
   test('is not in what a declaration is refused with', () => {
     expect(() => jsonRpc({ name: 'node', url: `rpc.example.com/?api-key=${KEY}` })).toThrow(
-      'jsonRpc "node": url: expected an address that begins with http:// or https://, got "rpc.example.com"',
+      'jsonRpc "node": url: expected a URL that begins with http:// or https://, got "rpc.example.com"',
     )
   })
 })

@@ -1,29 +1,32 @@
 interface CloseRow {
   readonly code: number
-  /** Whether a client should come back by itself. */
+  /** Whether a client should reconnect by itself. */
   readonly retry: boolean
-  /** Milliseconds to wait at least before that, where it comes back; it adds a random time that grows with each failure. */
+  /** Minimum milliseconds before a reconnect. The client adds a random time that grows with each failure. */
   readonly after: number
-  /** Why the connection was closed. */
+  /** The reason for the close. */
   readonly meaning: string
 }
 
-/** Why a WebSocket is closed, and whether and when to come back. A test holds PROTOCOL.md to this table. */
+/**
+ * Close codes of a WebSocket: the reason, and whether and when to reconnect. A test compares PROTOCOL.md with this
+ * table.
+ */
 export const CLOSE_CODES = {
-  normal: { code: 1000, retry: false, after: 0, meaning: 'The client wanted it.' },
+  normal: { code: 1000, retry: false, after: 0, meaning: 'The client closed the connection.' },
   going_away: {
     code: 1001,
     retry: true,
     after: 1000,
-    meaning: 'The server goes, or a reader of a log is too slow; `goodbye` said when to come back.',
+    meaning: 'The server shuts down, or a reader of a log is too slow; `goodbye` has the delay.',
   },
   bad_frame: {
     code: 1002,
     retry: false,
     after: 0,
-    meaning: 'A frame broke RFC 6455: unmasked, reserved bits or opcodes.',
+    meaning: 'A frame violates RFC 6455: unmasked, reserved bits or opcodes.',
   },
-  binary: { code: 1003, retry: false, after: 0, meaning: 'A binary message; only text is spoken here.' },
+  binary: { code: 1003, retry: false, after: 0, meaning: 'A binary message; only text is supported.' },
   lost: {
     code: 1006,
     retry: true,
@@ -34,24 +37,29 @@ export const CLOSE_CODES = {
     code: 1007,
     retry: false,
     after: 0,
-    meaning: 'A text that is not UTF-8, or compressed data that is none.',
+    meaning: 'Text that is not UTF-8, or invalid compressed data.',
   },
-  policy: { code: 1008, retry: false, after: 0, meaning: 'A message in far too many pieces.' },
+  policy: { code: 1008, retry: false, after: 0, meaning: 'A message with too many fragments.' },
   too_large: { code: 1009, retry: false, after: 0, meaning: 'A message larger than `socketMessage`.' },
-  unreadable: { code: 4400, retry: false, after: 0, meaning: 'Ten messages in a row that could not be read.' },
+  unreadable: { code: 4400, retry: false, after: 0, meaning: 'Ten unreadable messages in a row.' },
   credential_expired: {
     code: 4401,
     retry: true,
     after: 0,
-    meaning: 'The credential of the caller has expired: renew it, then come back.',
+    meaning: 'The credential of the caller has expired: renew it, then reconnect.',
   },
   silent: { code: 4408, retry: true, after: 0, meaning: 'No answer to two pings in a row.' },
-  too_slow: { code: 4413, retry: true, after: 1000, meaning: 'It asks for more, and does not read what it got.' },
+  too_slow: {
+    code: 4413,
+    retry: true,
+    after: 1000,
+    meaning: 'The client sends requests, but does not read the answers.',
+  },
   flooding: {
     code: 4429,
     retry: true,
     after: 10_000,
-    meaning: 'More messages a second than `socketRate` and `socketBurst` allow.',
+    meaning: 'More messages per second than `socketRate` and `socketBurst` allow.',
   },
 } as const satisfies Record<string, CloseRow>
 
@@ -59,8 +67,8 @@ export const CLOSE_CODES = {
 export type CloseName = keyof typeof CLOSE_CODES
 
 /**
- * Whether to come back after a connection was closed with this code, and after how many milliseconds at least; a code that is
- * not in the table means that it broke.
+ * Whether to reconnect after a close with this code, and the minimum milliseconds before that. An unknown code counts
+ * as a lost connection.
  */
 export function comeBack(code: number): { readonly retry: boolean; readonly after: number } {
   const row = Object.values(CLOSE_CODES).find((row) => row.code === code) ?? CLOSE_CODES.lost

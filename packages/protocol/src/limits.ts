@@ -1,8 +1,8 @@
-/** A client that goes beyond one of these is refused or closed. */
+/** Limits of a client on a WebSocket. Exceeding one refuses the message or closes the connection. */
 export interface SocketLimits {
-  /** Bytes of a message. */
+  /** Maximum bytes of a message. */
   readonly message: number
-  /** Messages a second, pings and pongs among them. */
+  /** Messages per second, including pings and pongs. */
   readonly rate: number
   /** Messages at once. */
   readonly burst: number

@@ -1,17 +1,17 @@
 import type { Gap, LogEvent } from './message.ts'
 
-/** What `GET` of a log answers: events in order, oldest first. */
+/** The answer to `GET` of a log: events in order, oldest first. */
 export interface LogPage {
   readonly events: readonly Pick<LogEvent, 'position' | 'at' | 'event'>[]
-  /** The position of the oldest event that is kept; of the next to come when none is. */
+  /** The position of the oldest kept event, or of the next event if none is kept. */
   readonly oldest: string
-  /** The position of the newest event: a reader that has no event yet goes on after it. */
+  /** The position of the newest event. A reader without an event continues after it. */
   readonly newest: string
-  /** Of which line of epochs the positions are, as in `hello`. */
+  /** The lineage of the positions, as in `hello`. */
   readonly lineage?: string
-  /** What was asked for and can not be had any more; not there when nothing is missing. */
+  /** Requested events that are lost; missing if there are none. */
   readonly gap?: Pick<Gap, 'from' | 'to'>
-  /** Set where the log is not everybody's, with the caller who was served, as in `hello`. */
+  /** Set if the log is private, with the caller that was served, as in `hello`. */
   readonly private?: true
   readonly caller?: string
 }

@@ -2,25 +2,25 @@ import type { SocketLimits } from './limits.ts'
 import type { Problem } from './problem.ts'
 import type { RequestId } from './request.ts'
 
-/** How hard the gateway is pressed; it stretches intervals from `saver` on. */
+/** The operating mode of the gateway; it extends intervals from `saver` on. */
 export type Level = 'normal' | 'saver' | 'strained' | 'maintenance'
 
 /** First on every connection. */
 export interface Hello {
   readonly type: 'hello'
-  /** The server's clock, milliseconds since 1970: ages are counted by it, not by the client's own. */
+  /** The server's clock, milliseconds since 1970. Ages are measured by it, not by the client's clock. */
   readonly now: number
-  /** A live connection is never silent for longer than this, in milliseconds. */
+  /** Maximum silence of a live connection, in milliseconds. */
   readonly heartbeat: number
   readonly level: Level
   /**
-   * Which caller the server serves on this connection: an opaque text, the same on each connection of the same caller. Missing where the
-   * caller is not known, and where no value depends on it.
+   * The caller for which the server answers: an opaque text, the same on each connection of a caller. Missing if the
+   * caller is unknown, or if no value depends on it.
    */
   readonly caller?: string
-  /** Of which line of epochs the versions are, where a message does not say it. Versions are compared only within one. */
+  /** The lineage of versions in messages that do not name one. Versions are compared only within a lineage. */
   readonly lineage?: string
-  /** What the server takes of a client on this connection. WebSocket only. */
+  /** The limits of a client on this connection. WebSocket only. */
   readonly limits?: SocketLimits
 }
 
@@ -30,24 +30,24 @@ export interface Snapshot {
   readonly topic: string
   /** `epoch:sequence`. */
   readonly version: string
-  /** When the value became this, milliseconds since 1970 by the server's clock. */
+  /** When the value changed to this, milliseconds since 1970 by the server's clock. */
   readonly changedAt: number
   /** When the upstream last confirmed it. */
   readonly checkedAt: number
-  /** Set where the value was stale already when it came: made of others, of which one can not be confirmed. */
+  /** Set if the value was already stale on arrival, such as a derived value with an unconfirmed part. */
   readonly stale?: true
-  /** Set where the version is of another lineage than those of the connection: the value comes from an origin. */
+  /** Set if the version has another lineage than the connection: the value comes from an origin. */
   readonly lineage?: string
-  /** Set where the value is not everybody's. */
+  /** Set if the value is private. */
   readonly private?: true
   readonly value: unknown
-  /** Set where it answers a `get`. */
+  /** Set in the answer to a `get`. */
   readonly id?: RequestId
 }
 
 /**
- * What changed of a value: a JSON Merge Patch (RFC 7396) on the version `from`, which is the last that this connection was sent.
- * A client that has another version drops it and subscribes anew. WebSocket only.
+ * A change of a value: a JSON Merge Patch (RFC 7396) on the version `from`, the last one sent on this connection. A
+ * client that has another version drops the patch and subscribes again. WebSocket only.
  */
 export interface Patch {
   readonly type: 'patch'
@@ -56,32 +56,32 @@ export interface Patch {
   readonly version: string
   readonly changedAt: number
   readonly checkedAt: number
-  /** Set where the value was stale already when it came: made of others, of which one can not be confirmed. */
+  /** Set if the value was already stale on arrival, such as a derived value with an unconfirmed part. */
   readonly stale?: true
   /** As in a snapshot. */
   readonly lineage?: string
   readonly patch: unknown
 }
 
-/** The upstream has no value for this topic now; one may come. */
+/** The upstream has no value for this topic now, but may have one later. */
 export interface Absent {
   readonly type: 'absent'
   readonly topic: string
   readonly version: string
   readonly changedAt: number
   readonly checkedAt: number
-  /** Set where the value was stale already when it came: made of others, of which one can not be confirmed. */
+  /** Set if the value was already stale on arrival, such as a derived value with an unconfirmed part. */
   readonly stale?: true
   /** As in a snapshot. */
   readonly lineage?: string
-  /** Set where the topic is not everybody's. */
+  /** Set if the topic is private. */
   readonly private?: true
   readonly reason: string
-  /** For how many milliseconds that is believed before the upstream is asked again, where it is known. */
+  /** Milliseconds until the upstream is called again, if known. */
   readonly for?: number
-  /** True: none will ever come. */
+  /** No value will ever exist. */
   readonly never?: true
-  /** Set where it answers a `get`. */
+  /** Set in the answer to a `get`. */
   readonly id?: RequestId
 }
 
@@ -89,35 +89,35 @@ export interface Absent {
 export interface LogEvent {
   readonly type: 'event'
   readonly topic: string
-  /** `epoch:offset`. A reader that comes back with it hears what followed. */
+  /** `epoch:offset`. A reader that returns with it receives the events that followed. */
   readonly position: string
   /** When it was published, milliseconds since 1970 by the server's clock. */
   readonly at: number
   /** As in a snapshot. */
   readonly lineage?: string
-  /** Set where the log is not everybody's. */
+  /** Set if the log is private. */
   readonly private?: true
   readonly event: unknown
-  /** Set where it answers a `get`. */
+  /** Set in the answer to a `get`. */
   readonly id?: RequestId
 }
 
-/** Events of a log that a reader can not have any more: those after `from`, up to and including `to`. It goes on after `to`. */
+/** Lost events of a log: those after `from`, up to and including `to`. The reader continues after `to`. */
 export interface Gap {
   readonly type: 'gap'
   readonly topic: string
-  /** Of `to`, as in a snapshot. */
+  /** The lineage of `to`, as in a snapshot. */
   readonly lineage?: string
-  /** The position that the reader had. */
+  /** The position of the reader. */
   readonly from: string
   readonly to: string
 }
 
-/** The value is still this version. Sent at the heartbeat, and at once when `stale` turns. */
+/** The value still has this version. Sent at each heartbeat, and at once when `stale` changes. */
 export interface Heartbeat {
   readonly type: 'heartbeat'
   readonly topic: string
-  /** Of a log: the position of its newest event. Not there while the topic never had a value. */
+  /** For a log, the position of its newest event. Missing while the topic never had a value. */
   readonly version?: string
   /** As in a snapshot. */
   readonly lineage?: string
@@ -128,18 +128,18 @@ export interface Heartbeat {
   readonly level: Level
 }
 
-/** The topic could not be had; the connection stays, and the next value comes by itself. */
+/** The topic is not available. The connection stays open, and the next value follows when there is one. */
 export interface Failure {
   readonly type: 'error'
   readonly topic: string
-  /** Set where the topic is not everybody's. */
+  /** Set if the topic is private. */
   readonly private?: true
   readonly problem: Problem
 }
 
 /**
- * How many messages this connection was sent before this one, itself not counted. A client that got fewer has lost some, and
- * opens another connection. WebSocket only.
+ * The number of messages sent on this connection before this one. A client that received fewer has lost some, and opens
+ * another connection. WebSocket only.
  */
 export interface Beat {
   readonly type: 'heartbeat'
@@ -148,11 +148,11 @@ export interface Beat {
   readonly level: Level
 }
 
-/** A topic is subscribed to; the answer to a `subscribe` with an `id`. */
+/** The answer to a `subscribe` with an `id`. */
 export interface Subscribed {
   readonly type: 'subscribed'
   readonly id: RequestId
-  /** The topic's one address, however it was asked for: other messages name it so. */
+  /** The canonical address of the topic, by which other messages name it. */
   readonly topic: string
 }
 
@@ -160,7 +160,7 @@ export interface Subscribed {
 export interface Published {
   readonly type: 'published'
   readonly id: RequestId
-  /** Its place in the log. */
+  /** Its position in the log. */
   readonly position: string
 }
 
@@ -171,30 +171,33 @@ export interface Pong {
   readonly id?: RequestId
 }
 
-/** A message that could not be done as a whole: it answers a request by its `id`, or one that could not be read. */
+/** A failed message: answers a request by its `id`, or a message that was unreadable. */
 export interface Refusal {
   readonly type: 'error'
   readonly id?: RequestId
   readonly problem: Problem
 }
 
-/** The level has changed. Said at once on every connection; `hello` and each heartbeat carry it too. */
+/** The level has changed. Sent at once on every connection; `hello` and each heartbeat carry the level too. */
 export interface LevelChange {
   readonly type: 'level'
   readonly level: Level
   readonly now: number
 }
 
-/** The server is about to close; come back after `retry` milliseconds. */
+/** The server is about to close. Reconnect after `retry` milliseconds. */
 export interface Goodbye {
   readonly type: 'goodbye'
   readonly retry: number
-  /** Why, where the client has to do something before it comes back, such as renew its credential. */
+  /** The reason, if the client must do something before it reconnects, such as renew its credential. */
   readonly problem?: Problem
 }
 
-/** What a server says on a live connection of any kind. On SSE, `type` is the event's name and the rest its data. */
+/**
+ * Messages of a server on a live connection of any kind. On SSE, `type` is the event's name and the other fields its
+ * data.
+ */
 export type ServerMessage = Hello | Snapshot | Absent | LogEvent | Gap | Heartbeat | LevelChange | Failure | Goodbye
 
-/** What a server says on a WebSocket, each as one text message of JSON. */
+/** Messages of a server on a WebSocket, each one text message of JSON. */
 export type SocketMessage = ServerMessage | Patch | Beat | Subscribed | Published | Pong | Refusal

@@ -1,12 +1,12 @@
 type Members = Readonly<Record<string, unknown>>
 
-/** A value may be nested so deep and is still compared; deeper ones are sent whole. */
-const DEEPEST = 64
+/** Maximum nesting of a value that is compared. Deeper values are sent whole. */
+const MAX_DEPTH = 64
 
 /** Applies a JSON Merge Patch (RFC 7396). Neither argument is changed. */
 export function applyPatch(target: unknown, patch: unknown): unknown {
   if (!isMembers(patch)) return patch
-  // A Map, and entries in the end: a member called `__proto__` is a member like any other.
+  // A Map and entries, so that a member called `__proto__` is a member like any other.
   const members = new Map(isMembers(target) ? Object.entries(target) : [])
   for (const [name, part] of Object.entries(patch)) {
     if (part === null) members.delete(name)
@@ -16,11 +16,11 @@ export function applyPatch(target: unknown, patch: unknown): unknown {
 }
 
 /**
- * The JSON Merge Patch that makes `to` of `from`; undefined when there is none that does exactly that: it can't say null inside of
- * objects, and of anything but two objects it is no patch but the whole value. Both must be JSON values.
+ * The JSON Merge Patch from `from` to `to`; undefined if none has exactly that result. A patch cannot set null inside
+ * objects, and between values that are not objects it is the whole value. Both must be JSON values.
  */
 export function makePatch(from: unknown, to: unknown): Members | undefined {
-  return isMembers(from) && isMembers(to) ? difference(from, to, DEEPEST) : undefined
+  return isMembers(from) && isMembers(to) ? difference(from, to, MAX_DEPTH) : undefined
 }
 
 function difference(from: Members, to: Members, depth: number): Members | undefined {
@@ -34,17 +34,17 @@ function difference(from: Members, to: Members, depth: number): Members | undefi
       if (inner === undefined) return undefined
       if (Object.keys(inner).length > 0) patch.push([name, inner])
     } else if (!same(before, now, depth - 1)) {
-      if (!sayable(now, depth - 1)) return undefined
+      if (!isSettable(now, depth - 1)) return undefined
       patch.push([name, now])
     }
   }
   return Object.fromEntries(patch)
 }
 
-/** Whether a patch can bring this value where something else was: null would take it away instead. */
-function sayable(value: unknown, depth: number): boolean {
+/** Whether a patch can set this value: null would remove the member instead. */
+function isSettable(value: unknown, depth: number): boolean {
   if (value === null || depth === 0) return false
-  return !isMembers(value) || Object.values(value).every((part) => sayable(part, depth - 1))
+  return !isMembers(value) || Object.values(value).every((part) => isSettable(part, depth - 1))
 }
 
 function same(a: unknown, b: unknown, depth: number): boolean {

@@ -1,30 +1,30 @@
-/** From now on the client hears this topic. Said again, it begins anew: with the latest value, whole. */
+/** Subscribes to a topic. A second subscription starts over with the latest value, whole. */
 export interface Subscribe {
   readonly type: 'subscribe'
   /** The address of a value. */
   readonly topic: string
-  /** The version that the client has: when it still holds, a `heartbeat` says so in place of the value. */
+  /** The client's version. If it is still current, a `heartbeat` replaces the value. */
   readonly since?: string
-  /** False: changes come as snapshots, never as patches. */
+  /** If false, changes are sent as snapshots, never as patches. */
   readonly patches?: boolean
-  /** Answered with `subscribed`, which says the topic's one address. */
+  /** With an id, the answer `subscribed` has the canonical address of the topic. */
   readonly id?: RequestId
 }
 
-/** The client no longer hears this topic; what is on its way still comes. */
+/** Ends a subscription. Messages in transit still arrive. */
 export interface Unsubscribe {
   readonly type: 'unsubscribe'
   readonly topic: string
 }
 
-/** One value, once: answered by a `snapshot`, an `absent` or an `error` with the same `id`. */
+/** Reads a value once. The answer is a `snapshot`, an `absent` or an `error` with the same `id`. */
 export interface Get {
   readonly type: 'get'
   readonly id: RequestId
   readonly topic: string
 }
 
-/** Puts an event into a log, where the log allows it: answered by `published` or an `error` with the same `id`. */
+/** Appends an event to a log that allows it. The answer is `published` or an `error` with the same `id`. */
 export interface Publish {
   readonly type: 'publish'
   readonly id: RequestId
@@ -32,14 +32,14 @@ export interface Publish {
   readonly event: unknown
 }
 
-/** Answered with `pong`: for those who can't send WebSocket's own pings, as browsers. */
+/** Answered with `pong`, for clients that cannot send WebSocket pings, such as browsers. */
 export interface Ping {
   readonly type: 'ping'
   readonly id?: RequestId
 }
 
-/** Chosen by the client, and carried by the answer: a text of at most 64 characters, or a whole number. */
+/** Chosen by the client and repeated in the answer: a text of at most 64 characters, or a whole number. */
 export type RequestId = string | number
 
-/** What a client says on a WebSocket, each as one text message of JSON. */
+/** Messages of a client on a WebSocket, each one text message of JSON. */
 export type ClientMessage = Subscribe | Unsubscribe | Get | Publish | Ping

@@ -1,25 +1,25 @@
 import type { Absent, Failure, Level, LogEvent, Snapshot } from './message.ts'
 
-/** What `GET /weir/values` answers: one for each topic that was asked for, in that order. */
+/** The answer to `GET /weir/values`: one item per requested topic, in the same order. */
 export interface Values {
   /** The server's clock, milliseconds since 1970. */
   readonly now: number
   readonly level: Level
-  /** Which caller was served, as in `hello`. */
+  /** The caller that was served, as in `hello`. */
   readonly caller?: string
-  /** Of which line of epochs the versions are, as in `hello`. */
+  /** The lineage of the versions, as in `hello`. */
   readonly lineage?: string
   readonly values: readonly ValueOf[]
 }
 
-/** A value, that there is none, or why it could not be had. One that fails leaves the others as they are. */
+/** A value, its absence, or an error. An error does not affect the other items. */
 export type ValueOf =
   | (Omit<Snapshot, 'type'> & Confirmed)
   | (Omit<Absent, 'type'> & Confirmed)
-  /** The newest event of a log, or where it stands while it keeps none. */
+  /** The newest event of a log, or its position if it keeps no event. */
   | Omit<LogEvent, 'type'>
   | Pick<LogEvent, 'topic' | 'private' | 'lineage' | 'position'>
-  /** The topic as it was asked for. */
+  /** The topic as it was requested. */
   | Omit<Failure, 'type'>
 
 interface Confirmed {

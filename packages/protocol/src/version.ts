@@ -1,22 +1,22 @@
 /**
- * When a value became what it is. Both parts are ordered, epoch first: a client accepts only a larger version, so time
- * never runs backwards for it, whatever transport or node it uses next.
+ * Orders the changes of a value, by epoch and then by sequence. A client accepts only a larger version, so it never
+ * goes back in time, whatever transport or node it uses next.
  */
 export interface Version {
-  /** Milliseconds since 1970 at which the counting began; a later counting has a larger one. */
+  /** When the counting began, in milliseconds since 1970. A later counting has a larger epoch. */
   readonly epoch: number
-  /** Counts the changes of the value inside the epoch, from 1. */
+  /** Counts the changes of the value within the epoch, from 1. */
   readonly sequence: number
 }
 
 const PATTERN = /^(\d{1,16}):(\d{1,16})$/
 
-/** `epoch:sequence`, as it stands in `Weir-Version`, in SSE ids and in messages. */
+/** Formats `epoch:sequence`, as in `Weir-Version`, in SSE ids and in messages. */
 export function formatVersion(version: Version): string {
   return `${version.epoch}:${version.sequence}`
 }
 
-/** Reads `epoch:sequence`; undefined when the text is anything else. */
+/** Parses `epoch:sequence`; undefined for any other text. */
 export function parseVersion(text: string): Version | undefined {
   const match = PATTERN.exec(text)
   if (match === null) return undefined
@@ -25,7 +25,7 @@ export function parseVersion(text: string): Version | undefined {
   return Number.isSafeInteger(epoch) && Number.isSafeInteger(sequence) ? { epoch, sequence } : undefined
 }
 
-/** Below zero when `a` is older than `b`, zero when they are the same, above zero when it is newer. */
+/** Negative if `a` is older than `b`, zero if they are equal, positive if it is newer. */
 export function compareVersions(a: Version, b: Version): number {
   return a.epoch - b.epoch || a.sequence - b.sequence
 }

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { judge, newLine, START_OVER_AFTER } from '../src/index.ts'
 
 describe('a reader', () => {
-  test('goes by versions alone while the lineage is the same, or is not known', () => {
+  test('compares only versions while the lineage is the same or unknown', () => {
     const line = newLine('a')
     for (let now = 0; now < 10 * START_OVER_AFTER; now += 1000) {
       expect(judge(line, 'a', -1, now)).toBe('refuse')
@@ -13,7 +13,7 @@ describe('a reader', () => {
     expect(judge(newLine(), 'b', 1, 0)).toBe('take')
   })
 
-  test('starts over once another lineage alone was there for the stated time', () => {
+  test('starts over once only another lineage was present for the given time', () => {
     const line = newLine('a')
     expect(judge(line, 'b', -1, 1000)).toBe('refuse')
     expect(judge(line, 'b', -1, 999 + START_OVER_AFTER)).toBe('refuse')
@@ -24,7 +24,7 @@ describe('a reader', () => {
     expect(judge(line, 'b', 1, 3000 + START_OVER_AFTER)).toBe('take')
   })
 
-  test('that has a version of an unknown lineage starts over all the same', () => {
+  test('with a version of unknown lineage starts over as well', () => {
     const line = newLine()
     expect(judge(line, 'b', -1, 1000)).toBe('refuse')
     expect(judge(line, 'b', -1, 999 + START_OVER_AFTER)).toBe('refuse')
@@ -33,7 +33,7 @@ describe('a reader', () => {
     expect(judge(line, undefined, -1, 2000 + START_OVER_AFTER)).toBe('refuse')
   })
 
-  test('begins to wait anew with each version that it accepts', () => {
+  test('restarts the wait with each accepted version', () => {
     const line = newLine('a')
     for (let now = 0; now < 20 * START_OVER_AFTER; now += START_OVER_AFTER / 2) {
       expect(judge(line, 'b', -1, now)).toBe('refuse')
@@ -41,14 +41,14 @@ describe('a reader', () => {
     }
   })
 
-  test('follows a newer version into another lineage, and no further back', () => {
+  test('follows a newer version into another lineage, and does not go back', () => {
     const line = newLine('a')
     expect(judge(line, 'b', 1, 0)).toBe('take')
     expect(judge(line, 'a', -1, 1)).toBe('refuse')
     expect(line.lineage).toBe('b')
   })
 
-  test('is never set back and forth by servers that answer in turns, whatever their versions', () => {
+  test('is never moved back and forth by servers that answer in turns, whatever their versions', () => {
     const said = fc.record({
       lineage: fc.constantFrom('a', 'b', 'c', undefined),
       order: fc.constantFrom(-1, 0, 1),

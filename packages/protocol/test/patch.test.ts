@@ -45,7 +45,7 @@ describe('a merge patch', () => {
     expect(applyPatch(target, patch)).toStrictEqual(result)
   })
 
-  test('makes exactly the new value of the old one, and changes neither', () => {
+  test('produces exactly the new value, and changes neither input', () => {
     let made = 0
     fc.assert(
       fc.property(json.members, json.members, (from, to) => {
@@ -64,7 +64,7 @@ describe('a merge patch', () => {
     expect(made).toBeGreaterThan(500)
   })
 
-  test('says only what changed', () => {
+  test('contains only the changes', () => {
     const from = { price: 1, name: 'Sol', book: { bids: [1, 2], asks: [3] }, gone: true }
     const to = { price: 2, name: 'Sol', book: { bids: [1, 2], asks: [4] } }
     expect(makePatch(from, to)).toEqual({ price: 2, book: { asks: [4] }, gone: null })
@@ -73,15 +73,15 @@ describe('a merge patch', () => {
 
   test.each([
     ['null comes', { a: 1 }, { a: null }],
-    ['null comes inside of what is new', { a: 1 }, { a: { b: null } }],
-    ['it was no object', [1], { a: 1 }],
-    ['it is no object any more', { a: 1 }, [1]],
-    ['it is nested too deep', nested(80, 1), nested(80, 2)],
+    ['null comes inside a new value', { a: 1 }, { a: { b: null } }],
+    ['the old value is no object', [1], { a: 1 }],
+    ['the new value is no object', { a: 1 }, [1]],
+    ['the values are nested too deep', nested(80, 1), nested(80, 2)],
   ])('is not made when %s', (_why, from, to) => {
     expect(makePatch(from, to)).toBeUndefined()
   })
 
-  test('leaves null where it was, and carries it inside of arrays', () => {
+  test('keeps unchanged nulls, and sets null inside arrays', () => {
     expect(makePatch({ a: null, b: 1 }, { a: null, b: [null] })).toEqual({ b: [null] })
   })
 })

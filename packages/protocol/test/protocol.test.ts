@@ -33,7 +33,7 @@ describe('PROTOCOL.md', () => {
   test.each([
     ['### What a client says', 'src/request.ts'],
     ['### What a server says', 'src/message.ts'],
-  ])('has each message of %s with its fields, and no other', (heading, path) => {
+  ])('lists each message of %s with its fields, and no other', (heading, path) => {
     const written = rowsBelow(heading).map(([type, fields = '']) =>
       [
         type,
@@ -46,7 +46,7 @@ describe('PROTOCOL.md', () => {
     expect(written.sort()).toEqual([...declared(path)].sort())
   })
 
-  test('has each close code as the table does, and no other', () => {
+  test('lists the close codes as in the table, and no other', () => {
     const rows = Object.entries(CLOSE_CODES).map(([name, { code, retry, after, meaning }]) => [
       String(code),
       name,
@@ -58,14 +58,14 @@ describe('PROTOCOL.md', () => {
   })
 })
 
-test('a close code says whether to come back, and one that is not known counts as a lost connection', () => {
+test('a close code tells whether to reconnect, and an unknown one counts as a lost connection', () => {
   expect(comeBack(1001)).toEqual({ retry: true, after: 1000 })
   expect(comeBack(1002)).toEqual({ retry: false, after: 0 })
   expect(comeBack(4429)).toEqual({ retry: true, after: 10_000 })
   for (const unknown of [1006, 1012, 3000, 4999]) expect(comeBack(unknown)).toEqual({ retry: true, after: 0 })
 })
 
-test('close codes are each their own, and ours are where applications have theirs', () => {
+test('close codes are unique, and ours are in the range for applications', () => {
   const codes = Object.values(CLOSE_CODES).map(({ code }) => code)
   expect(new Set(codes).size).toBe(codes.length)
   // RFC 6455, 7.4.2.

@@ -6,7 +6,7 @@ const part = fc.oneof(fc.nat({ max: 3 }), fc.maxSafeNat())
 const version = fc.record({ epoch: part, sequence: part }, { noNullPrototype: true })
 
 describe('a version', () => {
-  test('that is written and read is the same', () => {
+  test('round trips', () => {
     fc.assert(
       fc.property(version, (one) => {
         expect(parseVersion(formatVersion(one))).toEqual(one)
@@ -14,7 +14,7 @@ describe('a version', () => {
     )
   })
 
-  test('compares in a total order: the same only to itself, either way round, and in a chain', () => {
+  test('has a total order: equal only to itself, antisymmetric and transitive', () => {
     fc.assert(
       fc.property(version, version, version, (a, b, c) => {
         expect(Math.sign(compareVersions(a, b))).toBe(0 - Math.sign(compareVersions(b, a)))
@@ -26,7 +26,7 @@ describe('a version', () => {
     )
   })
 
-  test('of a later epoch is newer, whatever was counted', () => {
+  test('of a later epoch is newer, whatever its sequence', () => {
     fc.assert(
       fc.property(version, version, (a, b) => {
         fc.pre(a.epoch < b.epoch)
@@ -52,11 +52,11 @@ describe('a version', () => {
     '9007199254740992:1',
     '1:99999999999999999',
     'a:b',
-  ])('%j is none', (text) => {
+  ])('%j is not a version', (text) => {
     expect(parseVersion(text)).toBeUndefined()
   })
 
-  test('is never made of any other text', () => {
+  test('is never parsed from any other text', () => {
     fc.assert(
       fc.property(fc.string(), (text) => {
         const read = parseVersion(text)

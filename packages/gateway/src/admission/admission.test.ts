@@ -20,14 +20,14 @@ function open() {
 const refused = (code: string) => expect.objectContaining({ code })
 
 describe('admission', () => {
-  test('refuses an address that is too long, and tells it', () => {
+  test('refuses an address that is too long, and emits an event', () => {
     const { admission, events } = open()
     admission.admit(call(`/${'x'.repeat(32_767)}`))
     expect(() => admission.admit(call(`/${'x'.repeat(32_768)}`))).toThrow(refused('uri_too_long'))
     expect(events).toEqual([{ type: 'admission.refused', code: 'uri_too_long' }])
   })
 
-  test('holds as many connections as it takes, and no more', () => {
+  test('refuses a connection beyond its limit', () => {
     const { admission, state } = open()
     state.connections = 2
     admission.hold()
@@ -41,13 +41,13 @@ describe('admission', () => {
     admission.serve()
   })
 
-  test('serves nobody in maintenance, and says when to come back', () => {
+  test('refuses requests during maintenance, with a Retry-After', () => {
     const { admission, state } = open()
     state.level = 'maintenance'
     expect(() => admission.serve()).toThrow(expect.objectContaining({ code: 'maintenance', retryAfter: 30_000 }))
   })
 
-  test('serves nobody while it drains', () => {
+  test('refuses requests while it drains', () => {
     const { admission } = open()
     expect(admission.draining).toBe(false)
     admission.drain()
@@ -57,7 +57,7 @@ describe('admission', () => {
 })
 
 describe('the level', () => {
-  test('stretches intervals the more, the harder the gateway is pressed', () => {
+  test('stretches intervals more at each more severe level', () => {
     const level = createLevel(() => {})
     const stretches = (['normal', 'saver', 'strained', 'maintenance'] as const).map((next) => {
       level.set(next, 'test')
@@ -67,7 +67,7 @@ describe('the level', () => {
     expect(stretches).toEqual([...stretches].sort((a, b) => a - b))
   })
 
-  test('is told when it changes, and only then', () => {
+  test('is announced when it changes, and only then', () => {
     const events: WeirEvent[] = []
     const level = createLevel((event) => void events.push(event))
     for (const next of ['normal', 'saver', 'saver'] as const) level.set(next, 'queue')

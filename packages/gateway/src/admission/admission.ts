@@ -3,26 +3,26 @@ import { type Call, LONGEST_ADDRESS } from '../call.ts'
 import { WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 
-/** How long clients of a site that is being maintained should wait, in milliseconds. */
-const MAINTAINED_FOR = 30_000
+/** `Retry-After` of a site under maintenance, in milliseconds. */
+const MAINTENANCE_RETRY_AFTER = 30_000
 
 export interface AdmissionParts {
   readonly emit: Emit
   readonly level: () => Level
   readonly connections: () => number
-  /** The most live connections. */
+  /** Maximum live connections. */
   readonly most: number
 }
 
-/** Who may come in now. */
+/** Decides which requests are accepted. */
 export interface Admission {
-  /** Any call. @throws WeirError `uri_too_long`, `bad_request` for a malformed request */
+  /** Checks the request itself. @throws WeirError `uri_too_long`, `bad_request` for a malformed request */
   admit(call: Call): void
-  /** A call for what the app gives; operators' addresses are not shed. @throws WeirError `maintenance`, `draining` */
+  /** Checks that the app is open. Operators' addresses skip this check. @throws WeirError `maintenance`, `draining` */
   serve(): void
-  /** A connection that stays. @throws WeirError `too_many_connections` */
+  /** Checks that there is room for another live connection. @throws WeirError `too_many_connections` */
   hold(): void
-  /** From now on only operators are let in. */
+  /** Stops accepting requests, except those of operators. */
   drain(): void
   readonly draining: boolean
 }
@@ -48,18 +48,19 @@ export function createAdmission({ emit, level, connections, most }: AdmissionPar
       }
     },
     serve() {
-      if (draining)
-        refuse(new WeirError('draining', 'This server is going away; another takes over.', { retryAfter: 1000 }))
+      if (draining) refuse(new WeirError('draining', 'The server is shutting down; reconnect.', { retryAfter: 1000 }))
       if (level() === 'maintenance') {
         refuse(
-          new WeirError('maintenance', 'The operator has closed this site for now.', { retryAfter: MAINTAINED_FOR }),
+          new WeirError('maintenance', 'The site is under maintenance; retry later.', {
+            retryAfter: MAINTENANCE_RETRY_AFTER,
+          }),
         )
       }
     },
     hold() {
       if (connections() >= most) {
         refuse(
-          new WeirError('too_many_connections', `expected fewer than ${most} live connections, got one more`, {
+          new WeirError('too_many_connections', `expected at most ${most} live connections, got one more`, {
             retryAfter: 5000,
           }),
         )

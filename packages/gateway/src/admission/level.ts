@@ -1,16 +1,16 @@
 import type { Level } from '@weir/protocol'
 import type { Emit } from '../events.ts'
 
-/** How hard the gateway is pressed: an input to cache, poller and admission. */
+/** The operating mode of the gateway, used by cache, poller and admission. */
 export interface LevelState {
   readonly now: Level
-  /** How much longer values are fresh, and intervals, than when all is well. */
+  /** The factor by which freshness and polling intervals grow. */
   readonly stretch: number
-  /** Whether what is not essential rests. */
+  /** Whether parts that are not essential are suspended. */
   readonly strained: boolean
-  /** Sets it by hand. */
+  /** Sets the level of this gateway. */
   set(level: Level, reason: string): void
-  /** How hard an origin is pressed: what comes from there comes no faster than that, so it counts here too. */
+  /** Follows the level of an origin. Values arrive no faster than the origin sends them, so its level counts here too. */
   follow(origin: string, level: Level): void
   /** Calls `listener` after each change. */
   onChange(listener: () => void): void
@@ -18,19 +18,19 @@ export interface LevelState {
 
 const STRETCH: Readonly<Record<Level, number>> = { normal: 1, saver: 3, strained: 10, maintenance: 10 }
 
-/** Every level, the calmest first. */
+/** All levels, from `normal` to the most severe. */
 export const LEVELS = Object.keys(STRETCH) as readonly Level[]
 
 export function createLevel(emit: Emit): LevelState {
   let level: Level = 'normal'
-  /** As it was set here. */
+  /** The level set on this gateway. */
   let own: Level = 'normal'
   const origins = new Map<string, Level>()
   const listeners: (() => void)[] = []
 
   function move(reason: string): void {
     const all = [own, ...origins.values()]
-    const next = LEVELS[Math.max(...all.map((one) => LEVELS.indexOf(one)))] ?? own
+    const next = LEVELS[Math.max(...all.map((level) => LEVELS.indexOf(level)))] ?? own
     if (next === level) return
     level = next
     emit({ type: 'admission.level', level, reason })
@@ -52,7 +52,7 @@ export function createLevel(emit: Emit): LevelState {
       move(reason)
     },
     follow(origin, next) {
-      // An origin under maintenance serves nobody; we serve what we have.
+      // An origin under maintenance serves no requests, but this gateway keeps serving the values it has.
       origins.set(origin, next === 'maintenance' ? 'strained' : next)
       move(`${origin} is ${next}`)
     },

@@ -37,7 +37,7 @@ function open(answer: () => Promise<{ status: number; body: string }>) {
 
 describe('an attempt', () => {
   test.each([200, 204, 301, 400, 404, 418])(
-    'answered %i passes: what it means is for the caller to say',
+    'answered with %i returns the answer: the caller interprets it',
     async (status) => {
       const { events, send } = open(async () => ({ status, body: '' }))
       expect((await send(request())).status).toBe(status)
@@ -51,7 +51,7 @@ describe('an attempt', () => {
     [403, 'upstream_refused'],
     [500, 'upstream_failed'],
     [503, 'upstream_failed'],
-  ])('answered %i fails with %s, and says what came, on one line', async (status, code) => {
+  ])('answered with %i fails with %s, and quotes the answer on one line', async (status, code) => {
     const { events, send } = open(async () => ({ status, body: `no\n${'x'.repeat(5000)}` }))
     const error = await send(request()).catch((error: unknown) => error)
     expect(error).toMatchObject({
@@ -62,7 +62,7 @@ describe('an attempt', () => {
     expect(events).toMatchObject([{ type: 'attempt.failed', upstream: 'jupiter', code }])
   })
 
-  test('whose asker takes a failing status gets its answer, once no other try is left; it still counts as a failure', async () => {
+  test('returns the failing answer if the caller wants it, once no try is left; it still counts as a failure', async () => {
     const { events, send } = open(async () => ({ status: 503, body: 'away' }))
     const answer = await send(request({ passes: (status) => status >= 500 }))
     expect([answer.status, answer.body.toString()]).toEqual([503, 'away'])
@@ -76,7 +76,7 @@ describe('an attempt', () => {
     })
   })
 
-  test('that failed in truth, though its status is of success, is handed over and is no success to the breaker', async () => {
+  test('that failed with a successful status is returned and is no success to the breaker', async () => {
     let status = 500
     const { send } = open(async () => ({ status, body: '' }))
     const fail = () => send(another()).catch(() => {})
@@ -86,17 +86,17 @@ describe('an attempt', () => {
     status = 500
     await fail()
     // The fifth failure with no success between.
-    await expect(send(another())).rejects.toThrow(/left alone/)
+    await expect(send(another())).rejects.toThrow(/breaker is open/)
   })
 
-  test('that failed below is told and passed on', async () => {
+  test('that failed below emits an event and rethrows', async () => {
     const failure = new WeirError('upstream_timeout', 'slow')
     const { events, send } = open(() => Promise.reject(failure))
     expect(await send(request()).catch((error: unknown) => error)).toBe(failure)
     expect(events).toMatchObject([{ code: 'upstream_timeout', detail: 'slow' }])
   })
 
-  test('that nobody waits for any more is no failure', async () => {
+  test('that was aborted is no failure', async () => {
     const { events, send } = open(() => Promise.reject(new Error('left')))
     await expect(send(request({ signal: AbortSignal.abort() }))).rejects.toThrow('left')
     expect(events).toEqual([])
@@ -155,7 +155,7 @@ describe('several providers', () => {
   test.each([
     [500, 'upstream_failed'],
     [429, 'upstream_limited'],
-  ] as const)('the next is asked at once when one answers %i, and events tell why', async (status, code) => {
+  ] as const)('tries the next at once when one answers %i, and emits the reasons', async (status, code) => {
     const { says, outcome, order, events, clock } = openMany()
     says.set('a', status).set('b', status).set('c', 200)
     expect(await outcome()).toBe('c')
@@ -172,34 +172,34 @@ describe('several providers', () => {
     ])
   })
 
-  test('when all fail, the failure of the last is told', async () => {
+  test('fail with the failure of the last', async () => {
     const { says, outcome, order } = openMany()
     says.set('a', 429).set('b', 429).set('c', 503)
     expect(await outcome()).toBe('upstream_failed')
     expect(order()).toEqual(['a', 'b', 'c'])
   })
 
-  test.each([400, 404, 401, 403])('%i is an answer for all: nobody else is asked', async (status) => {
+  test.each([400, 404, 401, 403])('%i is returned without trying another', async (status) => {
     const { says, outcome, order } = openMany()
     says.set('a', status)
     expect(await outcome()).toBe(status < 401 || status === 404 ? 'a' : 'upstream_refused')
     expect(order()).toEqual(['a'])
   })
 
-  test.each(['POST', 'PUT', 'PATCH', 'DELETE'] as const)('a %s goes to one, once', async (method) => {
+  test.each(['POST', 'PUT', 'PATCH', 'DELETE'] as const)('a %s is sent to one provider, once', async (method) => {
     const { says, outcome, order } = openMany({ retries: 5, hedge: 10 })
     says.set('a', 500).set('b', 200)
     expect(await outcome({ method })).toBe('upstream_failed')
     expect(order()).toEqual(['a'])
   })
 
-  test('a POST that its sender calls repeatable goes on to the next', async () => {
+  test('a repeatable POST is sent to the next', async () => {
     const { says, outcome } = openMany()
     says.set('a', 500).set('b', 200)
     expect(await outcome({ method: 'POST', repeatable: true })).toBe('b')
   })
 
-  test('one whose breaker is open is passed over, and exactly the probes pass that may', async () => {
+  test('skip one whose breaker is open, except for its probes', async () => {
     const { says, outcome, order, events, clock, asked } = openMany()
     says.set('a', 500).set('b', 200)
     for (let i = 0; i < 5; i++) await outcome()
@@ -227,7 +227,7 @@ describe('several providers', () => {
     expect(order()).toEqual(['a', 'a', 'a', 'a', 'a'])
   })
 
-  test('when all breakers are open nobody is asked', async () => {
+  test('are not called while all breakers are open', async () => {
     const { says, asked, outcome } = openMany()
     for (const name of ['a', 'b', 'c']) says.set(name, 500)
     for (let i = 0; i < 5; i++) await outcome()
@@ -236,7 +236,7 @@ describe('several providers', () => {
     expect(asked).toHaveLength(15)
   })
 
-  test('a refused budget opens no breaker', async () => {
+  test('a refusal by the budget opens no breaker', async () => {
     const { says, outcome, order } = openMany()
     says.set('a', 429).set('b', 200)
     for (let i = 0; i < 20; i++) await outcome()
@@ -245,7 +245,7 @@ describe('several providers', () => {
 })
 
 describe('providers by score', () => {
-  test('the quickest of late is asked first', async () => {
+  test('the recently fastest is tried first', async () => {
     const { clock, asked, outcome, order } = openMany({ choose: 'score' })
     for (const took of [300, 100, 200]) {
       const answered = outcome()
@@ -259,7 +259,7 @@ describe('providers by score', () => {
     expect(order().at(-1)).toBe('b')
   })
 
-  test('who is quick with old news is no quicker than who waits for new', async () => {
+  test('a fast provider with old data scores no better than a slow one with new data', async () => {
     const { clock, asked, outcome, order } = openMany({ choose: 'score' }, { names: ['a', 'b'] })
     for (const [took, age] of [
       [10, '30'],
@@ -329,7 +329,7 @@ describe('providers that follow a chain', () => {
     return { ...many, at, call }
   }
 
-  test('one that is too far behind is gone past at once, and asked last from then on', async () => {
+  test('one that lags too far is skipped at once, and tried last from then on', async () => {
     const { call, at, events } = chain()
     // Of b nothing is known: it is asked the same, beside.
     expect(await call(1000)).toEqual(['a', 'a', 'b'])
@@ -340,13 +340,13 @@ describe('providers that follow a chain', () => {
       type: 'attempt.skipped',
       upstream: 'all',
       provider: 'a',
-      reason: 'it is 51 behind',
+      reason: 'lags 51 behind',
     })
     expect(await call(1002)).toEqual(['b', 'b'])
     expect(events.filter(({ type }) => type === 'attempt.failed')).toEqual([])
   })
 
-  test('one that stands still is found out, and comes back when it has caught up', async () => {
+  test('one that stands still is detected, and returns when it has caught up', async () => {
     const { call, at, clock } = chain()
     await call(1000)
     await at(1000)
@@ -367,7 +367,7 @@ describe('providers that follow a chain', () => {
     expect(await call(1091)).toEqual(['a', 'a'])
   })
 
-  test('while the best can not answer, the nearest of the others does', async () => {
+  test('the nearest of the others answers while the best cannot', async () => {
     const { call, at, asked, outcome, clock, order } = chain({}, ['a', 'b', 'c'])
     await call(1000)
     for (const { provider, answer } of asked.slice(1))
@@ -385,7 +385,7 @@ describe('providers that follow a chain', () => {
     expect(order().slice(begun)).toEqual(['a', 'b', 'c'])
   })
 
-  test('what may not be sent twice is neither sent on nor copied', async () => {
+  test('a request that must not be sent twice is neither sent on nor copied', async () => {
     const { at, outcome, clock, order, call } = chain()
     await call(1000)
     await at(1100)
@@ -398,7 +398,7 @@ describe('providers that follow a chain', () => {
     expect(order()).toEqual(['a', 'b', 'a'])
   })
 
-  test('a call that takes long is held against what was known when it began, and other counts against none', async () => {
+  test('a long call is compared with what was known when it began, and different heights are not compared', async () => {
     const { at, asked, outcome, clock, call, order } = chain()
     await call(1000)
     await at(1000)
@@ -415,7 +415,7 @@ describe('providers that follow a chain', () => {
     expect(order()).toEqual(['a', 'b', 'a', 'a', 'a'])
   })
 
-  test('one that loses the race with old news does not win it', async () => {
+  test('a hedge with old data does not win the race', async () => {
     const { at, asked, outcome, clock, call } = chain({ hedge: 80 })
     await call(1000)
     await at(1100)
@@ -430,7 +430,7 @@ describe('providers that follow a chain', () => {
     expect(await raced).toBe('b')
   })
 
-  test('whose heights are not compared are asked as any others', async () => {
+  test('are treated alike if their heights are not compared', async () => {
     const { call } = chain({ maxLag: Number.POSITIVE_INFINITY })
     expect(await call(1000)).toEqual(['a', 'a'])
     expect(await call(1)).toEqual(['a', 'a'])
@@ -475,7 +475,7 @@ describe('retries', () => {
     expect(asked).toHaveLength(1)
   })
 
-  test('end when nobody waits any more', async () => {
+  test('end when the caller aborts', async () => {
     const { clock, says, outcome, asked } = openMany({ retries: 3 }, { names: ['a'] })
     says.set('a', 500)
     const controller = new AbortController()
@@ -488,7 +488,7 @@ describe('retries', () => {
     expect(clock.timers).toBe(0)
   })
 
-  test('are a tenth of the traffic over a long run, however much fails', async () => {
+  test('are a tenth of the traffic over a long run, whatever fails', async () => {
     const { clock, says, outcome, asked } = openMany({ retries: 5 }, { names: ['a'], random: Math.random })
     const calls = 2000
     let failures = 0
@@ -510,7 +510,7 @@ describe('retries', () => {
 })
 
 describe('a hedge', () => {
-  test('asks a second when the first is slow; the first answer wins, and the loser is aborted', async () => {
+  test('calls a second when the first is slow; the first answer wins, and the loser is aborted', async () => {
     const { clock, asked, outcome, order, events } = openMany({ hedge: 80 })
     const answered = outcome()
     await clock.advance(79)
@@ -524,7 +524,7 @@ describe('a hedge', () => {
     expect(clock.timers).toBe(0)
   })
 
-  test('is not begun when the first is quick', async () => {
+  test('is not sent when the first is fast', async () => {
     const { clock, asked, outcome, order } = openMany({ hedge: 80 })
     const answered = outcome()
     await clock.advance(79)
@@ -534,7 +534,7 @@ describe('a hedge', () => {
     expect(order()).toEqual(['a'])
   })
 
-  test('one that fails leaves the answer to the other, whichever it is', async () => {
+  test('waits for the other when one fails, whichever it is', async () => {
     for (const [failing, winner] of [
       [0, 1],
       [1, 0],
@@ -549,7 +549,7 @@ describe('a hedge', () => {
     }
   })
 
-  test('when both fail the third is asked', async () => {
+  test('is followed by the third when both fail', async () => {
     const { clock, asked, outcome, order } = openMany({ hedge: 80 })
     const answered = outcome()
     await clock.advance(80)
@@ -561,7 +561,7 @@ describe('a hedge', () => {
     expect(await answered).toBe('c')
   })
 
-  test('both are aborted when nobody waits any more', async () => {
+  test('is aborted with the first when the caller aborts', async () => {
     const { clock, asked, outcome } = openMany({ hedge: 80 })
     const controller = new AbortController()
     const answered = outcome({ signal: controller.signal })
@@ -571,13 +571,13 @@ describe('a hedge', () => {
     expect(asked.map(({ request }) => request.signal?.reason?.message)).toEqual(['left', 'left'])
   })
 
-  test('one who has left before is not asked for', async () => {
+  test('is not sent for a caller that has already aborted', async () => {
     const { asked, outcome } = openMany({ hedge: 80 })
     void outcome({ signal: AbortSignal.abort() })
     expect(asked.map(({ request }) => request.signal?.aborted)).toEqual([true])
   })
 
-  test('by score, one that always loses to its hedge is not asked first for ever', async () => {
+  test('does not leave a provider that always loses first for ever, by score', async () => {
     const { clock, asked, outcome, order } = openMany({ hedge: 80, choose: 'score' }, { names: ['a', 'b'] })
     for (let i = 0; i < 3; i++) {
       const answered = outcome()
@@ -645,10 +645,10 @@ describe('behind a budget', () => {
   }
 
   test.each([
-    ['used up (429)', { status: 429, body: SPENT }],
-    ['used up (402)', { status: 402, body: SPENT }],
-    ['resting', { status: 429 }],
-  ])('a call whose key is %s is sent again with another, also one that is not repeatable', async (_, refusal) => {
+    ['exhausted (429)', { status: 429, body: SPENT }],
+    ['exhausted (402)', { status: 402, body: SPENT }],
+    ['paused', { status: 429 }],
+  ])('a call whose key is %s is sent again with another key, even if it is not repeatable', async (_, refusal) => {
     const { clock, used, events, ask } = openKeys(['k0', 'k1'], (key) => (key === 'k0' ? refusal : { status: 200 }))
     const outcome = ask({ method: 'POST' })
     await clock.advance(20)
@@ -657,7 +657,7 @@ describe('behind a budget', () => {
     expect(events).toEqual([{ type: 'attempt.retried', upstream: 'a', after: 0 }])
   })
 
-  test('it is charged to the other key, and refused when that has no room in time', async () => {
+  test('the second try is charged to the other key, and refused if that has no capacity in time', async () => {
     const { clock, used, ask } = openKeys(['k0', 'k1'], (key) => ({ status: key === 'k0' ? 429 : 200 }))
     const outcome = ask()
     await clock.advance(50)
@@ -670,7 +670,7 @@ describe('behind a budget', () => {
   test.each([
     ['the only key', ['k0'], { status: 429 }, {}, 'key', 'upstream_limited'],
     ['no key at all', [], { status: 429 }, {}, 'key', 'upstream_limited'],
-    ['a key of an account that rests', ['k0', 'k1'], { status: 429 }, {}, 'account', 'upstream_limited'],
+    ['a key of a paused account', ['k0', 'k1'], { status: 429 }, {}, 'account', 'upstream_limited'],
     [
       'a failure that may have been carried out',
       ['k0', 'k1'],
@@ -679,15 +679,8 @@ describe('behind a budget', () => {
       'key',
       'upstream_failed',
     ],
-    [
-      'an upstream that is not to be tried again',
-      ['k0', 'k1'],
-      { status: 429 },
-      { retries: 0 },
-      'key',
-      'upstream_limited',
-    ],
-  ] as const)('it is not sent again after %s', async (_, keys, refusal, policy, by, outcome) => {
+    ['an upstream without retries', ['k0', 'k1'], { status: 429 }, { retries: 0 }, 'key', 'upstream_limited'],
+  ] as const)('a call is not sent again after %s', async (_, keys, refusal, policy, by, outcome) => {
     const { clock, used, ask } = openKeys(keys, () => refusal, policy, by)
     const failed = ask({ method: 'POST' })
     await clock.advance(100)
@@ -695,7 +688,7 @@ describe('behind a budget', () => {
     expect(used).toHaveLength(1)
   })
 
-  test('it is sent once more, and not to every key there is', async () => {
+  test('a call is sent once more, and not with every key', async () => {
     const { clock, used, ask } = openKeys(['k0', 'k1', 'k2', 'k3'], () => ({ status: 429, body: SPENT }))
     const failed = ask()
     await clock.advance(100)
@@ -703,7 +696,7 @@ describe('behind a budget', () => {
     expect(used).toEqual(['k0', 'k1'])
   })
 
-  test('calls that are given less time than answers take open no breaker; those with enough do', async () => {
+  test('calls with less time than answers take open no breaker; those with enough do', async () => {
     let takes = 100
     const { clock, ask } = openKeys(
       Array.from({ length: 20 }, (_, index) => `k${index}`),

@@ -27,14 +27,14 @@ function fail(breaker: Breaker, times: number, given: Partial<Failure> = {}): vo
 }
 
 describe('a breaker', () => {
-  test('lets all pass while calls succeed', () => {
+  test('admits all calls while they succeed', () => {
     const { breaker } = open()
     for (let i = 0; i < 100; i++) enter(breaker).succeeded()
     expect(breaker.state).toBe('closed')
     expect(breaker.wait(true)).toBe(0)
   })
 
-  test('opens when five requests fail that had an answer, with no success between, for a second', () => {
+  test('opens for a second when five requests known to have an answer fail without a success between', () => {
     const { breaker } = open()
     fail(breaker, 4)
     enter(breaker).succeeded()
@@ -46,19 +46,19 @@ describe('a breaker', () => {
     expect([breaker.enter(true), breaker.enter(false)]).toEqual([undefined, undefined])
   })
 
-  test('one request counts once, however often it fails', () => {
+  test('counts a request once, however often it fails', () => {
     const { breaker } = open()
     for (let i = 0; i < 100; i++) enter(breaker).failed(failure())
     expect(breaker.state).toBe('closed')
   })
 
-  test('opens at the fifth connection in a row that is not made, whatever is asked', () => {
+  test('opens at the fifth failed connection in a row, whatever the requests', () => {
     const { breaker } = open({ operations: 2, quiet: false })
     for (let i = 0; i < 5; i++) enter(breaker, false).failed(failure({ answerable: false, unreachable: true }))
     expect([breaker.wait(true), breaker.wait(false)]).toEqual([1000, 1000])
   })
 
-  test('of a provider needs two operations that fail', () => {
+  test('of a provider needs two failing operations', () => {
     const { breaker } = open({ operations: 2, quiet: false })
     fail(breaker, 20)
     expect(breaker.state).toBe('closed')
@@ -66,7 +66,7 @@ describe('a breaker', () => {
     expect(breaker.state).toBe('open')
   })
 
-  test('requests that never had an answer open it for such alone, and only where nothing succeeds', async () => {
+  test('limits requests without a known answer if they fail, and only while nothing succeeds', async () => {
     const { clock, breaker } = open()
     enter(breaker).succeeded()
     await clock.advance(9999)
@@ -80,7 +80,7 @@ describe('a breaker', () => {
     expect(breaker.state).toBe('closed')
   })
 
-  test('what one client alone asks for opens nothing, what a poller asks for is of many', () => {
+  test('is not affected by one client alone, except by the poller, which stands for many', () => {
     const { breaker } = open()
     fail(breaker, 50, { answerable: false, client: 'one' })
     expect(breaker.state).toBe('closed')
@@ -88,7 +88,7 @@ describe('a breaker', () => {
     expect(breaker.wait(false)).toBe(1000)
   })
 
-  test('where nothing succeeds, others that never had an answer pass once a second, whatever the one before does', async () => {
+  test('admits one request without a known answer a second while nothing succeeds, whatever the one before does', async () => {
     const { clock, breaker } = open()
     fail(breaker, 5, { answerable: false })
     for (let second = 0; second < 20; second++) {
@@ -105,7 +105,7 @@ describe('a breaker', () => {
     expect(breaker.state).toBe('closed')
   })
 
-  test('probes are of each kind of request: those that never had an answer do not take those of the others', async () => {
+  test('has separate probes for each kind of request', async () => {
     const { clock, breaker } = open()
     fail(breaker, 5)
     await clock.advance(1000)
@@ -116,7 +116,7 @@ describe('a breaker', () => {
     expect([breaker.wait(true), breaker.wait(false)]).toEqual([0, 0])
   })
 
-  test('lets one probe pass at a time, and two that succeed close it', async () => {
+  test('admits one probe at a time, and two successes close it', async () => {
     const { clock, breaker } = open()
     fail(breaker, 5)
     await clock.advance(999)
@@ -134,7 +134,7 @@ describe('a breaker', () => {
     for (let i = 0; i < 10; i++) enter(breaker)
   })
 
-  test('a probe that fails opens it for twice as long, up to five seconds', async () => {
+  test('doubles its time after each failed probe, up to five seconds', async () => {
     const { clock, breaker } = open()
     fail(breaker, 5)
     for (const wait of [1000, 2000, 4000, 5000, 5000]) {
@@ -144,7 +144,7 @@ describe('a breaker', () => {
     }
   })
 
-  test('a probe that was given up makes room for another', async () => {
+  test('admits another probe after an abandoned one', async () => {
     const { clock, breaker } = open()
     fail(breaker, 5)
     await clock.advance(1000)
@@ -155,7 +155,7 @@ describe('a breaker', () => {
     expect(breaker.state).toBe('closed')
   })
 
-  test('calls that began before it opened neither close it nor let a second probe pass', async () => {
+  test('ignores calls that began before it opened', async () => {
     const { clock, breaker } = open()
     const old = Array.from({ length: 4 }, () => enter(breaker))
     fail(breaker, 5)
@@ -169,7 +169,7 @@ describe('a breaker', () => {
     expect(breaker.enter(true)).toBeUndefined()
   })
 
-  test('stays open for as long as the upstream says', async () => {
+  test('stays open for as long as the upstream asks', async () => {
     const { clock, breaker } = open()
     breaker.pause(30_000, 'unanswered')
     expect([breaker.wait(true), breaker.wait(false)]).toEqual([0, 30_000])
@@ -180,7 +180,7 @@ describe('a breaker', () => {
     enter(breaker).succeeded()
   })
 
-  test('probes of many nodes are spread by a fifth either way', () => {
+  test('spreads the probes of many nodes by a fifth either way', () => {
     const waits = [0, 1].map((random) => {
       const { breaker } = open({ random: () => random })
       fail(breaker, 5)
@@ -201,8 +201,8 @@ const story = fc.array(
   { minLength: 50, maxLength: 400 },
 )
 
-describe('a breaker, whatever comes', () => {
-  test('requests that never had an answer keep none away that had one', async () => {
+describe('a breaker under any sequence of calls', () => {
+  test('blocks no request known to have an answer because of others', async () => {
     await fc.assert(
       fc.asyncProperty(story, async (calls) => {
         const { clock, breaker } = open()
@@ -218,7 +218,7 @@ describe('a breaker, whatever comes', () => {
     )
   })
 
-  test('as long as one succeeds every ten seconds, new requests are let through too', async () => {
+  test('admits new requests as long as one succeeds every ten seconds', async () => {
     await fc.assert(
       fc.asyncProperty(story, async (calls) => {
         const { clock, breaker } = open()
@@ -236,7 +236,7 @@ describe('a breaker, whatever comes', () => {
     )
   })
 
-  test('an upstream that fails for all is left alone after five requests, and is back within seven seconds', async () => {
+  test('stops after five requests to an upstream that fails for all, and recovers within seven seconds', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.nat(1000), { minLength: 5, maxLength: 100 }), async (pauses) => {
         const { clock, breaker } = open()

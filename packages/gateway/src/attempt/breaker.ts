@@ -1,89 +1,94 @@
 import type { Clock } from '../clock.ts'
 import { createGate, type Gate, type Ticket } from './gate.ts'
 
-/** A breaker opens after this many failures that count, with no success between them. */
+/** A breaker opens after this many failures without a success in between. */
 const FAILURES = 5
 
-/** Where only such requests fail that never had an answer, one of them passes each time this is over, in milliseconds. */
-const EACH = 1000
+/** While limited, one request without a known answer passes per this interval, in milliseconds. */
+const TURN_INTERVAL = 1000
 
-/** Requests that never had an answer are no evidence while anything succeeded within this time, in milliseconds. */
+/** Failures of requests without a known answer do not count if anything succeeded within this time, in milliseconds. */
 const QUIET = 10_000
 
-/** A failed call, as far as a breaker has to know it. */
+/** A failed call, as a breaker sees it. */
 export interface Failure {
-  /** Which request it was: one request is counted once. */
+  /** The request: each is counted once. */
   readonly key: string
   readonly operation: string
   readonly client: string
-  /** Whether the same request has an answer: it had one before, or another provider gave one. */
+  /** Whether the request is known to have an answer: it had one before, or another provider gave one. */
   readonly answerable: boolean
-  /** No connection was made, so no request had a part in it. */
+  /** No connection was made, so the request cannot be the cause. */
   readonly unreachable: boolean
 }
 
 /**
- * Keeps calls from what fails: a provider, or one operation of it. It believes what can't be a caller's doing:
- * - five connections in a row that were not made, or five different requests that are known to have an answer and fail now. It is
- *   then open for all;
- * - where nothing succeeded for a while, also five different requests that never had an answer, from more than one client. Of such
- *   requests one a second passes then, since clients cost nothing.
+ * Blocks calls to a failing provider, or to one of its operations. Only failures that no caller can cause count:
+ * - Five failed connections in a row, or failures of five different requests that are known to have an answer, open it
+ * for all.
+ * - If nothing succeeded for a while, failures of five different requests without a known answer, from more than one
+ * client, limit such requests to one a second. They are not blocked, since anyone can create clients.
  *
- * Each kind of request has probes of its own, so that requests that always fail don't take those of the others.
+ * Both kinds of request have separate probes, so requests that always fail cannot use up the probes of the others.
  */
 export interface Breaker {
   readonly state: 'closed' | 'open' | 'probing'
-  /** Milliseconds until such a call may pass; 0 when it may pass now. */
+  /** Milliseconds until a call of this kind may pass; 0 if it may pass now. */
   wait(answerable: boolean): number
   /** Whether it is open because the upstream asked to wait. */
   paused(answerable: boolean): boolean
-  /** A call is about to be made; undefined when it may not. */
+  /** Admits a call; undefined if it is blocked. */
   enter(answerable: boolean, mayProbe?: boolean): Pass | undefined
-  /** The upstream said when to come back: no such call passes before, or none at all. */
-  pause(duration: number, who: 'all' | 'unanswered'): void
+  /** Blocks calls for as long as the upstream asked: all calls, or only those without a known answer. */
+  pause(duration: number, which: 'all' | 'unanswered'): void
   /** Whether nothing succeeded for a while. */
   readonly quiet: boolean
 }
 
-/** Leave to make one call; one of these is to be called when it is over. */
+/** Permission for one call. Exactly one of its methods is called when the call ends. */
 export interface Pass {
   succeeded(): void
   failed(failure: Failure): void
-  /** The call ended without evidence: it was given up, or refused for what it was. */
+  /** The call ended without evidence: it was abandoned, or refused because of its content. */
   left(): void
 }
 
 export interface BreakerParts {
   readonly clock: Clock
-  /** Of how many operations such requests have to be: a provider is not judged by one of them. */
+  /** The number of different operations that must fail: one operation alone does not condemn a provider. */
   readonly operations: number
-  /** Whether nothing is known to have succeeded lately. */
+  /** Whether the breaker starts as quiet: without a recent success. */
   readonly quiet: boolean
-  /** From 0 to 1; spreads probes of many nodes. */
+  /** A random number from 0 to 1, to spread the probes of many nodes. */
   readonly random?: () => number
 }
 
-/** A key that is counted; only as many are kept as decide. */
+/** Distinct keys; keeps only as many as the decision needs. */
 class Distinct extends Set<string> {
   override add(value: string): this {
     return this.size < FAILURES ? super.add(value) : this
   }
 }
 
-export function createBreaker({ clock, operations: least, quiet, random = Math.random }: BreakerParts): Breaker {
+export function createBreaker({
+  clock,
+  operations: minOperations,
+  quiet,
+  random = Math.random,
+}: BreakerParts): Breaker {
   const known = createGate(clock, random)
   const unknown = createGate(clock, random)
   let lastSuccess = quiet ? Number.NEGATIVE_INFINITY : clock.monotonic()
-  let unreached = 0
-  /** When the next request passes that never had an answer; undefined while all do. */
+  let unreachable = 0
+  /** When the next request without a known answer passes; undefined while all pass. */
   let nextUnknown: number | undefined
-  /** Requests that had an answer, all, and what they are of. */
+  /** Failed requests and their operations: those known to have an answer, and all. */
   const answerable = { keys: new Distinct(), operations: new Distinct() }
   const any = { keys: new Distinct(), operations: new Distinct() }
   const clients = new Distinct()
 
   function forget(): void {
-    unreached = 0
+    unreachable = 0
     clients.clear()
     for (const { keys, operations } of [answerable, any]) {
       keys.clear()
@@ -102,11 +107,11 @@ export function createBreaker({ clock, operations: least, quiet, random = Math.r
   }
 
   function isEnough({ keys, operations }: typeof any): boolean {
-    return keys.size >= FAILURES && operations.size >= least
+    return keys.size >= FAILURES && operations.size >= minOperations
   }
 
   function count(failure: Failure): void {
-    if (failure.unreachable) unreached += 1
+    if (failure.unreachable) unreachable += 1
     else {
       clients.add(failure.client)
       for (const counted of failure.answerable ? [answerable, any] : [any]) {
@@ -114,19 +119,19 @@ export function createBreaker({ clock, operations: least, quiet, random = Math.r
         counted.operations.add(failure.operation)
       }
     }
-    if (unreached >= FAILURES || isEnough(answerable)) openAll()
-    // What a node asks on its own behalf speaks for all who watch.
+    if (unreachable >= FAILURES || isEnough(answerable)) openAll()
+    // The poller's calls stand for many subscribers.
     else if (isEnough(any) && isQuiet() && (clients.size > 1 || clients.has('poller'))) {
-      nextUnknown ??= clock.monotonic() + EACH
+      nextUnknown ??= clock.monotonic() + TURN_INTERVAL
       forget()
     }
   }
 
-  /** Whether it is the turn of a request that never had an answer; it is taken. */
+  /** Takes the turn of a request without a known answer, if it is due. */
   function takeTurn(mayProbe: boolean): boolean {
     if (nextUnknown === undefined) return true
     if (clock.monotonic() < nextUnknown || !mayProbe) return false
-    nextUnknown = clock.monotonic() + EACH
+    nextUnknown = clock.monotonic() + TURN_INTERVAL
     return true
   }
 
@@ -142,7 +147,7 @@ export function createBreaker({ clock, operations: least, quiet, random = Math.r
   }
 
   function failed(gate: Gate, ticket: Ticket, failure: Failure): void {
-    // A probe decides. What began before it opened and ends only now is old news.
+    // Only probes count now. A call that began before the breaker opened is outdated.
     if (gate.state === 'closed') count(failure)
     else if (gate.probed(ticket, false) === 'opened' && failure.unreachable) {
       if (gate === unknown) known.open()
@@ -178,8 +183,8 @@ export function createBreaker({ clock, operations: least, quiet, random = Math.r
         },
       }
     },
-    pause(duration, who) {
-      if (who === 'all') known.open(duration)
+    pause(duration, which) {
+      if (which === 'all') known.open(duration)
       unknown.open(duration)
     },
   }

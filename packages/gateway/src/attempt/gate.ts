@@ -1,37 +1,41 @@
 import type { Clock } from '../clock.ts'
 
 /**
- * How long it stays open at first, and at most, in milliseconds. It doubles with each probe that fails. A probe is one call:
- * one in five seconds harms no upstream, and those who watch a value see it move again that soon.
+ * How long a gate stays open at first, and at most, in milliseconds. The time doubles with each failed probe. A probe
+ * is one call: one in five seconds harms no upstream, and subscribers see a recovery that soon.
  */
 const OPEN_AT_FIRST = 1000
 const OPEN_AT_MOST = 5000
 
-/** This many probes in a row must succeed before all are let through again. */
+/** Successful probes in a row that close the gate. */
 const PROBES = 2
 
-/** One call's leave to pass. */
+/** Identifies one admitted call. */
 export type Ticket = object
 
-/** `closed`: all pass. `open`: none pass, for a while. `probing`: one at a time passes, and its outcome decides. */
+/** `closed`: all calls pass. `open`: none pass for a while. `probing`: one at a time passes, and its outcome decides. */
 export interface Gate {
   readonly state: 'closed' | 'open' | 'probing'
-  /** Milliseconds until a probe may pass; 0 when a call may pass now. */
+  /** Milliseconds until a probe may pass; 0 if a call may pass now. */
   readonly wait: number
-  /** Whether it is open for as long as the upstream asked. */
+  /** Whether it is open because the upstream asked to wait. */
   readonly paused: boolean
-  /** Undefined when the call may not pass. `mayProbe`: whether its outcome would say anything. */
+  /**
+   * Admits a call; undefined if it is blocked.
+   *
+   * @param mayProbe whether its outcome would mean anything
+   */
   enter(mayProbe: boolean): Ticket | undefined
-  /** For the time that is its turn, or for as long as is said. */
+  /** Opens the gate for the next backoff time, or for `duration` milliseconds. */
   open(duration?: number): void
   close(): void
-  /** The outcome of a call; undefined when it was no probe, or decides nothing yet. */
+  /** Reports the outcome of a call. Returns undefined if it was no probe, or decides nothing yet. */
   probed(ticket: Ticket, good: boolean): 'closed' | 'opened' | undefined
-  /** The call ended without an outcome: another may be the probe. */
+  /** The call ended without an outcome, so another may become the probe. */
   left(ticket: Ticket): void
 }
 
-/** @param random from 0 to 1; spreads probes of many nodes */
+/** @param random from 0 to 1, to spread the probes of many nodes */
 export function createGate(clock: Clock, random: () => number): Gate {
   let state: Gate['state'] = 'closed'
   let opensFor = OPEN_AT_FIRST

@@ -3,36 +3,36 @@ import { LRUCache } from 'lru-cache'
 /** Retries may be this share of the traffic. */
 const SHARE = 0.1
 
-/** This many may be saved up, and are there at the start: little traffic must not mean no retries. */
-const SAVED = 10
+/** Maximum saved retries, available from the start, so that sparse traffic can retry too. */
+const MAX_SAVED = 10
 
-/** The same of each client: one whose calls fail must not take the retries of the others. */
-const OWN = 3
-const CLIENTS = 1000
+/** Maximum saved retries per client: a client whose calls fail must not use up the retries of others. */
+const MAX_SAVED_PER_CLIENT = 3
+const MAX_CLIENTS = 1000
 
-/** Bounds retries by the traffic they come on top of: an upstream that fails for all must not get twice the calls. */
+/** Limits retries to a share of the traffic, so that a failing upstream does not get twice the calls. */
 export interface RetryBudget {
-  /** A first try was made. */
+  /** Records a first try. */
   tried(client: string): void
-  /** Whether one more retry may be made for a client; it is taken. */
+  /** Takes a retry for a client, if one is left. */
   take(client: string): boolean
 }
 
 export function createRetryBudget(): RetryBudget {
-  let left = SAVED
-  /** What clients have left; those that are not in it have all. */
-  const own = new LRUCache<string, number>({ max: CLIENTS })
+  let left = MAX_SAVED
+  /** Retries left per client. Missing clients have the maximum. */
+  const leftOf = new LRUCache<string, number>({ max: MAX_CLIENTS })
   return {
     tried(client) {
-      left = Math.min(SAVED, left + SHARE)
-      const had = own.get(client)
-      if (had !== undefined) own.set(client, Math.min(OWN, had + SHARE))
+      left = Math.min(MAX_SAVED, left + SHARE)
+      const had = leftOf.get(client)
+      if (had !== undefined) leftOf.set(client, Math.min(MAX_SAVED_PER_CLIENT, had + SHARE))
     },
     take(client) {
-      const had = own.get(client) ?? OWN
+      const had = leftOf.get(client) ?? MAX_SAVED_PER_CLIENT
       if (left < 1 || had < 1) return false
       left -= 1
-      own.set(client, had - 1)
+      leftOf.set(client, had - 1)
       return true
     },
   }

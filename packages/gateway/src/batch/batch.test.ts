@@ -39,14 +39,14 @@ function open(most = 3, within = 100, bytes = 1000) {
 }
 
 describe('a batch', () => {
-  test('leaves before its keys are too much text for one call', async () => {
+  test('is sent before its keys are too long for one call', async () => {
     const { clock, get, topics } = open(10, 100, 8)
     for (const topic of ['aaa', 'bbb', 'ccc', 'dddddddddddd', 'e']) get(topic)
     await clock.advance(100)
     expect(topics()).toEqual([['aaa', 'bbb'], ['ccc'], ['dddddddddddd'], ['e']])
   })
 
-  test('leaves when its window is over, with all that came', async () => {
+  test('is sent with all keys when its window is over', async () => {
     const { clock, get, topics, events } = open()
     get('a')
     await clock.advance(60)
@@ -58,7 +58,7 @@ describe('a batch', () => {
     expect(events).toEqual([{ type: 'batch.sent', feed: 'price', keys: 2 }])
   })
 
-  test('leaves at once when it is full, and the next begins a window of its own', async () => {
+  test('is sent at once when it is full, and the next begins its own window', async () => {
     const { clock, get, sent, topics } = open()
     for (const topic of ['a', 'b', 'c', 'd']) get(topic)
     expect(topics()).toEqual([['a', 'b', 'c']])
@@ -79,7 +79,7 @@ describe('a batch', () => {
     expect(clock.timers).toBe(0)
   })
 
-  test('without a window waits for the work at hand only', async () => {
+  test('without a window waits only for queued work', async () => {
     const { clock, get, topics } = open(10, 0)
     get('a')
     get('b')
@@ -87,7 +87,7 @@ describe('a batch', () => {
     expect(topics()).toEqual([['a', 'b']])
   })
 
-  test('hands each key its own: a value, absence or an error', async () => {
+  test('gives each key its own result: a value, absence or an error', async () => {
     const { clock, get, sent, outcomes } = open()
     for (const topic of ['a', 'b', 'c']) get(topic)
     sent[0]?.answer([content(1), absence('not priced'), new Error('poison')])
@@ -95,7 +95,7 @@ describe('a batch', () => {
     expect(outcomes).toEqual({ a: '1', b: 'not priced', c: 'poison' })
   })
 
-  test('in which a key comes twice answers both', async () => {
+  test('with a repeated key answers both', async () => {
     const { clock, sent } = open()
     const stage = batch<Content>({ feed: 'price', most: 3, within: 0, clock, emit: () => {} })(async (asks) => {
       sent.push({ asks, answer: () => {}, fail: () => {} })
@@ -115,7 +115,7 @@ describe('a batch', () => {
     expect(outcomes).toEqual({ a: 'away', b: 'away', c: 'away' })
   })
 
-  test('of which too few results come fails only those without one', async () => {
+  test('with too few results fails only the keys without one', async () => {
     const { clock, get, sent, outcomes } = open()
     for (const topic of ['a', 'b', 'c']) get(topic)
     sent[0]?.answer([content(1)])
@@ -123,7 +123,7 @@ describe('a batch', () => {
     expect(outcomes).toEqual({ a: '1', b: 'upstream_invalid', c: 'upstream_invalid' })
   })
 
-  test('does not mix classes', async () => {
+  test('does not mix priorities', async () => {
     const { clock, get, topics } = open()
     get('a', { priority: 'live' })
     get('b', { priority: 'interactive' })
@@ -132,7 +132,7 @@ describe('a batch', () => {
     expect(topics()).toEqual([['a', 'c'], ['b']])
   })
 
-  test('leaves without those who have left meanwhile, and they fail with the reason', async () => {
+  test('is sent without keys whose waiters left, and those fail with the reason', async () => {
     const { clock, get, topics, outcomes } = open()
     const controller = new AbortController()
     get('a', { signal: controller.signal })
@@ -143,7 +143,7 @@ describe('a batch', () => {
     expect(topics()).toEqual([['b']])
   })
 
-  test('that everybody has left is not sent', async () => {
+  test('without waiters is not sent', async () => {
     const { clock, get, sent } = open()
     const controller = new AbortController()
     get('a', { signal: controller.signal })
@@ -155,7 +155,7 @@ describe('a batch', () => {
     expect(sent).toHaveLength(1)
   })
 
-  test('who has left before it came fails with the reason, and takes no place', async () => {
+  test('rejects a caller that has already aborted, without using a place', async () => {
     const { clock, get, sent, outcomes } = open()
     get('a', { signal: AbortSignal.abort(new Error('left')) })
     await clock.advance(100)
@@ -164,7 +164,7 @@ describe('a batch', () => {
   })
 })
 
-describe('a batch in which a key is bad', () => {
+describe('a batch with a bad key', () => {
   const KEYS = Array.from({ length: 50 }, (_, index) => `k${index}`)
   const poisoned = () => new WeirError('upstream_failed', 'bad request', { upstreamStatus: 400 })
 
@@ -180,7 +180,7 @@ describe('a batch in which a key is bad', () => {
   }
 
   test.each(KEYS.map((key) => [key]))(
-    '%s alone fails, and finding it takes at most 2 calls for each halving',
+    '%s fails alone, and finding it takes at most 2 calls per halving',
     async (key) => {
       const opened = open(50)
       for (const each of KEYS) opened.get(each)
@@ -192,7 +192,7 @@ describe('a batch in which a key is bad', () => {
     },
   )
 
-  test('three bad keys fail alone too', async () => {
+  test('makes three bad keys fail alone too', async () => {
     const opened = open(50)
     for (const each of KEYS) opened.get(each)
     await settle(opened, new Set(['k0', 'k24', 'k49']))
@@ -200,7 +200,7 @@ describe('a batch in which a key is bad', () => {
     expect(failed).toEqual(['k0', 'k24', 'k49'])
   })
 
-  test('one for which the upstream fails is found too, and has calls of its own from then on', async () => {
+  test('finds a key for which the upstream fails, and fetches it alone from then on', async () => {
     const opened = open(50, 10)
     const error = new WeirError('upstream_failed', 'boom', { upstreamStatus: 500 })
     const round = async () => {
@@ -216,16 +216,16 @@ describe('a batch in which a key is bad', () => {
   })
 
   test.each([
-    ['answers nonsense whatever it is asked', new WeirError('upstream_invalid', 'html'), 1 + 2 + 4],
+    ['answers everything with invalid content', new WeirError('upstream_invalid', 'html'), 1 + 2 + 4],
     ['is down', new WeirError('upstream_failed', 'down', { upstreamStatus: 503 }), 7],
-    ['breaks each call off', new WeirError('upstream_failed', 'reset'), 7],
+    ['breaks off each call', new WeirError('upstream_failed', 'reset'), 7],
     ['forbids everything', new WeirError('upstream_refused', 'forbidden', { upstreamStatus: 403 }), 7],
-    ['takes no connection', new WeirError('upstream_failed', 'refused', { unreachable: true }), 1],
-    ['has reached a limit', new WeirError('upstream_limited', 'slow down', { upstreamStatus: 429 }), 1],
+    ['accepts no connection', new WeirError('upstream_failed', 'refused', { unreachable: true }), 1],
+    ['limits the rate', new WeirError('upstream_limited', 'slow down', { upstreamStatus: 429 }), 1],
     ['is slow', new WeirError('upstream_timeout', 'slow'), 1 + 2],
     ['has no budget left', new WeirError('over_budget', 'full'), 1],
-    ['fails in a way nobody knows', new Error('what'), 1],
-  ])('an upstream that %s is not asked once for each key', async (_, error, calls) => {
+    ['fails with an unknown error', new Error('what'), 1],
+  ])('does not call an upstream that %s once per key', async (_, error, calls) => {
     const opened = open(50)
     for (const each of KEYS) opened.get(each)
     await settle(opened, new Set(KEYS), error as WeirError)
@@ -237,18 +237,21 @@ describe('a batch in which a key is bad', () => {
     ['forbidden', new WeirError('upstream_refused', 'forbidden', { upstreamStatus: 403 })],
     ['reset or cut', new WeirError('upstream_failed', 'ECONNRESET')],
     ['a failure', new WeirError('upstream_failed', 'boom', { upstreamStatus: 500 })],
-    ['nonsense', new WeirError('upstream_invalid', 'html')],
+    ['invalid', new WeirError('upstream_invalid', 'html')],
   ] as const
 
-  test.each(poisons)('that makes its call %s fails alone, from the first batch of a gateway on', async (_, error) => {
-    const opened = open(50)
-    for (const each of ['bad', 'honest']) opened.get(each)
-    await opened.clock.advance(100)
-    await settle(opened, new Set(['bad']), error)
-    expect(opened.outcomes).toEqual({ bad: error.code, honest: '"honest"' })
-  })
+  test.each(poisons)(
+    'with a key that makes the call %s fails only that key, from the first batch of a gateway on',
+    async (_, error) => {
+      const opened = open(50)
+      for (const each of ['bad', 'honest']) opened.get(each)
+      await opened.clock.advance(100)
+      await settle(opened, new Set(['bad']), error)
+      expect(opened.outcomes).toEqual({ bad: error.code, honest: '"honest"' })
+    },
+  )
 
-  test.each(poisons)('of one client, another in each batch, makes no honest key fail (%s)', async (_, error) => {
+  test.each(poisons)('with another bad key of one client each time fails no good key (%s)', async (_, error) => {
     const opened = open(50, 10)
     for (let turn = 0; turn < 200; turn++) {
       const bad = [`bad${turn}`, `worse${turn}`]
@@ -263,7 +266,7 @@ describe('a batch in which a key is bad', () => {
     expect(opened.sent.length).toBeLessThan(200 * 2 + 50)
   })
 
-  test('an upstream that is down is not asked more for being asked often', async () => {
+  test('does not cause more calls to an upstream that is down', async () => {
     const opened = open(4, 10)
     const all = new Set<string>()
     for (let turn = 0; turn < 500; turn++) {
@@ -278,7 +281,7 @@ describe('a batch in which a key is bad', () => {
     expect(Object.keys(opened.outcomes)).toHaveLength(2000)
   })
 
-  test.each(poisons)('the same keys that all fail (%s) are split once, and again after an answer', async (_, error) => {
+  test.each(poisons)('whose keys all fail (%s) is split once, and again after an answer', async (_, error) => {
     const opened = open(4, 10)
     const keys = ['a', 'b', 'c', 'd']
     const failing = new Set(keys)
@@ -297,7 +300,7 @@ describe('a batch in which a key is bad', () => {
     expect(await ask()).toBeGreaterThan(1)
   })
 
-  test('whatever else is bad, honest keys of other clients get their answer, for two calls a key', async () => {
+  test('answers the good keys of other clients for two calls per key', async () => {
     const turns = fc.array(
       fc.record({ honest: fc.integer({ min: 1, max: 6 }), bad: fc.array(fc.nat(3), { maxLength: 8 }) }),
       { minLength: 1, maxLength: 40 },
@@ -328,7 +331,7 @@ describe('a batch in which a key is bad', () => {
     )
   })
 
-  test('those who leave meanwhile are not asked for again', async () => {
+  test('does not fetch again for waiters that left', async () => {
     const opened = open(5)
     const controller = new AbortController()
     for (const each of ['a', 'b', 'bad']) opened.get(each)
@@ -390,12 +393,12 @@ function openTimed(takes: (topic: string, at: number) => number, given: { most?:
   return { clock, get, round, sent, outcomes }
 }
 
-describe('a batch in which a key is slow', () => {
+describe('a batch with a slow key', () => {
   const KEYS = Array.from({ length: 50 }, (_, index) => `k${index}`)
   const slowly = (slow: ReadonlySet<string>, takes = 9000) =>
     openTimed((topic) => (slow.has(topic) ? takes : 50), { most: 50 })
 
-  test.each([0, 17, 49])('keeps no other waiting, from the second time on not at all (key %i)', async (index) => {
+  test.each([0, 17, 49])('does not delay the others, from the second time on not at all (key %i)', async (index) => {
     const slow = new Set<string>()
     const { round, clock } = slowly(slow)
     await round(KEYS)
@@ -417,7 +420,7 @@ describe('a batch in which a key is slow', () => {
     expect(clock.timers).toBe(0)
   })
 
-  test('takes no key for slow while the whole upstream is', async () => {
+  test('blames no key while the whole upstream is slow', async () => {
     const slow = new Set<string>()
     const { round } = slowly(slow)
     await round(KEYS)
@@ -427,7 +430,7 @@ describe('a batch in which a key is slow', () => {
     expect((await round(KEYS)).calls).toEqual([KEYS])
   })
 
-  test('is found as soon after a call that hung', async () => {
+  test('finds the slow key as quickly after a call that hung', async () => {
     const slow = new Set<string>()
     let takes = 50
     const { round } = openTimed((topic) => (slow.has(topic) ? 9000 : takes), { most: 50 })
@@ -440,7 +443,7 @@ describe('a batch in which a key is slow', () => {
     for (const key of KEYS.filter((key) => key !== 'k3')) expect(took[key]).toBeLessThanOrEqual(7 * 210)
   })
 
-  test('does not put two callers in one call for being slow', async () => {
+  test('does not put private values of two callers in one call', async () => {
     const slow = new Set<string>()
     const { round } = openTimed((topic) => (slow.has(topic) ? 9000 : 50))
     const all = KEYS.slice(0, 16).flatMap((key) => [privateTopic(key, 'u:1'), privateTopic(key, 'u:2')])
@@ -452,7 +455,7 @@ describe('a batch in which a key is slow', () => {
     }
   })
 
-  test('takes it back when it was quick once', async () => {
+  test('includes the key again once it was quick', async () => {
     const slow = new Set<string>()
     const { round } = slowly(slow)
     await round(KEYS)
@@ -463,7 +466,7 @@ describe('a batch in which a key is slow', () => {
     expect((await round(KEYS)).calls).toEqual([KEYS])
   })
 
-  test('finds it too when it hangs from the very first call on', async () => {
+  test('finds the key even if it hangs from the first call on', async () => {
     const { round } = slowly(new Set(['k3']), 60_000)
     await round(KEYS)
     const { took, calls } = await round(KEYS)
@@ -471,7 +474,7 @@ describe('a batch in which a key is slow', () => {
     expect(KEYS.filter((key) => (took[key] ?? Number.POSITIVE_INFINITY) > 60)).toEqual(['k3'])
   })
 
-  test('in which two are slow keeps the others waiting for neither', async () => {
+  test('with two slow keys delays the others for neither', async () => {
     const slow = new Set<string>()
     const { round } = slowly(slow)
     await round(KEYS)
@@ -483,7 +486,7 @@ describe('a batch in which a key is slow', () => {
   })
 })
 
-test('one client that asks for new keys that hang keeps those of others waiting once', async () => {
+test('a client that requests new hanging keys delays those of others once', async () => {
   const { clock, get, outcomes } = openTimed((topic) => (topic.includes('hang') ? 60_000 : 50))
   get('warm')
   await clock.advance(1000)
@@ -511,7 +514,7 @@ describe('a late batch', () => {
     return opened
   }
 
-  test('that answers before its halves do answers all, and the halves are given up', async () => {
+  test('that answers before its halves answers all keys, and the halves are aborted', async () => {
     const { round, sent } = await lasting([50, 400])
     const slow = new Set(['a', 'b', 'c', 'd'])
     const { took } = await round([...slow], 300)
@@ -519,7 +522,7 @@ describe('a late batch', () => {
     expect(sent.map(({ topics }) => topics.length)).toEqual([4, 4, 2, 2])
   })
 
-  test('is given up when its halves have answered all', async () => {
+  test('is aborted when its halves have answered all keys', async () => {
     const { round, sent, clock } = await lasting([50, 9000])
     const { took } = await round(['a', 'b', 'c', 'd'], 1000)
     expect(took).toEqual({ a: 200, b: 200, c: 200, d: 200 })
@@ -542,7 +545,7 @@ describe('a late batch', () => {
     expect(outcomes).toEqual({ a: '1', b: '2' })
   })
 
-  test('and its halves are given up when all have left', async () => {
+  test('is aborted together with its halves when all waiters left', async () => {
     const { clock, get, sent } = openTimed(() => 9000)
     const controllers = ['a', 'b', 'c'].map((topic) => {
       const controller = new AbortController()
@@ -559,7 +562,7 @@ describe('a late batch', () => {
 })
 
 describe('the deadlines of a batch', () => {
-  test('the earliest fails only its own', async () => {
+  test('the earliest deadline fails only its own key', async () => {
     const { clock, get, outcomes } = openTimed(() => 800)
     get('hasty', 300)
     get('patient', 5000)
@@ -573,7 +576,7 @@ describe('the deadlines of a batch', () => {
 })
 
 describe('the law of a batch', () => {
-  test('each ask is answered once, and a slow upstream gets a tenth more calls and a few', async () => {
+  test('answers each ask once, and a slow upstream gets at most a tenth more calls and a few', async () => {
     const times = fc.record({
       usual: fc.constantFrom(5, 50, 700),
       slow: fc.constantFrom(400, 3000, 12_000),

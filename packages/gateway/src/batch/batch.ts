@@ -7,80 +7,81 @@ import { createStragglerTracker } from './stragglers.ts'
 
 export interface BatchParts {
   readonly feed: string
-  /** The most keys in one call. */
+  /** Maximum keys per call. */
   readonly most: number
-  /** How long the first key waits for others, in milliseconds; 0: no longer than the work at hand. */
+  /** How long the first key waits for others, in milliseconds; 0 waits only for the work already queued. */
   readonly within: number
-  /** The most text of topics in one call; unbounded when it is not said. */
+  /** Maximum length of all topics in one call; unlimited by default. */
   readonly bytes?: number
   readonly clock: Clock
   readonly emit: Emit
 }
 
-/** Parts of a batch that may fail at once before it is no key's fault, but the upstream's. */
-const MOST_BAD = 3
+/** If more parts of a batch than this fail together, the upstream is at fault, not a key. */
+const MAX_FAILING_PARTS = 3
 
-/** Keys that may be slow are asked for in at most so many calls at once. */
-const MOST_APART = 8
+/** Maximum concurrent calls for keys that may be slow. */
+const MAX_SEPARATE_CALLS = 8
 
-/** So little more time than others have, in milliseconds, is no reason to leave before them. */
-const BARELY = 100
+/** A key with a deadline at most this much earlier than the latest does not get its own timer, in milliseconds. */
+const NEGLIGIBLE = 100
 
 interface Member<Value> {
   readonly ask: Ask
-  /** The calls under way that ask for it. */
+  /** The calls under way that include the key. */
   readonly calls: Set<Call>
   resolve(value: Value): void
   reject(error: unknown): void
   readonly left: () => void
-  /** It has its answer, or has left. */
+  /** The key has its answer, or its waiter left. */
   settled: boolean
-  late: Timer | undefined
+  deadlineTimer: Timer | undefined
 }
 
-/** One call for some members. */
+/** A call for some members. */
 interface Call {
   readonly controller: AbortController
-  /** How many of them wait for an answer, from this call or another. */
+  /** Members that still wait for an answer, from this call or another. */
   waiting: number
 }
 
-/** Members to ask for in one call. */
+/** Members for one call. */
 interface Part<Value> {
   readonly members: readonly Member<Value>[]
-  /** Whether one of them may have failed another call, or made it late. */
+  /** Whether one of them may have caused another call to fail or be late. */
   readonly suspect: boolean
-  /** Both halves of one call have the same. */
+  /** The same object for both halves of a call. */
   readonly halfOf: object | undefined
 }
 
-/** Members that failed together, perhaps for one of them. */
+/** Members that failed together, perhaps because of one of them. */
 interface Failing<Value> extends Omit<Part<Value>, 'suspect'> {
   readonly error: unknown
 }
 
-/** What became of a batch that is split. */
+/** The state of a batch that is being split. */
 interface Search {
   readonly startedAt: number
-  /** Some of it was answered: the upstream is well, and what fails is bad. */
+  /** Some of it was answered, so the upstream works and the failing rest is bad. */
   answered: boolean
-  /** Splits that led to no answer. */
+  /** Splits without an answer so far. */
   fruitless: number
 }
 
 interface Gathering<Value> {
   readonly lane: string
-  /** Its keys may be slow: the most of them that go in one call. */
-  company: number | undefined
+  /** Set for keys that may be slow: how many of them share a call. */
+  groupSize: number | undefined
   readonly members: Member<Value>[]
   bytes: number
   timer: Timer | undefined
 }
 
 /**
- * Gathers asks of the same class into one call, and hands each its own result. A key that makes its call fail is found by
- * halves. Beside a call that is late its halves are asked for, within a tenth of the traffic; the first answer for a key wins,
- * and keys that were late while others were not have calls of their own for a while. Each has its own deadline.
+ * Collects keys of the same priority into one call, and gives each its own result. A key that makes its call fail is
+ * found by bisection. When a call is late, its halves are fetched too, within a tenth of the traffic. The first answer
+ * for a key wins. Keys that were late while others were not have calls of their own for a while. Each key has its own
+ * deadline.
  */
 export function batch<Value = Content>({
   feed,
@@ -91,7 +92,7 @@ export function batch<Value = Content>({
   emit,
 }: BatchParts): Stage<Ask, Promise<Value>, readonly Ask[], Promise<readonly (Value | Error)[]>> {
   const gatherings = new Map<string, Gathering<Value>>()
-  const pace = createStragglerTracker(clock)
+  const stragglers = createStragglerTracker(clock)
 
   return (next) => {
     function send(gathering: Gathering<Value>): void {
@@ -102,35 +103,38 @@ export function batch<Value = Content>({
       const latest = latestOf(members)
       for (const member of members) {
         const { deadline, topic } = member.ask
-        if (deadline + BARELY >= latest) continue
-        member.late = clock.after(deadline - clock.monotonic(), () => {
+        if (deadline + NEGLIGIBLE >= latest) continue
+        member.deadlineTimer = clock.after(deadline - clock.monotonic(), () => {
           const detail = `${feed}: expected ${addressOf(topic)} before the deadline, got nothing`
           settle(member, () => member.reject(new WeirError('upstream_timeout', detail)))
         })
       }
-      const { company } = gathering
-      const size = company === undefined ? most : Math.max(company, Math.ceil(members.length / MOST_APART))
+      const { groupSize } = gathering
+      const size = groupSize === undefined ? most : Math.max(groupSize, Math.ceil(members.length / MAX_SEPARATE_CALLS))
       const parts: Part<Value>[] = []
       for (let i = 0; i < members.length; i += size)
-        parts.push({ members: members.slice(i, i + size), suspect: company !== undefined, halfOf: undefined })
-      pace.sent()
-      void askFor(parts)
+        parts.push({ members: members.slice(i, i + size), suspect: groupSize !== undefined, halfOf: undefined })
+      stragglers.sent()
+      void fetchParts(parts)
     }
 
-    /** A part in which a key is bad is halved until the key is alone. From then on it has calls of its own, and fails no other. */
-    async function askFor(parts: readonly Part<Value>[]): Promise<void> {
+    /**
+     * Fetches parts and bisects those that fail, until the bad key is alone. That key then has calls of its own, so it
+     * fails no other.
+     */
+    async function fetchParts(parts: readonly Part<Value>[]): Promise<void> {
       const search: Search = { startedAt: clock.monotonic(), answered: false, fruitless: 0 }
       let failing = await deliver(parts, search)
       while (failing.length > 0) {
         if (search.answered) {
-          pace.fruitful(search.fruitless)
+          stragglers.refundSplits(search.fruitless)
           search.fruitless = 0
         }
         const found = failing
         const halved = found.filter((part) => mayHalve(part, found, search))
         const rest = found.filter((part) => !halved.includes(part))
-        // An answer for others may show that it is worth it to go on.
-        const kept = halved.length > 0 ? rest.filter((part) => !isAlone(part)) : []
+        // An answer for other parts may show that it is worth continuing.
+        const kept = halved.length > 0 ? rest.filter((part) => !isSingle(part)) : []
         for (const part of rest) if (!kept.includes(part)) giveUp(part, search)
         const parts = halved.flatMap(({ members }) => halves(members))
         failing = [...kept, ...(await deliver(parts, search))]
@@ -138,34 +142,36 @@ export function batch<Value = Content>({
     }
 
     /**
-     * Where the other half was answered, or the members are of several clients and anything was, the split ends with an answer. Every other
-     * one may be for nothing, as when the upstream is down or one client asks for bad keys alone, so these are few.
+     * Decides whether a failing part is split further. The split surely ends with an answer if the other half was
+     * answered, or if the members belong to several clients and anything was answered. Other splits may be useless, as
+     * when the upstream is down or one client requests only bad keys, so they are limited.
      */
     function mayHalve(part: Failing<Value>, failing: readonly Failing<Value>[], search: Search): boolean {
-      if (isAlone(part) || pace.isHopeless(part.members.map(topicOf))) return false
+      if (isSingle(part) || stragglers.isHopeless(part.members.map(topicOf))) return false
       const shared = clientsOf(part.members).size > 1
       if (search.answered) {
         const lone = failing.filter(({ halfOf }) => halfOf === part.halfOf).length === 1
-        return shared || (lone && part.halfOf !== undefined) || pace.mayHalve(false)
+        return shared || (lone && part.halfOf !== undefined) || stragglers.mayHalve(false)
       }
-      const many = failing.filter((part) => !isAlone(part) && clientsOf(part.members).size === 1).length > MOST_BAD
-      if ((many && !shared) || !pace.mayHalve(shared)) return false
+      const many =
+        failing.filter((part) => !isSingle(part) && clientsOf(part.members).size === 1).length > MAX_FAILING_PARTS
+      if ((many && !shared) || !stragglers.mayHalve(shared)) return false
       search.fruitless += 1
       return true
     }
 
-    /** A key that fails alone goes alone for a while, and a client that asked for it has calls of its own. */
+    /** A key that fails alone is fetched alone for a while, and a client that requested it has calls of its own. */
     function giveUp(part: Failing<Value>, { startedAt }: Search): void {
       const [client, other] = clientsOf(part.members)
-      if (isAlone(part)) {
-        for (const member of part.members) pace.failedAlone(topicOf(member))
-        pace.suspect(part.members.map(topicOf), startedAt)
+      if (isSingle(part)) {
+        for (const member of part.members) stragglers.failedAlone(topicOf(member))
+        stragglers.suspect(part.members.map(topicOf), startedAt)
       }
-      if (client !== undefined && other === undefined) pace.spoiled(client, startedAt)
+      if (client !== undefined && other === undefined) stragglers.separateClient(client, startedAt)
       fail(part.members, part.error)
     }
 
-    /** Answers those that it can have no other answer for, and returns the rest. */
+    /** Makes the calls and returns the parts that failed and may be split. */
     async function deliver(parts: readonly Part<Value>[], search: Search): Promise<readonly Failing<Value>[]> {
       const failing = await Promise.all(parts.map((part) => call(part, search)))
       return failing.filter((part) => part !== undefined)
@@ -179,25 +185,25 @@ export function batch<Value = Content>({
       const startedAt = clock.monotonic()
       const call: Call = { controller: new AbortController(), waiting: members.length }
       for (const { calls } of members) calls.add(call)
-      const after = pace.lateAfter(latestOf(members) - startedAt)
+      const after = stragglers.lateAfter(latestOf(members) - startedAt)
       let split = false
-      const late = () => {
+      const onLate = () => {
         const waiting = members.filter(isWaiting)
         if (suspect) {
-          pace.suspect(waiting.map(topicOf), startedAt)
+          stragglers.suspect(waiting.map(topicOf), startedAt)
           const [client, other] = clientsOf(waiting)
-          if (client !== undefined && other === undefined) pace.spoiled(client, startedAt)
+          if (client !== undefined && other === undefined) stragglers.separateClient(client, startedAt)
         }
-        askForHalves(waiting)
+        fetchHalves(waiting)
       }
-      const askForHalves = (waiting: readonly Member<Value>[]) => {
-        if (split || waiting.length < 2 || latestOf(waiting) <= clock.monotonic() || !pace.maySplit()) return
+      const fetchHalves = (waiting: readonly Member<Value>[]) => {
+        if (split || waiting.length < 2 || latestOf(waiting) <= clock.monotonic() || !stragglers.maySplit()) return
         split = true
-        void askFor(halves(waiting))
+        void fetchParts(halves(waiting))
       }
-      // Who was alone from the first keeps nobody waiting.
+      // A key that was alone from the start delays no other.
       const watched = after !== undefined && (members.length > 1 || suspect)
-      const timer = watched ? clock.after(after, late) : undefined
+      const timer = watched ? clock.after(after, onLate) : undefined
       const over = () => {
         timer?.stop()
         for (const { calls } of members) calls.delete(call)
@@ -207,10 +213,10 @@ export function batch<Value = Content>({
         const results = await next(members.map(({ ask }) => ({ ...ask, signal })))
         over()
         search.answered = true
-        pace.answered()
+        stragglers.answered()
         const took = clock.monotonic() - startedAt
-        if (after === undefined || took < after) pace.onTime(members.map(topicOf), took)
-        else if (!suspect) pace.behind(took)
+        if (after === undefined || took < after) stragglers.onTime(members.map(topicOf), took)
+        else if (!suspect) stragglers.answeredLate(took)
         members.forEach((member, index) => {
           const result = results[index]
           settle(member, () => {
@@ -228,36 +234,37 @@ export function batch<Value = Content>({
         over()
         const waiting = members.filter(isWaiting)
         if (isPoisoned(error) && (waiting.length > 1 || suspect)) return { members: waiting, error, halfOf }
-        if (isTimeout(error) && !suspect) askForHalves(waiting)
+        if (isTimeout(error) && !suspect) fetchHalves(waiting)
         fail(waiting, error)
       }
       return undefined
     }
 
-    /** Keys that may be slow or bad go apart, and so do those of a client that asked for a bad one. */
-    function laneOf(ask: Ask, apart: boolean): string {
-      if (apart) return `slow ${kindOf(ask)}`
-      return pace.spoils(clientOf(ask)) ? `of ${clientOf(ask)} ${kindOf(ask)}` : kindOf(ask)
+    /** Keys that may be slow or bad have separate calls, and so do those of a client that requested a bad one. */
+    function laneOf(ask: Ask, separate: boolean): string {
+      if (separate) return `slow ${kindOf(ask)}`
+      return stragglers.isSeparate(clientOf(ask)) ? `of ${clientOf(ask)} ${kindOf(ask)}` : kindOf(ask)
     }
 
     return (ask) =>
       new Promise<Value>((resolve, reject) => {
         if (ask.signal?.aborted) return reject(ask.signal.reason)
-        const company = pace.groupSize(ask.topic)
-        const lane = laneOf(ask, company !== undefined)
+        const groupSize = stragglers.groupSize(ask.topic)
+        const lane = laneOf(ask, groupSize !== undefined)
         const size = ask.topic.length
         const open = gatherings.get(lane)
         const full = open !== undefined && open.bytes + size > bytes
         if (full) send(open)
-        const gathering = full || open === undefined ? { lane, company, members: [], bytes: 0, timer: undefined } : open
+        const gathering =
+          full || open === undefined ? { lane, groupSize, members: [], bytes: 0, timer: undefined } : open
         const left = () => settle(member, () => reject(ask.signal?.reason))
         const member: Member<Value> = {
           ...{ ask, calls: new Set(), resolve, reject, left },
           settled: false,
-          late: undefined,
+          deadlineTimer: undefined,
         }
         gathering.members.push(member)
-        if (company !== undefined) gathering.company = Math.min(company, gathering.company ?? company)
+        if (groupSize !== undefined) gathering.groupSize = Math.min(groupSize, gathering.groupSize ?? groupSize)
         gathering.bytes += size
         ask.signal?.addEventListener('abort', left, { once: true })
         if (gathering.members.length >= most) {
@@ -270,25 +277,25 @@ export function batch<Value = Content>({
   }
 }
 
-/** Keys that may share a call: those of one priority, and never the values of two callers. */
+/** Keys may share a call if they have the same priority and the same owner. */
 function kindOf({ priority, topic }: Ask): string {
   return priority + ownerOf(topic)
 }
 
-/** Ends the waiting of one; a call of which nobody waits for anything any more is given up. */
-function settle<Value>(member: Member<Value>, tell: () => void): void {
+/** Settles a member once. A call without waiting members is aborted. */
+function settle<Value>(member: Member<Value>, deliver: () => void): void {
   if (member.settled) return
   member.settled = true
-  member.late?.stop()
+  member.deadlineTimer?.stop()
   member.ask.signal?.removeEventListener('abort', member.left)
-  tell()
+  deliver()
   for (const call of member.calls) {
     call.waiting -= 1
     if (call.waiting === 0) call.controller.abort()
   }
 }
 
-/** Fails those for whom no other call is under way. */
+/** Fails the members that have no other call under way. */
 function fail<Value>(members: readonly Member<Value>[], error: unknown): void {
   for (const member of members) if (member.calls.size === 0) settle(member, () => member.reject(error))
 }
@@ -305,7 +312,7 @@ function latestOf<Value>(members: readonly Member<Value>[]): number {
   return Math.max(...members.map(({ ask }) => ask.deadline))
 }
 
-/** Keys of one client stay together: bad ones of one are found as one. */
+/** Splits members in two. Keys of one client stay together, so its bad keys are found at once. */
 function halves<Value>(members: readonly Member<Value>[]): readonly Part<Value>[] {
   const byClient = [...Map.groupBy(members, ({ ask }) => clientOf(ask)).values()]
   const groups = byClient.length > 1 ? byClient : members.map((member) => [member])
@@ -318,7 +325,7 @@ function inTwo<Item>(items: readonly Item[]): readonly (readonly Item[])[] {
   return [items.slice(0, middle), items.slice(middle)]
 }
 
-/** A poller asks on behalf of many: each of its keys is of another. */
+/** The poller serves many clients, so each of its keys counts as another client. */
 function clientOf({ client, topic }: Ask): string {
   return client === 'poller' ? `${client} ${topic}` : client
 }
@@ -327,11 +334,14 @@ function clientsOf<Value>(members: readonly Member<Value>[]): ReadonlySet<string
   return new Set(members.map(({ ask }) => clientOf(ask)))
 }
 
-function isAlone<Value>({ members }: Failing<Value>): boolean {
+function isSingle<Value>({ members }: Failing<Value>): boolean {
   return members.length === 1
 }
 
-/** Whether one bad key may have failed all: the upstream refused or failed a call that reached it, or answered nonsense. */
+/**
+ * Whether one bad key may have failed the whole call: the upstream received it and refused, failed or sent an invalid
+ * answer.
+ */
 function isPoisoned(error: unknown): boolean {
   if (!(error instanceof WeirError)) return false
   const { code, unreachable } = error

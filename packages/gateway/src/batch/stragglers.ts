@@ -1,87 +1,104 @@
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.ts'
 
-/** A call is late after so many times what calls took of late, and never before so many milliseconds. */
-const LATE = 3
-const LEAST_LATE = 50
+/** A call is late after this many times the recent duration of calls, and never before this many milliseconds. */
+const LATE_FACTOR = 3
+const MIN_LATE = 50
 
-/** How much the last call counts in the running mean. */
+/** The weight of the last call in the running mean. */
 const RECENT = 0.2
 
-/** Calls beside late ones may be this share of the traffic; so many are saved up: as many as find one slow key among 64. */
-const SHARE = 0.1
-const SAVED = 12
+/**
+ * Extra calls for late ones may be this share of the traffic. This many can be saved up: enough to find one slow key
+ * among 64.
+ */
+const EXTRA_SHARE = 0.1
+const MAX_EXTRA = 12
 
-/** Calls that fail may be split this often without one answer, and once more a second. Some of it is kept for calls of several clients. */
-const FRUITLESS = 6
-const FRUITLESS_EACH = 1000
-const KEPT = 2
+/**
+ * A failing batch may be split this often without an answer, and once more per interval in milliseconds. Some splits
+ * are reserved for calls of several clients.
+ */
+const MAX_SPLITS = 6
+const SPLIT_INTERVAL = 1000
+const RESERVED_SPLITS = 2
 
-/** The most keys, and the most clients, that are kept apart. */
-const MOST_APART = 5000
+/** Maximum number of separated keys, and of separated clients. */
+const MAX_SEPARATE = 5000
 
-/** How long a slow or bad key, or a client that asked for a bad one, is kept apart in milliseconds, unless it was quick before. */
-const APART = 30_000
+/**
+ * How long a slow or bad key, or a client that requested a bad one, stays separate unless it was quick before, in
+ * milliseconds.
+ */
+const SEPARATE_FOR = 30_000
 
-/** How quick the calls of a feed are, what may be done about a late one, and which keys made calls late. */
+/** Tracks how long the calls of a feed take, how many extra calls are allowed, and which keys made calls late. */
 export interface StragglerTracker {
-  /** Milliseconds after which a call is late that has so many left; undefined when its time is over before. */
+  /**
+   * When a call counts as late, in milliseconds; undefined if that is after its deadline.
+   *
+   * @param left milliseconds until the deadline
+   */
   lateAfter(left: number): number | undefined
-  /** A call was made for those who came. */
+  /** An ordinary call was made. */
   sent(): void
-  /** Whether two calls more may be made; they are taken. */
+  /** Takes two extra calls from the allowance, if possible. */
   maySplit(): boolean
-  /** Whether a call that failed may be split, though none of its batch was answered yet; that is taken. `shared`: by several clients. */
+  /**
+   * Takes one split from the allowance for failing batches, if possible.
+   *
+   * @param shared whether the keys are of several clients
+   */
   mayHalve(shared: boolean): boolean
-  /** A key failed in a call of its own. */
+  /** Records that a key failed in a call of its own. */
   failedAlone(topic: string): void
-  /** Whether each of these keys failed in a call of its own since the last answer, so that a split finds no key that is better off. */
+  /** Whether each of these keys failed alone since the last answer, so that a split would help none of them. */
   isHopeless(topics: readonly string[]): boolean
-  /** A call was answered. */
+  /** Records an answer. */
   answered(): void
-  /** Splits that led to an answer cost nothing. */
-  fruitful(splits: number): void
-  /** Whether a client's keys go in calls of their own, since one made a call fail or late. */
-  spoils(client: string): boolean
-  /** A call that started at this moment fails, or is late, for keys of this client alone. */
-  spoiled(client: string, startedAt: number): void
-  /** With how many others of its kind a key that may have made calls late goes in one; undefined for one that did not. */
+  /** Returns splits to the allowance, because they led to an answer. */
+  refundSplits(splits: number): void
+  /** Whether a client's keys have calls of their own, because one made a call fail or late. */
+  isSeparate(client: string): boolean
+  /** Records that a call with keys of this client alone failed or is late. */
+  separateClient(client: string, startedAt: number): void
+  /** How many keys share the call of a key that may be slow; undefined for other keys. */
   groupSize(topic: string): number | undefined
-  /** A call for these keys was answered in time, after so many milliseconds: none of them is slow. */
+  /** Records that a call was answered in time: none of these keys is slow. */
   onTime(topics: readonly string[], took: number): void
-  /** A call was answered late, after so many milliseconds. */
-  behind(took: number): void
-  /** A call that started at this moment is late, and one of these keys may be why. */
+  /** Records that a call was answered late. */
+  answeredLate(took: number): void
+  /** Records that a call is late, perhaps because of one of these keys. */
   suspect(topics: readonly string[], startedAt: number): void
 }
 
 export function createStragglerTracker(clock: Clock): StragglerTracker {
-  let usual = 0
-  let extra = SAVED
-  let halvings = FRUITLESS
-  let filledAt = clock.monotonic()
+  let typical = 0
+  let extra = MAX_EXTRA
+  let splits = MAX_SPLITS
+  let refilledAt = clock.monotonic()
   let lastOnTime = Number.NEGATIVE_INFINITY
-  /** Keys that are apart: until when, and how many of them go in one call. Those that were found last are at the end. */
-  const slow = new Map<string, { readonly until: number; readonly company: number }>()
-  /** Keys that failed in calls of their own since the last answer. */
+  /** Separated keys: until when, and how many share a call. The most recent ones are at the end. */
+  const slow = new Map<string, { readonly until: number; readonly groupSize: number }>()
+  /** Keys that failed alone since the last answer. */
   const hopeless = new Set<string>()
-  /** Clients that are apart, and until when. */
-  const spoilers = new LRUCache<string, number>({ max: MOST_APART })
+  /** Separated clients, and until when. */
+  const separateClients = new LRUCache<string, number>({ max: MAX_SEPARATE })
 
-  /** One call that hung counts as a late one: else the next would be late only after minutes. */
-  function note(took: number): void {
-    usual += usual === 0 ? took : (Math.min(took, LATE * usual) - usual) * RECENT
+  /** A call that hung counts only as a late one. Otherwise the next one would count as late only after minutes. */
+  function record(took: number): void {
+    typical += typical === 0 ? took : (Math.min(took, LATE_FACTOR * typical) - typical) * RECENT
   }
 
   return {
     lateAfter(left) {
-      // Of the first call nothing is known but how long it may take.
-      const after = Math.max(LEAST_LATE, usual === 0 ? left / 2 : LATE * usual)
+      // For the first call, only its deadline is known.
+      const after = Math.max(MIN_LATE, typical === 0 ? left / 2 : LATE_FACTOR * typical)
       return after < left ? after : undefined
     },
 
     sent() {
-      extra = Math.min(SAVED, extra + SHARE)
+      extra = Math.min(MAX_EXTRA, extra + EXTRA_SHARE)
     },
 
     maySplit() {
@@ -92,15 +109,15 @@ export function createStragglerTracker(clock: Clock): StragglerTracker {
 
     mayHalve(shared) {
       const now = clock.monotonic()
-      halvings = Math.min(FRUITLESS, halvings + (now - filledAt) / FRUITLESS_EACH)
-      filledAt = now
-      if (halvings < (shared ? 1 : 1 + KEPT)) return false
-      halvings -= 1
+      splits = Math.min(MAX_SPLITS, splits + (now - refilledAt) / SPLIT_INTERVAL)
+      refilledAt = now
+      if (splits < (shared ? 1 : 1 + RESERVED_SPLITS)) return false
+      splits -= 1
       return true
     },
 
     failedAlone(topic) {
-      if (hopeless.size < MOST_APART) hopeless.add(topic)
+      if (hopeless.size < MAX_SEPARATE) hopeless.add(topic)
     },
 
     isHopeless: (topics) => topics.every((topic) => hopeless.has(topic)),
@@ -109,42 +126,42 @@ export function createStragglerTracker(clock: Clock): StragglerTracker {
       hopeless.clear()
     },
 
-    fruitful(splits) {
-      halvings = Math.min(FRUITLESS, halvings + splits)
+    refundSplits(count) {
+      splits = Math.min(MAX_SPLITS, splits + count)
     },
 
-    spoils: (client) => (spoilers.peek(client) ?? 0) > clock.monotonic(),
+    isSeparate: (client) => (separateClients.peek(client) ?? 0) > clock.monotonic(),
 
-    spoiled(client, startedAt) {
-      if (lastOnTime >= startedAt) spoilers.set(client, clock.monotonic() + APART)
+    separateClient(client, startedAt) {
+      if (lastOnTime >= startedAt) separateClients.set(client, clock.monotonic() + SEPARATE_FOR)
     },
 
     groupSize(topic) {
       const found = slow.get(topic)
-      return found === undefined || found.until <= clock.monotonic() ? undefined : found.company
+      return found === undefined || found.until <= clock.monotonic() ? undefined : found.groupSize
     },
 
     onTime(topics, took) {
       lastOnTime = clock.monotonic()
-      note(took)
+      record(took)
       if (slow.size > 0) for (const topic of topics) slow.delete(topic)
     },
 
-    behind: note,
+    answeredLate: record,
 
     suspect(topics, startedAt) {
-      // Where nobody is on time it is the upstream that is slow, and no key.
+      // If no call is on time, the upstream is slow, not a key.
       if (lastOnTime < startedAt) return
       const now = clock.monotonic()
       for (const [topic, { until }] of slow) {
-        if (until > now && slow.size + topics.length <= MOST_APART) break
+        if (until > now && slow.size + topics.length <= MAX_SEPARATE) break
         slow.delete(topic)
       }
-      // Half as many the next time, until each that is slow is alone, and the others have shown that they are not.
-      const company = Math.ceil(topics.length / 2)
+      // Half the size next time, until each slow key is alone and the others have proved quick.
+      const groupSize = Math.ceil(topics.length / 2)
       for (const topic of topics) {
         slow.delete(topic)
-        slow.set(topic, { until: now + APART, company })
+        slow.set(topic, { until: now + SEPARATE_FOR, groupSize })
       }
     },
   }

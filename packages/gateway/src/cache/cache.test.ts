@@ -89,7 +89,7 @@ const away = () => new WeirError('upstream_failed', 'away')
 const codeOf = (error: { code: string }) => error.code
 
 describe('a cache', () => {
-  test('asks for what it does not have, and then answers at once, without a promise', async () => {
+  test('fetches a missing value, and then serves it without a promise', async () => {
     const { load, read, asked, outcomes } = open()
     const entry = await load(content({ price: 1 }))
     expect(entry.value).toEqual({ price: 1 })
@@ -98,7 +98,7 @@ describe('a cache', () => {
     expect(outcomes).toEqual(['miss', 'hit'])
   })
 
-  test('serves what is fresh to the last millisecond, and what is stale while it is fetched anew, once', async () => {
+  test('serves a fresh value to the last millisecond, and a stale one while it is refetched once', async () => {
     const { clock, load, read, asked, outcomes } = open()
     const entry = await load(content(1))
     await clock.advance(999)
@@ -111,7 +111,7 @@ describe('a cache', () => {
     expect(await read(ask())).toMatchObject({ value: 2, version: { sequence: 2 } })
   })
 
-  test('fetches anew for nobody in particular: a reader that leaves does not end it', async () => {
+  test('refetches independently of readers: one that leaves does not abort it', async () => {
     const { clock, load, read, asked } = open()
     await load(content(1))
     await clock.advance(1000)
@@ -119,7 +119,7 @@ describe('a cache', () => {
     expect(asked[1]?.ask).toMatchObject({ signal: undefined, priority: 'live' })
   })
 
-  test('an unchanged value is fresh again, and the same entry', async () => {
+  test('keeps the entry of an unchanged value and makes it fresh again', async () => {
     const { clock, load, read, asked, cache } = open()
     const entry = await load(content(1))
     await clock.advance(1500)
@@ -131,7 +131,7 @@ describe('a cache', () => {
     expect(entry.changedAt).toBe(clock.now() - 1500)
   })
 
-  test('while the upstream fails, what is stale is served, and asked for again once a second', async () => {
+  test('serves a stale value while the upstream fails, and retries once a second', async () => {
     const { clock, load, read, asked } = open()
     const entry = await load(content(1))
     await clock.advance(1000)
@@ -144,7 +144,7 @@ describe('a cache', () => {
     expect(asked).toHaveLength(3)
   })
 
-  test('what is stale has an end: then the failure is told', async () => {
+  test('throws the failure once the stale period is over', async () => {
     const { clock, load, read, asked } = open()
     await load(content(1))
     await clock.advance(5999)
@@ -157,7 +157,7 @@ describe('a cache', () => {
     expect(await refused).toBe('upstream_failed')
   })
 
-  test('a failure is shared for a second with those who ask again, and no longer', async () => {
+  test('reuses a failure for a second, and no longer', async () => {
     const { clock, read, asked } = open()
     const first = Promise.resolve(read(ask())).catch(codeOf)
     await clock.settle()
@@ -172,7 +172,7 @@ describe('a cache', () => {
     expect(asked).toHaveLength(2)
   })
 
-  test('a reader that left is no failure for the next', async () => {
+  test('does not count an aborted reader as a failure for the next', async () => {
     const { clock, read, asked } = open()
     const controller = new AbortController()
     const left = Promise.resolve(read(ask({ signal: controller.signal }))).catch((error: Error) => error.message)
@@ -185,7 +185,7 @@ describe('a cache', () => {
     expect(asked).toHaveLength(2)
   })
 
-  test('a value that comes ends the failure at once', async () => {
+  test('forgets a failure as soon as a value arrives', async () => {
     const { clock, read, asked, cache, publish } = open()
     const first = Promise.resolve(read(ask())).catch(codeOf)
     await clock.settle()
@@ -195,7 +195,7 @@ describe('a cache', () => {
     expect(read(ask())).toMatchObject({ value: 1 })
   })
 
-  test('a refresh asks whatever is kept', async () => {
+  test('calls the upstream on a refresh, even with a fresh value', async () => {
     const { load, read, asked, outcomes } = open()
     await load(content(1))
     const refreshed = read(ask({ refresh: true }))
@@ -204,14 +204,14 @@ describe('a cache', () => {
     expect(outcomes).toEqual(['miss', 'refresh'])
   })
 
-  test('a value that another node has fetched is not asked for', async () => {
+  test('uses a value that another node has fetched', async () => {
     const { read, asked, publish } = open()
     await publish(TOPIC, content('theirs'))
     expect((await read(ask())).value).toBe('theirs')
     expect(asked).toHaveLength(0)
   })
 
-  test("another node's value that is no longer fresh is served while the upstream fails", async () => {
+  test('serves an expired value of another node while the upstream fails', async () => {
     const { clock, read, asked, publish, memory } = open()
     const first = Promise.resolve(read(ask())).catch(codeOf)
     await clock.settle()
@@ -224,7 +224,7 @@ describe('a cache', () => {
     expect(asked).toHaveLength(1)
   })
 
-  test('at a higher level values are fresh for longer', async () => {
+  test('keeps values fresh for longer at a higher level', async () => {
     const { clock, load, read, level, asked } = open()
     const entry = await load(content(1))
     level.stretch = 3
@@ -236,7 +236,7 @@ describe('a cache', () => {
     expect(asked).toHaveLength(2)
   })
 
-  test('a wall clock that jumps changes nothing', async () => {
+  test('is not affected by jumps of the wall clock', async () => {
     const { clock, load, read, asked } = open()
     const entry = await load(content(1))
     clock.jump(3_600_000)
@@ -248,8 +248,8 @@ describe('a cache', () => {
   })
 })
 
-describe('the end of freshness', () => {
-  test('is told apart for fetching anew and for failing: stale while an upstream fails may last longer', async () => {
+describe('freshness', () => {
+  test('has separate limits for refetching and for failures: stale-if-error may last longer', async () => {
     const { clock, load, read, asked } = open({ stale: 1000, staleIfError: 60_000 })
     const entry = await load(content(1))
     await clock.advance(2500)
@@ -269,7 +269,7 @@ describe('the end of freshness', () => {
     expect(await last).toBe('upstream_failed')
   })
 
-  test('with nothing stale allowed is an error, also while the upstream fails', async () => {
+  test('ends with an error if no stale value is allowed, also while the upstream fails', async () => {
     const { clock, load, read, asked } = open({ stale: 0, staleIfError: 0 })
     await load(content(1))
     await clock.advance(1000)
@@ -280,7 +280,7 @@ describe('the end of freshness', () => {
     expect(await answered).toBe('upstream_failed')
   })
 
-  test('is spread: keys that came together do not expire together', async () => {
+  test('is spread: keys that arrive together do not expire together', async () => {
     let next = 0
     const { clock, cache } = open({ spread: 0.2, random: () => (next++ % 100) / 100 })
     const entries = Array.from({ length: 100 }, (_, i) =>
@@ -295,7 +295,7 @@ describe('the end of freshness', () => {
     expect(fresh).toBeLessThan(60)
   })
 
-  test('is counted from the moment of which the value says it is', async () => {
+  test('counts from the time that the value states', async () => {
     const asOf = (value: unknown) => (value as { at: number }).at
     const { clock, load, read, asked, cache } = open({ fresh: 60_000, asOf })
     const entry = await load(content({ at: clock.now() - 55_000 }))
@@ -306,7 +306,7 @@ describe('the end of freshness', () => {
     expect(asked).toHaveLength(2)
   })
 
-  test('of what is old already when it comes is a tenth: else each reader would have it fetched again', async () => {
+  test('of a value that is already old is a tenth: otherwise each reader would refetch it', async () => {
     const asOf = (value: unknown) => (value as { at: number }).at
     const { clock, load, read, asked } = open({ asOf })
     const entry = await load(content({ at: clock.now() - 3_600_000 }))
@@ -320,7 +320,7 @@ describe('the end of freshness', () => {
     expect(asked).toHaveLength(2)
   })
 
-  test('that a declaration fails to tell is as for all others', async () => {
+  test('is normal if the declaration throws', async () => {
     const fails = () => {
       throw new TypeError('no such field')
     }
@@ -329,8 +329,8 @@ describe('the end of freshness', () => {
   })
 })
 
-describe('what is dropped', () => {
-  test('is not served any more, not even stale, and its version goes on', async () => {
+describe('a dropped value', () => {
+  test('is not served, not even stale, and its version continues', async () => {
     const { load, read, asked, cache, clock } = open()
     const entry = await load(content(1))
     await cache.drop(TOPIC)
@@ -351,7 +351,7 @@ describe('what is dropped', () => {
     expect(await next).toBe('upstream_failed')
   })
 
-  test('is fresh again when the upstream confirms it, under the same version', async () => {
+  test('is fresh again under the same version once the upstream confirms it', async () => {
     const { load, read, asked, cache, clock } = open()
     const entry = await load(content(1))
     await cache.drop(TOPIC)
@@ -362,7 +362,7 @@ describe('what is dropped', () => {
     expect(read(ask())).toBe(entry)
   })
 
-  test('while it is being fetched is what its waiters get, and what nobody gets after them', async () => {
+  test('is given to the waiters of a fetch under way, and to no later reader', async () => {
     const { read, asked, cache, clock } = open()
     const waiting = read(ask())
     await clock.settle()
@@ -375,7 +375,7 @@ describe('what is dropped', () => {
     expect((await next).value).toBe('after')
   })
 
-  test('is found by its tags, which are those of its latest value', async () => {
+  test('is found by the tags of its latest value', async () => {
     const tags = (value: unknown) => (value as { tags: string[] }).tags
     const { cache, memory } = open({ tags })
     cache.accept('/a', {}, stored({ tags: ['meme', 'new'] }))
@@ -389,7 +389,7 @@ describe('what is dropped', () => {
     expect(cache.tagged('meme')).toEqual([])
   })
 
-  test('of one feed leaves another feed with the same tag alone', () => {
+  test('does not affect another feed with the same tag', () => {
     const { cache, parts } = open({ tags: () => ['meme'] })
     const other = createCache({ ...parts, feed: 'other' })
     cache.accept('/a', {}, stored(1))
@@ -398,8 +398,8 @@ describe('what is dropped', () => {
   })
 })
 
-describe('a feed that rests', () => {
-  test('serves what it has, and asks for nothing', async () => {
+describe('a suspended feed', () => {
+  test('serves cached values and makes no calls', async () => {
     const { clock, load, read, asked, level } = open()
     const entry = await load(content(1))
     level.resting = true
@@ -415,7 +415,7 @@ describe('a feed that rests', () => {
 })
 
 describe('absence', () => {
-  test('for ever is never asked for again, and ends all the same when a value comes', async () => {
+  test('for ever is never refetched, and still ends when a value arrives', async () => {
     const { clock, load, read, asked, cache, publish } = open()
     const entry = await load(absence('no such mint', Number.POSITIVE_INFINITY))
     await clock.advance(30 * 86_400_000)
@@ -426,12 +426,12 @@ describe('absence', () => {
     expect(read(ask())).toMatchObject({ absent: false, never: false })
   })
 
-  test('for ever and for now are two versions, whatever their reason', () => {
+  test('for ever and for now are different versions, whatever their reason', () => {
     expect(hashOf(absence('none', 1000))).not.toBe(hashOf(absence('none', Number.POSITIVE_INFINITY)))
     expect(hashOf(absence('none', 1000))).toBe(hashOf(absence('none', 2000)))
   })
 
-  test('is believed for its own time, not for that of values', async () => {
+  test('has its own lifetime, not that of values', async () => {
     const { clock, load, read, asked } = open()
     const entry = await load(absence('not priced', 3000))
     expect(entry).toMatchObject({ absent: true, value: undefined })
@@ -443,7 +443,7 @@ describe('absence', () => {
     expect(asked).toHaveLength(2)
   })
 
-  test('that is confirmed for longer is believed for longer', async () => {
+  test('lasts longer once the upstream confirms it for longer', async () => {
     const { clock, load, read, asked, cache } = open()
     await load(absence('closed', 1000))
     await clock.advance(1000)
@@ -453,7 +453,7 @@ describe('absence', () => {
     expect(cache.left(entry)).toBe(60_000)
   })
 
-  test('ends at once when a value comes', async () => {
+  test('ends as soon as a value arrives', async () => {
     const { load, read, cache, publish } = open()
     await load(absence('not priced', 60_000))
     cache.accept(TOPIC, {}, await publish(TOPIC, content(1)))
@@ -461,8 +461,8 @@ describe('absence', () => {
   })
 })
 
-describe('what a cache keeps', () => {
-  test('only becomes newer, in whatever order it arrives', async () => {
+describe('a cached entry', () => {
+  test('only becomes newer, whatever the order of arrival', async () => {
     const { cache } = open()
     const sequences = [2, 1, 4, 3].map((sequence) => {
       const kept = cache.accept(TOPIC, {}, stored(sequence, { sequence }))
@@ -473,14 +473,14 @@ describe('what a cache keeps', () => {
     expect(cache.accept(TOPIC, {}, stored('y', { version: { epoch: 1, sequence: 9 } })).value).toBe('x')
   })
 
-  test('a confirmation that arrives late does not make it older', async () => {
+  test('does not get older by a confirmation that arrives late', async () => {
     const { cache, clock } = open()
     const entry = cache.accept(TOPIC, {}, stored(1, { checkedAt: clock.now() }))
     cache.accept(TOPIC, {}, stored(1, { checkedAt: clock.now() - 800 }))
     expect(cache.left(entry)).toBe(1000)
   })
 
-  test('what comes from afar is as old as it was there', async () => {
+  test('is as old as on the node it came from', async () => {
     const { cache, clock } = open()
     expect(cache.left(cache.accept(TOPIC, {}, stored(1, { checkedAt: clock.now() - 800 })))).toBe(200)
     const ahead = cache.accept('/prices/JUP', {}, stored(1, { checkedAt: clock.now() + 5000 }))
@@ -496,13 +496,13 @@ describe('what a cache keeps', () => {
     expect(cache.kept('/prices/0')).toBeUndefined()
   })
 
-  test('a value larger than all the room is handed on and not kept', async () => {
+  test('is returned but not stored if it is larger than the limit', async () => {
     const { cache, memory } = open({ bytes: 10_000 })
     expect(cache.accept(TOPIC, {}, stored('x'.repeat(20_000))).value).toHaveLength(20_000)
     expect(memory.entries.size).toBe(0)
   })
 
-  test('can not be changed by who reads it', async () => {
+  test('cannot be changed by its readers', async () => {
     const { load } = open()
     const { value } = await load(content({ levels: [{ price: 1 }] }))
     const { levels } = value as { levels: { price: number }[] }

@@ -6,11 +6,14 @@ import { asWeirError, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { Memory } from './memory.ts'
 
-/** What the upstream says is old already is believed for this share of `fresh`: else each reader would ask for it again. */
+/**
+ * An answer that is already old on arrival stays fresh for at least this share of `fresh`. Otherwise every reader would
+ * fetch it again.
+ */
 const LEAST_FRESH = 0.1
 
-/** When to ask again for what rests, in milliseconds. */
-const RESTS_FOR = 30_000
+/** `Retry-After` of a suspended feed, in milliseconds. */
+const SUSPENDED_RETRY_AFTER = 30_000
 
 export interface CacheParts {
   readonly feed: string
@@ -19,32 +22,32 @@ export interface CacheParts {
   readonly clock: Clock
   readonly emit: Emit
   readonly freshness: Freshness
-  /** How much longer values are fresh at the level of now. */
+  /** The factor by which the current level extends freshness. */
   readonly stretch: () => number
-  /** Whether nothing may be asked for now. */
+  /** Whether the feed is suspended: it serves cached values and makes no calls. */
   readonly resting?: () => boolean
-  /** From 0 to 1, for the spread. */
+  /** A random number from 0 to 1, for the spread. */
   readonly random?: () => number
 }
 
-/** The freshness of one feed. */
+/** The cache of one feed: decides which values are fresh, stale or expired. */
 export interface Cache {
   readonly stage: Stage<Ask, MaybePromise<Entry>, Ask, Promise<Stored>>
-  /** The entry that would be served without asking, if there is one. */
+  /** The entry that can be served without a call, if there is one. */
   fresh(topic: string): Entry | undefined
-  /** Whatever is kept of a topic, however old. */
+  /** The cached entry of a topic, whatever its age. */
   kept(topic: string): Entry | undefined
-  /** Takes what was published, here or on another node, and returns the entry that now holds. */
+  /** Stores a value published on any node. Returns the entry that is now current. */
   accept(topic: string, key: unknown, stored: Stored): Entry
-  /** Until when an entry is fresh by its age alone, on the monotonic clock. */
+  /** When an entry stops being fresh by age alone, on the monotonic clock. */
   freshUntil(entry: Entry): number
-  /** Milliseconds for which an entry is served without asking; below zero when it is not. */
+  /** Milliseconds for which an entry can still be served without a call; negative once it cannot. */
   left(entry: Entry): number
-  /** What is kept of a topic is not served any more: who reads it next asks the upstream. */
+  /** Expires a topic in all tiers: the next reader fetches it. */
   drop(topic: string): Promise<void>
-  /** The same on this node alone. */
+  /** Expires a topic on this node only. */
   forget(topic: string): void
-  /** The topics of this feed that are kept under a tag. */
+  /** The cached topics of this feed that have a tag. */
   tagged(tag: string): readonly string[]
 }
 
@@ -52,32 +55,32 @@ export function createCache(parts: CacheParts): Cache {
   const { feed, memory, values, clock, emit, stretch, resting = () => false, random = Math.random } = parts
   const { fresh, stale, staleIfError, spread, asOf, tags } = parts.freshness
   const revalidating = new Set<string>()
-  /** Topics that are being fetched, and whether they were dropped since that began. */
+  /** Topics that are being fetched, and whether they were dropped meanwhile. */
   const fetching = new Map<string, { fetches: number; dropped: boolean }>()
 
   function known(topic: string, how: 'get' | 'peek' = 'get'): Entry | undefined {
     const kept = memory.entries[how](topic)
-    // Two feeds may have values at one address, and proxies keep answers here too.
+    // Two feeds may have values at the same address, and proxies share this cache.
     return kept instanceof Entry && kept.feed === feed ? kept : undefined
   }
 
-  function lasts(entry: Entry): number {
+  function lifetimeOf(entry: Entry): number {
     return (entry.content.absentFor ?? fresh) * stretch() * (1 - entry.spread)
   }
 
   function freshUntil(entry: Entry): number {
-    const lasting = lasts(entry)
-    return Math.max(entry.since + lasting, entry.confirmedAt + lasting * LEAST_FRESH)
+    const lifetime = lifetimeOf(entry)
+    return Math.max(entry.since + lifetime, entry.confirmedAt + lifetime * LEAST_FRESH)
   }
 
   function left(entry: Entry): number {
-    const least = entry.cameAt + lasts(entry) * LEAST_FRESH
+    const least = entry.cameAt + lifetimeOf(entry) * LEAST_FRESH
     return Math.max(Math.min(freshUntil(entry), entry.staleFrom), least) - clock.monotonic()
   }
 
   function keep(topic: string, key: unknown, stored: Stored): Entry {
     const kept = known(topic)
-    // What comes from afar may be older than its arrival: its age is counted by the wall clocks, never below zero.
+    // A value from another node may be older than its arrival. Wall clocks give its age, which is never negative.
     const confirmedAt = clock.monotonic() - Math.max(0, clock.now() - stored.checkedAt)
     const { staleAt = Number.POSITIVE_INFINITY } = stored
     const staleFrom = clock.monotonic() + staleAt - clock.now()
@@ -94,14 +97,14 @@ export function createCache(parts: CacheParts): Cache {
     }
     const moment = declared('asOf', () => asOf?.(entry.value))
     entry.asOf = moment === undefined ? undefined : clock.monotonic() - Math.max(0, clock.now() - moment)
-    memory.keep(entry, declared('tags', () => tags?.(entry.value, key).map(named)) ?? [])
+    memory.keep(entry, declared('tags', () => tags?.(entry.value, key).map(scopedTag)) ?? [])
     return entry
   }
 
-  /** What the feed's declaration says of a value; a declaration that throws harms no reader. */
-  function declared<Said>(option: string, say: () => Said | undefined): Said | undefined {
+  /** Calls a function of the feed's declaration. If it throws, no reader is affected. */
+  function declared<Result>(option: string, compute: () => Result | undefined): Result | undefined {
     try {
-      return say()
+      return compute()
     } catch (error) {
       emit({ type: 'failed', where: `${feed}: ${option}`, error })
       return undefined
@@ -113,26 +116,26 @@ export function createCache(parts: CacheParts): Cache {
     return keep(topic, key, stored)
   }
 
-  /** Tags of two feeds never meet. */
-  function named(tag: string): string {
+  /** Prefixes a tag with the feed, so that feeds do not share tags. */
+  function scopedTag(tag: string): string {
     return `${feed} ${tag}`
   }
 
   const stage: Cache['stage'] = (next) => {
-    // Thousands may wait for one call: one hop of a promise is between each of them and its answer, and what is the same for
-    // all of them is done for the first.
+    // Thousands may wait for one call. So each waiter adds only one promise to it, and work that is equal for all is
+    // done once, for the first.
     let shared:
       | { readonly answer: Promise<Stored>; readonly refresh: boolean; readonly entry: Promise<Entry> }
       | undefined
     let last: { readonly stored: Stored; readonly entry: Entry } | undefined
-    /** The failure that was told last, for all who wait for it. */
+    /** The last recorded failure, so that its waiters record it only once. */
     let lastFailure: { readonly topic: string; readonly thrown: WeakRef<WeirError> } | undefined
 
     function fetch(ask: Ask): Promise<Entry> {
       const answer = next(ask)
-      // Waiters of one call who can't leave get one promise from below, and so one from here.
+      // Waiters without a signal get the same promise from below, so they share one here too.
       if (shared?.answer === answer && shared.refresh === ask.refresh) return shared.entry
-      const landed = take(ask.topic)
+      const finish = beginFetch(ask.topic)
       const askedAt = clock.monotonic()
       const entry = answer.then(
         (stored) => {
@@ -141,17 +144,17 @@ export function createCache(parts: CacheParts): Cache {
             last.entry.cameAt = clock.monotonic()
             last.entry.askedAt = askedAt
           }
-          landed(last.entry)
+          finish(last.entry)
           return last.entry
         },
         (thrown) => {
-          landed()
-          const told = lastFailure?.thrown.deref() === thrown && lastFailure?.topic === ask.topic
-          if (!told && ask.signal?.aborted !== true) {
+          finish()
+          const isRecorded = lastFailure?.thrown.deref() === thrown && lastFailure?.topic === ask.topic
+          if (!isRecorded && ask.signal?.aborted !== true) {
             lastFailure = thrown instanceof WeirError ? { topic: ask.topic, thrown: new WeakRef(thrown) } : undefined
             memory.failures.add(ask.topic, asWeirError(thrown), clock)
           }
-          const entry = ask.refresh ? undefined : instead(ask.topic)
+          const entry = ask.refresh ? undefined : fallback(ask.topic)
           if (entry === undefined) throw thrown
           return entry
         },
@@ -160,22 +163,22 @@ export function createCache(parts: CacheParts): Cache {
       return entry
     }
 
-    /** Counts a fetch; what was dropped while it was under way is old when it lands. */
-    function take(topic: string): (entry?: Entry) => void {
-      const flying = fetching.get(topic) ?? { fetches: 0, dropped: false }
-      flying.fetches += 1
-      fetching.set(topic, flying)
+    /** Counts a fetch. If the topic was dropped meanwhile, the fetched entry is expired on arrival. */
+    function beginFetch(topic: string): (entry?: Entry) => void {
+      const pending = fetching.get(topic) ?? { fetches: 0, dropped: false }
+      pending.fetches += 1
+      fetching.set(topic, pending)
       return (entry) => {
-        flying.fetches -= 1
-        if (flying.fetches === 0) fetching.delete(topic)
-        if (!flying.dropped || entry === undefined) return
+        pending.fetches -= 1
+        if (pending.fetches === 0) fetching.delete(topic)
+        if (!pending.dropped || entry === undefined) return
         entry.expire()
         values.expire(topic).catch((error) => emit({ type: 'failed', where: `${feed}: drop`, error }))
       }
     }
 
-    /** What may be served while there is nothing newer to be had. */
-    function instead(topic: string): Entry | undefined {
+    /** The stale entry that may be served instead of a failure. */
+    function fallback(topic: string): Entry | undefined {
       const entry = known(topic)
       return entry !== undefined && left(entry) + staleIfError > 0 ? entry : undefined
     }
@@ -185,32 +188,32 @@ export function createCache(parts: CacheParts): Cache {
       revalidating.add(ask.topic)
       fetch({ ...ask, signal: undefined, priority: 'live' })
         .catch(() => {
-          // The reader has its answer; the failure was told by the stage where it happened.
+          // The reader already has its answer, and the failing stage emitted the failure.
         })
         .finally(() => revalidating.delete(ask.topic))
     }
 
     function miss(ask: Ask): MaybePromise<Entry> {
       const stored = values.read(ask.topic)
-      return stored instanceof Promise ? stored.then((stored) => missed(ask, stored)) : missed(ask, stored)
+      return stored instanceof Promise ? stored.then((stored) => afterRead(ask, stored)) : afterRead(ask, stored)
     }
 
-    function missed(ask: Ask, stored: Stored | undefined): MaybePromise<Entry> {
+    function afterRead(ask: Ask, stored: Stored | undefined): MaybePromise<Entry> {
       if (stored !== undefined) {
         const entry = keep(ask.topic, ask.key, stored)
         if (left(entry) > 0) return entry
       }
       const failure = memory.failures.of(ask.topic, clock)
       if (failure === undefined) return fetch(ask)
-      return instead(ask.topic) ?? Promise.reject(failure)
+      return fallback(ask.topic) ?? Promise.reject(failure)
     }
 
-    /** What is kept, for it is not asked for now. */
-    function rested(topic: string): Entry {
-      const entry = instead(topic)
+    /** The entry that a suspended feed serves. */
+    function suspended(topic: string): Entry {
+      const entry = fallback(topic)
       if (entry !== undefined) return entry
-      const detail = `${feed}: rests while the gateway is strained, and ${addressOf(topic)} is not kept`
-      throw new WeirError('suspended', detail, { retryAfter: RESTS_FOR })
+      const detail = `${feed}: suspended while the gateway is strained, and ${addressOf(topic)} is not cached`
+      throw new WeirError('suspended', detail, { retryAfter: SUSPENDED_RETRY_AFTER })
     }
 
     return (ask) => {
@@ -226,7 +229,7 @@ export function createCache(parts: CacheParts): Cache {
       }
       if (resting()) {
         emit({ type: 'cache.read', feed, outcome: 'stale' })
-        return rested(ask.topic)
+        return suspended(ask.topic)
       }
       if (entry !== undefined && remaining + stale > 0) {
         emit({ type: 'cache.read', feed, outcome: 'stale' })
@@ -240,8 +243,8 @@ export function createCache(parts: CacheParts): Cache {
 
   function forget(topic: string): void {
     known(topic, 'peek')?.expire()
-    const flying = fetching.get(topic)
-    if (flying !== undefined) flying.dropped = true
+    const pending = fetching.get(topic)
+    if (pending !== undefined) pending.dropped = true
   }
 
   return {
@@ -259,6 +262,6 @@ export function createCache(parts: CacheParts): Cache {
       forget(topic)
       await values.expire(topic)
     },
-    tagged: (tag) => memory.tagged(named(tag)),
+    tagged: (tag) => memory.tagged(scopedTag(tag)),
   }
 }

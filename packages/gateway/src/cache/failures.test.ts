@@ -6,7 +6,7 @@ import { createMemory } from './memory.ts'
 
 const failed = (detail = 'away') => new WeirError('upstream_failed', detail, { cause: new Error('why'), retryAfter: 7 })
 
-test('a failure is remembered for a second, and then nothing of it is left', async () => {
+test('a failure is stored for a second, and then removed completely', async () => {
   const clock = new ManualClock()
   const { failures, entries } = createMemory(1_000_000)
   for (let i = 0; i < 50; i++) {
@@ -20,7 +20,7 @@ test('a failure is remembered for a second, and then nothing of it is left', asy
   expect([failures.size, entries.size, clock.timers]).toEqual([0, 0, 0])
 })
 
-test('failures lie within the bytes of memory', () => {
+test('failures count towards the memory limit', () => {
   const clock = new ManualClock()
   const { failures, entries } = createMemory(100_000)
   for (let i = 0; i < 10_000; i++) failures.add(`/a/${i}`, failed('x'.repeat(1000)), clock)
@@ -29,7 +29,7 @@ test('failures lie within the bytes of memory', () => {
   expect(failures.of('/a/9999', clock)).toBeDefined()
 })
 
-test('no stack and no cause is kept, and all that is said of it is', () => {
+test('stack and cause are not stored, everything that clients see is', () => {
   const clock = new ManualClock()
   const { failures } = createMemory(100_000)
   const answer = { status: 503, headers: {}, body: Buffer.alloc(0), rest: 3000 }
@@ -47,7 +47,7 @@ test('no stack and no cause is kept, and all that is said of it is', () => {
   expect([kept?.stack, kept?.cause]).toEqual([undefined, undefined])
 })
 
-test('a failure is no call that is kept alive', async () => {
+test('a stored failure does not keep its call in memory', async () => {
   const clock = new ManualClock()
   const { failures } = createMemory(1_000_000)
   const held: WeakRef<object>[] = []

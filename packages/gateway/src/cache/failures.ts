@@ -2,37 +2,37 @@ import type { Clock, Timer } from '../clock.ts'
 import { type WeirError, withoutStack } from '../errors.ts'
 import { stringifyJson } from '../json.ts'
 
-/** How long a failure is shared with those who ask again, in milliseconds: brief, so that recovery shows at once. */
-const KEPT = 1000
+/** How long a failure is reused for later callers, in milliseconds. Brief, so that a recovery shows immediately. */
+const LIFETIME = 1000
 
-/** What one takes beside its words, in bytes. */
-const BESIDE = 600
+/** Bytes of a stored failure without its text. */
+const OVERHEAD = 600
 
-/** A failure that is still shared. It lies in the bound of memory of all that is kept. */
+/** A stored failure. It counts towards the memory limit of cached entries. */
 class Failure {
   readonly size: number
   readonly error: WeirError
   readonly until: number
 
   constructor(topic: string, error: WeirError, until: number) {
-    // A stack would keep the call that failed, and all that it had in hand.
+    // A stack would keep the failed call and all its data in memory.
     this.error = withoutStack(error)
     this.until = until
-    this.size = BESIDE + 2 * (topic.length + error.message.length + (stringifyJson({ ...this.error }) ?? '').length)
+    this.size = OVERHEAD + 2 * (topic.length + error.message.length + (stringifyJson({ ...this.error }) ?? '').length)
   }
 }
 
-/** Where failures lie: among the entries of feeds. */
+/** The store of failures, shared with the entries of feeds. */
 export interface FailureShelf {
   peek(name: string): unknown
   set(name: string, failure: Failure): unknown
   delete(name: string): unknown
 }
 
-/** Failures that are shared with those who ask again, until they are over. */
+/** Failures that are reused for later callers until they expire. */
 export class Failures {
   readonly #shelf: FailureShelf
-  /** When each is over, the first first. */
+  /** When each expires, in order. */
   readonly #ends = new Map<string, number>()
   #timer: Timer | undefined
 
@@ -40,24 +40,24 @@ export class Failures {
     this.#shelf = shelf
   }
 
-  /** How many are remembered. */
+  /** The number of stored failures. */
   get size(): number {
     return this.#ends.size
   }
 
-  /** The failure of a topic, while it is shared. */
+  /** The failure of a topic, until it expires. */
   of(topic: string, clock: Clock): WeirError | undefined {
     const known = this.#shelf.peek(nameOf(topic))
     return known instanceof Failure && known.until > clock.monotonic() ? known.error : undefined
   }
 
   add(topic: string, error: WeirError, clock: Clock): void {
-    const until = clock.monotonic() + KEPT
-    // Behind the others, for it ends after them.
+    const until = clock.monotonic() + LIFETIME
+    // Move it to the end: it expires last.
     this.#ends.delete(topic)
     this.#ends.set(topic, until)
     this.#shelf.set(nameOf(topic), new Failure(topic, error, until))
-    this.#timer ??= clock.after(KEPT, () => this.#sweep(clock))
+    this.#timer ??= clock.after(LIFETIME, () => this.#sweep(clock))
   }
 
   delete(topic: string): void {
@@ -77,7 +77,7 @@ export class Failures {
   }
 }
 
-/** No topic begins like this: all begin with a slash. */
+/** The key of a failure. No topic begins like this: they all begin with a slash. */
 function nameOf(topic: string): string {
   return `failure ${topic}`
 }

@@ -2,14 +2,14 @@ import { LRUCache } from 'lru-cache'
 import type { Entry } from '../entry.ts'
 import { Failures } from './failures.ts'
 
-/** The first tier, in this process's memory and bounded in bytes; one for all that an app keeps. */
+/** The first cache tier: memory of this process, limited in bytes and shared by everything that an app caches. */
 export interface Memory {
-  /** Entries of feeds by their topics, and what others keep in the same bound, under names that are no topics. */
+  /** Entries of feeds by topic. Other parts use the same limit under keys that are not topics. */
   readonly entries: LRUCache<string, Sized>
-  /** Failures that are still shared, in the same bound. */
+  /** Failures, within the same limit. */
   readonly failures: Failures
   keep(entry: Entry, tags: readonly string[]): void
-  /** The topics that are kept under a tag. */
+  /** The topics that have a tag. */
   tagged(tag: string): readonly string[]
 }
 
@@ -42,7 +42,8 @@ export function createMemory(bytes: number): Memory {
     keep(entry, tags) {
       if (tags.length > 0) tagsOf.set(entry, tags)
       entries.set(entry.topic, entry)
-      // Not before: taking the place of an older entry has just taken that one's tags away. One too large was not kept.
+      // Only now, since replacing an older entry has just removed that entry's tags. An entry that is too large was not
+      // stored.
       if (entries.peek(entry.topic) !== entry) return
       for (const tag of tags) {
         const tagged = topics.get(tag) ?? new Set()

@@ -46,7 +46,7 @@ const reason = (error: Error) => error.message
 const WAITERS = 10_000
 
 describe('a flight', () => {
-  test('is one call for 10,000 who wait', async () => {
+  test('is one call for 10,000 waiters', async () => {
     const { clock, fly, asked, events } = open()
     const answers = Array.from({ length: WAITERS }, () => fly(ask({ signal: new AbortController().signal })))
     await clock.settle()
@@ -58,7 +58,7 @@ describe('a flight', () => {
     expect(events.at(-1)).toMatchObject({ type: 'flight.joined', waiters: WAITERS })
   })
 
-  test('fails 10,000 who wait with one call, and with the same error', async () => {
+  test('fails 10,000 waiters with one call and the same error', async () => {
     const { clock, fly, asked } = open()
     const answers = Array.from({ length: WAITERS }, () => fly(ask()).catch((error: unknown) => error))
     await clock.settle()
@@ -68,7 +68,7 @@ describe('a flight', () => {
     expect(asked).toHaveLength(1)
   })
 
-  test('is over with its answer: who asks then is a call of its own', async () => {
+  test('ends with its answer: a later caller starts a new call', async () => {
     const { clock, fly, asked } = open()
     const first = fly(ask())
     await clock.settle()
@@ -80,7 +80,7 @@ describe('a flight', () => {
     expect(text(await second)).toBe('2')
   })
 
-  test('is over with its failure too', async () => {
+  test('ends with its failure too', async () => {
     const { clock, fly, asked } = open()
     const first = fly(ask()).catch(reason)
     await clock.settle()
@@ -91,7 +91,7 @@ describe('a flight', () => {
     expect(asked).toHaveLength(2)
   })
 
-  test('goes on when the first who waits leaves', async () => {
+  test('continues when its first waiter leaves', async () => {
     const { clock, fly, asked, aborts } = open()
     const leaver = new AbortController()
     const left = fly(ask({ signal: leaver.signal })).catch(reason)
@@ -104,7 +104,7 @@ describe('a flight', () => {
     expect(text(await stayed)).toBe('1')
   })
 
-  test('is aborted when the last who waits leaves', async () => {
+  test('is aborted when its last waiter leaves', async () => {
     const { clock, fly, aborts, events } = open()
     const controllers = Array.from({ length: 3 }, () => new AbortController())
     const answers = controllers.map(({ signal }) => fly(ask({ signal })).catch(reason))
@@ -117,7 +117,7 @@ describe('a flight', () => {
     expect(events.filter(({ type }) => type === 'flight.aborted')).toHaveLength(1)
   })
 
-  test('is never aborted while somebody waits who can not leave', async () => {
+  test('is never aborted while a waiter without a signal is left', async () => {
     const { clock, fly, asked, aborts } = open()
     const leaver = new AbortController()
     const stayed = fly(ask())
@@ -130,7 +130,7 @@ describe('a flight', () => {
     expect(text(await stayed)).toBe('1')
   })
 
-  test('that is being aborted is joined by nobody: a newcomer gets a call of its own', async () => {
+  test('that is being aborted accepts no waiter: a new one starts its own call', async () => {
     const { clock, fly, asked, aborts } = open()
     const leaver = new AbortController()
     const left = fly(ask({ signal: leaver.signal })).catch(reason)
@@ -148,7 +148,7 @@ describe('a flight', () => {
     expect([await left, text(await newcomer), text(await another)]).toEqual(['left', '1', '1'])
   })
 
-  test('that comes back after it was given up does not write over a later one', async () => {
+  test('that completes after it was abandoned does not overwrite a later one', async () => {
     const { clock, fly, asked, values } = open()
     const leaver = new AbortController()
     fly(ask({ signal: leaver.signal })).catch(reason)
@@ -163,12 +163,12 @@ describe('a flight', () => {
     expect(text((await values.read('/prices/SOL')) as Stored)).toBe('"new"')
   })
 
-  test('who has left before asking fails with the reason', async () => {
+  test('a caller that has already aborted fails with its reason', async () => {
     const { fly } = open()
     expect(await fly(ask({ signal: AbortSignal.abort(new Error('left')) })).catch(reason)).toBe('left')
   })
 
-  test('leaving with the answer in hand aborts nothing and ends no other flight', async () => {
+  test('a waiter that leaves with its answer aborts nothing', async () => {
     const { clock, fly, asked, aborts, events } = open()
     const controller = new AbortController()
     const next = fly(ask({ signal: controller.signal })).then(() => {
@@ -189,7 +189,7 @@ describe('a flight', () => {
     expect(text(await next)).toBe('2')
   })
 
-  test('is as urgent as the most urgent who ever waited for it', async () => {
+  test('is as urgent as the most urgent of all its waiters so far', async () => {
     const { clock, fly, asked } = open()
     void fly(ask({ priority: 'live' }))
     await clock.settle()
@@ -202,7 +202,7 @@ describe('a flight', () => {
     expect([urgency?.priority, heard, asked.length]).toEqual(['interactive', ['interactive'], 1])
   })
 
-  test('topics fly apart', async () => {
+  test('different topics are different calls', async () => {
     const { clock, fly, asked } = open()
     void fly(ask({ topic: '/prices/SOL' }))
     void fly(ask({ topic: '/prices/JUP' }))
@@ -210,7 +210,7 @@ describe('a flight', () => {
     expect(asked).toHaveLength(2)
   })
 
-  test('gives its lease back, answered or failed', async () => {
+  test('releases its lease after an answer or a failure', async () => {
     const { clock, fly, asked, leases } = open()
     for (const end of ['answer', 'fail'] as const) {
       const answer = fly(ask()).catch(reason)
@@ -225,11 +225,11 @@ describe('a flight', () => {
   })
 })
 
-describe('the deadlines of those who wait', () => {
+describe('deadlines of waiters', () => {
   const late = (code: 'over_budget' | 'upstream_timeout') => new WeirError(code, 'out of time')
   const code = (error: WeirError) => error.code ?? String(error)
 
-  test('whoever has less time than the call leaves alone, at that moment', async () => {
+  test('a waiter with less time than the call leaves alone at its deadline', async () => {
     const { clock, fly, asked, aborts } = open()
     const now = clock.monotonic()
     const patient = fly(ask({ deadline: now + 1000 }))
@@ -248,7 +248,7 @@ describe('the deadlines of those who wait', () => {
     expect(clock.timers).toBe(0)
   })
 
-  test('the last whose time is over aborts the call', async () => {
+  test('the last waiter whose deadline passes aborts the call', async () => {
     const { clock, fly, aborts } = open()
     const now = clock.monotonic()
     const leaver = new AbortController()
@@ -278,7 +278,7 @@ describe('the deadlines of those who wait', () => {
     },
   )
 
-  test('in the second call each still keeps its own, and when that fails too all fail', async () => {
+  test('each waiter keeps its deadline in the second call, and all fail if that fails too', async () => {
     const { clock, fly, asked } = open()
     const now = clock.monotonic()
     const outcomes = [300, 500, 1000, 2000].map((time) => fly(ask({ deadline: now + time })).catch(code))
@@ -291,7 +291,7 @@ describe('the deadlines of those who wait', () => {
     expect(asked).toHaveLength(2)
   })
 
-  test('a failure that is not for want of time is a failure for all', async () => {
+  test('a failure for another reason than time fails all waiters', async () => {
     const { clock, fly, asked } = open()
     const now = clock.monotonic()
     const outcomes = [300, 1000].map((time) => fly(ask({ deadline: now + time })).catch(code))
@@ -301,7 +301,7 @@ describe('the deadlines of those who wait', () => {
     expect(asked).toHaveLength(1)
   })
 
-  test('who has left takes no part in another call', async () => {
+  test('a waiter that left does not join the second call', async () => {
     const { clock, fly, asked } = open()
     const now = clock.monotonic()
     const leaver = new AbortController()
@@ -316,7 +316,7 @@ describe('the deadlines of those who wait', () => {
   })
 })
 
-describe('10,000 who wait for one key are one call', () => {
+describe('10,000 waiters of one key are one call', () => {
   const controllers = () => Array.from({ length: WAITERS }, () => new AbortController())
 
   test.each([
@@ -332,7 +332,7 @@ describe('10,000 who wait for one key are one call', () => {
     expect(asked).toHaveLength(1)
   })
 
-  test('that fails for want of time: one call, and one more for those who have some', async () => {
+  test('that fails for lack of time: one more call for those who have time left', async () => {
     const { clock, fly, asked } = open()
     const now = clock.monotonic()
     const answers = controllers().map(({ signal }, index) =>
@@ -371,10 +371,10 @@ describe('10,000 who wait for one key are one call', () => {
   })
 })
 
-describe('values that have an order', () => {
+describe('values with an order', () => {
   const order = (value: unknown) => (value as { slot: number | bigint }).slot
 
-  test('only rise, from whatever node they are asked for, and pushed or not; what is equal is taken', async () => {
+  test('only rise, fetched on any node or pushed; equal ones are accepted', async () => {
     const News = fc.record({
       slot: fc.integer({ min: 0, max: 9 }),
       node: fc.constantFrom('n1', 'n2'),
@@ -404,7 +404,7 @@ describe('values that have an order', () => {
     )
   })
 
-  test('may be bigints, and nothing is older than what was dropped, or than nothing', async () => {
+  test('may be bigints, and any value replaces a dropped or missing one', async () => {
     const { values, parts } = open()
     const arrived = arrival({ ...parts, node: 'n1', order })
     const come = async (given: Content) => text((await arrived('/prices/SOL', given)) as Stored)
@@ -417,7 +417,7 @@ describe('values that have an order', () => {
     expect(await come(slot(2n))).toBe('{"slot":2}')
   })
 
-  test('of which one can not be read are taken as they come, and that is told', async () => {
+  test('are accepted as they arrive if an order cannot be read, with an event', async () => {
     const { events, parts } = open()
     const arrived = arrival({ ...parts, node: 'n1', order })
     await arrived('/prices/SOL', content({ slot: 2 }))
@@ -427,7 +427,7 @@ describe('values that have an order', () => {
 })
 
 describe('flights of two nodes', () => {
-  test('while one asks, the other is given what is kept', async () => {
+  test('while one fetches, the other serves the cached value', async () => {
     const { clock, fly, asked, parts, below } = open()
     const other = flight({ ...parts, node: 'n2', known: () => undefined })(below)
     const first = fly(ask())
@@ -440,7 +440,7 @@ describe('flights of two nodes', () => {
     expect(asked).toHaveLength(2)
   })
 
-  test('whoever comes just after the answer, and knew nothing of it, is given it; the lease is free again', async () => {
+  test('a node without the value that comes just after the answer gets it; the lease is free again', async () => {
     const { clock, fly, asked, leases, parts, below } = open()
     const first = fly(ask())
     await clock.settle()
@@ -452,7 +452,7 @@ describe('flights of two nodes', () => {
     expect((await leases.acquire('/prices/SOL', 'n3', 1, 0)).held).toBe(true)
   })
 
-  test('what was dropped is asked for anew, also by who knew nothing of it', async () => {
+  test('a dropped value is refetched, also by a node that never had it', async () => {
     const { clock, fly, asked, values, parts, below } = open()
     const first = fly(ask())
     await clock.settle()
@@ -465,7 +465,7 @@ describe('flights of two nodes', () => {
     expect(text(await other)).toBe('2')
   })
 
-  test('while one asks for what nobody has, the others wait for its answer', async () => {
+  test('while one fetches a missing value, the others wait for its answer', async () => {
     const { clock, fly, asked, parts, below } = open()
     const others = ['n2', 'n3', 'n4'].map((node) => flight({ ...parts, node })(below))
     const first = fly(ask())
@@ -478,7 +478,7 @@ describe('flights of two nodes', () => {
     expect(asked).toHaveLength(1)
   })
 
-  test('of what one knows already the other waits for what comes after it', async () => {
+  test('a node that has the value waits for the next one', async () => {
     const { clock, fly, asked, parts, below } = open()
     const early = fly(ask())
     await clock.settle()
@@ -496,7 +496,7 @@ describe('flights of two nodes', () => {
     expect(asked).toHaveLength(2)
   })
 
-  test('when the one that asks fails, another asks; one at a time', async () => {
+  test('if the fetching node fails, the others try one at a time', async () => {
     const { clock, fly, asked, parts, below } = open()
     const others = ['n2', 'n3'].map((node) => flight({ ...parts, node })(below))
     const first = fly(ask()).catch(reason)
@@ -512,7 +512,7 @@ describe('flights of two nodes', () => {
     expect(asked).toHaveLength(2)
   })
 
-  test('who waits for another until its deadline is told for how long that still asks', async () => {
+  test('a caller that waits for another node until its deadline gets the remaining lease time as Retry-After', async () => {
     const { clock, fly, parts, below } = open()
     const deadline = clock.monotonic() + 5000
     void fly(ask({ deadline: deadline + 2000 })).catch(() => {})
@@ -522,7 +522,7 @@ describe('flights of two nodes', () => {
     expect(await refused).toMatchObject({ code: 'over_budget', retryAfter: expect.any(Number) })
   })
 
-  test('who waits for another and is wanted by nobody any more stops', async () => {
+  test('waiting for another node stops when the last waiter leaves', async () => {
     const { clock, fly, parts, below } = open()
     void fly(ask()).catch(() => {})
     await clock.settle()
@@ -536,7 +536,7 @@ describe('flights of two nodes', () => {
     expect(clock.timers).toBeLessThan(timers)
   })
 
-  test('a lease lasts as long as its call, and not much longer than its holder', async () => {
+  test('a lease lasts as long as its call, and hardly longer than its holder', async () => {
     const { clock, fly, leases } = open()
     const slow = fly(ask({ deadline: clock.monotonic() + 10_000 }))
     await clock.advance(9000)
@@ -548,7 +548,7 @@ describe('flights of two nodes', () => {
     slow.catch(() => {})
   })
 
-  test('one that slept through its lease is handed the value of the other', async () => {
+  test('a node that overslept its lease gets the value of the other', async () => {
     const { clock, fly, asked, parts, below } = open()
     const sleeper = fly(ask())
     await clock.settle()
@@ -563,7 +563,7 @@ describe('flights of two nodes', () => {
   })
 })
 
-describe('an answer whose lease was lost meanwhile, as when the shared tier stood still', () => {
+describe('an answer whose lease was lost during the call, as after a pause of the shared tier', () => {
   async function lost({ leases }: ReturnType<typeof open>, holds: boolean) {
     const mine = await leases.acquire(ask().topic, 'n1', 1, 0)
     if (!mine.held) throw new Error('expected the lease')
@@ -574,7 +574,7 @@ describe('an answer whose lease was lost meanwhile, as when the shared tier stoo
     return theirs.token
   }
 
-  test('is given, under a version of its own', async () => {
+  test('is published under a version of its own', async () => {
     const site = open()
     const { clock, fly, asked, values } = site
     const answer = fly(ask())
@@ -589,7 +589,7 @@ describe('an answer whose lease was lost meanwhile, as when the shared tier stoo
     expect((await again).version.sequence).toBe(2)
   })
 
-  test('gives way to what another node has published since, also while that one still asks', async () => {
+  test('yields to a value that another node published since, also while that node is still fetching', async () => {
     const site = open()
     const { clock, fly, asked, values } = site
     const answer = fly(ask())

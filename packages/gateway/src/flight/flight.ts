@@ -10,35 +10,35 @@ import { singleFlight } from './single-flight.ts'
 
 export interface FlightParts {
   readonly feed: string
-  /** This node, as leases name it. */
+  /** The name of this node in leases. */
   readonly node: string
   readonly leases: Leases
   readonly values: Values
   readonly bus: Bus
   readonly clock: Clock
   readonly emit: Emit
-  /** How long a stored value is kept, in milliseconds. */
+  /** How long a value stays in the shared tier, in milliseconds. */
   readonly keep: number
-  /** What this node knows of a topic. */
+  /** The entry that this node has of a topic. */
   known(topic: string): Known
-  /** Where a value stands in an order of the upstream's own: what is lower than what is kept is not taken. */
+  /** The position of a value in an order of the upstream. A lower position than that of the stored value is rejected. */
   readonly order?: ((value: unknown) => number | bigint | undefined) | undefined
 }
 
 type Known = Pick<Stored, 'version' | 'checkedAt'> | undefined
 
 /**
- * How long a lease is held, in milliseconds. Who has it renews it for as long as its call takes; when it dies, others wait no
+ * The duration of a lease, in milliseconds. Its holder renews it during the call. If the holder dies, others wait no
  * longer than this.
  */
-const HELD = 2500
+const LEASE_DURATION = 2500
 
-/** How long the answer of another node is waited for until the lease is asked for again, in milliseconds. */
-const AGAIN = 200
+/** How long a node waits for another node's answer before it requests the lease again, in milliseconds. */
+const RECHECK_AFTER = 200
 
 /**
- * One call for all who wait for the same topic, on this node and across nodes. What comes back is published under the fencing
- * token that was taken before the call, so a holder that slept through its lease can't write over a later one.
+ * One call for all waiters of a topic, on this node and across nodes. The result is published under the fencing token
+ * taken before the call, so a holder that overslept its lease cannot overwrite a later result.
  */
 export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Promise<Content>> {
   const { feed, node, leases, values, clock, emit } = parts
@@ -47,32 +47,32 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
     async function fly(ask: Ask, signal: AbortSignal, urgency: Urgency): Promise<Stored> {
       const before = parts.known(ask.topic)
       const left = () => Math.max(1, ask.deadline - clock.monotonic())
-      let lease = await leases.acquire(ask.topic, node, HELD, 0)
+      let lease = await leases.acquire(ask.topic, node, LEASE_DURATION, 0)
       let stored: Stored | undefined
       for (;;) {
-        // Also with the lease in hand: whoever had it before may have published since this node looked.
+        // Even with the lease: its previous holder may have published since this node looked.
         stored = await values.read(ask.topic)
-        if (stored !== undefined && isNews(stored, before)) {
+        if (stored !== undefined && isNewer(stored, before)) {
           if (lease.held) await leases.release(ask.topic, node, lease.token)
           return stored
         }
         if (lease.held) break
         signal.throwIfAborted()
         if (clock.monotonic() >= ask.deadline)
-          throw new WeirError('over_budget', `${feed}: another node is asking for ${addressOf(ask.topic)}`, {
+          throw new WeirError('over_budget', `${feed}: another node is fetching ${addressOf(ask.topic)}`, {
             retryAfter: lease.for,
           })
-        await publication(parts, ask.topic, before, Math.min(lease.for, left(), AGAIN))
-        lease = await leases.acquire(ask.topic, node, HELD, 0)
+        await nextPublication(parts, ask.topic, before, Math.min(lease.for, left(), RECHECK_AFTER))
+        lease = await leases.acquire(ask.topic, node, LEASE_DURATION, 0)
       }
       const renewed = renewing(parts, ask.topic, lease.token)
       try {
         const content = await next({ ...ask, signal, urgency })
-        // Nobody but the holder may have published since.
+        // Only the holder can have published since.
         if (stored !== undefined && isOlder(parts, content, stored))
           throw new WeirError(
             'upstream_failed',
-            `${feed}: what it has of ${addressOf(ask.topic)} is older than what is known`,
+            `${feed}: expected a value of ${addressOf(ask.topic)} that is not older than the known one, got an older one`,
             { behind: true },
           )
         return (await publish(parts, ask.topic, lease.token, content)) ?? (await publishLate(ask, content, before))
@@ -83,23 +83,28 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
     }
 
     /**
-     * The lease was lost while the call was under way, as when Redis stood still meanwhile. The answer is paid for: it is published under a lease
-     * of its own, so that no version is given twice, unless somebody else has published since.
+     * The lease was lost during the call, as after a pause of Redis. The answer is paid for, so it is published under a
+     * new lease, which gives it a version of its own. If another node has published since, that value is returned.
      */
     async function publishLate(ask: Ask, content: Content, before: Known): Promise<Stored> {
       for (;;) {
-        const lease = await leases.acquire(ask.topic, node, HELD, 0)
+        const lease = await leases.acquire(ask.topic, node, LEASE_DURATION, 0)
         try {
           const stored = await values.read(ask.topic)
-          if (stored !== undefined && (isNews(stored, before) || isOlder(parts, content, stored))) return stored
+          if (stored !== undefined && (isNewer(stored, before) || isOlder(parts, content, stored))) return stored
           const taken = lease.held ? await publish(parts, ask.topic, lease.token, content) : undefined
           if (taken !== undefined) return taken
         } finally {
           if (lease.held) await leases.release(ask.topic, node, lease.token)
         }
         const left = ask.deadline - clock.monotonic()
-        if (left <= 0) throw new WeirError('over_budget', `${feed}: another node is asking for ${addressOf(ask.topic)}`)
-        await publication(parts, ask.topic, before, Math.min(left, lease.held ? AGAIN : lease.for, AGAIN))
+        if (left <= 0) throw new WeirError('over_budget', `${feed}: another node is fetching ${addressOf(ask.topic)}`)
+        await nextPublication(
+          parts,
+          ask.topic,
+          before,
+          Math.min(left, lease.held ? RECHECK_AFTER : lease.for, RECHECK_AFTER),
+        )
       }
     }
 
@@ -108,19 +113,19 @@ export function flight(parts: FlightParts): Stage<Ask, Promise<Stored>, Ask, Pro
 }
 
 /**
- * Publishes a content that came by itself; what this node is fetching at this moment is fenced off, for it was said before.
- * Undefined, and nothing is changed, while another node is fetching it.
+ * Publishes a pushed value. A fetch that this node has under way is fenced off, because it began earlier. Returns
+ * undefined and changes nothing while another node is fetching the topic.
  */
 export function arrival(parts: FlightParts): (topic: string, content: Content) => Promise<Stored | undefined> {
   const { node, leases, values, order } = parts
   return async (topic, content) => {
-    // Its version says whether it is news; nobody needs to be held off.
+    // Its version orders it, so it needs no lease.
     if (content.stamp !== undefined) return publish(parts, topic, 0, content)
-    const lease = await leases.acquire(topic, node, HELD, 0)
+    const lease = await leases.acquire(topic, node, LEASE_DURATION, 0)
     if (!lease.held) return undefined
     try {
       const stored = order === undefined ? undefined : await values.read(topic)
-      // It came late.
+      // It arrived late.
       if (stored !== undefined && isOlder(parts, content, stored)) return stored
       return await publish(parts, topic, lease.token, content)
     } finally {
@@ -129,7 +134,7 @@ export function arrival(parts: FlightParts): (topic: string, content: Content) =
   }
 }
 
-/** Whether a content says of itself that it is older than what is kept, unless that was dropped. */
+/** Whether a value is older than the stored one by its own order, unless that was dropped. */
 function isOlder({ order, feed, emit }: FlightParts, { json, stamp }: Content, stored: Stored): boolean {
   if (order === undefined || json === undefined || stamp !== undefined) return false
   if (stored.json === undefined || stored.checkedAt === 0 || json.equals(stored.json)) return false
@@ -157,35 +162,37 @@ function publish(
     knownSequence: sequence,
     hash: hashOf(content),
     content,
-    // Moments travel as durations: each process has a monotonic clock of its own.
+    // Times travel as durations, because each process has its own monotonic clock.
     ...(since !== undefined && { age: Math.max(0, now - since) }),
-    // Below 0 it is stale already, however long since.
+    // A negative value means already stale, regardless of the amount.
     ...(staleFrom !== undefined && { staleIn: Math.max(-1, staleFrom - now) }),
     keep,
   })
 }
 
-/** Holds a lease until it is stopped. */
+/** Renews a lease until it is stopped. */
 function renewing({ leases, node, clock, emit, feed }: FlightParts, topic: string, token: number): Timer {
   function plan(): Timer {
-    return clock.after(HELD / 5, () => {
+    return clock.after(LEASE_DURATION / 5, () => {
       timer = plan()
-      leases.renew(topic, node, token, HELD).catch((error) => emit({ type: 'failed', where: `${feed}: lease`, error }))
+      leases
+        .renew(topic, node, token, LEASE_DURATION)
+        .catch((error) => emit({ type: 'failed', where: `${feed}: lease`, error }))
     })
   }
   let timer = plan()
   return { stop: () => timer.stop() }
 }
 
-/** Whether somebody asked after this node knew what it knows. What comes in an older version, or was dropped, is of no use here. */
-function isNews(stored: Stored, before: Known): boolean {
+/** Whether the stored value is newer than what this node has. Older versions and dropped values do not count. */
+function isNewer(stored: Stored, before: Known): boolean {
   if (before === undefined) return stored.checkedAt > 0
   const order = compareVersions(stored.version, before.version)
   return order > 0 || (order === 0 && stored.checkedAt > before.checkedAt)
 }
 
-/** Waits until there is news, for at most so many milliseconds. */
-function publication({ bus, clock }: FlightParts, topic: string, before: Known, most: number): Promise<void> {
+/** Waits for a newer value, for at most `most` milliseconds. */
+function nextPublication({ bus, clock }: FlightParts, topic: string, before: Known, most: number): Promise<void> {
   return new Promise((resolve) => {
     const end = () => {
       stop()
@@ -193,7 +200,7 @@ function publication({ bus, clock }: FlightParts, topic: string, before: Known, 
       resolve()
     }
     const stop = bus.subscribe(topic, (stored) => {
-      if (isNews(stored, before)) end()
+      if (isNewer(stored, before)) end()
     })
     const timer = clock.after(most, end)
   })

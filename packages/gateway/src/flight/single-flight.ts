@@ -8,7 +8,7 @@ export interface SingleFlightParts<Answer> {
   readonly feed: string
   readonly clock: Clock
   readonly emit: Emit
-  /** Makes the call; `signal` is aborted when nobody waits any more. */
+  /** Makes the call. `signal` is aborted when no waiter is left. */
   start(ask: Ask, signal: AbortSignal, urgency: Urgency): Promise<Answer>
 }
 
@@ -16,23 +16,26 @@ interface Flight<Answer> {
   readonly controller: AbortController
   readonly urgency: Urgency
   readonly answer: Promise<Answer>
-  /** Until when its answer is of use to who asked first: the call ends by then. */
+  /** The deadline of the first waiter. The call ends by then. */
   readonly deadline: number
-  /** The latest deadline of those who joined. */
+  /** The latest deadline among the waiters. */
   latest: number
   waiters: number
 }
 
-/** So little more time than the call has, in milliseconds, is no reason to make another. */
-const BARELY = 100
+/** A waiter with less extra time than this does not start another call, in milliseconds. */
+const NEGLIGIBLE = 100
 
-/** How a call fails that has no time left. */
+/** Errors of a call that ran out of time. */
 const OUT_OF_TIME: readonly ErrorCode[] = ['over_budget', 'upstream_timeout']
 
 /**
- * One call for all who wait for the same topic. Waiters are counted: one leaving fails nobody, the last leaving aborts the
- * call. Each keeps a deadline of its own: whoever has less time than the call leaves before it ends, and whoever has more takes
- * part in another when it fails for want of time.
+ * One call for all waiters of a topic. Waiters are counted: one that leaves fails no other, and the last one aborts the
+ * call. Each waiter keeps its own deadline. One with less time than the call leaves before it ends. One with more time
+ * joins another call if the first fails for lack of time.
+ *
+ * Waiters without a signal get the same promise. The cache depends on this: with a promise each, a herd of thousands
+ * would be slow.
  */
 export function singleFlight<Answer>({
   feed,
@@ -42,7 +45,7 @@ export function singleFlight<Answer>({
 }: SingleFlightParts<Answer>): (ask: Ask) => Promise<Answer> {
   const flights = new Map<string, Flight<Answer>>()
 
-  function take(ask: Ask): Flight<Answer> {
+  function join(ask: Ask): Flight<Answer> {
     const known = flights.get(ask.topic)
     if (known !== undefined) {
       known.urgency.raise(ask.priority)
@@ -54,7 +57,7 @@ export function singleFlight<Answer>({
     const answer = start(ask, controller.signal, urgency).finally(() => {
       if (flights.get(ask.topic) === started) flights.delete(ask.topic)
     })
-    // Every waiter gets the failure through its own promise; nobody waiting must not end the process.
+    // Each waiter gets the failure through its own promise. Without a waiter, the rejection must not end the process.
     answer.catch(() => {})
     const { deadline } = ask
     const started: Flight<Answer> = { controller, urgency, answer, deadline, latest: deadline, waiters: 0 }
@@ -66,19 +69,20 @@ export function singleFlight<Answer>({
     taken.waiters -= 1
     if (taken.waiters > 0) return
     emit({ type: 'flight.aborted', feed })
-    // A newcomer must not join a call that is being aborted.
+    // A new waiter must not join a call that is being aborted.
     if (flights.get(topic) === taken) flights.delete(topic)
     taken.controller.abort(reason)
   }
 
-  /** `until`: for a call that has to be made for it. */
+  /** @param until the deadline of the call, if it must be started */
   function wait(ask: Ask, until: number): Promise<Answer> {
     const { signal, deadline } = ask
-    const taken = take({ ...ask, deadline: until })
+    const taken = join({ ...ask, deadline: until })
     taken.waiters += 1
     if (taken.waiters > 1) emit({ type: 'flight.joined', feed, waiters: taken.waiters })
-    // Who neither leaves early nor would wait for another call has what all have: no promise is made for it.
-    if (signal === undefined && deadline >= taken.deadline && deadline - taken.deadline < BARELY) return taken.answer
+    // A waiter that neither leaves early nor would join another call gets the shared promise.
+    if (signal === undefined && deadline >= taken.deadline && deadline - taken.deadline < NEGLIGIBLE)
+      return taken.answer
     return new Promise<Answer>((resolve, reject) => {
       const leave = (reason: unknown) => {
         stop()
@@ -86,7 +90,7 @@ export function singleFlight<Answer>({
         reject(reason)
       }
       const left = () => leave(signal?.reason)
-      // The call itself ends by its own deadline, and knows better why: only who has less time watches the clock.
+      // The call ends by its own deadline with a better reason, so only a waiter with less time needs a timer.
       const late =
         deadline < taken.deadline
           ? clock.after(deadline - clock.monotonic(), () => {
@@ -104,7 +108,7 @@ export function singleFlight<Answer>({
       }
       if (signal?.aborted) return left()
       signal?.addEventListener('abort', left, { once: true })
-      // First of all: who leaves with the answer in hand is no waiter that leaves.
+      // This comes first: a waiter that leaves with the answer does not count as leaving.
       taken.answer.then(
         (answer) => {
           stop()
@@ -113,7 +117,7 @@ export function singleFlight<Answer>({
         (error) => {
           stop()
           if (signal?.aborted || !isOutOfTime(error) || deadline <= taken.deadline) reject(error)
-          // All go on with the time of the most patient: else each would ask again when the one before it fails.
+          // All retry with the latest deadline. Otherwise each would start another call when the one before it fails.
           else resolve(wait(ask, taken.latest))
         },
       )

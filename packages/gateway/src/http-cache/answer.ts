@@ -3,14 +3,14 @@ import { readDate } from './date.ts'
 import { type Fields, namesTag } from './fields.ts'
 import type { Received } from './received.ts'
 
-/** What a client asked for, of what a cache may judge by itself. */
+/** The parts of a client's request that a cache evaluates. */
 export interface Reader {
   readonly method: string
   /** Fields of the client's request. */
   readonly fields: Fields
 }
 
-/** Fields that a 304 has, of those that the answer would have had (RFC 9110, 15.4.5). */
+/** Fields of the answer that a 304 keeps (RFC 9110, 15.4.5). */
 const IN_304 = [
   'age',
   'cache-control',
@@ -26,9 +26,9 @@ const IN_304 = [
 ]
 
 /**
- * What one client gets of an answer: all of it, 304 when it has it already (RFC 9110, 13), or the range that it asked for (14).
+ * The answer for one client: the whole, 304 if the client has it (RFC 9110, 13), or the requested range (14).
  *
- * @param headers fields of the answer, of which the caller lets go
+ * @param headers fields of the answer; the caller no longer uses them
  */
 export function answerFor(
   { method, fields }: Reader,
@@ -37,16 +37,16 @@ export function answerFor(
   now: number,
 ): WholeAnswer {
   const { status, body, method: asked } = received
-  // What answers HEAD has no body, and may name the length that one would have.
+  // An answer to HEAD has no body, and may state the length of one.
   const whole: WholeAnswer = { kind: 'whole', status, headers, body: asked === 'HEAD' ? null : body }
   if (status !== 200 || (method !== 'GET' && method !== 'HEAD')) return whole
-  if (hasIt(fields, received, now)) {
-    const few = Object.fromEntries(Object.entries(headers).filter(([name]) => IN_304.includes(name)))
-    return { kind: 'whole', status: 304, headers: few, body: null }
+  if (isNotModified(fields, received, now)) {
+    const kept = Object.fromEntries(Object.entries(headers).filter(([name]) => IN_304.includes(name)))
+    return { kind: 'whole', status: 304, headers: kept, body: null }
   }
-  // A part of a part would name the wrong bytes; and HEAD has no ranges.
+  // A part of a part would have wrong byte positions, and HEAD has no ranges.
   if (method === 'HEAD' || fields.range === undefined || 'content-range' in headers) return whole
-  if (!stillHas(fields['if-range'], received, now)) return whole
+  if (!isSameContent(fields['if-range'], received, now)) return whole
   const range = readRange(fields.range, body.length)
   if (range === undefined) return whole
   if (range === 'none') {
@@ -57,13 +57,20 @@ export function answerFor(
   return { kind: 'whole', status: 206, headers: part, body: body.subarray(first, last + 1) }
 }
 
-/** Fields of a part: its length is not the length of all. */
+/** Fields of a partial answer: its length differs from that of the whole. */
 function without({ 'content-length': _, ...others }: AnswerHeaders, range: string): AnswerHeaders {
   return { ...others, 'content-range': range }
 }
 
-/** Whether a client has this content. `If-None-Match` goes before `If-Modified-Since` (RFC 9110, 13.2.2). */
-function hasIt(fields: Fields, { fields: { etag, 'last-modified': changed, date } }: Received, now: number): boolean {
+/**
+ * Whether the client already has this content. `If-None-Match` takes precedence over `If-Modified-Since` (RFC 9110,
+ * 13.2.2).
+ */
+function isNotModified(
+  fields: Fields,
+  { fields: { etag, 'last-modified': changed, date } }: Received,
+  now: number,
+): boolean {
   const tags = fields['if-none-match']
   if (tags !== undefined) return tags.trim() === '*' || namesTag(tags, etag, 'weakly')
   const since = readDate(fields['if-modified-since'], now)
@@ -71,15 +78,15 @@ function hasIt(fields: Fields, { fields: { etag, 'last-modified': changed, date 
   return since !== undefined && changedAt !== undefined && changedAt <= since
 }
 
-/** Whether the content is still the one that a client has a part of (RFC 9110, 13.1.5). */
-function stillHas(condition: string | undefined, { fields }: Received, now: number): boolean {
+/** Whether the content is still the one of which the client has a part (RFC 9110, 13.1.5). */
+function isSameContent(condition: string | undefined, { fields }: Received, now: number): boolean {
   if (condition === undefined) return true
   if (/^(W\/)?"/.test(condition)) return namesTag(condition, fields.etag, 'strongly')
   const date = readDate(condition, now)
   return date !== undefined && date === readDate(fields['last-modified'], now)
 }
 
-/** The first and the last byte of the one range asked for; undefined: all of it is sent; none: no such bytes are there. */
+/** The first and last byte of a single range; undefined: send everything; `none`: no such bytes exist. */
 function readRange(field: string, length: number): readonly [first: number, last: number] | 'none' | undefined {
   const [, from = '', to = ''] = /^bytes=\s*(\d*)-(\d*)\s*$/i.exec(field) ?? []
   if (from === '' && to === '') return undefined

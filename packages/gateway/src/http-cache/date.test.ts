@@ -27,7 +27,7 @@ test.each([
   expect(readDate(field, NOW)).toBe(expected)
 })
 
-test('every date that is written as it should be is read', () => {
+test('every well-formed date is parsed', () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 4_000_000_000 }), (seconds) => {
       expect(readDate(new Date(seconds * 1000).toUTCString(), NOW)).toBe(seconds * 1000)

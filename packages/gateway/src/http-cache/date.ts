@@ -2,21 +2,21 @@ const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', '
 const MONTH = `(?<month>${MONTHS.join('|')})`
 const TIME = '(?<hour>\\d\\d):(?<minute>\\d\\d):(?<second>\\d\\d)'
 
-/** The three forms of RFC 9110, 5.6.7: the one to send, and two that are obsolete and still to be understood. */
+/** The three forms of RFC 9110, 5.6.7: the current one, and two obsolete ones that must be accepted. */
 const FORMS = [
   `(?:mon|tue|wed|thu|fri|sat|sun), (?<day>\\d\\d) ${MONTH} (?<year>\\d{4}) ${TIME} gmt`,
   `(?:mon|tues|wednes|thurs|fri|satur|sun)day, (?<day>\\d\\d)-${MONTH}-(?<year>\\d\\d) ${TIME} gmt`,
   `(?:mon|tue|wed|thu|fri|sat|sun) ${MONTH} (?<day>[ \\d]\\d) ${TIME} (?<year>\\d{4})`,
 ].map((form) => new RegExp(`^${form}$`, 'i'))
 
-/** How far ahead a year of two digits may lie before it means the century before, in milliseconds. */
+/** A two-digit year further ahead than this, in milliseconds, belongs to the previous century. */
 const FIFTY_YEARS = 50 * 365.25 * 86_400_000
 
 /**
- * An HTTP date, in milliseconds since 1970; undefined when it is none: `Date.parse` takes much that is not, and an invalid
- * `Expires` must count as past (RFC 9111, 5.3).
+ * Parses an HTTP date to milliseconds since 1970; undefined if it is invalid. `Date.parse` accepts too much, and an
+ * invalid `Expires` must count as past (RFC 9111, 5.3).
  *
- * @param now wall time, by which years of two digits are read
+ * @param now wall time, to resolve two-digit years
  */
 export function readDate(field: string | undefined, now: number): number | undefined {
   for (const form of FORMS) {

@@ -29,7 +29,7 @@ describe('Cache-Control', () => {
     expect(secondsOf(readDirectives(field), 'max-age')).toBe(seconds)
   })
 
-  test('has directives without values, and with quoted ones', () => {
+  test('parses directives without values and with quoted ones', () => {
     const directives = readDirectives('no-cache="a, b", private,,no-store')
     expect([...directives]).toEqual([
       ['no-cache', 'a, b'],
@@ -49,7 +49,7 @@ describe('a targeted field', () => {
     ['MAX-AGE=60', undefined],
     ['', undefined],
     [undefined, undefined],
-  ])('%s is read as a dictionary, or not at all', (field, expected) => {
+  ])('%s is parsed as a dictionary, or not at all', (field, expected) => {
     const read = readTargeted(field)
     expect(read === undefined ? undefined : Object.fromEntries(read)).toEqual(expected)
   })

@@ -15,58 +15,68 @@ function exchanged(fields: Record<string, string> = {}, given: Partial<Exchanged
 
 const cc = (value: string) => ({ 'cache-control': value })
 
-describe('a shared cache may keep', () => {
+describe('a shared cache may store', () => {
   test.each([
-    ['what says nothing, of a status that may be kept by default', {}, {}, true],
-    ['not of another', {}, { status: 418 }, false],
-    ['of any status, when it says how long', cc('max-age=1'), { status: 418 }, true],
-    ['of any status, when it is public', cc('public'), { status: 418 }, true],
-    ['no part', cc('max-age=1'), { status: 206 }, false],
-    ['nothing that is no-store', cc('max-age=1, no-store'), {}, false],
-    ['nothing private, in part or as a whole', cc('max-age=1, private="x"'), {}, false],
-    ['nothing asked with no-store', cc('max-age=1'), { asked: cc('no-store') }, false],
-    ['nothing that sets a cookie, public as it may be', cc('public, max-age=1'), { cookies: true }, false],
-    ['nothing that varies by all', { ...cc('max-age=1'), vary: 'a, *' }, {}, false],
+    ['an answer without directives, of a status that is cacheable by default', {}, {}, true],
+    ['not of another status', {}, { status: 418 }, false],
+    ['an answer of any status with a lifetime', cc('max-age=1'), { status: 418 }, true],
+    ['an answer of any status that is public', cc('public'), { status: 418 }, true],
+    ['no partial answer', cc('max-age=1'), { status: 206 }, false],
+    ['no answer with no-store', cc('max-age=1, no-store'), {}, false],
+    ['no answer with private, in part or as a whole', cc('max-age=1, private="x"'), {}, false],
+    ['no answer to a request with no-store', cc('max-age=1'), { asked: cc('no-store') }, false],
+    ['no answer that sets a cookie, even if public', cc('public, max-age=1'), { cookies: true }, false],
+    ['no answer that varies by everything', { ...cc('max-age=1'), vary: 'a, *' }, {}, false],
     ['no answer to POST', cc('max-age=1'), { method: 'POST' }, false],
-    ['nothing asked with Authorization', cc('max-age=1'), { asked: { authorization: 'a' } }, false],
-    ['but what is public', cc('public'), { asked: { authorization: 'a' } }, true],
-    ['but what is for shared caches', cc('s-maxage=1'), { asked: { authorization: 'a' } }, true],
-    ['but what must be revalidated', cc('must-revalidate'), { asked: { authorization: 'a' } }, true],
-    ['not what a cookie asked for and nothing is said of', {}, { asked: { cookie: 'a' } }, false],
-    ['no-store that must be understood and is', cc('max-age=1, no-store, must-understand'), {}, true],
-    ['not when it is not understood', cc('max-age=1, must-understand'), { status: 299 }, false],
-    ['what is for CDNs, whatever is for others', { ...cc('no-store'), 'cdn-cache-control': 'max-age=1' }, {}, true],
-    ['not what is not for CDNs', { ...cc('max-age=1'), 'cdn-cache-control': 'no-store' }, {}, false],
-    ['by the rest, when what is for CDNs can not be read', { ...cc('no-store'), 'cdn-cache-control': '&' }, {}, false],
+    ['no answer to a request with Authorization', cc('max-age=1'), { asked: { authorization: 'a' } }, false],
+    ['except with public', cc('public'), { asked: { authorization: 'a' } }, true],
+    ['except with s-maxage', cc('s-maxage=1'), { asked: { authorization: 'a' } }, true],
+    ['except with must-revalidate', cc('must-revalidate'), { asked: { authorization: 'a' } }, true],
+    ['no answer without directives to a request with a cookie', {}, { asked: { cookie: 'a' } }, false],
+    ['an answer with no-store that must be understood and is', cc('max-age=1, no-store, must-understand'), {}, true],
+    ['not if it is not understood', cc('max-age=1, must-understand'), { status: 299 }, false],
+    [
+      'an answer with directives for CDNs, whatever Cache-Control has',
+      { ...cc('no-store'), 'cdn-cache-control': 'max-age=1' },
+      {},
+      true,
+    ],
+    ['not if CDNs may not', { ...cc('max-age=1'), 'cdn-cache-control': 'no-store' }, {}, false],
+    [
+      'by Cache-Control, if the directives for CDNs are unreadable',
+      { ...cc('no-store'), 'cdn-cache-control': '&' },
+      {},
+      false,
+    ],
   ] as const)('%s', (_, fields, given, storable) => {
     expect(policyOf(exchanged(fields, given), undefined).storable).toBe(storable)
   })
 })
 
-describe('it is fresh', () => {
+describe('an answer is fresh', () => {
   test.each([
     ['for s-maxage', { ...cc('max-age=9, s-maxage=5'), expires: LATER }, 5000, 'upstream'],
     ['for max-age', { ...cc('max-age=9'), expires: LATER }, 9000, 'upstream'],
     ['until Expires, counted from Date', { expires: LATER }, 60_000, 'upstream'],
-    ['not at all with an Expires that is no date', { expires: '0' }, 0, 'upstream'],
-    ['not at all with one before its Date', { expires: LONG_AGO }, 0, 'upstream'],
-    ['for a tenth of the time since it changed', { 'last-modified': LONG_AGO }, 60_000, 'guess'],
-    ['for a day at most', { 'last-modified': new Date(0).toUTCString() }, 86_400_000, 'guess'],
-    ['not at all when nothing is known', {}, 0, 'nobody'],
-    ['for CDNs as they are told, without Expires', { 'cdn-cache-control': 'public', expires: LATER }, 0, 'nobody'],
+    ['not at all with an invalid Expires', { expires: '0' }, 0, 'upstream'],
+    ['not at all with an Expires before its Date', { expires: LONG_AGO }, 0, 'upstream'],
+    ['for a tenth of the time since its last change', { 'last-modified': LONG_AGO }, 60_000, 'heuristic'],
+    ['for a day at most', { 'last-modified': new Date(0).toUTCString() }, 86_400_000, 'heuristic'],
+    ['not at all without any information', {}, 0, 'none'],
+    ['as CDN-Cache-Control states, without Expires', { 'cdn-cache-control': 'public', expires: LATER }, 0, 'none'],
   ] as const)('%s', (_, fields, lifetime, by) => {
     expect(policyOf(exchanged(fields), undefined)).toMatchObject({ lifetime, by })
   })
 
-  test('as the owner says, where the upstream says nothing and it went well', () => {
+  test('as the option states, if the upstream states nothing and the status is a success', () => {
     expect(policyOf(exchanged({ 'last-modified': LONG_AGO }), 5000)).toMatchObject({ lifetime: 5000, by: 'option' })
     expect(policyOf(exchanged(cc('max-age=1')), 5000)).toMatchObject({ lifetime: 1000, by: 'upstream' })
     expect(policyOf(exchanged(cc('max-age=0')), 5000)).toMatchObject({ lifetime: 0, by: 'upstream' })
-    expect(policyOf(exchanged({}, { status: 404 }), 5000)).toMatchObject({ lifetime: 0, by: 'nobody' })
+    expect(policyOf(exchanged({}, { status: 404 }), 5000)).toMatchObject({ lifetime: 0, by: 'none' })
     expect(policyOf(exchanged({}, { status: 503 }), 5000)).toMatchObject({ lifetime: 0, storable: false })
   })
 
-  test('less its age: by Age and how long it took, or by Date when that says more', () => {
+  test('minus its age: from Age and the time it took, or from Date if that gives more', () => {
     expect(policyOf(exchanged({ age: '7' }, { took: 500 }), undefined).age).toBe(7500)
     expect(policyOf(exchanged({ age: '7', date: LONG_AGO }), undefined).age).toBe(600_000)
     expect(policyOf(exchanged({ date: LATER }), undefined).age).toBe(0)
@@ -87,7 +97,7 @@ const directive = fc.constantFrom(
   ],
 )
 
-describe('whatever else is said', () => {
+describe('with any other directives', () => {
   const any = fc.record({
     directives: fc.array(directive, { maxLength: 5 }),
     fresh: fc.option(fc.integer({ min: 1, max: 10_000 }), { nil: undefined }),
@@ -97,7 +107,7 @@ describe('whatever else is said', () => {
     age: fc.integer({ min: 0, max: 20 }),
   })
 
-  test('what is for one is given to no other, and what is stale or to be confirmed is not fresh', () => {
+  test('private answers are not shared, and stale or unconfirmed ones are not fresh', () => {
     fc.assert(
       fc.property(any, ({ directives, fresh, status, authorization, cookies, age }) => {
         const fields = { ...cc(directives.join(', ')), age: String(age) }

@@ -1,22 +1,22 @@
 import { type Fields, members, namesTag } from './fields.ts'
 import { type Exchanged, type Policy, policyOf } from './policy.ts'
 
-/** An answer of an upstream as a cache sees it: what it is, when it came and what may be done with it. Never changed. */
+/** An upstream's answer as a cache sees it: its content, its arrival and its policy. Immutable. */
 export class Received {
   readonly method: string
   readonly status: number
   readonly fields: Fields
-  /** The same bytes for all who get them. */
+  /** Shared by all receivers, so it must not be modified. */
   readonly body: Buffer
   readonly policy: Policy
-  /** When it came, on the monotonic clock. */
+  /** The time of arrival on the monotonic clock. */
   readonly #at: number
-  /** What the request said in the fields that `Vary` names. */
+  /** The request's values of the fields that `Vary` names. */
   readonly #selecting: readonly (readonly [name: string, value: string])[]
 
   /**
-   * @param at when it came, on the monotonic clock
-   * @param fresh milliseconds for which it is fresh when it says nothing
+   * @param at time of arrival on the monotonic clock
+   * @param fresh freshness in milliseconds if the answer does not state any
    */
   constructor(exchanged: Exchanged, body: Buffer, at: number, fresh: number | undefined) {
     this.method = exchanged.method
@@ -26,7 +26,8 @@ export class Received {
     this.policy = policyOf(exchanged, fresh)
     this.#at = at
     const { vary, 'content-encoding': encoding } = exchanged.fields
-    // Who compresses and forgets to say that it varies by that would hand it to those who can't read it.
+    // Upstreams may compress without `Vary: Accept-Encoding`. Such an answer must not reach clients that cannot
+    // decompress it.
     const names = [...members(vary), ...(encoding === undefined ? [] : ['accept-encoding'])]
     this.#selecting = names.map((field) => {
       const name = field.toLowerCase()
@@ -34,7 +35,7 @@ export class Received {
     })
   }
 
-  /** Whether it was selected by what this request says too (RFC 9111, 4.1). */
+  /** Whether this request selects the same answer (RFC 9111, 4.1). */
   matches(asked: Fields): boolean {
     return this.#selecting.every(([name, value]) => normal(asked[name]) === value)
   }
@@ -44,32 +45,32 @@ export class Received {
     return this.policy.age + Math.max(0, now - this.#at)
   }
 
-  /** For how many milliseconds it stays fresh; below zero when it is stale. */
+  /** Milliseconds until it is stale; negative once it is. */
   left(now: number): number {
     return this.policy.lifetime - this.policy.spent - Math.max(0, now - this.#at)
   }
 
-  /** May be used without asking. A lifetime that has just ended is over: `left` must be above zero. */
+  /** Whether it may be used without a call. A lifetime that has just ended is over: `left` must be positive. */
   isFresh(now: number): boolean {
     return !this.policy.confirm && this.left(now) > 0
   }
 
   /**
-   * May be given to those who waited while it was on its way (RFC 9111, 4: collapsed requests): it is fresh, or the upstream
-   * says nothing of that and a guess is allowed, which then is this instant. What is `no-store` or `private` never may, and
-   * what is stale or `no-cache` at birth would have to be confirmed for each of them.
+   * Whether it may be given to clients that waited for it (RFC 9111, 4: collapsed requests). It must be fresh. Without
+   * freshness information a heuristic must be allowed, which then covers this instant. Answers with `no-store` or
+   * `private` are never shared, and stale or `no-cache` ones would need a confirmation for each client.
    */
   mayBeShared(now: number): boolean {
     const { storable, confirm, by } = this.policy
     return storable && !confirm && (by === 'upstream' ? this.left(now) > 0 : this.status < 500)
   }
 
-  /** Whether keeping it is of use: it is fresh for a while, or can be confirmed. */
+  /** Whether storing it is useful: it is fresh for a while, or can be confirmed. */
   isWorthKeeping(now: number): boolean {
     return this.policy.storable && (this.left(now) > 0 || Object.keys(this.validators).length > 0)
   }
 
-  /** The fields of a request that asks whether it still holds (RFC 9111, 4.3.1). */
+  /** The fields of a conditional request that confirms it (RFC 9111, 4.3.1). */
   get validators(): Fields {
     const { etag, 'last-modified': changed } = this.fields
     return {
@@ -79,9 +80,9 @@ export class Received {
   }
 
   /**
-   * What it is after the upstream confirmed it with new fields: a 304, or the answer to a HEAD (RFC 9111, 3.2).
+   * The answer after the upstream confirmed it with new fields: a 304, or an answer to HEAD (RFC 9111, 3.2).
    *
-   * @returns undefined when these speak of another content
+   * @returns undefined if the fields belong to other content
    */
   confirmed(by: Exchanged, at: number, fresh: number | undefined): Received | undefined {
     const { etag, 'last-modified': changed, 'content-length': length } = by.fields
@@ -94,13 +95,13 @@ export class Received {
       if (!same(String(this.body.length), length)) return undefined
     }
     const fields: Record<string, string> = { ...this.fields }
-    // Its age begins anew, also when nothing is said of it.
+    // Its age restarts, even if the new fields have none.
     delete fields.age
     for (const [name, value] of Object.entries(by.fields)) if (!OF_THE_BODY.has(name)) fields[name] = value
     return new Received({ ...by, method: 'GET', status: this.status, fields }, this.body, at, fresh)
   }
 
-  /** Bytes of memory it keeps, near enough to bound a cache by. */
+  /** Approximate memory in bytes, to bound the cache. */
   get size(): number {
     const fields = [...Object.entries(this.fields), ...this.#selecting]
     return (
@@ -109,10 +110,10 @@ export class Received {
   }
 }
 
-/** What describes the body that is kept, and so does not come from an answer without one (RFC 9111, 3.2). */
+/** Fields that describe the stored body, so an answer without a body does not replace them (RFC 9111, 3.2). */
 const OF_THE_BODY = new Set(['content-length', 'content-encoding', 'content-range'])
 
-/** A field so that those that mean the same are the same: space around commas means nothing. */
+/** Normalizes a field: whitespace around commas has no meaning. */
 function normal(value: string | undefined): string {
   return value === undefined ? '' : members(value).join(',')
 }

@@ -1,10 +1,10 @@
 import type { Fields } from './fields.ts'
 import type { Received } from './received.ts'
 
-/** Answers of one address that are kept beside each other, at most; the oldest goes. */
-const MOST = 32
+/** Maximum stored answers per address; the oldest is dropped. */
+const MAX_VARIANTS = 32
 
-/** What is kept of one address: an answer for each way in which requests for it differ, the newest first. Never changed. */
+/** The stored answers of one address: one for each way in which requests differ, newest first. Immutable. */
 export class Variants {
   readonly all: readonly Received[]
   /** Bytes of memory. */
@@ -15,20 +15,20 @@ export class Variants {
     this.size = 200 + 2 * address.length + all.reduce((sum, { size }) => sum + size, 0)
   }
 
-  /** The newest answer that this request may be given. */
+  /** The newest answer that fits this request. */
   find(asked: Fields): Received | undefined {
-    return this.all.find((one) => one.matches(asked))
+    return this.all.find((variant) => variant.matches(asked))
   }
 }
 
-/** The answers there are, without those that this request selects, and with `received` in their place. */
+/** Replaces the answers that this request selects with `received`. */
 export function replaced(
   variants: Variants | undefined,
   address: string,
   asked: Fields,
   received: Received | undefined,
 ): Variants | undefined {
-  const others = variants?.all.filter((one) => !one.matches(asked)) ?? []
-  const all = received === undefined ? others : [received, ...others].slice(0, MOST)
+  const others = variants?.all.filter((variant) => !variant.matches(asked)) ?? []
+  const all = received === undefined ? others : [received, ...others].slice(0, MAX_VARIANTS)
   return all.length === 0 ? undefined : new Variants(address, all)
 }

@@ -1,11 +1,11 @@
 import { addRoute, createRouter, findRoute } from 'rou3'
 
 /**
- * Which other path serves an address, for addresses that are made from a key of `path`: `/items/:id` can spell `/items/all`, and
- * when that is declared too, its values must not be stored or served as those of the key `all`.
+ * Finds the other path that serves an address made from a key of `path`: `/items/:id` can spell `/items/all`. If that
+ * path is declared too, its values must not be stored or served under the key `all`.
  *
- * @param paths every path that has values, `path` among them
- * @returns undefined when no other path can serve an address of this one
+ * @param paths every path that has values, including `path`
+ * @returns undefined if no other path can serve an address of this one
  */
 export function otherPathOf(
   path: string,
@@ -13,20 +13,20 @@ export function otherPathOf(
 ): ((address: string) => string | undefined) | undefined {
   if (!paths.some((other) => other !== path && overlap(path, other))) return undefined
   const router = createRouter<string>()
-  for (const one of paths) addRoute(router, '', one, one)
+  for (const known of paths) addRoute(router, '', known, known)
   return (address) => {
     const served = findRoute(router, '', address.split('?', 1)[0] ?? '')?.data
     return served === path ? undefined : served
   }
 }
 
-/** Whether one address can be of both paths. */
-function overlap(one: string, other: string): boolean {
-  const [these, those] = [one.split('/'), other.split('/')]
+/** Whether an address can match both paths. */
+function overlap(first: string, second: string): boolean {
+  const [ours, theirs] = [first.split('/'), second.split('/')]
   return (
-    these.length === those.length &&
-    these.every((segment, index) => {
-      const opposite = those[index] ?? ''
+    ours.length === theirs.length &&
+    ours.every((segment, index) => {
+      const opposite = theirs[index] ?? ''
       return segment === opposite || segment.startsWith(':') || opposite.startsWith(':')
     })
   )

@@ -30,13 +30,13 @@ describe('a router', () => {
     expect(router.find(call(url))).toBeUndefined()
   })
 
-  test('refuses a method that an address does not take, and says which it does', () => {
+  test('refuses a method that a route does not support, and lists those it does', () => {
     expect(() => router.find(call('/prices/SOL', { method: 'POST' }))).toThrow(
       expect.objectContaining({ code: 'method_not_allowed', headers: { allow: 'GET, HEAD' } }),
     )
   })
 
-  test("hands nobody else the gateway's own addresses", () => {
+  test("does not let other routes take the gateway's own addresses", () => {
     expect(router.find(call('/weir/health'))?.route.operator).toBe(true)
     expect(() => router.find(call('/weir/other'))).toThrow(expect.objectContaining({ code: 'not_found' }))
     expect(() => createRoutes('prices', [], [route('/weir/mine', { operator: true })])).toThrow(
@@ -52,7 +52,7 @@ describe('a router', () => {
     ['/a/b', '/a/b'],
     ['/a/:b', '/a/:c'],
     ['/a/:b/c', '/a/:c/c'],
-  ])('refuses %s beside %s, and names both owners', (first, second) => {
+  ])('refuses %s together with %s, and names both owners', (first, second) => {
     const both = [route(first, { owner: 'feed "first"' }), route(second, { owner: 'routes' })]
     expect(() => createRoutes('prices', [], both)).toThrow(/^app "prices": routes: .*since feed "first" has/)
   })
