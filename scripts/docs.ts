@@ -2,37 +2,42 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ERRORS } from '../packages/gateway/src/errors.ts'
-import * as tables from '../packages/gateway/src/options.ts'
+import { APP_OPTIONS, GRAPHQL_OPTIONS } from '../packages/gateway/src/options/app.ts'
+import * as gateway from '../packages/gateway/src/options/gateway.ts'
+import * as standalone from '../packages/gateway/src/options/standalone.ts'
+import * as topic from '../packages/gateway/src/options/topic.ts'
+import * as upstream from '../packages/gateway/src/options/upstream.ts'
+import { describe, type OptionTable } from '../packages/gateway/src/options.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 
-const SECTIONS: readonly (readonly [title: string, table: tables.OptionTable])[] = [
-  ['`createGateway()`, and `weir start --NAME`', tables.GATEWAY_OPTIONS],
-  ['`weir start`, beside these', tables.START_OPTIONS],
-  ['`defineApp()`', tables.APP_OPTIONS],
-  ['`graphql` of an app', tables.GRAPHQL_OPTIONS],
-  ['`http()`', tables.HTTP_OPTIONS],
-  ['`http()` and `jsonRpc()`: each of `limits`', tables.LIMIT_OPTIONS],
-  ['`jsonRpc()`', tables.JSON_RPC_OPTIONS],
-  ['`weir()`', tables.WEIR_OPTIONS],
-  ['`anyOf()`', tables.ANY_OF_OPTIONS],
-  ['`feed()`', tables.FEED_OPTIONS],
-  ['`feed()`: `load` of many', tables.LOAD_OPTIONS],
-  ['`feed()`: `live`', tables.LIVE_OPTIONS],
-  ['`push()`, for `live`', tables.PUSH_OPTIONS],
-  ['`jsonRpcPush()`, for `live`', tables.JSON_RPC_PUSH_OPTIONS],
-  ['`log()`', tables.LOG_OPTIONS],
-  ['`log()`: `history`', tables.HISTORY_OPTIONS],
-  ['`stream()`', tables.STREAM_OPTIONS],
-  ['`socket()`', tables.SOCKET_OPTIONS],
-  ['`proxy()`', tables.PROXY_OPTIONS],
-  ['`rpc()`', tables.RPC_OPTIONS],
-  ['`rpc()`: each of `methods`', tables.RPC_METHOD_OPTIONS],
-  ['`createBudget()`', tables.BUDGET_OPTIONS],
-  ['`createFlight()`', tables.FLIGHT_OPTIONS],
-  ['`createCache()`', tables.CACHE_OPTIONS],
-  ['`createBatch()`', tables.BATCH_OPTIONS],
-  ['`createHub()`', tables.HUB_OPTIONS],
+const SECTIONS: readonly (readonly [title: string, table: OptionTable])[] = [
+  ['`createGateway()`, and `weir start --NAME`', gateway.GATEWAY_OPTIONS],
+  ['`weir start`, beside these', gateway.START_OPTIONS],
+  ['`defineApp()`', APP_OPTIONS],
+  ['`graphql` of an app', GRAPHQL_OPTIONS],
+  ['`http()`', upstream.HTTP_OPTIONS],
+  ['`http()` and `jsonRpc()`: each of `limits`', upstream.LIMIT_OPTIONS],
+  ['`jsonRpc()`', upstream.JSON_RPC_OPTIONS],
+  ['`weir()`', upstream.WEIR_OPTIONS],
+  ['`anyOf()`', upstream.ANY_OF_OPTIONS],
+  ['`feed()`', topic.FEED_OPTIONS],
+  ['`feed()`: `load` of many', topic.LOAD_OPTIONS],
+  ['`feed()`: `live`', topic.LIVE_OPTIONS],
+  ['`push()`, for `live`', topic.PUSH_OPTIONS],
+  ['`jsonRpcPush()`, for `live`', topic.JSON_RPC_PUSH_OPTIONS],
+  ['`log()`', topic.LOG_OPTIONS],
+  ['`log()`: `history`', topic.HISTORY_OPTIONS],
+  ['`stream()`', topic.STREAM_OPTIONS],
+  ['`socket()`', topic.SOCKET_OPTIONS],
+  ['`proxy()`', topic.PROXY_OPTIONS],
+  ['`rpc()`', topic.RPC_OPTIONS],
+  ['`rpc()`: each of `methods`', topic.RPC_METHOD_OPTIONS],
+  ['`createBudget()`', standalone.BUDGET_OPTIONS],
+  ['`createFlight()`', standalone.FLIGHT_OPTIONS],
+  ['`createCache()`', standalone.CACHE_OPTIONS],
+  ['`createBatch()`', topic.BATCH_OPTIONS],
+  ['`createHub()`', standalone.HUB_OPTIONS],
 ]
 
 const pages: Readonly<Record<string, string>> = {
@@ -63,7 +68,7 @@ function errorsPage(): string {
 function optionsPage(): string {
   const sections = SECTIONS.map(([title, options]) => {
     const rows = Object.entries(options).map(([name, option]) =>
-      row([`\`${name}\``, tables.describe(option), fallback(option), option.help]),
+      row([`\`${name}\``, describe(option), fallback(option), option.help]),
     )
     return `## ${title}\n\n${table(['option', 'takes', 'default', 'what it does'], rows)}`
   })
@@ -74,7 +79,7 @@ function optionsPage(): string {
   )
 }
 
-function fallback({ default: value, optional }: tables.OptionTable[string]): string {
+function fallback({ default: value, optional }: OptionTable[string]): string {
   if (value !== undefined) return `\`${value}\``
   return optional === true ? '' : 'required'
 }

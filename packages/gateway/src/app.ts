@@ -1,6 +1,7 @@
 import type { Identity, MaybePromise } from './call.ts'
 import { ConfigError } from './errors.ts'
-import { APP_OPTIONS, type Bytes, GRAPHQL_OPTIONS, isRecord, type OptionsOf, readOptions } from './options.ts'
+import { APP_OPTIONS, GRAPHQL_OPTIONS } from './options/app.ts'
+import { type Bytes, isRecord, type OptionsOf, readOptions } from './options.ts'
 import type { Feed } from './topic/feed/feed.ts'
 import type { Stream } from './topic/feed/stream.ts'
 import type { Log } from './topic/log/log.ts'

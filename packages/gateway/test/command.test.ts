@@ -8,7 +8,7 @@ import { describe, expect, test, vi } from 'vitest'
 import { EventStream } from '../../../scripts/event-stream.ts'
 import { freePort } from '../../../scripts/free-port.ts'
 import { type Running, weir } from '../../../scripts/running.ts'
-import { GATEWAY_OPTIONS, START_OPTIONS } from '../src/options.ts'
+import { GATEWAY_OPTIONS, START_OPTIONS } from '../src/options/gateway.ts'
 import { countingUpstream, json } from './counting-upstream.ts'
 import { mostWithin } from './slow-road.ts'
 

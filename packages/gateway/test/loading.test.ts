@@ -34,13 +34,13 @@ test.each([
   expect(packages).toEqual(expect.arrayContaining([...loadedBy(`await import('@weir/gateway/${part}')`)]))
 })
 
-test('a gateway loads Redis and GraphQL only when an app or an option asks for them', () => {
+test('a gateway loads Redis, GraphQL and metrics only when they are used', () => {
   const plain = loadedBy(`
     const { createGateway, defineApp } = await import('@weir/gateway')
     createGateway({ apps: [defineApp({ name: 'a', use: [] })] })
   `)
   expect(plain).toContain('undici')
-  expect(plain.filter((name) => /redis|graphql/.test(name))).toEqual([])
+  expect(plain.filter((name) => /redis|graphql|prom-client/.test(name))).toEqual([])
   const shared = loadedBy(`
     const { createGateway, defineApp } = await import('@weir/gateway')
     createGateway({ apps: [defineApp({ name: 'a', use: [] })], redis: 'redis://127.0.0.1:1' })

@@ -1,6 +1,5 @@
-import { AggregatorRegistry, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Emit } from '../events.ts'
-import { AnswerTally, BUCKETS, ReadTally } from './tallies.ts'
+import { Instrument, type InstrumentPlan, type Samples } from './instrument.ts'
 
 /** What operators count, made from events and from nothing else. */
 export interface Metrics {
@@ -8,20 +7,23 @@ export interface Metrics {
   /** Prometheus text format, the sum of this process and others. */
   text(others: readonly Snapshot[]): Promise<string>
   /** What was counted so far, as it can be sent to other processes. */
-  snapshot(): Promise<Snapshot>
+  snapshot(): Snapshot
   /** What health and the status line show of it. */
   readonly summary: Summary
 }
 
-/** What one process counted: each metric with its values, of several processes to be summed. */
-export type Snapshot = Awaited<ReturnType<Registry['getMetricsAsJSON']>>
+/** The counts of one process: each metric with its values. Those of several processes can be summed. */
+export type Snapshot = readonly Samples[]
 
-/** What all of these counted together, as of one process that is gone: how it stood with it is no more. */
-export function departed(all: readonly Snapshot[]): Promise<Snapshot> {
-  return sumOf(all.map((metrics) => metrics.filter(({ type }) => type.toString() !== 'gauge'))).getMetricsAsJSON()
+/** The sum of what several processes counted, of which one is gone: its gauges count no more. */
+export async function departed(all: readonly Snapshot[]): Promise<Snapshot> {
+  const lasting = all.map((metrics) => metrics.filter(({ type }) => type !== 'gauge'))
+  return (await sumOf(lasting)).getMetricsAsJSON()
 }
 
-function sumOf(all: readonly Snapshot[]): Registry {
+/** prom-client takes 17 MB, so it is loaded when somebody scrapes. */
+async function sumOf(all: readonly Snapshot[]) {
+  const { AggregatorRegistry } = await import('prom-client')
   return AggregatorRegistry.aggregate([...all])
 }
 
@@ -51,118 +53,145 @@ export interface Summary {
 /** How many of the last answers the response times are taken from. */
 const REMEMBERED = 1024
 
-/** `upstreams`: how it stands with them at this moment. */
-export function createMetrics(upstreams: () => readonly UpstreamHealth[]): Metrics {
-  // A registry of its own: two gateways in one process must not count into each other's.
-  const registry = new Registry()
-  const registers = [registry]
-  const answers = new AnswerTally(registry)
-  const reads = new ReadTally(registry)
-  const calls = new Counter({
+/** All that is counted. */
+const PLANS = {
+  requests: {
+    name: 'weir_requests_total',
+    help: 'Answers to clients.',
+    type: 'counter',
+    labels: ['app', 'route', 'status'],
+  },
+  seconds: {
+    name: 'weir_request_seconds',
+    help: 'Time to answer a client.',
+    type: 'histogram',
+    labels: ['app', 'route'],
+  },
+  reads: {
+    name: 'weir_cache_reads_total',
+    help: 'Reads by what the cache made of them.',
+    type: 'counter',
+    labels: ['feed', 'outcome'],
+  },
+  calls: {
     name: 'weir_upstream_calls_total',
     help: 'Calls an upstream answered.',
-    labelNames: ['upstream', 'status'],
-    registers,
-  })
-  const failed = new Counter({
+    type: 'counter',
+    labels: ['upstream', 'status'],
+  },
+  failed: {
     name: 'weir_upstream_failures_total',
     help: 'Attempts that failed.',
-    labelNames: ['upstream', 'code'],
-    registers,
-  })
-  const took = new Histogram({
+    type: 'counter',
+    labels: ['upstream', 'code'],
+  },
+  took: {
     name: 'weir_upstream_seconds',
     help: 'Time an upstream took.',
-    labelNames: ['upstream'],
-    buckets: [...BUCKETS],
-    registers,
-  })
-  const waited = new Histogram({
+    type: 'histogram',
+    labels: ['upstream'],
+  },
+  waited: {
     name: 'weir_budget_wait_seconds',
     help: 'Time a call waited for its place in the budget.',
-    labelNames: ['upstream', 'priority'],
-    buckets: [...BUCKETS],
-    registers,
-  })
-  const refused = new Counter({
+    type: 'histogram',
+    labels: ['upstream', 'priority'],
+  },
+  refused: {
     name: 'weir_budget_refused_total',
     help: 'Calls that found no place before their deadline.',
-    labelNames: ['upstream', 'priority'],
-    registers,
-  })
-  const closed = new Counter({
+    type: 'counter',
+    labels: ['upstream', 'priority'],
+  },
+  closed: {
     name: 'weir_budget_closed_total',
     help: 'Times an upstream told us to wait.',
-    labelNames: ['upstream'],
-    registers,
-  })
-  const queued = new Gauge({
+    type: 'counter',
+    labels: ['upstream'],
+  },
+  queued: {
     name: 'weir_budget_queue',
     help: 'Calls that wait for their place in the budget.',
-    labelNames: ['upstream'],
-    registers,
-  })
-  const connections = new Gauge({ name: 'weir_connections', help: 'Live connections.', registers })
-  const lagging = new Gauge({
+    type: 'gauge',
+    labels: ['upstream'],
+  },
+  connections: {
+    name: 'weir_connections',
+    help: 'Live connections.',
+    type: 'gauge',
+  },
+  lagging: {
     name: 'weir_connections_lagging',
     help: 'Live connections that read too slowly.',
-    registers,
-  })
-  const messages = new Counter({
+    type: 'gauge',
+  },
+  messages: {
     name: 'weir_messages_total',
     help: 'Messages written to live connections.',
-    registers,
-  })
-  const executions = new Counter({
+    type: 'counter',
+  },
+  executions: {
     name: 'weir_graphql_executions_total',
-    help: 'Times that a GraphQL subscription was executed, whoever many follow it.',
-    labelNames: ['name'],
-    registers,
-  })
-  const changes = new Counter({
+    help: 'Times that a GraphQL subscription was executed, however many clients follow it.',
+    type: 'counter',
+    labels: ['name'],
+  },
+  changes: {
     name: 'weir_changes_total',
     help: 'New versions of watched values.',
-    labelNames: ['feed'],
-    registers,
-  })
-  const rounds = new Counter({
+    type: 'counter',
+    labels: ['feed'],
+  },
+  rounds: {
     name: 'weir_poller_rounds_total',
     help: 'Rounds in which watched values were asked for.',
-    labelNames: ['feed'],
-    registers,
-  })
-  const pushes = new Counter({
+    type: 'counter',
+    labels: ['feed'],
+  },
+  pushes: {
     name: 'weir_push_total',
     help: 'Connections to upstreams that push: connected, lost, and subscriptions that were refused.',
-    labelNames: ['feed', 'outcome'],
-    registers,
-  })
-  const published = new Counter({
+    type: 'counter',
+    labels: ['feed', 'outcome'],
+  },
+  published: {
     name: 'weir_log_events_total',
     help: 'Events published to logs on this node.',
-    labelNames: ['log'],
-    registers,
-  })
-  const cut = new Counter({
+    type: 'counter',
+    labels: ['log'],
+  },
+  cut: {
     name: 'weir_connections_cut_total',
     help: 'Live connections that were too slow for a log, and were told to come back.',
-    registers,
-  })
-  const admissions = new Counter({
+    type: 'counter',
+  },
+  admissions: {
     name: 'weir_admission_refused_total',
     help: 'Calls that were not let in.',
-    labelNames: ['code'],
-    registers,
-  })
-  const nodes = new Gauge({
+    type: 'counter',
+    labels: ['code'],
+  },
+  nodes: {
     name: 'weir_nodes',
     help: 'Nodes that share, this one among them.',
+    type: 'gauge',
     // Each worker counts all of them.
     aggregator: 'max',
-    registers,
-  })
+  },
+  faults: {
+    name: 'weir_faults_total',
+    help: 'Failures inside the gateway.',
+    type: 'counter',
+  },
+} as const satisfies Readonly<Record<string, InstrumentPlan>>
+
+/** `upstreams`: how it stands with them at this moment. */
+export function createMetrics(upstreams: () => readonly UpstreamHealth[]): Metrics {
+  const instruments = Object.fromEntries(
+    Object.entries(PLANS).map(([name, plan]) => [name, new Instrument(plan)]),
+  ) as Record<keyof typeof PLANS, Instrument>
+  const { nodes, queued, ...counted } = instruments
   nodes.set(1)
-  const faults = new Counter({ name: 'weir_faults_total', help: 'Failures inside the gateway.', registers })
 
   const sums = {
     connections: 0,
@@ -179,98 +208,96 @@ export function createMetrics(upstreams: () => readonly UpstreamHealth[]): Metri
   const observe: Emit = (event) => {
     switch (event.type) {
       case 'route.answered':
-        answers.add(event.app, event.route, event.status, event.took / 1000)
+        counted.requests.add(1, event.app, event.route, event.status)
+        counted.seconds.observe(event.took / 1000, event.app, event.route)
         times[sums.requests % REMEMBERED] = event.took
         sums.requests += 1
         if (event.status >= 500) sums.failures += 1
         break
       case 'cache.read':
-        reads.add(event.feed, event.outcome)
+        counted.reads.add(1, event.feed, event.outcome)
         // A poller's refresh asks for what is new on purpose; it says nothing of how well the cache serves.
         if (event.outcome === 'refresh') break
         sums.cacheReads += 1
         if (event.outcome !== 'miss') sums.cacheHits += 1
         break
       case 'pool.answered':
-        calls.inc({ upstream: event.upstream, status: event.status })
-        took.observe({ upstream: event.upstream }, event.took / 1000)
+        counted.calls.add(1, event.upstream, event.status)
+        counted.took.observe(event.took / 1000, event.upstream)
         sums.upstreamCalls += 1
         break
       case 'attempt.failed':
-        failed.inc({ upstream: event.upstream, code: event.code })
+        counted.failed.add(1, event.upstream, event.code)
         sums.upstreamFailures += 1
         break
       case 'budget.started':
-        waited.observe({ upstream: event.upstream, priority: event.priority }, event.waited / 1000)
+        counted.waited.observe(event.waited / 1000, event.upstream, event.priority)
         break
       case 'budget.refused':
-        refused.inc({ upstream: event.upstream, priority: event.priority })
+        counted.refused.add(1, event.upstream, event.priority)
         break
       case 'budget.closed':
-        closed.inc({ upstream: event.upstream })
+        counted.closed.add(1, event.upstream)
         break
       case 'hub.joined':
-        connections.inc()
+        counted.connections.add(1)
         sums.connections += 1
         break
       case 'hub.left':
-        connections.dec()
+        counted.connections.add(-1)
         sums.connections -= 1
         break
       case 'hub.lagging':
-        lagging.inc()
+        counted.lagging.add(1)
         break
       case 'hub.caughtUp':
-        lagging.dec()
+        counted.lagging.add(-1)
         break
       case 'hub.cut':
-        cut.inc()
+        counted.cut.add(1)
         break
       case 'hub.written':
-        messages.inc(event.messages)
+        counted.messages.add(event.messages)
         sums.messages += event.messages
         break
       case 'poller.round':
-        rounds.inc({ feed: event.feed })
+        counted.rounds.add(1, event.feed)
         break
       case 'push.connected':
       case 'push.lost':
       case 'push.refused':
-        pushes.inc({ feed: event.feed, outcome: event.type.slice('push.'.length) })
+        counted.pushes.add(1, event.feed, event.type.slice('push.'.length))
         break
       case 'graphql.executed':
-        executions.inc({ name: event.name })
+        counted.executions.add(1, event.name)
         break
       case 'topic.changed':
-        changes.inc({ feed: event.feed })
+        counted.changes.add(1, event.feed)
         break
       case 'log.published':
-        published.inc({ log: event.log })
+        counted.published.add(1, event.log)
         break
       case 'admission.refused':
-        admissions.inc({ code: event.code })
+        counted.admissions.add(1, event.code)
         break
       case 'nodes.counted':
         nodes.set(event.alive)
         break
       case 'failed':
-        faults.inc()
+        counted.faults.add(1)
         break
     }
   }
 
-  function snapshot(): Promise<Snapshot> {
-    for (const { name, queued: waiting } of upstreams()) queued.set({ upstream: name }, waiting)
-    return registry.getMetricsAsJSON()
+  function snapshot(): Snapshot {
+    for (const { name, queued: waiting } of upstreams()) queued.set(waiting, name)
+    return Object.values(instruments).map((instrument) => instrument.samples())
   }
 
   return {
     observe,
     snapshot,
-    async text(others) {
-      const own = await snapshot()
-      return others.length === 0 ? registry.metrics() : sumOf([own, ...others]).metrics()
-    },
+    text: async (others) => (await sumOf([snapshot(), ...others])).metrics(),
     get summary() {
       const known = times.slice(0, Math.min(sums.requests, REMEMBERED)).sort()
       const at = (share: number) => Math.round((known[Math.floor(known.length * share)] ?? 0) * 100) / 100

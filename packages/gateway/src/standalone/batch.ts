@@ -1,7 +1,8 @@
 import { batch } from '../batch/batch.ts'
 import { keepAlive, systemClock } from '../clock.ts'
 import { WeirError } from '../errors.ts'
-import { BATCH_OPTIONS, type Duration, readOptions } from '../options.ts'
+import { BATCH_OPTIONS } from '../options/topic.ts'
+import { type Duration, readOptions } from '../options.ts'
 
 /** What `createBatch()` takes. */
 export interface BatchOptions<Key, Value> {

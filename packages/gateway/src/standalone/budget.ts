@@ -4,7 +4,8 @@ import { readRateLimitSignal } from '../budget/rate-limit-signal.ts'
 import { type Clock, keepAlive, systemClock } from '../clock.ts'
 import { ConfigError, WeirError } from '../errors.ts'
 import type { Emit, Priority } from '../events.ts'
-import { BUDGET_OPTIONS, type Duration, milliseconds, readOptions } from '../options.ts'
+import { BUDGET_OPTIONS } from '../options/standalone.ts'
+import { type Duration, milliseconds, readOptions } from '../options.ts'
 import { type Limit, limitsOf } from '../upstream/limits.ts'
 
 /** What `createBudget()` takes. */

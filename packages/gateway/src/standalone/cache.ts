@@ -8,7 +8,8 @@ import { ConfigError, show, WeirError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { flight } from '../flight/flight.ts'
 import { stringifyJson, unwritable } from '../json.ts'
-import { type Bytes, CACHE_OPTIONS, type Duration, readOptions } from '../options.ts'
+import { CACHE_OPTIONS } from '../options/standalone.ts'
+import { type Bytes, type Duration, readOptions } from '../options.ts'
 import { untilDeadline } from '../standalone/deadline.ts'
 
 /** What `createCache()` takes. */

@@ -1,7 +1,8 @@
 import { type Clock, keepAlive, systemClock } from '../clock.ts'
 import type { Emit } from '../events.ts'
 import { singleFlight } from '../flight/single-flight.ts'
-import { type Duration, FLIGHT_OPTIONS, milliseconds, readOptions } from '../options.ts'
+import { FLIGHT_OPTIONS } from '../options/standalone.ts'
+import { type Duration, milliseconds, readOptions } from '../options.ts'
 import { untilDeadline } from '../standalone/deadline.ts'
 
 /** What `createFlight()` takes. */

@@ -1,6 +1,7 @@
 import type { Identity } from '../call.ts'
 import { ConfigError } from '../errors.ts'
-import { isRecord, readOptions, SOCKET_OPTIONS } from '../options.ts'
+import { SOCKET_OPTIONS } from '../options/topic.ts'
+import { isRecord, readOptions } from '../options.ts'
 import type { Feed } from './feed/feed.ts'
 import type { ReadKey } from './key.ts'
 

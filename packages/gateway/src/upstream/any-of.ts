@@ -1,5 +1,6 @@
 import { ConfigError } from '../errors.ts'
-import { ANY_OF_OPTIONS, type Duration, readOptions } from '../options.ts'
+import { ANY_OF_OPTIONS } from '../options/upstream.ts'
+import { type Duration, readOptions } from '../options.ts'
 import type { Upstream } from './upstream.ts'
 
 /** What `anyOf()` takes beside the upstreams. */

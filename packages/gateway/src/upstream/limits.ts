@@ -1,6 +1,7 @@
 import type { MeterLimit } from '../backend/ports.ts'
 import { ConfigError } from '../errors.ts'
-import { type Duration, LIMIT_OPTIONS, readOptions } from '../options.ts'
+import { LIMIT_OPTIONS } from '../options/upstream.ts'
+import { type Duration, readOptions } from '../options.ts'
 
 /** So many calls, or so much cost, in any window of this length. */
 export interface Limit {

@@ -5,7 +5,7 @@ import { systemClock } from '../../clock.ts'
 import { createGateway } from '../../gateway.ts'
 import type { Gateway } from '../../gateway-api.ts'
 import { createLog } from '../../observe/log.ts'
-import { GATEWAY_OPTIONS } from '../../options.ts'
+import { GATEWAY_OPTIONS } from '../../options/gateway.ts'
 import { watchFaults } from '../faults.ts'
 import { cannotListen } from '../listen-error.ts'
 import { loadApps } from '../load-app.ts'
@@ -73,7 +73,7 @@ export async function work(line: CommandLine, start: WorkerStart, drain: number)
 
 async function tellVitals({ metrics, troubles }: Gateway, supervisor: IpcRpc<SupervisorSide>): Promise<void> {
   const { connections } = metrics.summary
-  const snapshot = await metrics.snapshot()
+  const snapshot = metrics.snapshot()
   supervisor.notify('vitals', [
     { connections, rss: process.memoryUsage.rss(), metrics: snapshot, troubles: troubles() },
   ])

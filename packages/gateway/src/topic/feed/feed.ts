@@ -2,17 +2,8 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Identity } from '../../call.ts'
 import type { Freshness } from '../../entry.ts'
 import { ConfigError, WeirError } from '../../errors.ts'
-import {
-  type Bytes,
-  type Duration,
-  FEED_OPTIONS,
-  isRecord,
-  LIVE_OPTIONS,
-  LOAD_OPTIONS,
-  milliseconds,
-  type OptionsOf,
-  readOptions,
-} from '../../options.ts'
+import { FEED_OPTIONS, LIVE_OPTIONS, LOAD_OPTIONS } from '../../options/topic.ts'
+import { type Bytes, type Duration, isRecord, milliseconds, type OptionsOf, readOptions } from '../../options.ts'
 import { isPush, type Push, type PushPlan } from '../../upstream/push/push.ts'
 import type { Upstream } from '../../upstream/upstream.ts'
 import type { OriginCall } from '../../upstream/weir/origin-value.ts'

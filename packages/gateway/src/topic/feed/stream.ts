@@ -1,5 +1,6 @@
 import { ConfigError } from '../../errors.ts'
-import { isRecord, readOptions, STREAM_OPTIONS } from '../../options.ts'
+import { STREAM_OPTIONS } from '../../options/topic.ts'
+import { isRecord, readOptions } from '../../options.ts'
 import type { Feed } from './feed.ts'
 
 /** What `stream()` takes. */

@@ -1,7 +1,8 @@
 import type { UpstreamAnswer } from '../../call.ts'
 import { ConfigError } from '../../errors.ts'
 import { travels } from '../../http-cache/fields.ts'
-import { type Bytes, type Duration, isRecord, PROXY_OPTIONS, readOptions } from '../../options.ts'
+import { PROXY_OPTIONS } from '../../options/topic.ts'
+import { type Bytes, type Duration, isRecord, readOptions } from '../../options.ts'
 import type { Upstream } from '../../upstream/upstream.ts'
 
 /** What `proxy()` takes. */

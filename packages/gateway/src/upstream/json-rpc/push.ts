@@ -1,6 +1,7 @@
 import { ConfigError, show } from '../../errors.ts'
 import { stringifyJson } from '../../json.ts'
-import { isRecord, JSON_RPC_PUSH_OPTIONS, readOptions } from '../../options.ts'
+import { JSON_RPC_PUSH_OPTIONS } from '../../options/topic.ts'
+import { isRecord, readOptions } from '../../options.ts'
 import { type Push, type PushNews, type PushOptions, type PushToken, push } from '../push/push.ts'
 import { failureIn } from './answer.ts'
 import type { JsonRpcParams } from './json-rpc.ts'

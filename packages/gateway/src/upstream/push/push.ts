@@ -1,6 +1,7 @@
 import type { Problem } from '@weir/protocol'
 import { ConfigError, withoutSecrets } from '../../errors.ts'
-import { type Duration, PUSH_OPTIONS, readOptions } from '../../options.ts'
+import { PUSH_OPTIONS } from '../../options/topic.ts'
+import { type Duration, readOptions } from '../../options.ts'
 
 /** How an upstream names a subscription of ours. */
 export type PushToken = string | number | bigint
