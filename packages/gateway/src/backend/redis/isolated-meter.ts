@@ -1,7 +1,7 @@
 import type { Clock } from '../../clock.ts'
 import { memoryMeter, tooLarge } from '../memory/meters.ts'
 import type { Grant, Grants, Meter, MeterPlan, Want } from '../ports.ts'
-import type { Ask } from './take.ts'
+import type { TakeRequest } from './take.ts'
 
 /** A node cut off from the others, spending its own share of the limits: the others leave it that much. */
 export interface IsolatedMeter {
@@ -11,7 +11,7 @@ export interface IsolatedMeter {
   settle(grant: Grant, cost: number): boolean
   cancel(grant: Grant): boolean
   /** What it spent that still counts, for the shared windows. */
-  spent(): Ask['carry']
+  spent(): TakeRequest['replay']
   /** Its grants whose calls are over, as far as they still count. */
   ended(): readonly Ended[]
   /** Its grants that are under way. */

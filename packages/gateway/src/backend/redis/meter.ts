@@ -8,7 +8,8 @@ import type { RedisConnection } from './connection.ts'
 import { isolatedMeter as aloneWith, type Ended, type IsolatedMeter } from './isolated-meter.ts'
 import type { Keys } from './keys.ts'
 import type { RedisChannels } from './pubsub.ts'
-import { type Ask, type Listed, type Place, type Rested, TAKE, type Told } from './take.ts'
+import { TAKE } from './scripts.ts'
+import type { Listed, Paused, Place, TakeReply, TakeRequest } from './take.ts'
 
 export interface MeterParts {
   readonly connection: RedisConnection
@@ -80,7 +81,7 @@ const CLASSES: readonly Priority[] = ['interactive', 'live', 'background']
 interface News {
   done: readonly Ended[]
   cancel: readonly Grant[]
-  close: readonly { readonly until: number; readonly of: Rested }[]
+  close: readonly { readonly until: number; readonly of: Paused }[]
   spend: readonly { readonly key: number }[]
   learn: readonly { readonly left: number; readonly key: number; readonly at: number }[]
   backOff: boolean
@@ -94,12 +95,33 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
   const { connection, channels, keys, node, clock, slack = SLACK, report, mixed } = parts
   const shortest = Math.min(...plan.limits.map(({ window }) => window))
   const hears = heardOf(plan.limits)
-  const limits = plan.limits.map((limit) => ({ ...limit, hears: hears.has(limit) }))
+  const limits = plan.limits.map((limit) => ({ ...limit, synced: hears.has(limit) }))
   const form = formOf(plan.limits)
   const names = plan.names ?? Array.from({ length: plan.keys }, (_, index) => String(index))
   const hold = slack + (plan.timeout ?? TIMEOUT)
   const beat = Math.min(BEAT, hold / 4)
   const flushAfter = Math.min(HORIZON, shortest / 4)
+  const constants = {
+    limits,
+    limitsForm: form,
+    pace: plan.pace === true,
+    keyCount: plan.keys,
+    keyNames: names,
+    presenceTtl: PRESENCE,
+    joinDelay: JOINING,
+    hold,
+    slack,
+    horizon: HORIZON,
+    lastArrivals: LAST_ARRIVALS,
+    longWindow: LONG,
+    exhaustedFor: plan.spentFor ?? SPENT_FOR,
+    lowerClassTurn: TURN_OF_THE_AGED,
+    backOffFactor: BACK_OFF.keep,
+    backOffFloor: BACK_OFF.least,
+    backOffRecovery: BACK_OFF.creep,
+    paceCatchUp: CATCHING_UP,
+    laneSweep: SWEEP,
+  }
   /** The limits that hold: also those of other versions, while there are some. */
   let holding: readonly MeterLimit[] = plan.limits
   let sharedForm = ''
@@ -128,7 +150,7 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
   let untold = true
   let whole = false
   /** Until when what rests does, as far as was heard. */
-  const closed = new Map<Rested, number>()
+  const closed = new Map<Paused, number>()
   let spent: readonly number[] = []
   /** Redis's clock less ours, as far as the last answer told. */
   let offset: { readonly least: number; readonly most: number } | undefined
@@ -158,13 +180,13 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
   }
 
   /** One request at a time: their numbers arrive in order, and each tells what came of the one before. */
-  function exchange(wants: readonly Want[], carry: Ask['carry'] = []): Promise<Grants> {
+  function exchange(wants: readonly Want[], carry: TakeRequest['replay'] = []): Promise<Grants> {
     const done = last.then(() => ask(wants, carry))
     last = done.catch(() => {})
     return done
   }
 
-  async function ask(wants: readonly Want[], carry: Ask['carry']): Promise<Grants> {
+  async function ask(wants: readonly Want[], carry: TakeRequest['replay']): Promise<Grants> {
     seq += 1
     const number = seq
     const first = lastId + 1
@@ -173,37 +195,37 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
     const { jumped } = sent
     const asked = clock.monotonic()
     const kept = [...running.values()].filter(({ heldAt }) => asked - heldAt > hold / 2)
-    const request: Ask = {
-      ...{ node, seq: number, heard, seen, share, roster, born, whole, jumped, leave: left, first },
-      ...{
-        members: sent.members,
-        joining: JOINING,
-        ttl: PRESENCE,
-        own,
-        hold,
-        slack,
-        horizon: HORIZON,
-        long: LONG,
-        spentFor: plan.spentFor ?? SPENT_FOR,
-      },
-      ...{ lastArrivals: LAST_ARRIVALS, turnOfTheAged: TURN_OF_THE_AGED, sweep: SWEEP },
-      ...{ pace: plan.pace === true, catchingUp: CATCHING_UP, keys: plan.keys, names, form, limits },
-      ...{ creep: BACK_OFF.creep, least: BACK_OFF.least, keepShare: BACK_OFF.keep, backOff: sent.backOff },
-      unknown: plan.pastUsage === 'unknown' || heard > 0,
+    const request: TakeRequest = {
+      node,
+      sequence: number,
+      lastReply: heard,
+      lastTime: seen,
+      generation: born,
+      membershipVersion: roster,
+      share,
+      leave: left,
+      members: sent.members,
+      complete: whole,
+      pastUnknown: plan.pastUsage === 'unknown' || heard > 0,
+      clockJumped: jumped,
+      replay: [...carry, ...sent.carry.map((one) => pastOf(one, asked))],
       wants: wants.map(({ priority, cost, lane = '' }) => ({ rank: CLASSES.indexOf(priority), cost, lane })),
-      carry: [...carry, ...sent.carry.map((one) => pastOf(one, asked))],
-      done: sent.done.map(({ grant, truth, at }) => [...placeOf(grant), truth, asked - at]),
-      cancel: sent.cancel.map(placeOf),
-      keep: kept.map(({ grant }) => placeOf(grant)),
-      close: sent.close.filter(({ until }) => until > asked).map(({ until, of }) => [until - asked, of]),
-      spend: sent.spend.map(({ key }) => key),
-      learn: sent.learn.filter(({ at }) => probing || asked - at < NEWS).map(({ left, key }) => [left, key]),
+      firstId: first,
+      ended: sent.done.map(({ grant, truth, at }) => [...placeOf(grant), truth, asked - at]),
+      cancelled: sent.cancel.map(placeOf),
+      extended: kept.map(({ grant }) => placeOf(grant)),
+      pauses: sent.close.filter(({ until }) => until > asked).map(({ until, of }) => [until - asked, of]),
+      exhausted: sent.spend.map(({ key }) => key),
+      remaining: sent.learn.filter(({ at }) => probing || asked - at < NEWS).map(({ left, key }) => [left, key]),
+      backOff: sent.backOff,
+      isolationLimit: own,
+      ...constants,
     }
     const args = [JSON.stringify(request), keys.arrivals(upstream)]
     const reply = await connection.run(TAKE, [keys.meter(upstream), keys.nodes(upstream)], args)
     const now = clock.monotonic()
-    const told = JSON.parse(String(reply)) as Told
-    if (told.stale) throw new Error(`${upstream}: Redis has seen a later request than number ${number} of ${node}`)
+    const told = JSON.parse(String(reply)) as TakeReply
+    if (told.outdated) throw new Error(`${upstream}: Redis has seen a later request than number ${number} of ${node}`)
 
     news.done = without(news.done, sent.done)
     news.cancel = without(news.cancel, sent.cancel)
@@ -219,28 +241,28 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
     seen = Number(told.now)
     heardAt = now
     const clocksAgree = !clockJumped(Number(told.now), asked, now)
-    if (told.born !== born) {
+    if (told.generation !== born) {
       whole = clocksAgree && !jumped && now - askedAt < JOINING - slack && !untold
-      bornAnew(told.born)
+      bornAnew(told.generation)
     }
     knownAt = askedAt
     askedAt = asked
     share = told.share
-    rosterTold = request.roster
-    roster = told.roster
-    members = told.members ?? members
-    untold = told.untold
+    rosterTold = request.membershipVersion
+    roster = told.membershipVersion
+    members = told.members === undefined ? members : listed(told.members)
+    untold = told.unreplicated
     heedLimits(told.limits === undefined ? undefined : listed(told.limits))
     probing = told.probing
     awaySince = undefined
     // Who comes waits until all know of it.
     if (roster !== rosterTold) flushSoon(0)
     for (const [of, until] of closed) if (until <= now) closed.delete(of)
-    for (const [duration, of] of listed(told.closed)) rest(of, asked + duration)
-    spent = listed(told.spent)
+    for (const [duration, of] of listed(told.paused)) rest(of, asked + duration)
+    spent = listed(told.exhausted)
 
     const granted = listed(told.granted).map((one) => grantOf(one, asked, now))
-    if (!clocksAgree && !told.jumped) {
+    if (!clocksAgree && !told.clockJumped) {
       // What the jump freed was not free: nothing of it may start, and nobody gets anything for a window.
       news.cancel = [...news.cancel, ...granted]
       news.jumped = true
@@ -282,12 +304,12 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
     }
   }
 
-  function rest(of: Rested, until: number): void {
+  function rest(of: Paused, until: number): void {
     closed.set(of, Math.max(closed.get(of) ?? 0, until))
   }
 
   /** The upstream said so. */
-  function heed(of: Rested, duration: number): void {
+  function heed(of: Paused, duration: number): void {
     const until = clock.monotonic() + duration
     rest(of, until)
     news.close = [...news.close, { until, of }]
@@ -427,7 +449,7 @@ export function redisMeter(upstream: string, plan: MeterPlan, parts: MeterParts)
   }
 }
 
-function closeThat({ meter }: IsolatedMeter, of: Rested, duration: number): void {
+function closeThat({ meter }: IsolatedMeter, of: Paused, duration: number): void {
   if (typeof of === 'string') meter.pauseLane(duration, of)
   else meter.pause(duration, of < 0 ? undefined : of)
 }
@@ -437,7 +459,7 @@ function placeOf({ id, key, lane, cost }: Grant): Place {
 }
 
 /** A call that is over holds its places by what it cost in truth, for what is left of a window. */
-function pastOf(one: Ended | { readonly grant: Grant }, now: number): Ask['carry'][number] {
+function pastOf(one: Ended | { readonly grant: Grant }, now: number): TakeRequest['replay'][number] {
   if (!('at' in one)) return [...placeOf(one.grant), -1]
   const { id, key, lane } = one.grant
   return [id, key, lane, one.truth, now - one.at]
