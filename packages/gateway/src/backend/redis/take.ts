@@ -9,7 +9,7 @@ export type Place = readonly [id: number, key: number, lane: string, cost: numbe
 export type Paused = number | string
 
 /** What a node sends. Times are milliseconds. */
-export interface TakeRequest {
+export interface TakeRequest extends TakeSettings {
   readonly node: string
   /** The number of this request, and of the last one whose reply was received. */
   readonly sequence: number
@@ -46,7 +46,10 @@ export interface TakeRequest {
   readonly exhausted: readonly number[]
   readonly remaining: readonly (readonly [left: number, key: number])[]
   readonly backOff: boolean
+}
 
+/** What is the same in every request of a node. */
+export interface TakeSettings {
   /** Those of this node; `synced`: the upstream's remaining calls are of this one. */
   readonly limits: readonly (MeterLimit & { readonly synced: boolean })[]
   /** The limits as one text, the same for lists that differ in order alone. */
