@@ -42,17 +42,25 @@ export function openUpstreams(apps: readonly App[], parts: PipelineParts): Upstr
     return path
   }
 
-  for (const part of apps.flatMap(({ use }) => use)) {
-    if (part.kind !== 'feed' && part.kind !== 'proxy' && part.kind !== 'log') continue
-    const { upstream, where } = part.plan
-    if (upstream !== undefined) of({ upstream, where })
+  async function close(): Promise<void> {
+    await Promise.all([...providers.values()].map((path) => path.close()))
+  }
+
+  try {
+    for (const part of apps.flatMap(({ use }) => use)) {
+      if (part.kind !== 'feed' && part.kind !== 'proxy' && part.kind !== 'log') continue
+      const { upstream, where } = part.plan
+      if (upstream !== undefined) of({ upstream, where })
+    }
+  } catch (error) {
+    // The caller gets the cause, not what closing might throw.
+    close().catch(() => {})
+    throw error
   }
   const all = [...providers.values()]
   return {
     of,
     health: () => all.map(({ upstream: { name }, budget: { queued, running } }) => ({ name, queued, running })),
-    close: async () => {
-      await Promise.all(all.map((path) => path.close()))
-    },
+    close,
   }
 }

@@ -58,6 +58,8 @@ export interface AddressParts {
   readonly proxies: ReadonlyMap<string, ProxyRuntime>
   /** The addresses that the gateway itself owns on every site. */
   readonly operations: readonly Route[]
+  /** Runs code of the app, in which declarations mean those of this site. */
+  readonly within: <Result>(run: () => Result) => Result
 }
 
 /**
@@ -79,7 +81,7 @@ export function createAddresses(parts: AddressParts): Handler {
     return route
   })
   const ours = [...parts.operations, ...topicRoutes(parts, find), ...graphqlRoute(parts), openApiRoute(parts)]
-  const router = createRoutes(app.name, ours, [...declared, ...ownRoutes(app)])
+  const router = createRoutes(app.name, ours, [...declared, ...ownRoutes(parts)])
   const page = app.page === undefined ? undefined : createPage(app.name, fileURLToPath(app.page))
 
   /** The feed or log and the key that a topic names, by the same routes as a call. */
@@ -112,7 +114,7 @@ export function createAddresses(parts: AddressParts): Handler {
     admission.serve()
     const file = READ.includes(call.method) ? page?.serve(call) : undefined
     if (file !== undefined) return { route: 'page', answer: file }
-    if (app.routes !== undefined) return { route: 'own', answer: own(app.routes, call) }
+    if (app.routes !== undefined) return { route: 'own', answer: ownAnswer(parts, app.routes, call) }
     throw new WeirError('not_found', `${call.method} ${call.path.slice(0, 200)}: nothing is served here`)
   }
 
@@ -310,8 +312,10 @@ function graphqlRoute({ app, admission, live, feeds, logs, peers, clock, emit }:
 }
 
 function socketRoute(parts: AddressParts, declared: AppSocket): Route {
-  const { app, admission, live, peers, emit } = parts
-  const open = appSocket({ hub: live.hub, peers, emit, feedOf: (path) => feedOf(parts, path) }, declared)
+  const { app, admission, live, peers, emit, within } = parts
+  const receive: AppSocket['receive'] = (message, client) => within(() => declared.receive(message, client))
+  const given = { hub: live.hub, peers, emit, feedOf: (path: string) => feedOf(parts, path) }
+  const open = appSocket(given, { ...declared, receive })
   return {
     path: declared.path,
     owner: `socket "${declared.name}"`,
@@ -436,15 +440,21 @@ function rpcRoute(parts: AddressParts, { path, name, plan }: RpcRoute): Route {
 }
 
 /** What a Hono app lists of itself, so that a clash is found at start; its calls reach it by falling through. */
-function ownRoutes({ routes }: App): readonly Route[] {
+function ownRoutes(parts: AddressParts): readonly Route[] {
+  const { routes } = parts.app
   if (routes === undefined) return []
   return [...Map.groupBy(listed({ routes }), ({ path }) => path)].map(([path, listed]) => ({
     path,
     owner: 'routes',
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'],
     operator: false,
-    handle: (call: Call) => own(routes, call).catch((thrown) => Promise.reject(otherMethod(thrown, call, listed))),
+    handle: (call: Call) =>
+      ownAnswer(parts, routes, call).catch((thrown) => Promise.reject(otherMethod(thrown, call, listed))),
   }))
+}
+
+function ownAnswer({ within }: AddressParts, routes: NonNullable<App['routes']>, call: Call): Promise<Answer> {
+  return within(() => own(routes, call))
 }
 
 /** Nothing took the call, though the path is there: it takes other methods. What a pattern of the app takes besides is not known before. */

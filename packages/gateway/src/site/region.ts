@@ -23,11 +23,11 @@ export function regional(app: App, url: string): App {
         push: undefined,
         dependsOn: undefined,
       }
-      return lending({ ...part, plan }, part)
+      return { ...part, plan }
     }
     if (part.kind === 'log') {
       followable(part.plan.where, part.plan.scope, upstream)
-      return lending({ ...part, plan: { ...part.plan, upstream, dependsOn: undefined, mayPublish: undefined } }, part)
+      return { ...part, plan: { ...part.plan, upstream, dependsOn: undefined, mayPublish: undefined } }
     }
     if (part.kind !== 'proxy') return part
     const { mount } = part.plan
@@ -41,14 +41,4 @@ export function regional(app: App, url: string): App {
   }
 
   return { ...app, use: app.use.map(moved) }
-}
-
-/** What the gateway lends goes to what was declared, which the app's code calls. */
-function lending<Declared extends { runner: unknown }>(copy: Declared, declared: Declared): Declared {
-  return Object.defineProperty(copy, 'runner', {
-    get: () => declared.runner,
-    set(runner: Declared['runner']) {
-      declared.runner = runner
-    },
-  })
 }

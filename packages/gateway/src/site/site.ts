@@ -18,6 +18,7 @@ import { keysApart, type ReadKey } from '../topic/key.ts'
 import type { LogPlan } from '../topic/log/log.ts'
 import { LogRuntime, type LogRuntimeParts } from '../topic/log/log-runtime.ts'
 import { ProxyRuntime } from '../topic/proxy/proxy-runtime.ts'
+import { within } from '../topic/serving.ts'
 import { type PeerLimits, Peers } from '../transport/peers.ts'
 import { createPushConnection } from '../upstream/push/connection.ts'
 import type { PushListener } from '../upstream/push/push.ts'
@@ -27,6 +28,7 @@ import { originLogs } from '../upstream/weir/origin-logs.ts'
 import { originCall } from '../upstream/weir/weir.ts'
 import type { Upstreams } from '../upstreams.ts'
 import { createAddresses } from './front.ts'
+import type { Of } from './of.ts'
 
 /** Where nodes tell each other what was dropped. */
 const DROPS = 'drops'
@@ -54,6 +56,8 @@ export interface Site {
   readonly handle: Handler
   /** The site as a Web-standard fetch, for servers other than Node's. */
   fetch(request: Request): Promise<Response>
+  /** A feed or a log of this app, as this site serves it. */
+  readonly of: Of
 }
 
 /** One app at work: its hub, its memory, its feeds and its addresses. Two apps may use the same paths and never meet. */
@@ -62,13 +66,13 @@ export interface SiteAtWork {
   readonly handle: Handler
   readonly hub: Hub
   readonly memory: Memory
-  /** Lends the feeds what they need to run. */
+  /** Begins to serve its declarations to code. */
   start(): void
-  /** Takes it back and stops asking upstreams. */
+  /** Ends that, and stops asking upstreams. */
   stop(): Promise<void>
 }
 
-/** @throws ConfigError when the app clashes with itself, or a feed of it already runs */
+/** @throws ConfigError when the app clashes with itself */
 export function createSite(parts: SiteParts): SiteAtWork {
   const { app, upstreams, admission, level, heartbeat } = parts
   const { clock, emit, stretch } = parts.pipeline
@@ -119,13 +123,12 @@ export function createSite(parts: SiteParts): SiteAtWork {
     return otherPath === undefined ? plan : { ...plan, keys: keysApart(plan.keys, otherPath) }
   }
   const feeds = new Map<string, FeedRuntime>()
-  for (const { plan: given, runner } of declared) {
+  for (const { plan: given } of declared) {
     const plan = apart(given)
-    if (runner !== undefined)
-      throw new ConfigError(plan.where, 'gateway', 'one gateway for each declaration', 'a second one')
     const { upstream, where } = plan
     const requests = upstream === undefined ? NO_REQUESTS : upstreams.of({ upstream, where })
-    const path = readPath(plan, requests, memory, { ...parts.pipeline, backend })
+    const load: FeedPlan['load'] = (...given) => within(site, () => plan.load(...given))
+    const path = readPath({ ...plan, load }, requests, memory, { ...parts.pipeline, backend })
     feeds.set(
       plan.path,
       new FeedRuntime({ ...shared, plan, path, push: pushOf(plan), dropped: (what) => dropped(plan.path, what) }),
@@ -147,9 +150,7 @@ export function createSite(parts: SiteParts): SiteAtWork {
     }
   }
   const logs = new Map<string, LogRuntime>()
-  for (const { plan, runner } of logged) {
-    if (runner !== undefined)
-      throw new ConfigError(plan.where, 'gateway', 'one gateway for each declaration', 'a second one')
+  for (const { plan } of logged) {
     logs.set(
       plan.path,
       new LogRuntime({ plan: apart(plan), logs: logsOf(plan), hub, clock, emit, source: sourceOf(plan) }),
@@ -171,9 +172,12 @@ export function createSite(parts: SiteParts): SiteAtWork {
   }
   const peers = new Peers(clock, heartbeat, parts.sockets)
   const { operations } = parts
-  const handle = createAddresses({ app, clock, emit, admission, live, peers, feeds, logs, proxies, operations })
+  const handle = createAddresses({
+    ...{ app, clock, emit, admission, live, peers, feeds, logs, proxies, operations },
+    within: (run) => within(site, run),
+  })
 
-  return {
+  const site: SiteAtWork = {
     app,
     handle,
     hub,
@@ -187,20 +191,25 @@ export function createSite(parts: SiteParts): SiteAtWork {
         const { feed, what }: { readonly feed: string; readonly what: Dropped } = JSON.parse(word)
         feeds.get(feed)?.drops(what)
       })
-      for (const feed of declared) feed.runner = feeds.get(feed.path)
-      for (const log of logged) log.runner = logs.get(log.path)
+      for (const { serving, path } of declared) {
+        const runtime = feeds.get(path)
+        if (runtime !== undefined) serving.begin(site, runtime)
+      }
+      for (const { serving, path } of logged) {
+        const runtime = logs.get(path)
+        if (runtime !== undefined) serving.begin(site, runtime)
+      }
       for (const feed of feeds.values()) feed.prewarm()
     },
     async stop() {
       stopHearing()
-      // A declaration that another gateway runs stays with that one.
-      for (const feed of declared) if (feed.runner === feeds.get(feed.path)) feed.runner = undefined
-      for (const log of logged) if (log.runner === logs.get(log.path)) log.runner = undefined
+      for (const { serving } of [...declared, ...logged]) serving.end(site)
       for (const log of logs.values()) log.stop()
       await Promise.all([...feeds.values()].map((feed) => feed.stop()))
       for (const origin of origins.values()) origin.stop()
     },
   }
+  return site
 }
 
 /**
