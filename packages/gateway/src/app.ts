@@ -2,17 +2,13 @@ import type { Identity, MaybePromise } from './call.ts'
 import { ConfigError } from './errors.ts'
 import { APP_OPTIONS, GRAPHQL_OPTIONS } from './options/app.ts'
 import { type Bytes, isRecord, type OptionsOf, readOptions } from './options.ts'
-import type { Feed } from './topic/feed/feed.ts'
-import type { Stream } from './topic/feed/stream.ts'
-import type { Log } from './topic/log/log.ts'
-import type { HttpProxy } from './topic/proxy/proxy.ts'
-import type { RpcRoute } from './topic/rpc/rpc.ts'
-import type { AppSocket } from './topic/socket.ts'
+import { isPart, KINDS, kindOf, type Part } from './site/kinds.ts'
+import type { DeclaredPart } from './site/parts.ts'
 
-/** What an app is made of. */
-export type Part = Feed | Log | Stream | HttpProxy | RpcRoute | AppSocket
+export type { Part } from './site/kinds.ts'
 
-const KINDS: readonly unknown[] = ['feed', 'log', 'stream', 'proxy', 'rpc', 'socket']
+/** For messages: `a feed, a log or a stream`. */
+const KIND_TITLES = new Intl.ListFormat('en-GB', { type: 'disjunction' }).format(KINDS.map(({ title }) => title))
 
 /** The app's own routes: a Hono app, or anything with a Web-standard fetch. */
 export interface Routes {
@@ -91,29 +87,20 @@ export function defineApp(options: AppOptions): App {
   const { use: given, identify, routes, page } = options
   if (!/^[a-z][a-z0-9-]*$/.test(name))
     throw new ConfigError(where, 'name', 'lower-case letters, digits and dashes', name)
-  if (!Array.isArray(given))
-    throw new ConfigError(where, 'use', 'a list of feeds, logs, streams, proxies, JSON-RPC routes and sockets', given)
+  if (!Array.isArray(given)) throw new ConfigError(where, 'use', 'a list of parts, such as feeds and logs', given)
   given.forEach((part: unknown, index) => {
-    if (!isRecord(part) || !KINDS.includes(part.kind))
-      throw new ConfigError(
-        where,
-        `use[${index}]`,
-        'a feed, a log, a stream, a proxy, a JSON-RPC route or a socket',
-        part,
-      )
+    if (!isPart(part)) throw new ConfigError(where, `use[${index}]`, KIND_TITLES, part)
   })
-  const use = (given as readonly Part[]).flatMap((part): readonly Part[] =>
-    part.kind === 'rpc' ? [part, ...part.feeds] : [part],
-  )
+  const use = (given as readonly Part[]).flatMap((part) => [part, ...((kindOf(part).brings?.(part) ?? []) as Part[])])
   const names = new Set<string>()
-  for (const part of use) {
-    if (part.kind === 'stream') continue
-    if (names.has(part.name)) throw new ConfigError(where, 'use', 'parts with different names', part.name)
-    names.add(part.name)
+  for (const { name } of use as readonly DeclaredPart[]) {
+    if (name === undefined) continue
+    if (names.has(name)) throw new ConfigError(where, 'use', 'parts with different names', name)
+    names.add(name)
   }
   if (identify !== undefined && typeof identify !== 'function')
     throw new ConfigError(where, 'identify', 'a function', identify)
-  const scoped = use.find((part) => (part.kind === 'feed' || part.kind === 'log') && part.plan.scope !== 'public')
+  const scoped = use.find((part) => (kindOf(part).topics?.(part).scope ?? 'public') !== 'public')
   if (scoped !== undefined && identify === undefined)
     throw new ConfigError(
       where,
@@ -125,7 +112,7 @@ export function defineApp(options: AppOptions): App {
     throw new ConfigError(where, 'routes', 'a Hono app or { fetch }', routes)
   if (page !== undefined && !(page instanceof URL && page.protocol === 'file:'))
     throw new ConfigError(where, 'page', 'a file: URL', page)
-  if (graphql !== undefined && !use.some(({ kind }) => kind === 'feed' || kind === 'log'))
+  if (graphql !== undefined && !use.some((part) => kindOf(part).topics !== undefined))
     throw new ConfigError(where, 'graphql', 'an app with a feed or a log at least', use)
   return { kind: 'app', name, use, identify, cors, graphql, routes, page }
 }

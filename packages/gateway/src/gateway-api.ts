@@ -7,6 +7,7 @@ import type { Metrics } from './observe/metrics.ts'
 import type { Trouble } from './observe/troubles.ts'
 import type { Fleet } from './observe/workers.ts'
 import type { Bytes, Duration } from './options.ts'
+import type { Of } from './site/of.ts'
 import type { Site } from './site/site.ts'
 
 /** What `createGateway()` takes. */
@@ -67,10 +68,15 @@ export interface Gateway {
   /** What it depends on and that does not work now, as `/api/health` says it. */
   readonly troubles: () => readonly Trouble[]
   /**
+   * A feed or a log as this gateway serves it: `gateway.of(price).get({ mint })`. For programs with several gateways; with one, `price.get({ mint })`
+   * is the same. A declaration that several apps of the gateway use is named by its site: `gateway.sites[0].of(price)`.
+   */
+  readonly of: Of
+  /**
    * Serves every site on Node's HTTP server: the first at `port`, the next above it; port 0 gives each a free one, and a list each its own.
    *
    * @returns the address of each site, in order
-   * @throws the system's error, such as EADDRINUSE
+   * @throws the system's error, such as EADDRINUSE; then no site is served
    */
   listen(at: { readonly port: number | readonly number[]; readonly host?: string }): Promise<readonly string[]>
   /** Stops to take new connections, or begins again; those it has stay. For when other processes listen at the same address. */

@@ -24,6 +24,7 @@ import { readOptions } from './options.ts'
 import type { PipelineParts } from './pipeline.ts'
 import { type Listening, listen } from './runtime/node/server.ts'
 import { toFetch } from './runtime/web.ts'
+import { of } from './site/of.ts'
 import { regional } from './site/region.ts'
 import { createSite, type SiteAtWork } from './site/site.ts'
 import { openUpstreams } from './upstreams.ts'
@@ -111,17 +112,24 @@ export function createGateway(options: GatewayOptions): Gateway {
 
   const servers: Listening[] = []
   return {
-    sites: sites.map(({ app, handle }) => ({ app, handle, fetch: toFetch(handle) })),
+    sites: sites.map((site) => ({ app: site.app, handle: site.handle, fetch: toFetch(site.handle), of: of([site]) })),
     level,
     metrics,
     troubles: troubles.now,
+    of: of(sites),
 
     async listen({ port, host = '127.0.0.1' }) {
       const limits = { message: read.socketMessage, deflate: read.socketDeflate }
-      for (const [index, { handle }] of sites.entries()) {
-        servers.push(await listen(handle, { port: portOf(port, index), host }, limits))
+      const opened: Listening[] = []
+      try {
+        for (const [index, { handle }] of sites.entries())
+          opened.push(await listen(handle, { port: portOf(port, index), host }, limits))
+      } catch (error) {
+        await Promise.all(opened.map((server) => server.close(0, false)))
+        throw error
       }
-      return servers.map(({ url }) => url)
+      servers.push(...opened)
+      return opened.map(({ url }) => url)
     },
 
     async accept(open) {

@@ -15,6 +15,7 @@ export type { CacheOutcome, Emit, Priority, WeirEvent } from './events.ts'
 export { createGateway } from './gateway.ts'
 export type { Gateway, GatewayOptions } from './gateway-api.ts'
 export type { Bytes, Duration } from './options.ts'
+export type { Of } from './site/of.ts'
 export type { Site } from './site/site.ts'
 export { type Batch, type BatchOptions, createBatch } from './standalone/batch.ts'
 export { type Budget, type BudgetOptions, createBudget, type RunCall, type RunOptions } from './standalone/budget.ts'
@@ -35,6 +36,7 @@ export {
   type LoadOne,
   never,
   type Reading,
+  type ServedFeed,
 } from './topic/feed/feed.ts'
 export { type Stream, type StreamOptions, stream } from './topic/feed/stream.ts'
 export {
@@ -45,6 +47,7 @@ export {
   type LogReading,
   log,
   type MayPublish,
+  type ServedLog,
 } from './topic/log/log.ts'
 export { type HttpProxy, type ProxyOptions, proxy } from './topic/proxy/proxy.ts'
 export { type RpcMethodOptions, type RpcOptions, type RpcRoute, rpc } from './topic/rpc/rpc.ts'

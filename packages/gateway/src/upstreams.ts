@@ -2,18 +2,13 @@ import type { App } from './app.ts'
 import { ConfigError } from './errors.ts'
 import type { UpstreamHealth } from './observe/metrics.ts'
 import { type PipelineParts, type ProviderPath, providerPath, type RequestPath, requestPath } from './pipeline.ts'
+import { kindOf } from './site/kinds.ts'
+import type { UpstreamUser } from './site/parts.ts'
 import type { Upstream } from './upstream/upstream.ts'
-
-/** Who asks an upstream: a feed, a proxy. */
-interface Asker {
-  readonly upstream: Upstream
-  /** Where it is declared, for messages. */
-  readonly where: string
-}
 
 /** The paths of all upstreams that some apps name. */
 export interface Upstreams {
-  of(plan: Asker): RequestPath
+  of(user: UpstreamUser): RequestPath
   health(): readonly UpstreamHealth[]
   close(): Promise<void>
 }
@@ -35,24 +30,28 @@ export function openUpstreams(apps: readonly App[], parts: PipelineParts): Upstr
     throw new ConfigError(where, 'from', expected, 'others')
   }
 
-  function of({ upstream, where }: Asker): RequestPath {
+  function of({ upstream, where }: UpstreamUser): RequestPath {
     const own = upstream.providers.map((one) => provider(one, where))
     const path = paths.get(upstream.name) ?? requestPath(upstream, own, parts)
     paths.set(upstream.name, path)
     return path
   }
 
-  for (const part of apps.flatMap(({ use }) => use)) {
-    if (part.kind !== 'feed' && part.kind !== 'proxy' && part.kind !== 'log') continue
-    const { upstream, where } = part.plan
-    if (upstream !== undefined) of({ upstream, where })
+  async function close(): Promise<void> {
+    await Promise.all([...providers.values()].map((path) => path.close()))
+  }
+
+  try {
+    for (const part of apps.flatMap(({ use }) => use)) kindOf(part).upstreams?.(part).forEach(of)
+  } catch (error) {
+    // The caller gets the cause, not what closing might throw.
+    close().catch(() => {})
+    throw error
   }
   const all = [...providers.values()]
   return {
     of,
     health: () => all.map(({ upstream: { name }, budget: { queued, running } }) => ({ name, queued, running })),
-    close: async () => {
-      await Promise.all(all.map((path) => path.close()))
-    },
+    close,
   }
 }

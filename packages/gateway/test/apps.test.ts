@@ -88,14 +88,20 @@ describe('a gateway that could not be made', () => {
   })
 
   test('takes nothing from a gateway that runs', async () => {
-    const other = item()
     const one = item()
+    const broken = feed('/broken/:id', {
+      name: 'broken',
+      key,
+      value: z.number(),
+      from,
+      load,
+      prewarm: [{ id: 1 as never }],
+    })
     const running = createGateway({ apps: [defineApp({ name: 'one', use: [one] })] })
     try {
-      const apps = [defineApp({ name: 'two', use: [other] }), defineApp({ name: 'one', use: [one] })]
-      expect(() => createGateway({ apps })).toThrow('one gateway for each declaration')
+      const apps = [defineApp({ name: 'one', use: [one] }), defineApp({ name: 'two', use: [broken] })]
+      expect(() => createGateway({ apps })).toThrow('prewarm[0]')
       expect((await one.get({ id: 'a' })).value).toBe(1)
-      await createGateway({ apps: apps.slice(0, 1) }).close()
     } finally {
       await running.close()
     }

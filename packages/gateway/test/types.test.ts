@@ -1,7 +1,8 @@
-import { describe, expectTypeOf, test } from 'vitest'
+import { afterAll, describe, expect, expectTypeOf, test } from 'vitest'
 import { z } from 'zod'
 import {
   absent,
+  createGateway,
   type Feed,
   feed,
   type HttpCall,
@@ -10,6 +11,8 @@ import {
   jsonRpc,
   type Log,
   log,
+  type ServedFeed,
+  type ServedLog,
   stream,
 } from '../src/index.ts'
 
@@ -107,3 +110,36 @@ describe('a log is typed by its path and its schemas too', () => {
     expectTypeOf(trades).toEqualTypeOf<Log<{ readonly mint: string }, Given, Event>>()
   })
 })
+
+describe('a gateway serves a declaration with the types of the declaration', () => {
+  const gateway = createGateway({ apps: [] })
+  afterAll(() => gateway.close(0))
+
+  test('of a feed: its key and its value', async () => {
+    const level = feed('/levels/:venue', {
+      name: 'level',
+      key: { venue: z.string() },
+      value: Level,
+      load: { one: none },
+    })
+    const served = () => gateway.of(level)
+    expectTypeOf(served).returns.toEqualTypeOf<
+      ServedFeed<{ readonly venue: string }, { price: number; size: number }>
+    >()
+    expectTypeOf(served).returns.not.toHaveProperty('plan')
+    // @ts-expect-error a part of the key is missing
+    expect(() => served().get({})).toThrow('expected an app of this gateway')
+  })
+
+  test('of a log: its key, what is published and what is read', () => {
+    const trades = log('/trades/:mint', { name: 'trades', key: { mint: z.string() }, event: Level })
+    const served = () => gateway.of(trades)
+    type Given = { price: number; size: string }
+    type Event = { price: number; size: number }
+    expectTypeOf(served).returns.toEqualTypeOf<ServedLog<{ readonly mint: string }, Given, Event>>()
+  })
+})
+
+async function none(): Promise<Error> {
+  return new Error('never asked')
+}

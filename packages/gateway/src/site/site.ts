@@ -2,34 +2,29 @@ import type { Admission } from '../admission/admission.ts'
 import type { LevelState } from '../admission/level.ts'
 import type { App } from '../app.ts'
 import { namespacedBackend } from '../backend/namespaced.ts'
-import type { Logs } from '../backend/ports.ts'
 import { createMemory, type Memory } from '../cache/memory.ts'
 import type { Handler } from '../call.ts'
-import { Entry } from '../entry.ts'
-import { ConfigError } from '../errors.ts'
+import { WeirError } from '../errors.ts'
 import { createHub, type Hub } from '../hub/hub.ts'
-import { NO_REQUESTS, type PipelineParts, proxyPath, readPath } from '../pipeline.ts'
+import type { PipelineParts } from '../pipeline.ts'
 import { otherPathOf } from '../route/overlap.ts'
-import type { Route } from '../route/router.ts'
-import { createDerived, type Follower } from '../topic/feed/derived.ts'
-import type { FeedPlan } from '../topic/feed/feed.ts'
-import { type Dropped, FeedRuntime } from '../topic/feed/feed-runtime.ts'
-import { keysApart, type ReadKey } from '../topic/key.ts'
-import type { LogPlan } from '../topic/log/log.ts'
-import { LogRuntime, type LogRuntimeParts } from '../topic/log/log-runtime.ts'
-import { ProxyRuntime } from '../topic/proxy/proxy-runtime.ts'
+import { createRoutes, type Route } from '../route/router.ts'
+import { FeedRuntime } from '../topic/feed/feed-runtime.ts'
+import { keysApart } from '../topic/key.ts'
+import type { LogRuntime } from '../topic/log/log-runtime.ts'
+import { within } from '../topic/serving.ts'
 import { type PeerLimits, Peers } from '../transport/peers.ts'
-import { createPushConnection } from '../upstream/push/connection.ts'
-import type { PushListener } from '../upstream/push/push.ts'
-import type { OriginPlan } from '../upstream/upstream.ts'
-import { createOrigin, type Origin } from '../upstream/weir/origin.ts'
-import { originLogs } from '../upstream/weir/origin-logs.ts'
-import { originCall } from '../upstream/weir/weir.ts'
 import type { Upstreams } from '../upstreams.ts'
-import { createAddresses } from './front.ts'
-
-/** Where nodes tell each other what was dropped. */
-const DROPS = 'drops'
+import { appRoutes } from './app-routes.ts'
+import { onDropped } from './drops.ts'
+import { createFront } from './front.ts'
+import { graphqlRoute } from './graphql.ts'
+import { kindOf } from './kinds.ts'
+import type { Of } from './of.ts'
+import { openApiRoute } from './openapi.ts'
+import type { RunningPart, SiteContext } from './parts.ts'
+import { createSources } from './sources.ts'
+import { topicFinder, topicRoutes } from './topics.ts'
 
 export interface SiteParts {
   readonly app: App
@@ -54,6 +49,8 @@ export interface Site {
   readonly handle: Handler
   /** The site as a Web-standard fetch, for servers other than Node's. */
   fetch(request: Request): Promise<Response>
+  /** A feed or a log of this app, as this site serves it. */
+  readonly of: Of
 }
 
 /** One app at work: its hub, its memory, its feeds and its addresses. Two apps may use the same paths and never meet. */
@@ -62,153 +59,116 @@ export interface SiteAtWork {
   readonly handle: Handler
   readonly hub: Hub
   readonly memory: Memory
-  /** Lends the feeds what they need to run. */
+  /** Begins to serve its declarations to code. */
   start(): void
-  /** Takes it back and stops asking upstreams. */
+  /** Ends that, and stops asking upstreams. */
   stop(): Promise<void>
 }
 
-/** @throws ConfigError when the app clashes with itself, or a feed of it already runs */
+/** @throws ConfigError when the app clashes with itself */
 export function createSite(parts: SiteParts): SiteAtWork {
-  const { app, upstreams, admission, level, heartbeat } = parts
-  const { clock, emit, stretch } = parts.pipeline
+  const { app, upstreams, admission, level, heartbeat, operations } = parts
+  const { clock, emit } = parts.pipeline
   const backend = namespacedBackend(parts.pipeline.backend, app.name)
+  const { bus } = backend
   const hub = createHub({ clock, emit, level: () => level.now, heartbeat })
   level.onChange(() => hub.tellLevel())
   const memory = createMemory(parts.memory)
+  const feeds = new Map<string, FeedRuntime>()
+  const running: RunningPart[] = []
+  const sources = createSources({
+    ...{ backend, clock, emit, requests: upstreams.of },
+    level: (origin, now) => level.follow(origin, now),
+    feed: (path) => feeds.get(path),
+  })
+  const topicPaths = app.use.filter((part) => kindOf(part).topics !== undefined).map(({ path }) => path)
   let stopHearing = () => {}
 
-  const { random } = Math
-  const origins = new Map<string, Origin>()
-  function originOf(name: string, plan: OriginPlan): Origin {
-    const origin =
-      origins.get(name) ?? createOrigin({ name, plan, clock, emit, random, level: (now) => level.follow(name, now) })
-    origins.set(name, origin)
-    return origin
+  const context: SiteContext = {
+    get site() {
+      return site
+    },
+    ...{ memory, sources, admission, cors: app.cors, identifies: app.identify !== undefined },
+    pipeline: { ...parts.pipeline, backend },
+    peers: new Peers(clock, heartbeat, parts.sockets),
+    live: {
+      ...{ hub, clock, heartbeat, deflate: parts.deflate },
+      level: () => level.now,
+      lineage: () => backend.values.lineage,
+    },
+    requests: upstreams.of,
+    feed(path) {
+      const feed = feeds.get(path)
+      if (feed === undefined) throw new WeirError('internal', `app "${app.name}": the feed at ${path} was not started`)
+      return feed
+    },
+    withOwnKeys(plan) {
+      const otherPath = otherPathOf(plan.path, topicPaths)
+      return otherPath === undefined ? plan : { ...plan, keys: keysApart(plan.keys, otherPath) }
+    },
+    within: (run) => within(site, run),
   }
-  function pushOf({ name: feed, push: plan, upstream, dependsOn, where }: FeedPlan) {
-    if (upstream?.origin !== undefined) {
-      const { name, origin } = upstream
-      return (listener: PushListener) => originOf(name, origin).feed(listener)
-    }
-    if (dependsOn !== undefined) {
-      const follow = (path: string, readKey: ReadKey, follower: Follower) => {
-        const of = feeds.get(path)
-        if (of === undefined) throw new ConfigError(where, 'live.dependsOn', 'feeds of the same app', path)
-        return of.follow(readKey, follower)
-      }
-      return (listener: PushListener) => createDerived({ dependsOn, listener, clock, follow })
-    }
-    if (plan === undefined) return undefined
-    return (listener: PushListener) => createPushConnection({ feed, plan, listener, clock, emit, random })
-  }
-  function logsOf({ where, upstream, history: bounds }: LogPlan): Logs {
-    if (upstream?.origin === undefined) return backend.logs
-    const call = originCall({ upstream, send: upstreams.of({ upstream, where }).send, clock })
-    return originLogs({ origin: originOf(upstream.name, upstream.origin), call, bounds, clock })
-  }
-  const { bus, leases } = backend
-  const dropped = (feed: string, what: Dropped) => bus.broadcast(DROPS, JSON.stringify({ feed, what }))
-  const shared = { hub, bus, leases, node: parts.pipeline.node, clock, emit, stretch }
-  const declared = app.use.filter((part) => part.kind === 'feed')
-  const logged = app.use.filter((part) => part.kind === 'log')
-  const paths = [...declared, ...logged].map(({ path }) => path)
-  /** Without the keys whose address another feed or log serves. */
-  function apart<Plan extends FeedPlan | LogPlan>(plan: Plan): Plan {
-    const otherPath = otherPathOf(plan.path, paths)
-    return otherPath === undefined ? plan : { ...plan, keys: keysApart(plan.keys, otherPath) }
-  }
-  const feeds = new Map<string, FeedRuntime>()
-  for (const { plan: given, runner } of declared) {
-    const plan = apart(given)
-    if (runner !== undefined)
-      throw new ConfigError(plan.where, 'gateway', 'one gateway for each declaration', 'a second one')
-    const { upstream, where } = plan
-    const requests = upstream === undefined ? NO_REQUESTS : upstreams.of({ upstream, where })
-    const path = readPath(plan, requests, memory, { ...parts.pipeline, backend })
-    feeds.set(
-      plan.path,
-      new FeedRuntime({ ...shared, plan, path, push: pushOf(plan), dropped: (what) => dropped(plan.path, what) }),
-    )
-  }
-  function sourceOf({ dependsOn, where }: LogPlan): LogRuntimeParts['source'] {
-    if (dependsOn === undefined) return undefined
-    return (key) => {
-      const { feed, readKey } = dependsOn(key)
-      const of = feeds.get(feed.path)
-      if (of === undefined) throw new ConfigError(where, 'dependsOn', 'a feed of the same app', feed.path)
-      return {
-        follow: (follower) => of.follow(readKey, follower),
-        read: (client) => of.read(readKey, { client, signal: undefined }),
-        get stale() {
-          return of.isStale(readKey.topic)
-        },
-      }
-    }
-  }
-  const logs = new Map<string, LogRuntime>()
-  for (const { plan, runner } of logged) {
-    if (runner !== undefined)
-      throw new ConfigError(plan.where, 'gateway', 'one gateway for each declaration', 'a second one')
-    logs.set(
-      plan.path,
-      new LogRuntime({ plan: apart(plan), logs: logsOf(plan), hub, clock, emit, source: sourceOf(plan) }),
-    )
-  }
-  const proxies = new Map<string, ProxyRuntime>()
-  for (const part of app.use) {
-    if (part.kind !== 'proxy') continue
-    const path = proxyPath(part.plan, upstreams.of(part.plan), memory, parts.pipeline)
-    proxies.set(part.path, new ProxyRuntime({ plan: part.plan, path, clock, emit }))
-  }
-  const live = {
-    hub,
-    clock,
-    heartbeat,
-    level: () => level.now,
-    lineage: () => backend.values.lineage,
-    deflate: parts.deflate,
-  }
-  const peers = new Peers(clock, heartbeat, parts.sockets)
-  const { operations } = parts
-  const handle = createAddresses({ app, clock, emit, admission, live, peers, feeds, logs, proxies, operations })
-
-  return {
+  const site: SiteAtWork = {
     app,
-    handle,
     hub,
     memory,
+    get handle() {
+      return handle
+    },
     start() {
-      stopHearing = bus.onBroadcast(DROPS, (word) => {
-        if (word === '') {
-          forgetAll(memory, [...feeds.values()])
-          return
-        }
-        const { feed, what }: { readonly feed: string; readonly what: Dropped } = JSON.parse(word)
-        feeds.get(feed)?.drops(what)
-      })
-      for (const feed of declared) feed.runner = feeds.get(feed.path)
-      for (const log of logged) log.runner = logs.get(log.path)
-      for (const feed of feeds.values()) feed.prewarm()
+      stopHearing = onDropped(bus, feeds, memory)
+      for (const part of running) part.serve?.()
+      for (const part of running) part.prewarm?.()
     },
     async stop() {
       stopHearing()
-      // A declaration that another gateway runs stays with that one.
-      for (const feed of declared) if (feed.runner === feeds.get(feed.path)) feed.runner = undefined
-      for (const log of logged) if (log.runner === logs.get(log.path)) log.runner = undefined
-      for (const log of logs.values()) log.stop()
-      await Promise.all([...feeds.values()].map((feed) => feed.stop()))
-      for (const origin of origins.values()) origin.stop()
+      await Promise.all(running.map((part) => part.stop?.()))
+      sources.stop()
     },
   }
+  let handle: Handler
+  try {
+    for (const part of app.use) {
+      const started = kindOf(part).start(part, context)
+      running.push(started)
+      if (started.topic instanceof FeedRuntime) feeds.set(part.path, started.topic)
+    }
+    handle = handlerOf(app, running, operations, context)
+  } catch (error) {
+    // The caller gets the cause, not what stopping a part might throw.
+    site.stop().catch(() => {})
+    throw error
+  }
+  return site
 }
 
-/**
- * What was dropped while this node was cut off it did not hear of: all that it has is to be confirmed, by the shared tier or the
- * upstream. What is watched is asked for in a moment anyway.
- */
-function forgetAll({ entries }: Memory, feeds: readonly FeedRuntime[]): void {
-  for (const entry of entries.values()) {
-    if (entry instanceof Entry && !feeds.some((feed) => feed.watches(entry.topic))) entry.expire()
+/** The site's addresses in their order: the gateway's own, the parts of the app, its routes; and before them the front path. */
+function handlerOf(
+  app: App,
+  running: readonly RunningPart[],
+  operations: readonly Route[],
+  context: SiteContext,
+): Handler {
+  const { clock, emit } = context.pipeline
+  const byRoute = new Map<Route, FeedRuntime | LogRuntime>()
+  const routes: Route[] = []
+  for (const part of running) {
+    for (const route of part.routes()) {
+      routes.push(route)
+      if (part.topic !== undefined) byRoute.set(route, part.topic)
+    }
   }
+  const own = appRoutes(app, context.within)
+  const topics = [...byRoute.values()]
+  const find = topicFinder(() => router, byRoute, emit)
+  const scoped = [...byRoute.keys()].some((route) => route.scoped)
+  const ours = [
+    ...operations,
+    ...topicRoutes(context, find, scoped),
+    ...(app.graphql === undefined ? [] : [graphqlRoute(app.graphql, topics, context)]),
+    openApiRoute(app, operations, own.described),
+  ]
+  const router = createRoutes(app.name, ours, [...routes, ...own.routes])
+  const { admission, live } = context
+  return createFront({ app, clock, emit, admission, hub: live.hub, router, fallback: own.fallback })
 }

@@ -1,59 +1,39 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { ERRORS, type ErrorCode } from '../errors.ts'
-import type { FeedPlan } from '../topic/feed/feed.ts'
-import type { Stream } from '../topic/feed/stream.ts'
 import type { KeyReader } from '../topic/key.ts'
-import type { LogPlan } from '../topic/log/log.ts'
 import { MOST_EVENTS } from '../topic/log/log-runtime.ts'
 import { type JsonSchema as Json, jsonSchemaOf, takes } from './json-schema.ts'
 import { MOST_TOPICS } from './topics.ts'
 
-/** An address of which no more is known than that it is there. */
-export interface OtherAddress {
-  readonly path: string
-  readonly methods: readonly string[]
-  readonly help: string
+/** What a part of an app adds to the document. */
+export interface Described {
+  /** Operations by method, by address as it is declared. */
+  readonly paths: Readonly<Record<string, Json>>
+  /** Schemas of its values or events, by name. */
+  readonly schemas?: Readonly<Record<string, Json>>
 }
 
 export interface OpenApiParts {
   readonly app: string
-  readonly feeds: readonly FeedPlan[]
-  readonly logs: readonly LogPlan[]
-  readonly streams: readonly Stream[]
-  readonly others: readonly OtherAddress[]
+  readonly described: readonly Described[]
+  /** Whether values of some topics are not everybody's. */
+  readonly scoped: boolean
 }
 
 /** What an app serves, as an OpenAPI 3.1 document made from its schemas. */
-export function openApi({ app, feeds, logs, streams, others }: OpenApiParts): Json {
+export function openApi({ app, described, scoped }: OpenApiParts): Json {
+  const ours = { '/weir/values': { get: valuesOperation(scoped) }, '/weir/stream': { get: topicsOperation(scoped) } }
   const paths: Record<string, Json> = {}
-  for (const feed of feeds) paths[pathOf(feed.path)] = { get: feedOperation(feed) }
-  for (const log of logs) {
-    const post = log.mayPublish === undefined ? {} : { post: publishOperation(log) }
-    paths[pathOf(log.path)] = { get: logOperation(log), ...post }
-  }
-  for (const stream of streams) paths[stream.path] = { get: streamOperation(stream) }
-  const scoped = [...feeds, ...logs].some(({ scope }) => scope !== 'public')
-  paths['/weir/values'] = { get: valuesOperation(scoped) }
-  paths['/weir/stream'] = { get: topicsOperation(scoped) }
-  for (const { path, methods, help } of others) {
-    const operation = { summary: help, parameters: pathParameters(path), responses: { default: { description: help } } }
-    const given = methods.map((method) => method.toLowerCase()).filter((method) => METHODS.includes(method))
-    paths[pathOf(path)] = { ...paths[pathOf(path)], ...Object.fromEntries(given.map((method) => [method, operation])) }
-  }
-  const values = feeds.map(({ name, value }) => [
-    component(name),
-    { title: name, ...schemaOf(value, 'output', component(name)) },
-  ])
-  const events = logs.map(({ name, event }) => [
-    component(name),
-    { title: name, ...schemaOf(event, 'output', component(name)) },
-  ])
+  for (const [path, operations] of [...described.map(({ paths }) => paths), ours].flatMap((paths) =>
+    Object.entries(paths),
+  ))
+    paths[pathOf(path)] = { ...paths[pathOf(path)], ...operations }
   return {
     openapi: '3.1.1',
     info: { title: app, version: '1', summary: 'What this site serves, in every form.' },
     paths,
     components: {
-      schemas: { ...Object.fromEntries([...values, ...events]), ...SCHEMAS },
+      schemas: { ...Object.assign({}, ...described.map(({ schemas }) => schemas)), ...SCHEMAS },
       headers: HEADERS,
       parameters: PARAMETERS,
       responses: problems(),
@@ -61,118 +41,27 @@ export function openApi({ app, feeds, logs, streams, others }: OpenApiParts): Js
   }
 }
 
-function feedOperation(feed: FeedPlan): Json {
-  const { path, name, keys } = feed
-  return {
-    operationId: component(name),
-    summary: `The value of ${name}.`,
-    parameters: [...keyParameters(path, keys), ...['as', 'after', 'wait', 'resume'].map(parameter)],
-    responses: {
-      200: {
-        description: `The value; ${LIVE} the value, and then every change.`,
-        headers: headers(
-          'etag',
-          'weir-version',
-          'weir-lineage',
-          'age',
-          'weir-stale',
-          'weir-level',
-          'cache-control',
-          ...(feed.cdn === undefined ? [] : ['cdn-cache-control']),
-          'cache-status',
-        ),
-        content: { 'application/json': { schema: ref('schemas', component(name)) } },
-      },
-      204: {
-        description: 'With `as=poll`: nothing newer than `after` came while it waited.',
-        headers: headers('weir-version', 'weir-lineage', 'age', 'weir-stale', 'weir-level'),
-      },
-      304: { description: 'The client has it: its `If-None-Match` names this content.', headers: headers('etag') },
-      ...failed(feed.scope !== 'public'),
-    },
-  }
+/** Operations of which no more is known than what they give. */
+export function plainOperations(path: string, methods: readonly string[], help: string): Json {
+  const operation = { summary: help, parameters: pathParameters(path), responses: { default: { description: help } } }
+  const given = methods.map((method) => method.toLowerCase()).filter((method) => METHODS.includes(method))
+  return Object.fromEntries(given.map((method) => [method, operation]))
 }
 
-function logOperation({ path, name, keys, scope }: LogPlan): Json {
-  const { position, at, ...rest } = EVENT
-  const page = {
-    type: 'object',
-    required: ['events', 'oldest', 'newest'],
-    properties: {
-      events: { type: 'array', items: object({ position, at, event: ref('schemas', component(name)) }) },
-      ...rest,
-    },
-  }
-  return {
-    operationId: component(name),
-    summary: `The events of ${name}, in order.`,
-    parameters: [
-      ...keyParameters(path, keys),
-      ...['as', 'afterPosition', 'most', 'wait', 'since', 'resume'].map(parameter),
-    ],
-    responses: {
-      200: {
-        description: `Events that are kept, oldest first; ${LIVE} these, and then every one that comes.`,
-        headers: headers('weir-version', 'weir-lineage', 'weir-level'),
-        content: { 'application/json': { schema: page } },
-      },
-      204: {
-        description: 'With `as=poll`: no event came after `after` while it waited.',
-        headers: headers('weir-version', 'weir-lineage', 'weir-level'),
-      },
-      ...failed(scope !== 'public'),
-    },
-  }
-}
-
-function publishOperation({ path, name, keys, event, scope }: LogPlan): Json {
-  return {
-    operationId: `publish_${component(name)}`,
-    summary: `Puts an event into ${name}.`,
-    parameters: keyParameters(path, keys),
-    requestBody: { required: true, content: { 'application/json': { schema: schemaOf(event, 'input') } } },
-    responses: {
-      201: {
-        description: 'The event is kept, at this position.',
-        content: { 'application/json': { schema: object({ position: VERSION }) } },
-      },
-      ...failed(scope !== 'public', PUBLISHED),
-    },
-  }
-}
-
-function streamOperation({ path, of, choose, maxKeys }: Stream): Json {
-  const schema = choose === undefined ? undefined : of.plan.keys.schemas[choose.part]
-  const chosen =
-    choose === undefined || schema === undefined
-      ? []
-      : [
-          {
-            name: choose.query,
-            in: 'query',
-            description: `Which values of ${of.name}; without it every one that anybody watches.`,
-            style: 'form',
-            explode: false,
-            schema: { type: 'array', minItems: 1, maxItems: maxKeys, items: schemaOf(schema, 'input') },
-          },
-        ]
-  return {
-    operationId: `stream${path.replaceAll(/[^A-Za-z0-9]+/g, '_')}`,
-    summary: `Many values of ${of.name} on one connection.`,
-    parameters: chosen,
-    responses: { 200: { description: 'Each value, and then every change.', content: EVENTS }, ...failed(false) },
-  }
+/** The schema of a value or an event, under its name among the components. */
+export function namedSchema(name: string, schema: StandardSchemaV1): Readonly<Record<string, Json>> {
+  return { [component(name)]: { title: name, ...schemaOf(schema, 'output', component(name)) } }
 }
 
 const METHODS = ['get', 'post', 'put', 'patch', 'delete', 'trace']
 
-const VERSION = { type: 'string', pattern: '^\\d{1,16}:\\d{1,16}$', examples: ['1795258643830:7'] }
+export const VERSION = { type: 'string', pattern: '^\\d{1,16}:\\d{1,16}$', examples: ['1795258643830:7'] }
 const LINEAGE = { type: 'string' }
 const MOMENT = { type: 'integer', description: 'Milliseconds since 1970, by the clock of the server.' }
 const LEVEL = { type: 'string', enum: ['normal', 'saver', 'strained', 'maintenance'] }
 
 /** Of a log: an event, and what its page has beside events. */
-const EVENT = {
+export const EVENT = {
   position: VERSION,
   at: MOMENT,
   oldest: { ...VERSION, description: 'The position of the oldest event that is kept.' },
@@ -307,9 +196,9 @@ const PARAMETERS: Json = {
  * Said in words and not as a second media type: generated clients would have the type of an answer as `string | Price`, and a cast
  * at each use.
  */
-const LIVE = 'with `as=sse`, as `text/event-stream`,'
+export const LIVE = 'with `as=sse`, as `text/event-stream`,'
 
-const EVENTS: Json = {
+export const EVENTS: Json = {
   'text/event-stream': {
     schema: {
       type: 'string',
@@ -334,14 +223,14 @@ const CODES = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => !ELSEWHERE.i
 /** What only a `POST` can run into. */
 const PUBLISHING: readonly ErrorCode[] = ['bad_event', 'body_too_large', 'not_published']
 const READ = statusesOf(CODES.filter((code) => !PUBLISHING.includes(code)))
-const PUBLISHED = statusesOf(CODES)
+export const PUBLISHED = statusesOf(CODES)
 
 function statusesOf(codes: readonly ErrorCode[]): readonly number[] {
   return [...new Set(codes.map((code) => ERRORS[code].status))].sort()
 }
 
 /** @param scoped whether it matters who calls */
-function failed(scoped: boolean, statuses = READ): Json {
+export function failed(scoped: boolean, statuses = READ): Json {
   const { unauthenticated } = ERRORS
   const met = statuses.filter((status) => scoped || status !== unauthenticated.status)
   return Object.fromEntries(met.map((status) => [status, ref('responses', `Problem${status}`)]))
@@ -391,7 +280,7 @@ function problems(): Json {
 }
 
 /** @param name under which it stands among the components: what it refers to of itself is found there */
-function schemaOf(schema: StandardSchemaV1, side: 'input' | 'output', name?: string): Json {
+export function schemaOf(schema: StandardSchemaV1, side: 'input' | 'output', name?: string): Json {
   const said = JSON.stringify(jsonSchemaOf(schema, side))
   return JSON.parse(said.replaceAll('"$ref":"#', `"$ref":"#/components/schemas/${name}`))
 }
@@ -402,7 +291,7 @@ function pathOf(path: string): string {
 }
 
 /** The parts of a key, in the path and in the query. */
-function keyParameters(path: string, { inQuery, schemas }: KeyReader): readonly Json[] {
+export function keyParameters(path: string, { inQuery, schemas }: KeyReader): readonly Json[] {
   const asked = inQuery.map((part) => {
     const schema = schemas[part]
     if (schema === undefined) return {}
@@ -423,12 +312,12 @@ function pathParameters(path: string, schemas: Readonly<Record<string, StandardS
   })
 }
 
-function object(properties: Json): Json {
+export function object(properties: Json): Json {
   return { type: 'object', required: Object.keys(properties), properties }
 }
 
 /** Names of components are letters, digits, dots, dashes and underscores. */
-function component(name: string): string {
+export function component(name: string): string {
   return name.replaceAll(/[^A-Za-z0-9._-]/g, '_')
 }
 
@@ -436,14 +325,14 @@ function header(description: string, schema: Json): Json {
   return { description, schema }
 }
 
-function headers(...names: readonly string[]): Json {
+export function headers(...names: readonly string[]): Json {
   return Object.fromEntries(names.map((name) => [name, ref('headers', name)]))
 }
 
-function parameter(name: string): Json {
+export function parameter(name: string): Json {
   return ref('parameters', name)
 }
 
-function ref(kind: string, name: string): Json {
+export function ref(kind: string, name: string): Json {
   return { $ref: `#/components/${kind}/${name}` }
 }

@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Identity } from '../../call.ts'
 import type { Freshness } from '../../entry.ts'
-import { ConfigError, WeirError } from '../../errors.ts'
+import { ConfigError } from '../../errors.ts'
 import { FEED_OPTIONS, LIVE_OPTIONS, LOAD_OPTIONS } from '../../options/topic.ts'
 import { type Bytes, type Duration, isRecord, milliseconds, type OptionsOf, readOptions } from '../../options.ts'
 import { isPush, type Push, type PushPlan } from '../../upstream/push/push.ts'
@@ -17,6 +17,7 @@ import {
   type ReadKey,
 } from '../key.ts'
 import { type Scope, scopeOf } from '../scope.ts'
+import { Serving } from '../serving.ts'
 
 const ABSENT = Symbol('absent')
 
@@ -235,21 +236,15 @@ export interface DependencyPlan {
   readonly revalidateEvery: number
 }
 
-/** What a running gateway lends to a feed. */
+/** What runs a feed in one site. */
 export interface FeedRunner {
   get(parts: Readonly<Record<string, unknown>>, identity: Identity | undefined): Promise<Reading<unknown>>
   drop(parts: Readonly<Record<string, unknown>>, identity: Identity | undefined): Promise<void>
   dropTagged(tag: string): Promise<number>
 }
 
-/** A JSON value that many want and one upstream can give; its URL serves it in every form. */
-export interface Feed<Key = never, Value = unknown> {
-  readonly kind: 'feed'
-  readonly path: string
-  readonly name: string
-  readonly plan: FeedPlan
-  /** Lent by the gateway in which the feed runs. */
-  runner: FeedRunner | undefined
+/** The values of a feed, as code reads and drops them. */
+export interface ServedFeed<Key = never, Value = unknown> {
   /**
    * The value, from memory or from the upstream.
    *
@@ -257,10 +252,23 @@ export interface Feed<Key = never, Value = unknown> {
    * @throws WeirError `absent` when the upstream has none, `bad_key` when the key is refused, or why it could not be had
    */
   get(key: Key, identity?: Identity): Promise<Reading<Value>>
-  /** What is kept of a key is not served any more: who asks next gets what the upstream has then. Watchers get it at once. */
+  /** Stops serving the cached value of a key: the next reader gets what the upstream has then. Watchers get it at once. */
   drop(key: Key, identity?: Identity): Promise<void>
-  /** Drops all values that have this tag, and says how many they were. */
+  /** Drops all values that have this tag, and returns how many there were. */
   dropTagged(tag: string): Promise<number>
+}
+
+/**
+ * A JSON value that many want and one upstream can give; its URL serves it in every form. Its own methods need exactly one gateway that serves
+ * it; among several, `gateway.of(feed)` has them.
+ */
+export interface Feed<Key = never, Value = unknown> extends ServedFeed<Key, Value> {
+  readonly kind: 'feed'
+  readonly path: string
+  readonly name: string
+  readonly plan: FeedPlan
+  /** The sites that serve it. */
+  readonly serving: Serving<FeedRunner>
 }
 
 /**
@@ -307,24 +315,29 @@ export function feed<
     deadline: read.deadline,
     ...liveOf(where, read),
   }
-  function ran<Given>(run: (runner: FeedRunner) => Promise<Given>): Promise<Given> {
-    if (declared.runner !== undefined) return run(declared.runner)
-    const expected = 'expected a running gateway, got none: start one with an app that uses this feed'
-    return Promise.reject(new WeirError('internal', `${where}: ${expected}`))
+  const serving = new Serving<FeedRunner>(where)
+  const methods = servedFeed<KeyOf<Schemas>, StandardSchemaV1.InferOutput<Value>>(() => serving.only)
+  return { kind: 'feed', path, name: read.name, plan, serving, ...methods }
+}
+
+/** @param runner what runs the feed now; it throws when nothing does */
+export function servedFeed<Key, Value>(runner: () => FeedRunner): ServedFeed<Key, Value> {
+  return {
+    // Thousands may wait for one value: each gets the runner's promise, without another one around it.
+    get(key, identity) {
+      try {
+        return runner().get(key as Parts, identity) as Promise<Reading<Value>>
+      } catch (thrown) {
+        return Promise.reject(thrown)
+      }
+    },
+    async drop(key, identity) {
+      return runner().drop(key as Parts, identity)
+    },
+    async dropTagged(tag) {
+      return runner().dropTagged(tag)
+    },
   }
-  const declared: Feed<KeyOf<Schemas>, StandardSchemaV1.InferOutput<Value>> = {
-    kind: 'feed',
-    path,
-    name: read.name,
-    plan,
-    runner: undefined,
-    // Thousands may wait for one value: each gets the promise of below, and not one of its own around it.
-    get: (key, identity) =>
-      ran((runner) => runner.get(key, identity) as Promise<Reading<StandardSchemaV1.InferOutput<Value>>>),
-    drop: (key, identity) => ran((runner) => runner.drop(key, identity)),
-    dropTagged: (tag) => ran((runner) => runner.dropTagged(tag)),
-  }
-  return declared
 }
 
 function liveOf(

@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { LogBounds } from '../../backend/ports.ts'
 import type { Identity, MaybePromise } from '../../call.ts'
-import { ConfigError, WeirError } from '../../errors.ts'
+import { ConfigError } from '../../errors.ts'
 import { HISTORY_OPTIONS, LOG_OPTIONS } from '../../options/topic.ts'
 import { type Duration, isRecord, readOptions } from '../../options.ts'
 import type { Upstream } from '../../upstream/upstream.ts'
@@ -9,6 +9,7 @@ import type { OriginCall } from '../../upstream/weir/origin-value.ts'
 import type { At } from '../feed/feed.ts'
 import { isSchema, type KeyOf, type KeyReader, type KeySchemas, keyReader, type PathParameter } from '../key.ts'
 import { type Scope, scopeOf } from '../scope.ts'
+import { Serving } from '../serving.ts'
 
 /** What `log()` takes. */
 export interface LogOptions<Schemas extends KeySchemas, Event extends StandardSchemaV1> {
@@ -91,7 +92,7 @@ export interface LogPlan {
   readonly mayPublish: MayPublish<Parts> | undefined
 }
 
-/** What a running gateway lends to a log. */
+/** What runs a log in one site. */
 export interface LogRunner {
   publish(parts: Parts, event: unknown, identity: Identity | undefined): Promise<string>
   publishAfter(parts: Parts, after: string, event: unknown, identity: Identity | undefined): Promise<string | undefined>
@@ -99,14 +100,8 @@ export interface LogRunner {
   read(parts: Parts, range: LogRange, identity: Identity | undefined): Promise<LogReading<unknown>>
 }
 
-/** Events in order, such as trades, or the tokens of a language model; its URL serves them in every form. */
-export interface Log<Key = never, Given = never, Event = unknown> {
-  readonly kind: 'log'
-  readonly path: string
-  readonly name: string
-  readonly plan: LogPlan
-  /** Lent by the gateway in which the log runs. */
-  runner: LogRunner | undefined
+/** The events of a log, as code publishes and reads them. */
+export interface ServedLog<Key = never, Given = never, Event = unknown> {
   /**
    * Adds an event, and answers its position when it is kept: `epoch:offset`. Those who listen are sent it.
    *
@@ -135,6 +130,19 @@ export interface Log<Key = never, Given = never, Event = unknown> {
    * @throws WeirError `bad_version` when `after` is no position, `bad_request` when `most` is out of range
    */
   read(key: Key, range?: LogRange, identity?: Identity): Promise<LogReading<Event>>
+}
+
+/**
+ * Events in order, such as trades, or the tokens of a language model; its URL serves them in every form. Its own methods need exactly one gateway
+ * that serves it; among several, `gateway.of(log)` has them.
+ */
+export interface Log<Key = never, Given = never, Event = unknown> extends ServedLog<Key, Given, Event> {
+  readonly kind: 'log'
+  readonly path: string
+  readonly name: string
+  readonly plan: LogPlan
+  /** The sites that serve it. */
+  readonly serving: Serving<LogRunner>
 }
 
 /** Query parameters of a log's forms, beside `as`. */
@@ -178,32 +186,29 @@ export function log<
     dependsOn: read.dependsOn as LogPlan['dependsOn'],
     mayPublish: publishersOf(where, read.mayPublish),
   }
-  function running(): LogRunner {
-    if (declared.runner !== undefined) return declared.runner
-    const expected = 'expected a running gateway, got none: start one with an app that uses this log'
-    throw new WeirError('internal', `${where}: ${expected}`)
-  }
-  type Read = LogReading<StandardSchemaV1.InferOutput<Event>>
-  const declared: ReturnType<typeof log<Path, Schemas, Event>> = {
-    kind: 'log',
-    path,
-    name: read.name,
-    plan,
-    runner: undefined,
+  const serving = new Serving<LogRunner>(where)
+  const methods = servedLog<KeyOf<Schemas>, StandardSchemaV1.InferInput<Event>, StandardSchemaV1.InferOutput<Event>>(
+    () => serving.only,
+  )
+  return { kind: 'log', path, name: read.name, plan, serving, ...methods }
+}
+
+/** @param runner what runs the log now; it throws when nothing does */
+export function servedLog<Key, Given, Event>(runner: () => LogRunner): ServedLog<Key, Given, Event> {
+  return {
     async publish(key, event, identity) {
-      return running().publish(key, event, identity)
+      return runner().publish(key as Parts, event, identity)
     },
     async publishAfter(key, after, event, identity) {
-      return running().publishAfter(key, after, event, identity)
+      return runner().publishAfter(key as Parts, after, event, identity)
     },
     async publishAll(key, events, identity) {
-      return running().publishAll(key, events, identity)
+      return runner().publishAll(key as Parts, events, identity)
     },
     async read(key, range = {}, identity) {
-      return (await running().read(key, range, identity)) as Read
+      return (await runner().read(key as Parts, range, identity)) as LogReading<Event>
     },
   }
-  return declared
 }
 
 /** @throws ConfigError when a log can't be followed there */
