@@ -13,60 +13,63 @@ const KIND_TITLES = new Intl.ListFormat('en-GB', { type: 'disjunction' }).format
 /** The app's own routes: a Hono app, or anything with a Web-standard fetch. */
 export interface Routes {
   fetch(request: Request): Response | Promise<Response>
-  /** Hono lists its routes here; clashes with the rest of the app are found by it. */
+  /** Hono lists its routes here, which reveals conflicts with the rest of the app. */
   readonly routes?: readonly { readonly method: string; readonly path: string }[]
 }
 
-/** What of a call says who calls. */
+/** The parts of a call that identify the caller. */
 export interface Caller {
-  /** A header by its lower-case name; repeated ones are joined as HTTP says. */
+  /** A header by its lower-case name. Repeated headers are joined by commas. */
   readonly header: (name: string) => string | undefined
-  /** Path and query, still percent-encoded. */
+  /** Path and query, percent-encoded. */
   readonly url: string
-  /** The address of the peer. */
+  /** The IP address of the peer. */
   readonly remote: string
 }
 
-/** @throws WeirError to refuse a call; anything else that is thrown is answered as a failure of the gateway */
+/** @throws WeirError to refuse a call. Any other error is answered as a failure of the gateway */
 export type Identify = (call: Caller) => MaybePromise<Identity | undefined>
 
-/** What `defineApp()` takes. */
+/** The options of `defineApp()`. */
 export interface AppOptions {
-  /** The app in metrics, in the terminal and in errors: letters, digits and dashes. */
+  /** The name of the app in metrics, in the terminal and in errors: letters, digits and dashes. */
   readonly name: string
   readonly use: readonly Part[]
-  /** Who calls, for feeds and logs with a scope; undefined when nobody is known. */
+  /** Returns the caller, for feeds and logs with a scope; undefined if unknown. */
   readonly identify?: Identify
-  /** Other sites whose pages may ask here (CORS) and open a WebSocket, such as `https://shop.example`; `*` for all. */
+  /** Origins whose pages may call the app (CORS) and open WebSockets, such as `https://shop.example`; `*` for all. */
   readonly cors?: readonly string[] | string
-  /** Serves the feeds and logs at `/graphql` too. */
+  /** Also serves the feeds and logs at `/graphql`. */
   readonly graphql?: boolean | GraphqlOptions
   readonly routes?: Routes
-  /** The folder of its built page, as a file: URL. */
+  /** The folder of the built page, as a file: URL. */
   readonly page?: URL
 }
 
 /** `graphql` of an app. */
 export interface GraphqlOptions {
-  /** Whether clients may ask for the schema. */
+  /** Whether clients may query the schema. */
   readonly introspection?: boolean
-  /** Serves the GraphiQL page to browsers; it brings introspection. By default where `NODE_ENV` is `development`. */
+  /** Serves the GraphiQL page to browsers, and implies introspection. By default only if `NODE_ENV` is `development`. */
   readonly graphiql?: boolean
-  /** How deep fields may lie inside fields. 10 by default. */
+  /** Maximum nesting of fields. 10 by default. */
   readonly maxDepth?: number
-  /** What a document may cost: a field of a feed or a log counts ten, each field inside it one, a page of a log ten times that. 1,000 by default. */
+  /**
+   * Maximum cost of a document: a feed or log costs ten, each field inside it one, and a page of a log ten times that.
+   * 1,000 by default.
+   */
   readonly maxCost?: number
-  /** How many aliases a document may have. 100 by default. */
+  /** Maximum aliases in a document. 100 by default. */
   readonly maxAliases?: number
-  /** The largest body of a request. `'100kb'` by default. */
+  /** Maximum size of a request body. `'100kb'` by default. */
   readonly maxBody?: Bytes
 }
 
-/** An app: one site, with its feeds, its logs, its streams, its proxies, its JSON-RPC routes, its sockets, its routes and its page. */
+/** An app: one site with its parts, its own routes and its page. */
 export interface App {
   readonly kind: 'app'
   readonly name: string
-  /** Its parts; the feeds of a JSON-RPC route follow it. */
+  /** Its parts. The feeds of a JSON-RPC route come after it. */
   readonly use: readonly Part[]
   readonly identify: Identify | undefined
   readonly cors: readonly string[]
@@ -78,7 +81,7 @@ export interface App {
 /**
  * Declares an app. Nothing starts; `createGateway` or `weir start` runs it.
  *
- * @throws ConfigError naming the option, what was expected and what came
+ * @throws ConfigError with the option, the expected and the given value
  */
 export function defineApp(options: AppOptions): App {
   const where = `app ${JSON.stringify(isRecord(options) ? options.name : options)}`
@@ -113,7 +116,7 @@ export function defineApp(options: AppOptions): App {
   if (page !== undefined && !(page instanceof URL && page.protocol === 'file:'))
     throw new ConfigError(where, 'page', 'a file: URL', page)
   if (graphql !== undefined && !use.some((part) => kindOf(part).topics !== undefined))
-    throw new ConfigError(where, 'graphql', 'an app with a feed or a log at least', use)
+    throw new ConfigError(where, 'graphql', 'an app with at least one feed or log', use)
   return { kind: 'app', name, use, identify, cors, graphql, routes, page }
 }
 

@@ -29,13 +29,13 @@ import { regional } from './site/region.ts'
 import { createSite, type SiteAtWork } from './site/site.ts'
 import { openUpstreams } from './upstreams.ts'
 
-/** How often a server that closes looks for clients that began to listen meanwhile, in milliseconds. */
+/** How often a closing server disconnects clients that subscribed meanwhile, in milliseconds. */
 const LATECOMERS = 250
 
 /**
- * Puts the parts together. Nothing is asked of any upstream before somebody asks for a value.
+ * Creates a gateway. No upstream is called before a client requests a value.
  *
- * @throws ConfigError naming what was expected and what came
+ * @throws ConfigError with the option, the expected and the given value
  */
 export function createGateway(options: GatewayOptions): Gateway {
   const read = readOptions('gateway', GATEWAY_OPTIONS, options)
@@ -142,7 +142,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       const retry = () => Math.round(500 + Math.random() * 2000)
       const leave = () => Promise.all(sites.map(({ hub }) => hub.close(retry, within)))
       const left = leave()
-      // Who is served to the end may still begin to listen.
+      // A client that is served until the end may still subscribe.
       const latecomers = setInterval(() => void left.then(leave), LATECOMERS)
       await Promise.all([left, ...servers.map((server) => server.close(within, handover))])
       clearInterval(latecomers)
@@ -157,23 +157,23 @@ export function createGateway(options: GatewayOptions): Gateway {
   }
 }
 
-/** What `make` gives. When it throws, `end` closes what was begun, so that the next gateway finds the declarations free. */
+/** Returns the result of `make`. If it throws, `end` closes everything that was opened. */
 function orEnd<Made>(make: () => Made, end: () => Promise<unknown>): Made {
   try {
     return make()
   } catch (error) {
-    // The caller gets the cause, and not what closing a half-made gateway might throw.
+    // The caller gets the cause, not a later error of closing.
     end().catch(() => {})
     throw error
   }
 }
 
-/** @throws ConfigError unless there is one origin for each */
+/** @throws ConfigError unless there is one origin per app */
 function regions(apps: readonly App[], origins: readonly string[]): readonly App[] {
   const bad = origins.find((url) => !/^https?:$/.test(URL.parse(url)?.protocol ?? ''))
-  if (bad !== undefined) throw new ConfigError('gateway', 'origin', 'addresses such as https://prices.example', bad)
+  if (bad !== undefined) throw new ConfigError('gateway', 'origin', 'URLs such as https://prices.example', bad)
   if (origins.length !== apps.length)
-    throw new ConfigError('gateway', 'origin', `one address for each of ${apps.length} apps`, origins)
+    throw new ConfigError('gateway', 'origin', `one URL for each of ${apps.length} apps`, origins)
   return apps.map((app, index) => regional(app, origins[index] ?? ''))
 }
 
@@ -182,7 +182,7 @@ function portOf(port: number | readonly number[], index: number): number {
   return port === 0 ? 0 : port + index
 }
 
-/** What this process shares, and with whom. */
+/** Chooses the backend: what this process shares, and with whom. */
 function backendOf(
   options: GatewayOptions,
   { clock, emit, node }: Pick<PipelineParts, 'clock' | 'emit' | 'node'>,

@@ -28,24 +28,24 @@ export interface PipelineParts {
   readonly backend: Backend
   readonly clock: Clock
   readonly emit: Emit
-  /** This node, as leases name it. */
+  /** The name of this node in leases. */
   readonly node: string
   readonly stretch: () => number
-  /** Whether what is not essential rests now. */
+  /** Whether parts that are not essential are suspended now. */
   readonly strained: () => boolean
 }
 
-/** The path of requests to one provider: its budget and its sockets. All who name it share them. */
+/** The path of requests to one provider: its budget and its connections, shared by all who name it. */
 export interface ProviderPath {
   readonly upstream: Upstream
   readonly budget: Budget
-  /** What of the budget is for watched values. */
+  /** The share of the budget for watched values. */
   readonly live: LiveShare
   readonly send: Next<UpstreamRequest, Promise<UpstreamAnswer>>
   close(): Promise<void>
 }
 
-/** budget ─▶ what is known of its answers ─▶ what the upstream puts below ─▶ secrets covered ─▶ decoded ─▶ pool ─▶ upstream */
+/** budget ─▶ conditional ─▶ the upstream's decorators ─▶ redact ─▶ decode ─▶ pool ─▶ upstream */
 export function providerPath(upstream: Upstream, { backend, clock, emit }: PipelineParts): ProviderPath {
   const { name, settings } = upstream
   const { url, keys, limits, pastUsage, pace, concurrency, timeout, stall, liveShare } = settings
@@ -77,11 +77,11 @@ export function providerPath(upstream: Upstream, { backend, clock, emit }: Pipel
 /** The path of requests to one of several providers. */
 export interface RequestPath {
   readonly send: Next<UpstreamRequest, Promise<UpstreamAnswer>>
-  /** How many calls a second of those that a feed wishes for are there for what is watched. */
+  /** The calls per second that a feed gets for watched values, of those it wants. */
   readonly allot: LiveShare['allot']
 }
 
-/** Of a feed that asks nobody: its loader is handed nothing to ask with. */
+/** The path of a feed without an upstream, whose loader cannot send requests. */
 export const NO_REQUESTS: RequestPath = {
   send: () => Promise.reject(new WeirError('internal', 'expected no request of a feed without an upstream')),
   allot: (_who, wish) => wish,
@@ -101,7 +101,7 @@ export function requestPath(
   }))
   return {
     send: attempt({ upstream: name, providers, policy, clock, emit }),
-    // The others are there for when the first fails: what is watched must not count on them.
+    // Only the first provider counts: the others are reserved for its failure.
     allot: (who, wish) => paths[0]?.live.allot(who, wish) ?? wish,
   }
 }
@@ -132,7 +132,7 @@ export function readPath(plan: FeedPlan, requests: RequestPath, memory: Memory, 
   return { ...cache, read, put, holds, resting, allot: (wish) => requests.allot(plan, wish) }
 }
 
-/** flight ─▶ the path of requests; what a proxy keeps lies in the same memory as what feeds keep */
+/** flight ─▶ the path of requests. A proxy's cached answers share the memory of the feeds. */
 export function proxyPath(
   { name: feed }: ProxyPlan,
   { send }: RequestPath,

@@ -6,7 +6,7 @@ import { kindOf } from './site/kinds.ts'
 import type { UpstreamUser } from './site/parts.ts'
 import type { Upstream } from './upstream/upstream.ts'
 
-/** The paths of all upstreams that some apps name. */
+/** The paths of all upstreams that the apps use. */
 export interface Upstreams {
   of(user: UpstreamUser): RequestPath
   health(): readonly UpstreamHealth[]
@@ -14,9 +14,9 @@ export interface Upstreams {
 }
 
 /**
- * One path for each name: apps that name the same upstream share its budget.
+ * Opens one path per name: apps that name the same upstream share its budget.
  *
- * @throws ConfigError when they disagree on what it is
+ * @throws ConfigError if their settings differ
  */
 export function openUpstreams(apps: readonly App[], parts: PipelineParts): Upstreams {
   const providers = new Map<string, ProviderPath>()
@@ -27,11 +27,11 @@ export function openUpstreams(apps: readonly App[], parts: PipelineParts): Upstr
     providers.set(upstream.name, path)
     if (JSON.stringify(path.upstream.settings) === JSON.stringify(upstream.settings)) return path
     const expected = `the same settings for upstream "${upstream.name}" wherever it is declared`
-    throw new ConfigError(where, 'from', expected, 'others')
+    throw new ConfigError(where, 'from', expected, 'different settings')
   }
 
   function of({ upstream, where }: UpstreamUser): RequestPath {
-    const own = upstream.providers.map((one) => provider(one, where))
+    const own = upstream.providers.map((each) => provider(each, where))
     const path = paths.get(upstream.name) ?? requestPath(upstream, own, parts)
     paths.set(upstream.name, path)
     return path
@@ -44,7 +44,7 @@ export function openUpstreams(apps: readonly App[], parts: PipelineParts): Upstr
   try {
     for (const part of apps.flatMap(({ use }) => use)) kindOf(part).upstreams?.(part).forEach(of)
   } catch (error) {
-    // The caller gets the cause, not what closing might throw.
+    // The caller gets the cause, not a later error of closing.
     close().catch(() => {})
     throw error
   }

@@ -164,7 +164,7 @@ describe('a gateway that fails to start leaves nothing behind', () => {
 
   test.each([
     ['the second of two apps cannot be served', badPrewarm, '', 'prewarm'],
-    ['two parts of the second app have one address', "good, { ...good, name: 'other' }", '', 'an address of its own'],
+    ['two parts of the second app have one address', "good, { ...good, name: 'other' }", '', 'another address, since'],
     [
       'two apps disagree on an upstream',
       "feed('/x', { ...one, from: http({ name: 'good', url: 'http://127.0.0.1:2' }) })",

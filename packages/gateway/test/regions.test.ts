@@ -566,8 +566,8 @@ describe('a whole app as a region', () => {
   })
 
   test.each([
-    ['no address', 'origin.example', /origin: expected addresses/],
-    ['more than there are apps', 'http://127.0.0.1:1,http://127.0.0.1:2', /one address for each of 1 apps/],
+    ['no address', 'origin.example', /origin: expected URLs/],
+    ['more than there are apps', 'http://127.0.0.1:1,http://127.0.0.1:2', /one URL for each of 1 apps/],
   ])('is refused with %s', (_, origin, said) => {
     const app = defineApp({ name: 'shop', use: [] })
     expect(() => createGateway({ apps: [app], origin })).toThrow(said)

@@ -7,7 +7,10 @@ import { systemClock } from '../clock.ts'
 import { createConnector } from './connect.ts'
 import { createPool } from './pool.ts'
 
-/** A server, and a connector whose addresses are words: `dead` never answers, `refuses` does at once, `late` connects when it is let. */
+/**
+ * A server, and a connector with named addresses: `dead` never answers, `refuses` fails at once, `late` connects when
+ * released.
+ */
 async function open(names: readonly string[], timeout = 10_000) {
   const clock = new ManualClock()
   const server = createServer((socket) => void socket.on('error', () => {}))
@@ -45,17 +48,17 @@ async function open(names: readonly string[], timeout = 10_000) {
   }
 }
 
-test('a far address is not given up while the next one is dead', async () => {
+test('a distant address is not abandoned while the next one is dead', async () => {
   await using opened = await open(['four-late', 'six-dead'])
   await opened.clock.advance(5000)
   expect(opened.tried).toEqual(['four-late', 'six-dead'])
   opened.connectLate()
   expect(await opened.outcome).toBe('connected')
-  // The other is let go.
+  // The other is closed.
   expect([...opened.made].map(({ destroyed }) => destroyed)).toEqual([false, true])
 })
 
-test('a dead address costs a quarter of a second, one that refuses nothing, and families take turns', async () => {
+test('a dead address costs a quarter of a second, one that refuses nothing, and families alternate', async () => {
   await using opened = await open(['six-dead', 'six-dead', 'six-dead', 'four-refuses', 'four-live'])
   await opened.clock.advance(250)
   await expect.poll(() => opened.tried).toEqual(['six-dead', 'four-refuses', 'six-dead'])
@@ -63,7 +66,7 @@ test('a dead address costs a quarter of a second, one that refuses nothing, and 
   expect(await opened.outcome).toBe('connected')
 })
 
-test('where all refuse it says so, and where none answers its time is over', async () => {
+test('reports that all addresses refuse, and a timeout if none answers', async () => {
   await using refused = await open(['refuses', 'refuses'])
   expect(await refused.outcome).toBe('up: the connection failed')
   await using dead = await open(['dead', 'dead'], 3000)
@@ -75,7 +78,7 @@ test('where all refuse it says so, and where none answers its time is over', asy
   expect(await nowhere.outcome).toBe('up: has a host name without an address')
 })
 
-test('a connection has an age: another takes its place, and calls under way end on the old one', async () => {
+test('a connection is replaced at its maximum age, and calls under way end on the old one', async () => {
   let connections = 0
   const server = createHttpServer((_, response) => response.end('{}'))
   server.on('connection', () => {

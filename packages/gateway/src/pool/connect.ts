@@ -7,24 +7,25 @@ import { networkFault } from './fault.ts'
 
 export interface ConnectParts {
   readonly upstream: string
-  /** Milliseconds for all of it: name, connection and TLS. */
+  /** Milliseconds for name resolution, connection and TLS together. */
   readonly timeout: number
   readonly clock: Clock
-  /** Finds the addresses of a name; the system's own by default. */
+  /** Resolves a host name; by default with the system's resolver. */
   readonly addressesOf?: (hostname: string) => Promise<readonly LookupAddress[]>
   readonly connectTo?: (options: TcpSocketConnectOpts) => Socket
 }
 
-/** After so long without a connection the next address is tried too, in milliseconds (RFC 8305, 5). */
+/** Delay before the next address is tried too, in milliseconds (RFC 8305, 5). */
 const NEXT_ADDRESS = 250
 
 /**
- * Makes connections for undici. Node gives each address of a name a quarter of a second and then gives it up, so that a far host with a dead address
- * is never reached: here each has all the time there is, and the first to answer wins. One clock is over name, connection and TLS handshake.
+ * Makes connections for undici. Node gives up each address of a name after a quarter of a second, so a distant host
+ * with one dead address is never reached. Here every address has the whole time, and the first to connect wins. One
+ * timer covers name, connection and TLS handshake.
  */
 export function createConnector(parts: ConnectParts): buildConnector.connector {
-  const { upstream, timeout, clock, addressesOf = lookedUp, connectTo = connectSocket } = parts
-  // Its own clock is as coarse as a second, and does not know how long it took to get this far.
+  const { upstream, timeout, clock, addressesOf = resolveHost, connectTo = connectSocket } = parts
+  // Its own timer has a resolution of a second, and does not include the time before.
   const secure = buildConnector({ timeout: 0 })
 
   return (options, callback) => {
@@ -39,13 +40,13 @@ export function createConnector(parts: ConnectParts): buildConnector.connector {
         return
       }
       over = true
-      late.stop()
+      timer.stop()
       for (const attempt of attempts) if (attempt !== socket) attempt.destroy()
       if (error === undefined && socket !== undefined) callback(null, socket)
       else callback(unreachable(upstream, error), null)
     }
 
-    const late = clock.after(timeout, () => {
+    const timer = clock.after(timeout, () => {
       const detail = `${upstream}: no connection in ${Math.round(timeout)} ms`
       end(new WeirError('upstream_timeout', detail, { unreachable: true }))
     })
@@ -70,7 +71,7 @@ export function createConnector(parts: ConnectParts): buildConnector.connector {
 
     addressesOf(unbracketed(hostname))
       .then((addresses) =>
-        race({ addresses: interleaved(addresses), port, attempts, clock, connectTo, isOver: () => over }),
+        race({ addresses: interleave(addresses), port, attempts, clock, connectTo, isOver: () => over }),
       )
       .then(connected)
       .catch((error) => end(error))
@@ -80,14 +81,17 @@ export function createConnector(parts: ConnectParts): buildConnector.connector {
 interface Race {
   readonly addresses: readonly LookupAddress[]
   readonly port: number
-  /** The sockets that are under way. */
+  /** The sockets that are connecting. */
   readonly attempts: Set<Socket>
   readonly clock: Clock
   readonly connectTo: (options: TcpSocketConnectOpts) => Socket
   isOver(): boolean
 }
 
-/** The first of the addresses to take a connection. Each is tried a little after the one before it, or as soon as that fails. */
+/**
+ * Returns the first socket to connect. Each address is tried a little after the one before it, or as soon as that
+ * fails.
+ */
 function race({ addresses, port, attempts, clock, connectTo, isOver }: Race): Promise<Socket> {
   const { promise, resolve, reject } = Promise.withResolvers<Socket>()
   let next = 0
@@ -101,21 +105,21 @@ function race({ addresses, port, attempts, clock, connectTo, isOver }: Race): Pr
     const socket = connectTo({ host: address, port, family: family ?? 0 })
     attempts.add(socket)
     socket.setNoDelay(true).setKeepAlive(true, 60_000)
-    const soon = clock.after(NEXT_ADDRESS, attempt)
+    const nextAttempt = clock.after(NEXT_ADDRESS, attempt)
     socket.once('connect', () => {
-      soon.stop()
-      socket.off('error', lost)
+      nextAttempt.stop()
+      socket.off('error', onError)
       won = true
       resolve(socket)
     })
-    function lost(error: Error): void {
-      soon.stop()
+    function onError(error: Error): void {
+      nextAttempt.stop()
       attempts.delete(socket)
       failed += 1
       if (failed === addresses.length) reject(error)
       else attempt()
     }
-    socket.once('error', lost)
+    socket.once('error', onError)
   }
 
   if (addresses.length === 0) reject(Object.assign(new Error('the name has no address'), { code: 'ENODATA' }))
@@ -123,7 +127,7 @@ function race({ addresses, port, attempts, clock, connectTo, isOver }: Race): Pr
   return promise
 }
 
-function lookedUp(hostname: string): Promise<readonly LookupAddress[]> {
+function resolveHost(hostname: string): Promise<readonly LookupAddress[]> {
   const family = isIP(hostname)
   if (family !== 0) return Promise.resolve([{ address: hostname, family }])
   return new Promise((resolve, reject) => {
@@ -131,12 +135,14 @@ function lookedUp(hostname: string): Promise<readonly LookupAddress[]> {
   })
 }
 
-/** Families in turn: where one leads nowhere the other is second. */
-function interleaved(addresses: readonly LookupAddress[]): readonly LookupAddress[] {
+/** Alternates address families, so that the other one is tried second if one is unreachable. */
+function interleave(addresses: readonly LookupAddress[]): readonly LookupAddress[] {
   const [first] = addresses
   const same = addresses.filter(({ family }) => family === first?.family)
   const others = addresses.filter(({ family }) => family !== first?.family)
-  return same.flatMap((one, index) => [one, ...others.slice(index, index + 1)]).concat(others.slice(same.length))
+  return same
+    .flatMap((address, index) => [address, ...others.slice(index, index + 1)])
+    .concat(others.slice(same.length))
 }
 
 function unbracketed(hostname: string): string {
@@ -146,6 +152,6 @@ function unbracketed(hostname: string): string {
 function unreachable(upstream: string, error: Error | undefined): Error {
   if (error instanceof WeirError) return error
   const cause = error ?? new Error('the connection ended during the TLS handshake')
-  const words = error === undefined ? 'closed the connection before TLS was agreed on' : networkFault(error)
-  return new WeirError('upstream_failed', `${upstream}: ${words}`, { unreachable: true, cause })
+  const fault = error === undefined ? 'closed the connection during the TLS handshake' : networkFault(error)
+  return new WeirError('upstream_failed', `${upstream}: ${fault}`, { unreachable: true, cause })
 }

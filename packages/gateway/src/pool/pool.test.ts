@@ -8,7 +8,7 @@ import { systemClock } from '../clock.ts'
 import type { WeirEvent } from '../events.ts'
 import { createPool, type PoolParts } from './pool.ts'
 
-/** A pool to a real server that answers like this. */
+/** A pool to a real server with this handler. */
 async function open(answer: RequestListener, given: Partial<PoolParts> = {}) {
   const server: Server = createServer(answer)
   server.listen(0, '127.0.0.1')
@@ -45,7 +45,7 @@ async function open(answer: RequestListener, given: Partial<PoolParts> = {}) {
 }
 
 describe('the timeouts of a pool', () => {
-  test('headers that do not come end the call before its whole time is over', async () => {
+  test('missing headers end the call before its whole time is over', async () => {
     await using opened = await open(() => {}, { headersTimeout: 50, timeout: 60_000 })
     expect(await opened.failure()).toMatchObject({ code: 'upstream_timeout' })
   })
@@ -57,8 +57,8 @@ describe('the timeouts of a pool', () => {
   })
 })
 
-describe('a pool that is asked to keep only so much', () => {
-  test('hands a larger answer on as it comes, beyond the largest that is taken whole', async () => {
+describe('a pool with a limit for buffered answers', () => {
+  test('streams a larger answer, even beyond the maximum size of a buffered one', async () => {
     await using opened = await open((_, response) => response.end(Buffer.alloc(5000, 'x')), { maxResponse: 3000 })
     const { body, stream } = await opened.send({ kept: 2000 })
     expect(body).toHaveLength(0)
@@ -68,13 +68,13 @@ describe('a pool that is asked to keep only so much', () => {
     expect((await opened.failure({})) as object).toMatchObject({ code: 'upstream_invalid' })
   })
 
-  test('hands a smaller one over whole', async () => {
+  test('returns a smaller one whole', async () => {
     await using opened = await open((_, response) => response.end(Buffer.alloc(1000, 'x')))
     const { body, stream } = await opened.send({ kept: 1000 })
     expect([body.length, stream]).toEqual([1000, undefined])
   })
 
-  test('hands one without a body over, whatever length it names', async () => {
+  test('returns one without a body, whatever length it states', async () => {
     await using opened = await open((_, response) => response.writeHead(304, { 'content-length': 9000 }).end())
     expect((await opened.send({ kept: 1000 })).stream).toBeUndefined()
     await using head = await open((_, response) => response.writeHead(200, { 'content-length': 9000 }).end())
@@ -92,14 +92,14 @@ describe('a pool that is asked to keep only so much', () => {
   })
 
   test.each([
-    ['its whole time is over', { timeout: 100 }, () => {}, 'upstream_timeout'],
+    ['the whole time is over', { timeout: 100 }, () => {}, 'upstream_timeout'],
     [
-      'the upstream hangs up',
+      'the upstream closes the connection',
       {},
       (response: ServerResponse) => setImmediate(() => response.destroy()),
       'upstream_failed',
     ],
-  ] as const)('fails its reader when %s, also one that does not read', async (_, given, then, code) => {
+  ] as const)('fails its reader when %s, even one that does not read', async (_, given, then, code) => {
     await using opened = await open((_, response) => {
       response.write(Buffer.alloc(5000))
       then(response)
@@ -110,7 +110,7 @@ describe('a pool that is asked to keep only so much', () => {
     await expect(new Response(stream?.body).bytes()).rejects.toThrow()
   })
 
-  test('tells what the upstream says before its answer', async () => {
+  test('passes on informational responses', async () => {
     await using opened = await open((_, response) => {
       response.writeEarlyHints({ link: '</a.css>; rel=preload' }, () => response.end())
     })
@@ -121,7 +121,7 @@ describe('a pool that is asked to keep only so much', () => {
 })
 
 describe('a pool', () => {
-  test('sends method, path, headers and body, and hands back status, headers and body', async () => {
+  test('sends method, path, headers and body, and returns status, headers and body', async () => {
     await using opened = await open(async (incoming, response) => {
       const chunks: Buffer[] = []
       for await (const chunk of incoming) chunks.push(chunk)
@@ -134,17 +134,17 @@ describe('a pool', () => {
     expect(opened.events).toMatchObject([{ type: 'pool.answered', upstream: 'jupiter', status: 201, bytes: 19 }])
   })
 
-  test.each(['/v1', '/v1/'])("puts the path of the upstream's address, %s, before that of the call", async (url) => {
+  test.each(['/v1', '/v1/'])("prepends the path of the upstream's URL, %s, to that of the call", async (url) => {
     await using opened = await open((incoming, response) => response.end(incoming.url), { url })
     expect((await opened.send({ path: '/price' })).body.toString()).toBe('/v1/price')
   })
 
-  test('hands back an error status as an answer', async () => {
+  test('returns an error status as an answer', async () => {
     await using opened = await open((_, response) => response.writeHead(503).end('away'))
     expect((await opened.send()).status).toBe(503)
   })
 
-  test('gives up a call that takes longer than its time: headers that do not come', async () => {
+  test('aborts a call that exceeds its time: missing headers', async () => {
     await using opened = await open(() => {}, { timeout: 60 })
     expect(await opened.failure()).toMatchObject({
       code: 'upstream_timeout',
@@ -153,7 +153,7 @@ describe('a pool', () => {
     expect(opened.events).toMatchObject([{ type: 'pool.failed', code: 'upstream_timeout' }])
   })
 
-  test('gives up a call that takes longer than its time: a body that trickles', async () => {
+  test('aborts a call that exceeds its time: a body that trickles', async () => {
     await using opened = await open(
       (_, response) => {
         const trickle = setInterval(() => response.write('x'), 10)
@@ -164,14 +164,14 @@ describe('a pool', () => {
     expect(await opened.failure()).toMatchObject({ code: 'upstream_timeout' })
   })
 
-  test('gives up at the deadline of those who wait, when that is earlier', async () => {
+  test("aborts at the caller's deadline if that is earlier", async () => {
     await using opened = await open(() => {})
     expect(await opened.failure({ deadline: systemClock.monotonic() + 50 })).toMatchObject({ code: 'upstream_timeout' })
   })
 
-  test('takes no answer larger than the largest, and does not read on', async () => {
+  test('refuses an answer beyond the maximum size, and stops reading', async () => {
     await using opened = await open((_, response) => {
-      // Without end: only our hanging up stops it.
+      // An endless answer: only closing the connection stops it.
       const more = () => {
         if (!response.destroyed && response.write(Buffer.alloc(600))) setImmediate(more)
       }
@@ -186,12 +186,12 @@ describe('a pool', () => {
     await closed
   })
 
-  test('takes an answer of exactly the largest size', async () => {
+  test('accepts an answer of exactly the maximum size', async () => {
     await using opened = await open((_, response) => response.end(Buffer.alloc(1000)))
     expect((await opened.send()).body).toHaveLength(1000)
   })
 
-  test('hangs up when nobody waits any more: the abort reaches the socket', async () => {
+  test('closes the connection when the caller aborts', async () => {
     const { promise: arrived, resolve } = Promise.withResolvers<void>()
     await using opened = await open(() => resolve())
     const closed = once(opened.server, 'connection').then(([socket]) => once(socket, 'close'))
@@ -204,7 +204,7 @@ describe('a pool', () => {
     expect(opened.events).toEqual([])
   })
 
-  test('does not send what nobody waits for', async () => {
+  test('does not send a call that is already aborted', async () => {
     let calls = 0
     await using opened = await open((_, response) => {
       calls += 1
@@ -215,7 +215,7 @@ describe('a pool', () => {
     expect(calls).toBe(1)
   })
 
-  test('says that a connection failed', async () => {
+  test('reports a failed connection', async () => {
     const opened = await open(() => {})
     await using _ = opened
     await new Promise((resolve) => opened.server.close(resolve))
@@ -226,12 +226,12 @@ describe('a pool', () => {
     expect(opened.events).toMatchObject([{ type: 'pool.failed', code: 'upstream_failed' }])
   })
 
-  test('says that the upstream hung up', async () => {
+  test('reports that the upstream closed the connection', async () => {
     await using opened = await open((incoming) => incoming.socket.destroy())
     expect(await opened.failure()).toMatchObject({ code: 'upstream_failed' })
   })
 
-  test('closed does not leave a call hanging', async () => {
+  test('does not leave a call hanging when it is closed', async () => {
     const { promise: arrived, resolve } = Promise.withResolvers<void>()
     const opened = await open(() => resolve())
     const failure = opened.failure()

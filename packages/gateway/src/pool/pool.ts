@@ -9,30 +9,30 @@ import { networkFault } from './fault.ts'
 
 export interface PoolParts {
   readonly upstream: string
-  /** The upstream's address; a path in it comes before the path of each call. */
+  /** The upstream's URL; its path is prepended to the path of each call. */
   readonly url: string
   readonly connections: number
-  /** Milliseconds from the start of a call to its last byte. */
+  /** Maximum milliseconds from the start of a call to its last byte. */
   readonly timeout: number
-  /** The longest for a connection to be made, for headers to come, and between two pieces of a body; `timeout` unless told. */
+  /** Maximum milliseconds to connect, until headers arrive, and between two pieces of a body; by default `timeout`. */
   readonly connectTimeout?: number
   readonly headersTimeout?: number
   readonly bodyTimeout?: number
-  /** How old a connection gets, in milliseconds; five minutes unless told. */
+  /** Maximum age of a connection, in milliseconds; by default five minutes. */
   readonly connectionAge?: number
-  /** Bytes of the largest answer that is taken. */
+  /** Maximum size of an answer in bytes. */
   readonly maxResponse: number
   readonly clock: Clock
   readonly emit: Emit
 }
 
-/** Sockets to one upstream: the end of the read path. */
+/** The connections to one upstream: the end of the read path. */
 export interface UpstreamPool {
   send(request: UpstreamRequest): Promise<UpstreamAnswer>
   close(): Promise<void>
 }
 
-/** undici's Pool as transport only; what may start, and whether again, is decided above. */
+/** Uses undici's Pool as transport only. The stages above decide what starts and what is retried. */
 export function createPool(parts: PoolParts): UpstreamPool {
   const { upstream, url, connections, timeout, maxResponse, clock, emit } = parts
   const {
@@ -44,7 +44,7 @@ export function createPool(parts: PoolParts): UpstreamPool {
   const { origin, pathname } = new URL(url)
   const base = pathname.replace(/\/$/, '')
   const connect = createConnector({ upstream, timeout: connectTimeout, clock })
-  /** Connections that there are. */
+  /** Open connections. */
   let open = 0
   const pool = new Pool(origin, {
     connections,
@@ -60,7 +60,7 @@ export function createPool(parts: PoolParts): UpstreamPool {
         return callback(null, socket)
       }),
     pipelining: 1,
-    // An upstream that moves is followed where names lead today.
+    // Connections are replaced, so that an upstream that moves in DNS is followed.
     clientTtl: connectionAge,
   })
 
@@ -68,25 +68,25 @@ export function createPool(parts: PoolParts): UpstreamPool {
     async send(request) {
       request.signal?.throwIfAborted()
       const started = clock.monotonic()
-      // One controller for both ends of a call: its time is up, or nobody waits for it any more.
+      // One controller for both reasons to end a call: its time is over, or its caller left.
       const controller = new AbortController()
       const limit = Math.max(1, Math.min(timeout, request.deadline - started))
       const late = clock.after(limit, () => {
-        // Of a call that had little time itself it says nothing that there is no connection yet.
-        const unreachable = open === 0 && limit >= Math.min(timeout, LONG_ENOUGH)
+        // A call with little time does not show that the upstream is unreachable.
+        const unreachable = open === 0 && limit >= Math.min(timeout, UNREACHABLE_AFTER)
         const what = unreachable ? 'no connection' : 'no whole answer'
         controller.abort(
           new WeirError('upstream_timeout', `${upstream}: ${what} in ${Math.round(limit)} ms`, { unreachable }),
         )
       })
-      const left = () => controller.abort(request.signal?.reason)
-      request.signal?.addEventListener('abort', left)
+      const onAbort = () => controller.abort(request.signal?.reason)
+      request.signal?.addEventListener('abort', onAbort)
 
       function answered(status: number, bytes: number): void {
         emit({ type: 'pool.answered', upstream, status, took: clock.monotonic() - started, bytes })
       }
       function failed(thrown: unknown): WeirError {
-        const error = named(upstream, thrown)
+        const error = asPoolError(upstream, thrown)
         emit({ type: 'pool.failed', upstream, code: error.code, took: clock.monotonic() - started })
         return error
       }
@@ -100,7 +100,7 @@ export function createPool(parts: PoolParts): UpstreamPool {
         } = await abortable(
           controller.signal,
           pool.request({
-            // undici sends any token, and names only those it knows.
+            // undici sends any method, but its type lists only known ones.
             method: request.method as Dispatcher.HttpMethod,
             path: base + request.path,
             headers: request.headers,
@@ -109,39 +109,43 @@ export function createPool(parts: PoolParts): UpstreamPool {
             ...(request.inform === undefined ? {} : { onInfo: informed(request.inform) }),
           }),
         )
-        // Without a listener an error between two reads would end the process; the next read finds it.
+        // Without a listener, an error between two reads would end the process. The next read reports it.
         body.on('error', () => {})
         const took = clock.monotonic() - started
         const head = { status, headers: flat(headers), took, sentAt: started, ...cookiesOf(headers) }
-        const impossible = impossibleOf(head)
-        if (impossible !== undefined) {
+        const fault = faultOf(head)
+        if (fault !== undefined) {
           body.destroy()
-          throw new WeirError('upstream_invalid', `${upstream}: ${impossible}`)
+          throw new WeirError('upstream_invalid', `${upstream}: ${fault}`)
         }
-        // What fails is told in few words; only what may be large on purpose is streamed.
-        const most = request.kept === undefined || status >= 400 ? maxResponse : Math.min(request.kept, maxResponse)
+        // Failures are short, so only successful answers may be streamed.
+        const limitBytes =
+          request.kept === undefined || status >= 400 ? maxResponse : Math.min(request.kept, maxResponse)
         const pieces: AsyncIterator<Buffer> = body[Symbol.asyncIterator]()
         const chunks: Buffer[] = []
         let bytes = 0
-        let larger = lengthOf(request, head) > most
+        let larger = lengthOf(request, head) > limitBytes
         while (!larger) {
           const piece = await pieces.next()
           if (piece.done === true) {
-            // It says that there is nothing more to show (RFC 9110, 15.3.6).
-            if (status === 205 && bytes > 0) throw new WeirError('upstream_invalid', `${upstream}: ${WITH_CONTENT}`)
+            // A 205 must have no content (RFC 9110, 15.3.6).
+            if (status === 205 && bytes > 0) throw new WeirError('upstream_invalid', `${upstream}: ${HAS_CONTENT}`)
             answered(status, bytes)
             return { ...head, body: chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks) }
           }
           bytes += piece.value.length
           chunks.push(piece.value)
-          larger = bytes > most
+          larger = bytes > limitBytes
         }
         if (request.kept === undefined || status >= 400) {
           body.destroy()
-          throw new WeirError('upstream_invalid', `${upstream}: expected an answer of at most ${most} bytes, got more`)
+          throw new WeirError(
+            'upstream_invalid',
+            `${upstream}: expected an answer of at most ${limitBytes} bytes, got more`,
+          )
         }
-        // From here whoever reads holds the call: it ends with its reader, or by its timeouts.
-        request.signal?.removeEventListener('abort', left)
+        // From here the reader controls the call: it ends with its reader, or by its timeouts.
+        request.signal?.removeEventListener('abort', onAbort)
         stream = streamOf(body, pieces, chunks, (bytes, error) => {
           late.stop()
           if (error !== undefined) return failed(error)
@@ -154,7 +158,7 @@ export function createPool(parts: PoolParts): UpstreamPool {
         throw failed(thrown)
       } finally {
         if (stream === undefined) late.stop()
-        request.signal?.removeEventListener('abort', left)
+        request.signal?.removeEventListener('abort', onAbort)
       }
     },
 
@@ -164,10 +168,13 @@ export function createPool(parts: PoolParts): UpstreamPool {
 
 const NOTHING = Buffer.alloc(0)
 
-/** An upstream to which there is no connection after this long can't be reached, in milliseconds. */
-const LONG_ENOUGH = 1000
+/** An upstream without a connection after this long counts as unreachable, in milliseconds. */
+const UNREACHABLE_AFTER = 1000
 
-/** undici tells a call that waits for a connection that it was aborted when there is one, or none: its caller does not wait for that. */
+/**
+ * undici rejects an aborted call that waits for a connection only once that connection succeeds or fails. Callers do
+ * not wait for that.
+ */
 function abortable(signal: AbortSignal, response: Promise<Dispatcher.ResponseData>): Promise<Dispatcher.ResponseData> {
   return new Promise((resolve, reject) => {
     const aborted = () => reject(signal.reason)
@@ -177,15 +184,15 @@ function abortable(signal: AbortSignal, response: Promise<Dispatcher.ResponseDat
   })
 }
 
-const WITH_CONTENT = 'expected an answer of 205 without content, got one with it'
+const HAS_CONTENT = 'expected a 205 without content, got one with content'
 
-/** What is wrong with the head of an answer that HTTP does not know (RFC 9110, 15). */
-function impossibleOf({ status, headers }: Pick<UpstreamAnswer, 'status' | 'headers'>): string | undefined {
+/** The fault of an answer's head that HTTP does not allow (RFC 9110, 15). */
+function faultOf({ status, headers }: Pick<UpstreamAnswer, 'status' | 'headers'>): string | undefined {
   if (status < 200 || status > 599) return `expected a status from 200 to 599, got ${status}`
-  return status === 205 && Number(headers['content-length'] ?? 0) > 0 ? WITH_CONTENT : undefined
+  return status === 205 && Number(headers['content-length'] ?? 0) > 0 ? HAS_CONTENT : undefined
 }
 
-/** The bytes that will come, as far as is said: an answer without a body names the length of another's (RFC 9110, 8.6). */
+/** The announced length of the body. An answer without a body may state the length of another (RFC 9110, 8.6). */
 function lengthOf(
   { method }: UpstreamRequest,
   { status, headers }: Pick<UpstreamAnswer, 'status' | 'headers'>,
@@ -194,9 +201,10 @@ function lengthOf(
 }
 
 /**
- * The rest of an answer as a stream that reads on only when its reader does.
+ * Streams the rest of an answer, and reads only as fast as its reader does.
  *
- * @param closed told once when it is over, with the bytes that came, and the error that ended it; returns the error to tell
+ * @param closed called once at the end, with the received bytes and the error that ended it; returns the error to
+ * report
  */
 function streamOf(
   body: Readable,
@@ -242,7 +250,7 @@ function informed(inform: NonNullable<UpstreamRequest['inform']>): NonNullable<D
   return ({ statusCode, headers }) => inform(statusCode, flat(headers))
 }
 
-/** Each cookie by itself. */
+/** Separate cookies. */
 function cookiesOf({ 'set-cookie': cookies = [] }: Readonly<Record<string, string | string[] | undefined>>): {
   readonly cookies?: readonly string[]
 } {
@@ -257,7 +265,7 @@ function flat(headers: Readonly<Record<string, string | string[] | undefined>>):
   return flattened
 }
 
-function named(upstream: string, thrown: unknown): WeirError {
+function asPoolError(upstream: string, thrown: unknown): WeirError {
   if (thrown instanceof WeirError) return thrown
   const late =
     thrown instanceof errors.HeadersTimeoutError ||

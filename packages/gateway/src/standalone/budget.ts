@@ -8,48 +8,51 @@ import { BUDGET_OPTIONS } from '../options/standalone.ts'
 import { type Duration, milliseconds, readOptions } from '../options.ts'
 import { type Limit, limitsOf } from '../upstream/limits.ts'
 
-/** What `createBudget()` takes. */
+/** The options of `createBudget()`. */
 export interface BudgetOptions {
-  /** What is allowed, in sliding windows. */
+  /** Rate limits, in sliding windows. */
   readonly limits: readonly Limit[]
-  /** What it is called in errors and events. */
+  /** The name in errors and events. */
   readonly name?: string
-  /** API keys to spread calls over. 1 by default. */
+  /** Number of API keys over which calls are spread. 1 by default. */
   readonly keys?: number
-  /** What is left of each limit to others who use the same account. 0 by default. */
+  /** Calls of each limit that are left to other users of the account. 0 by default. */
   readonly reserve?: number
-  /** `unknown` (default): shut for one window at start, since calls may have been made before. `none`: nobody made any. */
+  /**
+   * `unknown` (default): grants nothing for one window at start, since earlier calls may still count. `none`: there
+   * were no earlier calls.
+   */
   readonly pastUsage?: 'unknown' | 'none'
   /** Spreads starts evenly over each window. False by default. */
   readonly pace?: boolean
-  /** Calls under way at once. 1,000 by default. */
+  /** Concurrent calls. 1,000 by default. */
   readonly concurrency?: number
   readonly clock?: Clock
   readonly observe?: Emit
 }
 
-/** How one call stands to others. */
+/** The options of one call. */
 export interface RunOptions {
-  /** `interactive` by default; better classes go first. */
+  /** `interactive` by default; higher classes go first. */
   readonly priority?: Priority
-  /** Whom fairness counts: clients of one class take turns. */
+  /** The unit of fairness: clients of one class take turns. */
   readonly client?: string
   /** How long it may wait for its start. `'10s'` by default. */
   readonly deadline?: Duration
-  /** What it costs. 1 by default. */
+  /** Its cost. 1 by default. */
   readonly cost?: number
-  /** What the upstream counts apart, such as a method. */
+  /** A group of calls that the upstream limits separately, such as a method. */
   readonly lane?: string
   readonly signal?: AbortSignal
 }
 
-/** What a function that runs within the budget is given. */
+/** The argument of a function that runs within the budget. */
 export interface RunCall {
   /** The index of the API key to use. */
   readonly key: number
   /**
-   * Tells the budget what the upstream answered: after a 429 nothing starts until the moment that its headers name.
-   * `cost`: what it cost in truth.
+   * Reports the upstream's answer to the budget: after a 429 nothing starts until the moment that its headers name.
+   * `cost`: the actual cost.
    */
   answered(answer: {
     readonly status: number
@@ -58,24 +61,24 @@ export interface RunCall {
   }): void
 }
 
-/** Runs functions within a limit. */
+/** Runs functions within rate limits. */
 export interface Budget {
   /**
-   * Runs `call` when there is a place for it.
+   * Runs `call` as soon as the limits allow.
    *
-   * @throws WeirError `over_budget` when there will be none before the deadline; `retryAfter` tells how long to wait
+   * @throws WeirError `over_budget` if they do not allow it before the deadline; `retryAfter` is the time to wait
    */
   run<Result>(call: (call: RunCall) => Promise<Result> | Result, options?: RunOptions): Promise<Result>
-  /** Calls that wait. */
+  /** Waiting calls. */
   readonly queued: number
-  /** Calls under way. */
+  /** Running calls. */
   readonly running: number
 }
 
 /**
  * A budget for an existing program: exact sliding windows, fair between clients, urgent calls first.
  *
- * @throws ConfigError naming the option, what was expected and what came
+ * @throws ConfigError with the option, the expected and the given value
  * @example
  * const budget = createBudget({ limits: [{ calls: 50, per: '1s' }] })
  * const answer = await budget.run(() => fetch(url), { client: user.id, deadline: '2s' })

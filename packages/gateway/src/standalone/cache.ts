@@ -12,27 +12,28 @@ import { CACHE_OPTIONS } from '../options/standalone.ts'
 import { type Bytes, type Duration, readOptions } from '../options.ts'
 import { untilDeadline } from '../standalone/deadline.ts'
 
-/** What `createCache()` takes. */
+/** The options of `createCache()`. */
 export interface CacheOptions<Value> {
   /**
-   * Gets what is not there: called once for all who wait, aborted when nobody does any more. Its value must be JSON: null, booleans, texts, finite
-   * numbers, bigints, lists and plain objects. Anything else, such as NaN, a Map or a Date, is refused as `upstream_invalid`, with its place.
+   * Loads a missing value: called once for all waiters, aborted when the last one leaves. The value must be JSON: null,
+   * booleans, strings, finite numbers, bigints, arrays and plain objects. Anything else, such as NaN, a Map or a Date,
+   * is refused as `upstream_invalid`, with its place.
    */
   load(key: string, signal: AbortSignal): Promise<Value>
   readonly name?: string
-  /** How long a value is served without asking again. `'1s'` by default. */
+  /** How long a value is served without a load. `'1s'` by default. */
   readonly fresh?: Duration
-  /** How long beyond that it may still be served, while it is fetched anew or that fails. `'30s'` by default. */
+  /** How long beyond `fresh` it may be served while it is reloaded, or while loads fail. `'30s'` by default. */
   readonly stale?: Duration
-  /** The longest that anybody waits. `'10s'` by default. */
+  /** Maximum time that a caller waits. `'10s'` by default. */
   readonly deadline?: Duration
-  /** The most memory that kept values take. `'64mb'` by default. */
+  /** Maximum memory for cached values. `'64mb'` by default. */
   readonly memory?: Bytes
   readonly clock?: Clock
   readonly observe?: Emit
 }
 
-/** A value that is kept; the same frozen object for all who ask. */
+/** A cached value; the same frozen object for all callers. */
 export interface Kept<Value> {
   readonly value: Value
   /** `epoch:sequence`; it only rises. */
@@ -41,18 +42,19 @@ export interface Kept<Value> {
   readonly age: number
 }
 
-/** Keeps values, and loads each once for all who want it. */
+/** Caches values, and loads each once for all waiters. */
 export interface Cache<Value> {
-  /** @throws what `load` threw, to all who wait for it, and for a second to those who come then */
+  /** @throws the error of `load`, to all waiters, and for a second to later callers */
   get(key: string, options?: { readonly signal?: AbortSignal }): Promise<Kept<Value>>
-  /** Values that are kept. */
+  /** Number of cached values. */
   readonly size: number
 }
 
 /**
- * A cache for an existing program: fresh, then stale while it is loaded anew, then stale while that fails; bounded in bytes.
+ * A cache for an existing program: fresh, then stale while a value is reloaded, then stale while that fails. Limited in
+ * bytes.
  *
- * @throws ConfigError naming the option, what was expected and what came
+ * @throws ConfigError with the option, the expected and the given value
  */
 export function createCache<Value>(options: CacheOptions<Value>): Cache<Value> {
   const { name, load, fresh, stale, deadline, memory: bytes } = readOptions('createCache()', CACHE_OPTIONS, options)
@@ -62,7 +64,7 @@ export function createCache<Value>(options: CacheOptions<Value>): Cache<Value> {
   const memory = createMemory(bytes)
   const freshness = { fresh, stale, staleIfError: stale, spread: 0, asOf: undefined, tags: undefined }
   const cache = createStage({ feed: name, memory, values, clock, emit, stretch: () => 1, freshness })
-  const flown = flight({
+  const fly = flight({
     feed: name,
     node: name,
     leases,
@@ -74,25 +76,25 @@ export function createCache<Value>(options: CacheOptions<Value>): Cache<Value> {
     known: cache.kept,
   })
   const read = cache.stage(
-    flown(async ({ topic, deadline: until, signal: gone }) => {
+    fly(async ({ topic, deadline: until, signal: gone }) => {
       const since = clock.monotonic()
       const loaded = untilDeadline(name, clock, until, gone, (signal) => options.load(topic, signal))
-      const value: unknown = await loaded.catch((thrown) => Promise.reject(named(name, thrown)))
-      const wrong = unwritable(value)
-      if (wrong !== undefined)
-        throw new WeirError('upstream_invalid', `${name}: expected a JSON value for ${show(topic)}, got ${wrong}`)
+      const value: unknown = await loaded.catch((thrown) => Promise.reject(asLoadError(name, thrown)))
+      const fault = unwritable(value)
+      if (fault !== undefined)
+        throw new WeirError('upstream_invalid', `${name}: expected a JSON value for ${show(topic)}, got ${fault}`)
       return { json: unpooledBuffer(stringifyJson(value) ?? 'null'), reason: undefined, absentFor: undefined, since }
     }),
   )
 
-  const awaited = keepAlive()
+  const alive = keepAlive()
   return {
     async get(key, { signal } = {}) {
       const until = clock.monotonic() + deadline
       const ask = { topic: key, key, priority: 'interactive', client: '', deadline: until, signal } as const
       const found = read({ ...ask, refresh: false })
-      const entry = found instanceof Promise ? await awaited(found) : found
-      // What was stored is what `load` gave, as JSON has it.
+      const entry = found instanceof Promise ? await alive(found) : found
+      // The entry holds the value of `load`, as JSON carries it.
       const value = entry.value as Value
       return { value, version: formatVersion(entry.version), age: Math.max(0, clock.monotonic() - entry.confirmedAt) }
     },
@@ -102,8 +104,8 @@ export function createCache<Value>(options: CacheOptions<Value>): Cache<Value> {
   }
 }
 
-/** The same error for those who come while it is shared as for those who waited. */
-function named(name: string, thrown: unknown): WeirError {
+/** Converts an error once, so that waiters and later callers get the same one. */
+function asLoadError(name: string, thrown: unknown): WeirError {
   if (thrown instanceof WeirError) return thrown
   return new WeirError('upstream_failed', `${name}: ${thrown instanceof Error ? thrown.message : String(thrown)}`, {
     cause: thrown,

@@ -5,31 +5,32 @@ import { FLIGHT_OPTIONS } from '../options/standalone.ts'
 import { type Duration, milliseconds, readOptions } from '../options.ts'
 import { untilDeadline } from '../standalone/deadline.ts'
 
-/** What `createFlight()` takes. */
+/** The options of `createFlight()`. */
 export interface FlightOptions<Value> {
-  /** Makes the call for a key. `signal` is aborted when nobody waits any more. */
+  /** Makes the call for a key. `signal` is aborted when the last waiter leaves. */
   load(key: string, signal: AbortSignal): Promise<Value>
-  /** What it is called in errors and events. */
+  /** The name in errors and events. */
   readonly name?: string
   readonly clock?: Clock
   readonly observe?: Emit
 }
 
-/** Makes one call for all who wait for the same key. */
+/** Makes one call for all waiters of a key. */
 export interface Flight<Value> {
   /**
-   * The value of a key: from the call that is under way, or from one that is made now. `deadline`: `'10s'` by default.
+   * Returns the value of a key from the call under way, or from a new one. `deadline`: `'10s'` by default.
    *
-   * @throws what `load` threw, to all who wait; `upstream_timeout` at the deadline; the signal's reason when it was aborted
+   * @throws the error of `load`, to all waiters; `upstream_timeout` at the deadline; the signal's reason if it is
+   * aborted
    */
   load(key: string, options?: { readonly signal?: AbortSignal; readonly deadline?: Duration }): Promise<Value>
 }
 
 /**
- * One call for all who wait: one leaving fails nobody, the last leaving aborts the call, an error is an error for all. Nothing is
- * kept: who comes after the answer makes a new call.
+ * Shares one call among all waiters: one that leaves fails no other, the last one aborts the call, and an error goes to
+ * all. Nothing is cached: a caller after the answer starts a new call.
  *
- * @throws ConfigError naming the option, what was expected and what came
+ * @throws ConfigError with the option, the expected and the given value
  */
 export function createFlight<Value>(options: FlightOptions<Value>): Flight<Value> {
   const { name } = readOptions('createFlight()', FLIGHT_OPTIONS, options)
@@ -41,12 +42,12 @@ export function createFlight<Value>(options: FlightOptions<Value>): Flight<Value
     start: ({ topic, deadline }, gone) =>
       untilDeadline(name, clock, deadline, gone, (signal) => options.load(topic, signal)),
   })
-  const awaited = keepAlive()
+  const alive = keepAlive()
   return {
     load(key, { signal, deadline = '10s' } = {}) {
       const until = clock.monotonic() + milliseconds(name, 'deadline', deadline)
       const ask = { topic: key, key, priority: 'interactive', client: '', deadline: until, signal } as const
-      return awaited(share({ ...ask, refresh: false }))
+      return alive(share({ ...ask, refresh: false }))
     },
   }
 }

@@ -15,41 +15,41 @@ import { sendLive } from '../runtime/node/server.ts'
 import { respondLive } from '../runtime/web.ts'
 import { sse } from '../transport/sse.ts'
 
-/** What `createHub()` takes. */
+/** The options of `createHub()`. */
 export interface HubOptions {
-  /** A live connection is never silent for longer. `'10s'` by default. */
+  /** Maximum silence of a live connection. `'10s'` by default. */
   readonly heartbeat?: Duration
-  /** The most memory that the latest values take. `'64mb'` by default. */
+  /** Maximum memory for the latest values. `'64mb'` by default. */
   readonly memory?: Bytes
   readonly clock?: Clock
   readonly observe?: Emit
 }
 
-/** Hands values to all who listen, as server-sent events. */
+/** Sends values to subscribers as server-sent events. */
 export interface Hub {
-  /** Makes a JSON value the latest of a topic and sends it to who listens; the version, which moves only when the value does. */
+  /** Publishes a JSON value as the latest of a topic. Returns the version, which changes only when the value does. */
   publish(topic: string, value: unknown): Promise<string>
-  /** Answers a request of Node's HTTP server with the live stream of some topics. */
+  /** Answers a request of Node's HTTP server with the live stream of the topics. */
   serve(request: IncomingMessage, response: ServerResponse, topics: readonly string[]): void
-  /** The same for a server that speaks Web-standard requests. */
+  /** The same for a server with Web-standard requests. */
   respond(request: Request, topics: readonly string[]): Response
   readonly connections: number
-  /** Tells clients when to come back, and ends their connections. */
+  /** Sends clients a reconnect delay and closes their connections. */
   close(): void
 }
 
 const TOKEN = 1
 
 /**
- * A hub for an existing server: each value is encoded once and written once per connection, slow readers get the latest, and
- * heartbeats tell steady from stale. Messages are those of Weir's protocol.
+ * A hub for an existing server. Each value is encoded once and written once per connection, slow readers get the
+ * latest, and heartbeats confirm values that do not change. Messages are those of Weir's protocol.
  *
- * @throws ConfigError naming the option, what was expected and what came
+ * @throws ConfigError with the option, the expected and the given value
  */
 export function createHub(options: HubOptions = {}): Hub {
   const { heartbeat, memory } = readOptions('createHub()', HUB_OPTIONS, options)
   const { clock = systemClock, observe: emit = () => {} } = options
-  // There is one writer, so one token is as good as another.
+  // There is only one writer, so the token never changes.
   const values = memoryValues(clock, memoryBus(), { of: () => TOKEN }, memory)
   const hub = createStage({ clock, emit, level: () => 'normal', heartbeat })
 
@@ -66,12 +66,12 @@ export function createHub(options: HubOptions = {}): Hub {
 
   return {
     async publish(topic, value) {
-      const wrong = unwritable(value)
-      if (wrong !== undefined) throw new WeirError('bad_request', `${topic}: expected a JSON value, got ${wrong}`)
+      const fault = unwritable(value)
+      if (fault !== undefined) throw new WeirError('bad_request', `${topic}: expected a JSON value, got ${fault}`)
       const content = { json: unpooledBuffer(stringifyJson(value) ?? 'null'), reason: undefined, absentFor: undefined }
       const publication = { token: TOKEN, knownEpoch: 0, hash: hashOf(content), content, keep: Number.MAX_SAFE_INTEGER }
       const stored = await values.publish(topic, publication)
-      if (stored === undefined) throw new WeirError('internal', `${topic}: could not be stored`)
+      if (stored === undefined) throw new WeirError('internal', `${topic}: the value was not stored`)
       hub.publish(hub.channel(topic), new Entry(topic, topic, stored, clock.monotonic()))
       return formatVersion(stored.version)
     },

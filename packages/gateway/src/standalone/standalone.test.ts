@@ -6,7 +6,7 @@ import { ManualClock } from '../../test/manual-clock.ts'
 import { createBatch, createBudget, createCache, createFlight, createHub } from '../index.ts'
 
 describe('createBudget', () => {
-  test('runs what fits, and the rest one window after an answer', async () => {
+  test('runs the calls that fit, and the others one window after an answer', async () => {
     const clock = new ManualClock()
     const budget = createBudget({ limits: [{ calls: 2, per: '1s' }], pastUsage: 'none', clock })
     const ran: string[] = []
@@ -19,14 +19,14 @@ describe('createBudget', () => {
     expect(budget).toMatchObject({ queued: 0, running: 0 })
   })
 
-  test('gives the result, and what was thrown', async () => {
+  test('returns the result, and rethrows errors', async () => {
     const budget = createBudget({ limits: [{ calls: 5, per: '1s' }], pastUsage: 'none', clock: new ManualClock() })
     expect(await budget.run(async () => 'result')).toBe('result')
     await expect(budget.run(() => Promise.reject(new Error('mine')))).rejects.toThrow('mine')
     expect(budget.running).toBe(0)
   })
 
-  test('refuses at once what can not start in time, and says when it could', async () => {
+  test('refuses at once a call that cannot start in time, with the time when it could', async () => {
     const clock = new ManualClock()
     const budget = createBudget({ limits: [{ calls: 1, per: '10s' }], pastUsage: 'none', clock })
     await budget.run(() => {})
@@ -38,7 +38,7 @@ describe('createBudget', () => {
     expect(await patient).toBe('patient')
   })
 
-  test('rests until the moment that a 429 names', async () => {
+  test('pauses until the moment that a 429 names', async () => {
     const clock = new ManualClock()
     const budget = createBudget({ limits: [{ calls: 5, per: '1s' }], pastUsage: 'none', clock })
     await budget.run(({ answered }) => answered({ status: 429, headers: new Headers({ 'retry-after': '3' }) }))
@@ -50,7 +50,7 @@ describe('createBudget', () => {
     expect(ran).toHaveLength(1)
   })
 
-  test('counts a call that was given up for as long as it may still be on its way', async () => {
+  test('counts an abandoned call for as long as it may still arrive', async () => {
     const clock = new ManualClock()
     const budget = createBudget({ limits: [{ calls: 1, per: '1s' }], pastUsage: 'none', clock })
     const controller = new AbortController()
@@ -66,7 +66,7 @@ describe('createBudget', () => {
     expect((await next) - from).toBe(3250)
   })
 
-  test('counts cost where the limit does, and takes the truth when it is told', async () => {
+  test('counts cost if the limit does, and corrects it by the reported one', async () => {
     const clock = new ManualClock()
     const budget = createBudget({ limits: [{ cost: 100, per: '1s' }], pastUsage: 'none', clock })
     await budget.run(({ answered }) => answered({ status: 200, headers: {}, cost: 20 }), { cost: 90 })
@@ -89,7 +89,7 @@ describe('createBudget', () => {
 })
 
 describe('createBatch', () => {
-  test('makes one call of those that come together, and hands each its own', async () => {
+  test('combines simultaneous loads into one call, and gives each its own result', async () => {
     const calls: (readonly string[])[] = []
     const { load } = createBatch<string, string>({
       within: '1ms',
@@ -113,7 +113,7 @@ test.each([
   ['too many results', () => [1, 2, 3, 4]],
   ['an object', () => ({})],
   ['nothing', () => undefined],
-])('a batch for which many gives %s fails for each key, and not with the result of another', async (_, results) => {
+])('a batch for which many returns %s fails for each key, and not with the result of another', async (_, results) => {
   const { load } = createBatch<number, unknown>({
     many: async (keys) => (keys.length === 1 ? [1, 2] : results()) as never,
   })
@@ -122,7 +122,7 @@ test.each([
 })
 
 describe('createCache', () => {
-  test('loads once for all who wait, and serves it while it is fresh', async () => {
+  test('loads once for all waiters, and serves the value while it is fresh', async () => {
     const clock = new ManualClock()
     let loads = 0
     const cache = createCache({ fresh: '5s', clock, load: async (key) => ({ key, loads: ++loads }) })
@@ -131,7 +131,7 @@ describe('createCache', () => {
     await clock.advance(4000)
     expect(await cache.get('a')).toMatchObject({ value: { key: 'a', loads: 1 }, age: 4000 })
     await clock.advance(2000)
-    // Stale: it is served, and loaded anew behind it.
+    // Stale: it is served, and reloaded in the background.
     expect((await cache.get('a')).value.loads).toBe(1)
     await clock.settle()
     expect((await cache.get('a')).value.loads).toBe(2)
@@ -151,13 +151,13 @@ describe('createCache', () => {
     })
   })
 
-  test('nobody can change what others get', async () => {
+  test('returns frozen values', async () => {
     const cache = createCache({ clock: new ManualClock(), load: async () => ({ list: [1] }) })
     const { value } = await cache.get('a')
     expect(() => value.list.push(2)).toThrow()
   })
 
-  test('an error is an error for all who wait, and for those who come right after', async () => {
+  test('an error goes to all waiters, and to callers right after', async () => {
     const clock = new ManualClock()
     let loads = 0
     const cache = createCache({
@@ -176,7 +176,7 @@ describe('createCache', () => {
     expect(loads).toBe(2)
   })
 
-  test('the last who waits leaving aborts the load', async () => {
+  test('the last waiter that leaves aborts the load', async () => {
     const signals: AbortSignal[] = []
     const cache = createCache({
       clock: new ManualClock(),
@@ -197,7 +197,7 @@ describe('createCache', () => {
 })
 
 describe('createFlight', () => {
-  test('makes one call for all who wait, and a new one for who comes later', async () => {
+  test('makes one call for all waiters, and a new one for later callers', async () => {
     const calls: PromiseWithResolvers<number>[] = []
     const flight = createFlight({
       clock: new ManualClock(),
@@ -216,7 +216,7 @@ describe('createFlight', () => {
     expect(calls).toHaveLength(2)
   })
 
-  test('who has no more time leaves alone', async () => {
+  test('a waiter without time leaves alone', async () => {
     const clock = new ManualClock()
     const { promise, resolve } = Promise.withResolvers<string>()
     const flight = createFlight({ clock, load: () => promise })
@@ -229,7 +229,7 @@ describe('createFlight', () => {
   })
 })
 
-test('a load that never ends is given up at the deadline, and its signal aborted', async () => {
+test('a load that never ends is aborted at the deadline', async () => {
   const clock = new ManualClock()
   const signals: AbortSignal[] = []
   const load = (_key: string, signal: AbortSignal) => {
@@ -246,7 +246,7 @@ test('a load that never ends is given up at the deadline, and its signal aborted
 })
 
 describe('createHub', () => {
-  test('serves live topics from an existing server, and the same value makes no new version', async () => {
+  test('serves live topics from an existing server, and an equal value makes no new version', async () => {
     const hub = createHub()
     const first = await hub.publish('/scores/a', { points: 1 })
     const server = createServer((request, response) => hub.serve(request, response, ['/scores/a', '/scores/b']))
@@ -266,7 +266,7 @@ describe('createHub', () => {
     server.close()
   })
 
-  test('serves a server that speaks Web-standard requests', async () => {
+  test('serves a server with Web-standard requests', async () => {
     const hub = createHub()
     await using events = new EventStream(hub.respond(new Request('http://localhost/'), ['/scores/a']))
     const version = await hub.publish('/scores/a', { points: 1 })
