@@ -8,7 +8,7 @@ import type { Client, Entry } from '../src/index.ts'
 import { bundle } from './bundle.ts'
 import { isLeft, rising, serveWorld, type World } from './world.ts'
 
-/** What the pages of these tests keep where the test can read it. */
+/** State of the test pages, readable from the test. */
 interface Seen {
   readonly client: Client
   readonly heard: Entry[]
@@ -30,7 +30,7 @@ beforeAll(async () => {
 
 afterAll(() => browser?.close())
 
-/** A page with a client that hears `/items/a`; `options` is the source of the client's options. */
+/** A page with a client subscribed to `/items/a`; `options` is the source of the client's options. */
 async function open(context: BrowserContext, url: string, options = '{}', script = all): Promise<Page> {
   const page = await context.newPage()
   await page.goto(`${url}/blank`)
@@ -48,7 +48,7 @@ const heard = (page: Page) => page.evaluate(() => (window as unknown as Seen).he
 const serving = (page: Page) => expect.poll(async () => (await status(page)).transport, { timeout: 15_000 })
 const versionsOf = async (page: Page) => (await heard(page)).flatMap(({ version }) => version ?? [])
 
-/** Waits until the page has heard more than so far. */
+/** Waits until the page has received more than before. */
 async function moves(page: Page): Promise<void> {
   const { length } = await heard(page)
   await expect.poll(async () => (await heard(page)).length).toBeGreaterThan(length)
@@ -69,13 +69,13 @@ test('the script-tag build continues by WebSocket and by long poll while others 
   await serving(page).toBe('poll')
   await moves(page)
   road.block()
-  // By itself: a better transport is tried again within ten seconds.
+  // A better transport is tried again within ten seconds.
   await serving(page).toBe('sse')
   await moves(page)
   const versions = await versionsOf(page)
   expect(versions).toEqual(rising(versions))
   await context.close()
-  // Up to ten seconds pass until a better transport is tried again.
+  // A better transport is tried again after at most ten seconds.
 }, 60_000)
 
 test.each([
@@ -95,7 +95,7 @@ test.each([
     for (const tab of tabs) await moves(tab)
     await connections(world).toBe(1)
     expect(await status(tabs[9] as Page)).toMatchObject({ state: 'live', transport: 'sse' })
-    // The tab that leads goes, and another takes over.
+    // The leading tab closes, and another takes over.
     await tabs.shift()?.close()
     for (const tab of tabs) await moves(tab)
     await connections(world).toBe(1)
@@ -103,7 +103,7 @@ test.each([
       const versions = await versionsOf(tab)
       expect(versions).toEqual(rising(versions))
     }
-    // The last one gone, nothing is left.
+    // After the last tab closes, nothing is left.
     for (const tab of tabs) await tab.close()
     await connections(world).toBe(0)
     await context.close()
@@ -122,7 +122,7 @@ test('a leading tab that is stuck is detected and replaced; a new tab is served 
   const other = await open(context, world.url, options)
   await moves(other)
   await other.evaluate(`window.states = []; client.watchStatus(() => states.push(client.status().state))`)
-  // A dialog that is not answered: nothing runs in the page.
+  // An open dialog blocks all scripts of the page.
   const asked = new Promise<Dialog>((resolve) => {
     leading.once('dialog', resolve)
   })
@@ -190,7 +190,7 @@ test('a React component renders live values, and one that returns shows its valu
   const toggle = page.getByRole('button')
   await toggle.click()
   expect(await page.locator('#one').count()).toBe(0)
-  // Drawn in the very step in which it comes back: nothing is waited for.
+  // Rendered in the same step in which it is mounted, without waiting.
   const shown = await page.evaluate(() => {
     document.querySelector('button')?.click()
     return new Promise((resolve) => queueMicrotask(() => resolve(document.querySelector('#one')?.textContent)))
@@ -268,7 +268,7 @@ test('a page opened offline shows its last values with their age', async () => {
   expect(old).toBeGreaterThan(0)
   expect(old).toBeLessThan(60_000)
   const answer = await page.evaluate(async () => {
-    // Past the browser’s own cache, which may hold it for a moment yet.
+    // Bypasses the browser’s cache, which may still have it for a moment.
     const answer = await fetch('/items/still', { cache: 'no-store' })
     return [answer.status, answer.headers.get('weir-stale'), Number(answer.headers.get('age')) >= 0]
   })

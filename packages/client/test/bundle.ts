@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { build } from 'vite'
 
-/** A script of this folder as one for a script tag: what it exports is in `weir`. */
+/** Bundles a script of this folder for a script tag; its exports are in `weir`. */
 export async function bundle(script: string): Promise<string> {
   const built = await build({
     configFile: false,

@@ -6,7 +6,7 @@ import { listen } from './world.ts'
 
 const PRIVATE = { private: true }
 
-/** A store as `localStorage` is. */
+/** A store like `localStorage`. */
 function store() {
   const kept = new Map<string, string>()
   return {
@@ -40,7 +40,7 @@ describe('the caller', () => {
     await signedOut
     await time.advance(0)
     expect(asked.at(-1)?.address).toContain('topic=%2Fmine&since=&topic=%2Fopen&since=1:1')
-    // What was under way to the old caller comes, and is dropped.
+    // Answers under way to the old caller arrive and are dropped.
     stream?.say('snapshot', { ...snapshot('1:2', 'of a still', '/mine'), ...PRIVATE })
     other?.answer({ of: 'a' }, { 'weir-version': '1:1' })
     await expect(get).rejects.toThrow('The caller changed')
@@ -137,7 +137,7 @@ describe('the caller', () => {
     }
     expect(renewals).toBeLessThan(15)
     expect(weir.status()).toMatchObject({ state: 'offline', problem: { code: 'credential_expired' } })
-    // One that holds for longer is a good one: the client comes back soon.
+    // One that is valid for longer counts as good, and the client reconnects soon.
     await time.advance(15_000)
     await expire(6000)
     expect((weir.status().retryAt ?? 0) - time.now()).toBeLessThanOrEqual(500)
@@ -149,14 +149,14 @@ describe('the caller', () => {
       fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
         const storage = store()
         const { time, weir, asked } = world(['sse'], 0.5, undefined, { persist: keepValues({ storage }) })
-        /** The caller whom the browser's cookie names, and whom each request named. */
+        /** The caller in the browser's cookie, and the caller of each request. */
         let cookie = 0
         let callers = 0
         const named = new Map<object, number>()
         const name = () => {
           for (const request of asked) if (!named.has(request)) named.set(request, cookie)
         }
-        /** Since when the page knows of no other caller. */
+        /** When the page last learned of a change of caller. */
         let shown = 0
         const mine = listen(weir, '/mine')
         const got: [caller: number, value: unknown][] = []
@@ -201,7 +201,7 @@ describe('the caller', () => {
           await time.settle()
           name()
           const value = weir.entry('/mine')?.value
-          // Nothing of a caller from before the last change that the page knows of.
+          // No value of a caller from before the last change that the page knows of.
           if (value !== undefined) expect(value).toBeGreaterThanOrEqual(shown)
         }
         const values = mine.heard.flatMap(({ value }) => (value === undefined ? [] : [value as number]))
@@ -215,7 +215,7 @@ describe('the caller', () => {
   })
 })
 
-/** WebSockets of a server that knows no caller there, as where the caller is named by a header of `fetch`. */
+/** WebSockets of a server that knows no caller on them, because a header of `fetch` names it. */
 function socketsWithoutCaller() {
   const opened: { closed: boolean; say(message: object): void }[] = []
   class Socket {
@@ -243,7 +243,7 @@ describe('a caller that is identified by requests only', () => {
     const { time, weir, asked } = world(['ws', 'sse'], 0.5, Socket)
     const mine = listen(weir, '/mine')
     await time.advance(0)
-    // The first try of the WebSocket says nothing in time, so the stream serves.
+    // The first try of the WebSocket delivers nothing in time, so the stream serves.
     await time.advance(5000)
     await time.settle()
     const stream = asked.at(-1)?.stream()
@@ -259,7 +259,7 @@ describe('a caller that is identified by requests only', () => {
     expect(opened.every(({ closed }) => closed)).toBe(true)
     expect(weir.status()).toMatchObject({ transport: 'sse' })
     expect(mine.last?.value).toBe('of a')
-    // Nor does it go there when the stream breaks: it comes back by a request.
+    // Nor does it move there when the stream breaks: it reconnects by a request.
     stream?.end()
     await time.settle()
     await time.advance(1000)

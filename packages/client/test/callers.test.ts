@@ -18,11 +18,11 @@ beforeAll(async () => {
 
 afterAll(() => browser?.close())
 
-/** Links that are no part of the page, and of other hosts that nobody reaches from here. */
+/** Links that are not part of the page, and hosts that are not reachable from here. */
 const ELSEWHERE =
   '<link rel="preconnect" href="https://cdn.invalid"><link href="https://www.invalid/" rel="canonical"><link rel="stylesheet" href="https://cdn.invalid/a.css" media="print" disabled>'
 
-/** A site whose callers are known by a cookie. Every value of a caller has the caller's name in it. */
+/** A site that identifies callers by a cookie. Every value of a caller contains the caller's name. */
 async function serveCallers() {
   const upstream = await countingUpstream()
   let count = 0
@@ -65,7 +65,7 @@ async function serveCallers() {
     fetch(request) {
       const { pathname, searchParams } = new URL(request.url)
       const user = userOf(request.headers.get('cookie'))
-      // A page that says nothing of whose it is, as many do.
+      // A page without caching headers, as is common.
       if (pathname === '/') return html(user === undefined ? 'nobody' : `page-of-${user}`)
       if (pathname === '/profile') return new Response(`profile-of-${user}`, { headers: { vary: 'cookie' } })
       if (pathname === '/mark.css')
@@ -99,7 +99,7 @@ async function serveCallers() {
   }
 }
 
-/** A page that shows what comes, as pages do, and keeps what it may. */
+/** A page that shows values, as pages do, and stores what it may. */
 async function open(context: BrowserContext, url: string, options: string): Promise<Page> {
   const page = await context.newPage()
   await page.goto(url)
@@ -122,7 +122,7 @@ async function show(page: Page, options: string): Promise<void> {
   })()`)
 }
 
-/** Asks in every way that a page has. */
+/** Reads in every way that a page can. */
 const askAll = (page: Page) =>
   page.evaluate(`(async () => {
     await client.get('/me').catch(() => {})
@@ -133,7 +133,7 @@ const askAll = (page: Page) =>
     })
   })()`)
 
-/** All that a browser holds of a page: what is shown, known, stored and cached. */
+/** Everything that a browser has of a page: shown, in memory, stored and cached. */
 const everything = (page: Page): Promise<string> =>
   page.evaluate(`(async () => {
     const held = [document.body.innerText, JSON.stringify(client.entry('/me')), JSON.stringify(client.entry('/inbox'))]
@@ -141,7 +141,7 @@ const everything = (page: Page): Promise<string> =>
     held.push(JSON.stringify((await indexedDB.databases()).map(({ name }) => name)))
     for (const name of await caches.keys()) {
       const cache = await caches.open(name)
-      // One may be gone by now: the service worker clears its caches at that very moment.
+      // A cache may be gone: the service worker may be clearing them right now.
       for (const request of await cache.keys()) held.push(request.url, (await (await cache.match(request, { ignoreVary: true }))?.text()) ?? '')
     }
     return held.join('\\n')
@@ -150,7 +150,7 @@ const everything = (page: Page): Promise<string> =>
 const shows = (page: Page, id: string, text: string) =>
   expect.poll(() => page.locator(`#${id}`).textContent(), { timeout: 20_000 }).toContain(text)
 
-/** A page holds nothing of these callers, and goes on holding nothing. */
+/** Asserts that a page has nothing of these callers, now and later. */
 async function holdsNothingOf(pages: readonly Page[], ...users: string[]): Promise<void> {
   for (const page of pages) {
     const held = await everything(page)
@@ -184,26 +184,26 @@ test.each([
     const second = await open(context, url, options)
     const both = [first, second]
 
-    // Signed in: both tabs are served as the caller, and what is not private is kept.
+    // Signed in: both tabs are served as the caller, and public values are stored.
     await enter(first, 'alice')
     for (const page of both) {
       await shows(page, 'me', 'value-of-alice')
       await shows(page, 'inbox', 'mail-of-alice')
       await askAll(page)
     }
-    // On disk nothing of her lies even now.
+    // Even now nothing of her is on disk.
     await second.evaluate(`dispatchEvent(new Event('pagehide'))`)
     const stored = (await everything(second)).split('\n').slice(1).join('\n')
     expect(await second.evaluate(`JSON.stringify({ ...localStorage })`)).toContain('"topic')
     expect(await second.evaluate(`JSON.stringify({ ...localStorage })`)).not.toMatch(/-of-alice/)
     expect(stored).not.toMatch(/(page|profile|mark)-of-alice/)
 
-    // Signed out in one tab: both hold nothing, at once and later.
+    // Signed out in one tab: both tabs have nothing, at once and later.
     await leave(first)
     await shows(second, 'me', 'unauthenticated')
     await holdsNothingOf(both, 'alice')
 
-    // The next caller, signed in from the other tab.
+    // The next caller signs in from the other tab.
     await enter(second, 'bob')
     for (const page of both) {
       await shows(page, 'me', 'value-of-bob')
@@ -212,14 +212,14 @@ test.each([
     }
     await holdsNothingOf(both, 'alice')
 
-    // The cookie changes and no page says so: the first page that is opened then is enough.
+    // The cookie changes without a call from a page: the first page opened afterwards is enough.
     await second.evaluate(`fetch('/login?user=carol').then((answer) => answer.text())`)
     const third = await open(context, url, options)
     for (const page of [...both, third]) await shows(page, 'me', 'value-of-carol')
     await holdsNothingOf([...both, third], 'alice', 'bob')
     await askAll(third)
 
-    // Logged out by a cookie, and reloaded.
+    // Signed out by a cookie, and reloaded.
     await third.evaluate(`fetch('/logout').then((answer) => answer.text())`)
     await third.reload()
     await show(third, options)
@@ -227,7 +227,7 @@ test.each([
     for (const page of both) await shows(page, 'me', 'unauthenticated')
     await holdsNothingOf([...both, third], 'alice', 'bob', 'carol')
 
-    // Offline: the page is there as nobody sees it, with what is everybody's.
+    // Offline: the page is there as an unknown caller sees it, with public values.
     await enter(first, 'bob')
     for (const page of [...both, third]) await shows(page, 'me', 'value-of-bob')
     for (const page of [...both, third]) await page.evaluate(`dispatchEvent(new Event('pagehide'))`)

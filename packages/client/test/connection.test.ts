@@ -91,7 +91,7 @@ describe('the connection', () => {
     stream?.say('snapshot', snapshot('5:1', 1))
     for (let beat = 0; beat < 30 && asked.length === 1; beat += 1) {
       await time.advance(500)
-      // It is told of a version that never comes.
+      // A heartbeat names a version that never arrives.
       stream?.say('heartbeat', {
         topic: '/a',
         version: '5:2',
@@ -128,7 +128,7 @@ describe('the connection', () => {
     await time.settle()
     expect(weir.status()).toMatchObject({ state: 'live', stale: 0 })
     expect(weir.status().problem).toBeUndefined()
-    // A topic that has a value, and is not said to be stale, stays live: the next value comes by itself.
+    // A topic with a value that is not reported as stale stays live.
     stream?.say('error', { topic: '/a', problem })
     await time.settle()
     expect(weir.status()).toMatchObject({ state: 'live', stale: 0, problem: { code: 'upstream_failed' } })
@@ -157,7 +157,7 @@ describe('the connection', () => {
     expect(weir.status().state).toBe('live')
     listen(weir, '/c')
     await time.advance(50)
-    // What is had is not asked for again: a log would be told from its beginning.
+    // Known events are not requested again; otherwise the log would start over.
     expect(asked.at(-1)?.address).toContain('topic=%2Fa&since=1:1&topic=%2Fb&since=1:2&topic=%2Fc&since=')
   })
 
@@ -172,7 +172,7 @@ describe('the connection', () => {
     asked.at(-1)?.answer({ now, level, values: [{ ...snapshot('1:1', 'polled'), stale: false }] })
     await time.settle()
     expect(weir.status()).toMatchObject({ state: 'live', transport: 'poll' })
-    // Half of the pause is sure, half of the rest is chance: 7.5 s.
+    // Half of the pause is fixed, and half of the other half is the random part here: 7.5 s.
     await time.advance(7500)
     expect(asked.at(-1)?.address).toContain('/weir/stream')
     const stream = asked.at(-1)?.stream()
@@ -239,7 +239,7 @@ describe('the connection', () => {
     stream?.say('hello', { ...HELLO, now })
     await time.settle()
     expect(weir.now()).toBe(now)
-    // A message that was long under way changes nothing; a clock that was set does.
+    // A message with a long delay changes nothing, a clock that was set does.
     stream?.say('level', { level: 'normal', now: now - 400 })
     await time.settle()
     expect(weir.now()).toBe(now)
@@ -286,7 +286,7 @@ test('whatever the order of messages: versions only rise, and end at the newest'
       const shown: string[] = []
       for (const { type, version, checkedAt } of messages) {
         if (type === 'again') {
-          // Another connection begins, and says its own.
+          // Another connection begins with its own values.
           stream?.say('goodbye', { retry: 1 })
           await time.settle()
           await time.advance(600)
@@ -321,7 +321,7 @@ describe('polling backs off after refusals', () => {
     asked.at(-1)?.answer({ ...head, values: [{ ...snapshot('1:1', 1), stale: false }] })
     await time.settle()
     expect(weir.status()).toMatchObject({ state: 'live' })
-    // From now on each held request is refused, and each round says why.
+    // From now on each held request is refused, and each round has the reason.
     for (let passed = 0; passed < 60_000; passed += 100) {
       const { address } = asked.at(-1) as Asked
       if (address.includes('as=poll')) asked.at(-1)?.refuse(401)
@@ -370,7 +370,7 @@ describe('polling backs off after refusals', () => {
       await pass(60_000)
       expect(asked.length).toBeLessThan(20)
       expect(problems).toContain('unexpected_answer')
-      // What moves is shown all the same.
+      // Changes are still shown.
       version = '1:2'
       await pass(31_000)
       expect(item.last?.value).toBe('1:2')
@@ -469,7 +469,7 @@ describe('ages', () => {
     expect(await age({ age: '7' })).toBe(7000)
     expect(await age({ age: '1', ...date(20_000) })).toBeGreaterThanOrEqual(19_000)
     expect(await age({ age: '30', ...date(20_000) })).toBe(30_000)
-    // A server that is ahead, and one whose header is none.
+    // A server whose clock is ahead, and one with an invalid header.
     expect(await age({ age: '-5', ...date(-20_000) })).toBe(0)
     expect(await age({ age: 'old', date: 'yesterday' })).toBe(0)
   })
@@ -499,7 +499,7 @@ describe('ages', () => {
     await beat(time.now(), time.now())
     expect(ages.every((age) => age >= 0)).toBe(true)
     expect(ages.at(-1)).toBeLessThan(1000)
-    // Values that say they are of a later moment than now.
+    // Values that state a future time.
     await say('snapshot', { ...snapshot('1:2', 2), changedAt: start + hour, checkedAt: start + hour })
     expect(ages.at(-1)).toBeGreaterThanOrEqual(0)
   })

@@ -93,7 +93,7 @@ test('events follow one another without a hole, or a gap is reported', () => {
   expect(gapBefore(event('5:7'), event('5:3'))).toBeUndefined()
   expect(gapBefore(event('5:7'), event('5:10'))?.gap).toEqual({ from: '5:7', to: '5:9' })
   expect(gapBefore(event('5:7'), event('6:3'))?.gap).toEqual({ from: '5:7', to: '6:2' })
-  // After a change of epoch nobody knows what the old one still had.
+  // After a change of epoch, the missing events are unknown.
   expect(gapBefore(event('5:7'), event('6:1'))?.gap).toEqual({ from: '5:7', to: '6:0' })
   expect(follows(event('5:7'), event('5:7'))).toBe(false)
 })

@@ -8,13 +8,13 @@ import { defaultPorts } from '../src/ports.ts'
 import { HELLO, snapshot, world } from './manual-world.ts'
 import { client, listen, serveWorld } from './world.ts'
 
-/** A client whose server changes: of a topic it has the version `9:1` of lineage `a`. */
+/** A client whose server changes; it has version `9:1` of lineage `a` of a topic. */
 async function open() {
   const made = world()
   const { time, weir, asked } = made
   const item = listen(weir, '/a')
   let stream: ReturnType<(typeof asked)[number]['stream']> | undefined
-  /** The next connection is to a server of this lineage. */
+  /** Connects next to a server of this lineage. */
   async function connect(lineage: string) {
     stream?.say('goodbye', { retry: 1 })
     await time.settle()
@@ -77,7 +77,7 @@ describe('a server whose epochs went back', () => {
       await time.advance(20_000)
     }
     expect(new Set(item.heard.map(({ value }) => value))).toEqual(new Set(['of a']))
-    // Left for good it is not returned to either, though its versions are larger.
+    // A lineage that was left is not accepted again, though its versions are larger.
     await connect('b')
     await say('snapshot', snapshot('5:20', 'of b'))
     await time.advance(30_000)
@@ -182,7 +182,7 @@ describe('a server whose epochs went back', () => {
   test('is recognized by the lineage of a value, if it differs from that of the connection', async () => {
     const { time, item, connect, say } = await open()
     await connect('region')
-    // A region hands on the version of its origin, with its lineage.
+    // A region passes on the version and lineage of its origin.
     for (let turn = 0; turn < 5; turn += 1) {
       await say('snapshot', { ...snapshot('5:1', 'behind'), lineage: 'a' })
       await time.advance(10_000)
@@ -246,7 +246,7 @@ describe('a server whose epochs went back', () => {
     const { time, weir } = made
     const log = listen(weir, '/log')
     await time.advance(0)
-    /** The server answers a round of polling: where the log stands, and what it has after what is had. */
+    /** Answers a round of polling: the position of the log, and its newer events. */
     async function answer(lineage: string, page: object, position: string) {
       const line = { topic: '/log', lineage, position, at: 1, event: position }
       for (let step = 0; step < 60 && !made.last.address.includes('/weir/values'); step += 1) {
@@ -295,7 +295,7 @@ test.each(['sse', 'ws', 'poll'] as const)(
   },
 )
 
-/** A gateway with one log, of its own or of an origin. */
+/** A gateway with one log, its own or an origin's. */
 async function serveLog(clock = movedClock(), origin?: string) {
   const events = log('/log', {
     ...{ name: 'log', key: {}, event: z.unknown() },
@@ -308,7 +308,7 @@ async function serveLog(clock = movedClock(), origin?: string) {
   return {
     url,
     publish: (event: unknown) => events.publish({}, event),
-    /** How many pages of the log it was asked for. */
+    /** The number of requested pages of the log. */
     pages: () => seen.filter((event) => event.type === 'route.answered' && event.route === '/log').length,
     [Symbol.asyncDispose]: () => gateway.close(100),
   }
@@ -335,7 +335,7 @@ test.each(['sse', 'ws', 'poll'] as const)(
     road.leadTo(right.url)
     await expect.poll(right.pages, { timeout: 10_000 }).toBeGreaterThan(2)
     expect(item.heard).toHaveLength(1)
-    // The region follows after half a minute, the page half a minute later.
+    // The region starts over after half a minute, the page another half minute later.
     clock.by += 30_000
     await expect.poll(() => weir.status().stale, { timeout: 10_000 }).toBe(1)
     expect(item.heard).toHaveLength(1)

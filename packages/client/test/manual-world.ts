@@ -1,23 +1,23 @@
 import { ManualClock } from '../../gateway/test/manual-clock.ts'
 import { type ClientOptions, createClient, type Ports, type Transport } from '../src/index.ts'
 
-/** What a client asked of the world, and the time at which it did. */
+/** A request of a client, and its time. */
 export interface Asked {
   readonly at: number
   readonly address: string
-  /** How the browser's own cache takes part. */
+  /** How the browser's cache is used. */
   readonly cache: RequestCache | undefined
-  /** Answers, with server-sent events from here on. */
+  /** Answers with a stream of server-sent events. */
   stream(): { say(type: string, fields: object): void; end(): void }
   answer(json: object, headers?: Record<string, string>): void
-  /** Answers with a page, as something between may do that wants a sign-in. */
+  /** Answers with a web page, like a proxy that requires a sign-in. */
   page(): void
   refuse(status: number, headers?: Record<string, string>): void
-  /** The connection breaks. */
+  /** Breaks the connection. */
   break(): void
 }
 
-/** A world whose time moves by hand, and whose servers say what the test says: here only waiting is tested. */
+/** An environment with a manual clock and servers controlled by the test. Only waiting is tested here. */
 export function world(
   transports: readonly Transport[] = ['sse'],
   random = 0.5,
@@ -62,13 +62,13 @@ export function world(
     time,
     asked,
     weir,
-    /** The request made last. */
+    /** The latest request. */
     get last() {
       const last = asked.at(-1)
       if (last === undefined) throw new Error('nothing was asked')
       return last
     },
-    /** Milliseconds between each request and the one before. */
+    /** Milliseconds between consecutive requests. */
     pauses: () => asked.slice(1).map(({ at }, index) => at - (asked[index]?.at ?? 0)),
   }
 }

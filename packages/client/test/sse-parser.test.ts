@@ -6,7 +6,7 @@ import { expect, test } from 'vitest'
 import { createSseParser } from '../src/sse-parser.ts'
 import { client, listen } from './world.ts'
 
-/** What a parser makes of bytes that come in these pieces. */
+/** The events that a parser reads from these pieces. */
 function parse(pieces: readonly Uint8Array[]): unknown[] {
   const heard: unknown[] = []
   const parser = createSseParser({ event: (type, data) => heard.push([type, data]), retry: (ms) => heard.push(ms) })
@@ -86,7 +86,7 @@ test('the time for an event is proportional to its size, however small its piece
   for (let count = 0; count < 16 * 1024; count += 1) parser.read(piece)
   parser.read('\n\n')
   expect(looked).toBe(16 * 1024 * 1024)
-  // A quadratic reader takes minutes: 16,384 pieces of 8 MB on average.
+  // A quadratic parser would take minutes: 16,384 pieces of 8 MB on average.
   expect(performance.now() - started).toBeLessThan(5000)
 })
 

@@ -4,7 +4,7 @@ import { defaultPorts } from '../src/ports.ts'
 
 const DAY = 86_400_000
 
-// These wait for weeks: the timers of Node, which overflow as they do in browsers, on a clock that moves by hand.
+// These wait for weeks: Node's timers, which overflow like those of browsers, on a manual clock.
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())
 

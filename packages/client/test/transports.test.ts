@@ -72,7 +72,7 @@ describe.each(ALL)('only by %s', (transport) => {
     await using world = await serveWorld({ heartbeat: '100ms' })
     using weir = client({ url: world.url, transports: [transport], interval: 50 })
     const item = listen(weir, '/items/a')
-    // Of many a poll asks at an interval; of one it hears of it when a held request is over.
+    // Several topics are polled at an interval; for a single one, staleness arrives when a held request ends.
     for (const name of ['b', 'c']) listen(weir, `/items/${name}`)
     await expect.poll(() => item.heard.length).toBeGreaterThan(2)
     world.well = false
@@ -111,7 +111,7 @@ describe.each(ALL)('only by %s', (transport) => {
     await using road = await openRoad(world.url)
     using weir = client({ url: road.url, transports: [transport], interval: 50 })
     const trades = listen(weir, '/trades/SOL')
-    // Beside another topic, a stream is not told where its reader was: the gap shows in the positions.
+    // In a stream with several topics the server does not know the reader's position; the gap shows in the positions.
     listen(weir, '/items/still')
     await world.sell(1, 5)
     await expect.poll(() => trades.heard.length).toBe(5)
@@ -133,7 +133,7 @@ describe.each(ALL)('only by %s', (transport) => {
     using weir = client({ url: road.url, transports: [transport], interval: 50, connectTimeout: 300 })
     const item = listen(weir, '/items/a')
     await expect.poll(() => item.heard.length).toBeGreaterThan(2)
-    // A poll may be silent for as long as a request is held twice: too long for a test.
+    // Polling may be silent for two held requests, which is too long for a test.
     if (transport === 'poll') road.block('poll')
     else road.hush(transport)
     await expect.poll(() => weir.status().state).toBe('offline')
@@ -204,7 +204,7 @@ test('a WebSocket that lost messages is replaced although it lives', async () =>
     connections += 1
     const say = (message: object) => socket.send(JSON.stringify({ now: 1, level: 'normal', ...message }))
     say({ type: 'hello', heartbeat: 60_000 })
-    // The first heartbeat is right; the second tells of a message that never came.
+    // The first heartbeat is correct; the second counts a message that never arrived.
     say({ type: 'heartbeat', seq: 1 })
     if (connections === 1) say({ type: 'heartbeat', seq: 3 })
   })
@@ -223,7 +223,7 @@ test.each(ALL)('publish appends an event to a log, on the connection or by a req
   await using world = await serveWorld()
   await using road = await openRoad(world.url)
   using weir = client({ url: road.url, transports: [transport], interval: 50 })
-  // Before there is a connection it is a request of its own.
+  // Without a connection it is a separate request.
   expect(await weir.publish('/trades/SOL', { n: 1 })).toMatch(/:1$/)
   const trades = listen(weir, '/trades/SOL')
   await expect.poll(() => trades.heard.length).toBe(1)
@@ -249,7 +249,7 @@ test('get fetches once, returns live values without a request, and throws refusa
   expect((await weir.get('/trades/SOL')).value).toMatchObject({ events: [{}, {}, {}] })
   const item = listen(weir, '/items/still')
   await expect.poll(() => item.last?.value).toMatchObject({ count: 0 })
-  // It may have been confirmed anew meanwhile.
+  // It may have been confirmed again meanwhile.
   const live = await weir.get('/items/still')
   expect(item.heard.some((one) => one === live)).toBe(true)
   await road[Symbol.asyncDispose]()
@@ -283,7 +283,7 @@ describe('on a WebSocket', () => {
     await expect.poll(() => weir.entry('/items/a')).toBeUndefined()
     const before = two?.heard.length ?? 0
     await expect.poll(() => two?.heard.length).toBeGreaterThan(before + 5)
-    // The last name gone, the topic is left.
+    // After the last name is gone, the topic is unsubscribed.
     two?.stop()
     listen(weir, '/items/b')
     await isLeft(world, '/items/a', '/items/b')
@@ -301,7 +301,7 @@ describe('on a WebSocket', () => {
       const next = rows(page)
       for (const { stop } of shown) stop()
       shown = next
-      // Long enough for the changes to be sent, and far too short for the rate.
+      // Long enough to send the changes, and far too short for the rate.
       await new Promise((resolve) => setTimeout(resolve, 100))
     }
     await expect.poll(() => shown.every(({ last }) => last?.value !== undefined), { timeout: 20_000 }).toBe(true)

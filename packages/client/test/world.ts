@@ -14,15 +14,15 @@ import { z } from 'zod'
 import { countingUpstream, json } from '../../gateway/test/counting-upstream.ts'
 import { type Client, type ClientOptions, createClient, type Entry } from '../src/index.ts'
 
-/** A gateway with a feed that moves, a feed with a default in its key, and a log that routes publish into. */
+/** A gateway with a changing feed, a feed with a default in its key, and a log that routes publish to. */
 export interface World extends AsyncDisposable {
   readonly url: string
   readonly gateway: Gateway
-  /** Publishes numbers into `/trades/SOL`. */
+  /** Publishes numbers to `/trades/SOL`. */
   sell(from: number, to?: number): Promise<void>
-  /** How often the upstream was asked for this. */
+  /** How often this was requested from the upstream. */
   asked(path: string): number
-  /** False: the upstream fails from now on. */
+  /** If false, the upstream fails from now on. */
   well: boolean
 }
 
@@ -31,7 +31,7 @@ export async function serveWorld(
     readonly port?: number
     readonly events?: number
     readonly files?: Readonly<Record<string, string>>
-    /** Other sites whose pages may ask. */
+    /** Origins that `cors` allows. */
     readonly origins?: string
   } = {},
 ): Promise<World> {
@@ -75,7 +75,7 @@ export async function serveWorld(
     history: { events, age: '1h' },
     mayPublish: ({ key }) => key.mint !== 'CLOSED',
   })
-  // A page with nothing on it, and the scripts of the test.
+  // An empty page, and the scripts of the test.
   const routes: Routes = {
     fetch(request) {
       const { pathname } = new URL(request.url)
@@ -111,13 +111,13 @@ export async function serveWorld(
 
 const ROWS = Array.from({ length: 200 }, (_, row) => ({ row, name: `row ${row}` }))
 
-/** A client that ends with the test. */
+/** A client that is closed with the test. */
 export function client(options: ClientOptions): Client & Disposable {
   const made = createClient(options)
   return Object.assign(made, { [Symbol.dispose]: made.close })
 }
 
-/** What a subscriber hears of a topic, and whether its versions only rose. */
+/** What a subscriber receives of a topic, and whether versions only rose. */
 export function listen(to: Client, topic: string) {
   const heard: Entry[] = []
   const stop = to.subscribe(topic, (entry) => heard.push(entry))
@@ -132,7 +132,7 @@ export function listen(to: Client, topic: string) {
   }
 }
 
-/** Waits until the upstream is asked no more for something, while it is for something else. */
+/** Waits until the upstream gets no more calls for one key while it gets calls for another. */
 export async function isLeft(world: World, path: string, other: string): Promise<void> {
   await expect
     .poll(async () => {
@@ -144,7 +144,7 @@ export async function isLeft(world: World, path: string, other: string): Promise
     .toBe(0)
 }
 
-/** Versions in the order in which they should have come. */
+/** Versions in their expected order. */
 export function rising(versions: readonly string[]): string[] {
   const parts = versions.map((version) => version.split(':').map(Number))
   return parts.toSorted(([a = 0, b = 0], [c = 0, d = 0]) => a - c || b - d).map((pair) => pair.join(':'))

@@ -19,7 +19,7 @@ describe('a reader', () => {
     expect(judge(line, 'b', -1, 999 + START_OVER_AFTER)).toBe('refuse')
     expect(judge(line, 'b', -1, 1000 + START_OVER_AFTER)).toBe('restart')
     expect(line.lineage).toBe('b')
-    // What the old one says is older, whatever its version.
+    // The old server's values are older, whatever their versions.
     expect(judge(line, 'a', 1, 2000 + START_OVER_AFTER)).toBe('refuse')
     expect(judge(line, 'b', 1, 3000 + START_OVER_AFTER)).toBe('take')
   })
@@ -62,7 +62,7 @@ describe('a reader', () => {
         for (const { lineage, order, after } of all) {
           now += after
           const verdict = judge(line, lineage, order, now)
-          // Back only after nothing was acceptable for the whole time.
+          // It goes back only after the whole time without an acceptable version.
           if (verdict === 'restart') expect(now - accepted).toBeGreaterThanOrEqual(START_OVER_AFTER)
           if (verdict !== 'refuse') accepted = now
         }

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { applyPatch, makePatch } from '../src/index.ts'
 
-/** JSON values that share members, so that patches have something to say; what a parser gives, `__proto__` included. */
+/** JSON values that share members, so that patches are not trivial. Includes `__proto__`, which a parser can produce. */
 const json = fc.letrec<{ value: unknown; members: unknown }>((tie) => ({
   value: fc.oneof(
     { depthSize: 'small' },
@@ -17,7 +17,7 @@ const json = fc.letrec<{ value: unknown; members: unknown }>((tie) => ({
     .map((members) => Object.fromEntries(members)),
 }))
 
-/** Examples of RFC 7396, appendix A: a target, a patch, and what comes of it. */
+/** Examples of RFC 7396, appendix A: target, patch and result. */
 const EXAMPLES: readonly (readonly [unknown, unknown, unknown])[] = [
   [{ a: 'b' }, { a: 'c' }, { a: 'c' }],
   [{ a: 'b' }, { b: 'c' }, { a: 'b', b: 'c' }],
@@ -53,8 +53,7 @@ describe('a merge patch', () => {
         const patch = makePatch(from, to)
         if (patch !== undefined) {
           made += 1
-          // Through JSON, as it goes to clients.
-          // Node compares members only; a matcher takes one called `constructor` for the type.
+          // Through JSON, as it is sent to clients. Compared by Node, since a Vitest matcher mistakes a member `constructor` for the type.
           expect(isDeepStrictEqual(applyPatch(from, JSON.parse(JSON.stringify(patch))), to)).toBe(true)
         }
         expect(JSON.stringify([from, to])).toBe(before)

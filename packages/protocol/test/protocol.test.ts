@@ -7,7 +7,7 @@ const read = (path: string) => readFileSync(join(import.meta.dirname, '..', path
 const page = read('PROTOCOL.md')
 const websocket = page.slice(page.indexOf('## WebSocket'))
 
-/** The cells of each row of the tables below a heading, without the marks of code. */
+/** The cells of each row in the tables below a heading, without code marks. */
 function rowsBelow(heading: string): readonly (readonly string[])[] {
   const text = websocket.slice(websocket.indexOf(heading) + heading.length).split('\n#')[0] ?? ''
   const lines = text.split('\n').filter((line) => line.startsWith('|'))
@@ -19,7 +19,7 @@ function rowsBelow(heading: string): readonly (readonly string[])[] {
   )
 }
 
-/** The messages that a file of types declares: their type and their fields, optional ones with `?`. */
+/** The messages declared in a file of types: type and fields, optional ones with `?`. */
 function declared(path: string): readonly string[] {
   const interfaces = read(path).matchAll(/export interface \w+ \{\n(.*?)\n\}/gs)
   return [...interfaces].map(([, body = '']) => {

@@ -18,7 +18,7 @@ function Page(): ReactNode {
   )
 }
 
-// The client knows the value before the page takes over what the server drew.
+// The client knows the value before hydration.
 const stop = client.subscribe('/items/still', () => {
   if (client.status().state !== 'live') return
   setTimeout(() => {

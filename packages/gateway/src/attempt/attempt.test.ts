@@ -10,7 +10,7 @@ import { type AttemptPolicy, attempt } from './attempt.ts'
 
 let asks = 0
 
-/** A request that no other is like, of a client of its own. */
+/** A unique request of a unique client. */
 function another(given: Partial<UpstreamRequest> = {}): UpstreamRequest {
   asks += 1
   return request({ path: `/all?${asks}`, client: `client ${asks}`, ...given })
@@ -68,7 +68,7 @@ describe('an attempt', () => {
     expect([answer.status, answer.body.toString()]).toEqual([503, 'away'])
     expect(events).toMatchObject([{ type: 'attempt.failed', code: 'upstream_failed' }])
     for (let call = 0; call < 4; call++) await send(another({ passes: () => true }))
-    // Five that failed: its breaker is open, and then there is no answer to hand over.
+    // After five failures the breaker is open, so there is no answer to return.
     await expect(send(another({ passes: () => true }))).rejects.toMatchObject({ code: 'upstream_failed' })
     const limited = open(async () => ({ status: 429, body: '' }))
     await expect(limited.send(request({ passes: (status) => status >= 500 }))).rejects.toMatchObject({
@@ -85,7 +85,7 @@ describe('an attempt', () => {
     expect((await send(another({ failed: () => true }))).status).toBe(200)
     status = 500
     await fail()
-    // The fifth failure with no success between.
+    // The fifth failure without a success in between.
     await expect(send(another())).rejects.toThrow(/breaker is open/)
   })
 
@@ -111,7 +111,7 @@ interface Asked {
   fail(error: Error): void
 }
 
-/** Providers a, b and c that are answered by hand, or at once as `says` has it. */
+/** Providers a, b and c, answered by hand or at once from `says`. */
 function openMany(
   policy: Partial<AttemptPolicy> = {},
   given: { names?: readonly string[]; random?: () => number } = {},
@@ -307,14 +307,17 @@ describe('providers by score', () => {
 })
 
 describe('providers that follow a chain', () => {
-  /** What was asked last is answered at these heights, in turn. */
+  /** Answers the latest calls with these heights, in turn. */
   function chain(policy: Partial<AttemptPolicy> = {}, names = ['a', 'b']) {
     const many = openMany({ maxLag: 50, ...policy }, { names })
     const at = async (height: number, of = 'slots') => {
       many.asked.at(-1)?.answer(200, {}, { of, at: height })
       await many.clock.settle()
     }
-    /** One call, of which those that are asked, one after the other, are at these heights; who answered it, and who was asked. */
+    /**
+     * Makes one call whose providers have these heights, in the order in which they are called. Returns who answered
+     * and who was called.
+     */
     async function call(...heights: number[]) {
       const before = many.asked.length
       const answered = many.outcome()
@@ -331,7 +334,7 @@ describe('providers that follow a chain', () => {
 
   test('one that lags too far is skipped at once, and tried last from then on', async () => {
     const { call, at, events } = chain()
-    // Of b nothing is known: it is asked the same, beside.
+    // Nothing is known of b, so it gets a copy of the call.
     expect(await call(1000)).toEqual(['a', 'a', 'b'])
     await at(1000)
     expect(await call(950)).toEqual(['a', 'a'])
@@ -351,7 +354,7 @@ describe('providers that follow a chain', () => {
     await call(1000)
     await at(1000)
     await clock.advance(5000)
-    // Only a was heard, and it says the same as ever.
+    // Only a was called, and its height stays the same.
     expect(await call(1000)).toEqual(['a', 'a', 'b'])
     await at(1060)
     expect(await call(1000, 1061)).toEqual(['b', 'a', 'b'])
@@ -492,7 +495,7 @@ describe('retries', () => {
     const { clock, says, outcome, asked } = openMany({ retries: 5 }, { names: ['a'], random: Math.random })
     const calls = 2000
     let failures = 0
-    // Every third first try fails, and its retry succeeds: the breaker stays closed.
+    // Every third first try fails and its retry succeeds, so the breaker stays closed.
     for (let i = 0; i < calls; i++) {
       const before = asked.length
       says.set('a', i % 3 === 0 ? 500 : 200)
@@ -597,7 +600,7 @@ describe('behind a budget', () => {
   }
   const SPENT = '{"error":{"code":"insufficient_quota"}}'
 
-  /** One provider with some keys, each with a limit of two calls a second, that answers as `says` has it. */
+  /** One provider with several keys, each with a limit of two calls a second, that answers from `says`. */
   function openKeys(
     keys: readonly string[],
     says: (key: string | undefined, nth: number) => Said,
@@ -663,7 +666,7 @@ describe('behind a budget', () => {
     await clock.advance(50)
     expect(await outcome).toBe(200)
     expect(used).toEqual(['k0', 'k1'])
-    // The refusal has shrunk the limit to one.
+    // The refusal has lowered the limit to one.
     expect(await ask({}, 500)).toBe('over_budget')
   })
 
@@ -713,7 +716,7 @@ describe('behind a budget', () => {
     }
     for (let i = 0; i < 3; i++) expect(await outcomesOf(60, 10)).toEqual(new Set(['over_budget']))
     takes = 9000
-    // None of these had an answer before, so nothing may have succeeded for a while.
+    // None of these requests has a known answer, so nothing may have succeeded for a while.
     await clock.advance(10_000)
     expect(await outcomesOf(200, 5)).toEqual(new Set(['upstream_timeout']))
     expect(await ask({}, 200)).toBe('upstream_failed')
@@ -721,7 +724,7 @@ describe('behind a budget', () => {
 })
 
 describe('every try is charged to the provider it goes to', () => {
-  /** Providers whose budgets take two calls a second, and what arrived at each. */
+  /** Providers with budgets of two calls a second, and the calls that arrived at each. */
   function openBudgets(
     policy: Partial<AttemptPolicy>,
     answers: Readonly<Record<string, { status: number; takes: number }>>,

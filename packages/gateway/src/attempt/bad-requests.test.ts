@@ -9,7 +9,7 @@ import { type AttemptPolicy, attempt } from './attempt.ts'
 type Said = Partial<UpstreamAnswer> | Error | Promise<never>
 type Says = (path: string, provider: string) => Said
 
-/** Providers that answer at once, and what each was asked for. */
+/** Providers that answer at once, and the calls to each. */
 function open(names: readonly string[], says: Says, policy: Partial<AttemptPolicy> = {}) {
   const clock = new ManualClock()
   const asked: { readonly provider: string; readonly path: string }[] = []
@@ -64,7 +64,7 @@ describe('bad requests', () => {
     for (let i = 0; i < 2000; i++) {
       await ask(`/good?bad${i}`, { client: `c${i % 7}` })
       await clock.advance(50)
-      // A watched value, once in five seconds.
+      // A watched value, every five seconds.
       if (i % 100 === 0) expect(await ask('/good?watched')).toBe('200')
       if (i % 100 === 50) expect(await ask(`/good?new${i}`)).toBe('200')
     }
@@ -142,7 +142,7 @@ describe('an upstream that is down', () => {
     upstream.says = fails
     await clock.advance(1000)
     expect(await ask('/good?1')).toBe('200')
-    // To one request that never had an answer it says so of that one.
+    // An answer to a single request without a known answer concerns only that request.
     upstream.says = (path) => (path.includes('bad') ? { status: 503, rest: 30_000 } : {})
     await ask('/good?bad')
     expect(await ask('/good?bad')).toMatch(WAITS)
@@ -254,7 +254,7 @@ describe('bad requests to several providers', () => {
     }
     for (let i = 0; i < 50; i++) expect(await ask(`/good?${i}`, { check })).toBe('200')
     expect(asked.filter(({ provider }) => provider === 'a')).toHaveLength(5)
-    // Where all say the same it is the caller's answer, and nobody's failure.
+    // If all providers agree, it is the caller's answer and nobody's failure.
     const none = open(['a', 'b'], () => ({ body: Buffer.from('<html>') }))
     for (let i = 0; i < 50; i++) expect(await none.ask(`/good?${i}`, { check })).toBe('expected JSON')
   })
@@ -286,7 +286,7 @@ describe('bad requests to several providers', () => {
 })
 
 describe('the law of bad requests', () => {
-  /** Who asks for what and how long after the one before: 0 is a watched value, the others fail. */
+  /** Calls: kind, request, client, and delay after the previous one. Kind 0 reads a watched value, 1 a good key; 2 and 3 fail. */
   const story = fc.array(fc.record({ kind: fc.nat(3), key: fc.nat(500), client: fc.nat(5), after: fc.nat(120) }), {
     minLength: 100,
     maxLength: 500,

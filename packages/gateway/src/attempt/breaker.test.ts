@@ -5,7 +5,7 @@ import { type Breaker, createBreaker, type Failure, type Pass } from './breaker.
 
 function open({ operations = 1, quiet = true, random = (): number => 0.5 } = {}) {
   const clock = new ManualClock()
-  // In the middle of the spread, it stays open for exactly as long as is said.
+  // In the middle of the spread, it stays open for exactly the given time.
   return { clock, breaker: createBreaker({ clock, operations, quiet, random }) }
 }
 
@@ -20,7 +20,7 @@ const failure = (given: Partial<Failure> = {}): Failure => ({
   ...given,
 })
 
-/** So many different requests fail that had an answer before. */
+/** Fails this many different requests that had an answer before. */
 function fail(breaker: Breaker, times: number, given: Partial<Failure> = {}): void {
   for (let i = 0; i < times; i++)
     enter(breaker, given.answerable ?? true).failed(failure({ key: `k${i}`, client: `c${i}`, ...given }))
@@ -75,7 +75,7 @@ describe('a breaker', () => {
     await clock.advance(1)
     fail(breaker, 1, { answerable: false, key: 'more' })
     expect([breaker.wait(true), breaker.wait(false)]).toEqual([0, 1000])
-    // What had an answer passes, and shows that the others may.
+    // A request known to have an answer passes, and its success admits the others.
     enter(breaker, true).succeeded()
     expect(breaker.state).toBe('closed')
   })
@@ -95,7 +95,7 @@ describe('a breaker', () => {
       await clock.advance(999)
       expect(breaker.enter(false)).toBeUndefined()
       await clock.advance(1)
-      // One that hangs takes no place from the next.
+      // A hanging request does not block the next.
       enter(breaker, false)
       expect([breaker.wait(false), breaker.enter(false), breaker.wait(true)]).toEqual([1000, undefined, 0])
     }
@@ -190,7 +190,7 @@ describe('a breaker', () => {
   })
 })
 
-/** A call of a generated story: who asks for what, and how long after the one before. */
+/** A call of a generated sequence: client, request, and delay after the previous one. */
 const story = fc.array(
   fc.record({
     good: fc.boolean(),
@@ -248,7 +248,7 @@ describe('a breaker under any sequence of calls', () => {
           passed += 1
           pass.failed(failure({ key: `k${index}` }))
         }
-        // Probes take longer each time: after 1, 3, 7, 12, 17, … seconds.
+        // The time between probes grows: after 1, 3, 7, 12, 17, … seconds.
         const seconds = pauses.reduce((sum, pause) => sum + pause, 0) / 1000
         expect(passed).toBeLessThanOrEqual(5 + 3 + seconds / 5)
         await clock.advance(5000)

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createRetryBudget, type RetryBudget } from './retry-budget.ts'
 
-/** Of so many clients in turn, how many retries are granted. */
+/** The number of retries granted to this many clients in turn. */
 function granted(budget: RetryBudget, times: number, clients: number): number {
   return Array.from({ length: times }, (_, index) => budget.take(`c${index % clients}`)).filter(Boolean).length
 }

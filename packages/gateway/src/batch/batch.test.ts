@@ -168,11 +168,11 @@ describe('a batch with a bad key', () => {
   const KEYS = Array.from({ length: 50 }, (_, index) => `k${index}`)
   const poisoned = () => new WeirError('upstream_failed', 'bad request', { upstreamStatus: 400 })
 
-  /** Answers every call that came, until no more come: it fails when a bad key is in it. */
+  /** Answers all calls until none is left. A call with a bad key fails. */
   async function settle({ clock, sent }: ReturnType<typeof open>, bad: ReadonlySet<string>, error = poisoned()) {
     for (let next = 0; next < sent.length; next++) {
       const { asks, answer, fail } = sent[next] as (typeof sent)[number]
-      // Those of an earlier round are settled: to settle them again does nothing.
+      // Calls of earlier rounds are settled, and settling them again has no effect.
       if (asks.some(({ topic }) => bad.has(topic))) fail(error)
       else answer(asks.map(({ topic }) => content(topic)))
       await clock.settle()
@@ -262,7 +262,7 @@ describe('a batch with a bad key', () => {
       await settle(opened, new Set(bad), error)
     }
     expect(Object.keys(opened.outcomes).filter((key) => opened.outcomes[key] === error.code)).toHaveLength(400)
-    // Its keys share no call with others, and splitting them gets no more than one call a second.
+    // Its keys share no call with others, and splitting them takes at most one call a second.
     expect(opened.sent.length).toBeLessThan(200 * 2 + 50)
   })
 
@@ -310,7 +310,7 @@ describe('a batch with a bad key', () => {
         const opened = open(50, 10)
         const bad = new Set<string>()
         for (const [turn, given] of story.entries()) {
-          // Bad keys are first, last and between.
+          // Bad keys come first, last and in between.
           for (const [index, client] of given.bad.entries()) {
             const key = `bad${turn} ${index}`
             bad.add(key)
@@ -344,7 +344,7 @@ describe('a batch with a bad key', () => {
   })
 })
 
-/** An upstream that takes as long for a call as for its slowest key, and what became of whom when. */
+/** An upstream whose calls take as long as their slowest key, and the time and outcome of each key. */
 function openTimed(takes: (topic: string, at: number) => number, given: { most?: number; within?: number } = {}) {
   const { most = 50, within = 10 } = given
   const clock = new ManualClock()
@@ -381,7 +381,7 @@ function openTimed(takes: (topic: string, at: number) => number, given: { most?:
       (error: WeirError) => outcomes.push({ topic, at: at(), said: error.code ?? error.message }),
     )
   }
-  /** Asks for all in one batch, waits until it is over, and says how long each took. */
+  /** Fetches all keys in one batch, and returns how long each took. */
   const round = async (topics: readonly string[], lasts = 12_000) => {
     const [from, calls] = [at(), sent.length]
     outcomes.length = 0
@@ -406,7 +406,7 @@ describe('a batch with a slow key', () => {
     slow.add(bad)
     const first = await round(KEYS)
     const others = KEYS.filter((key) => key !== bad)
-    // Six halvings, each after three times the usual.
+    // Six halvings, each after three times the typical duration.
     for (const key of others) expect(first.took[key]).toBeLessThanOrEqual(7 * 150)
     expect(first.took[bad]).toBe(9000)
     expect(first.calls.length - 1).toBeLessThanOrEqual(12)
@@ -499,16 +499,16 @@ test('a client that requests new hanging keys delays those of others once', asyn
   const began = (topic: string) => 1000 + Number(topic.slice(4)) * 100
   const waits = outcomes.filter(({ topic }) => topic.startsWith('good')).map(({ topic, at }) => at - began(topic))
   expect(waits).toHaveLength(400)
-  // Those in calls that left before the first was late.
+  // Keys in calls that were sent before the first was late.
   expect(Math.max(...waits)).toBeLessThan(300)
   expect(waits.filter((wait) => wait > 60).length).toBeLessThan(10)
 })
 
 describe('a late batch', () => {
-  /** Calls take 50 ms, and then as long as is said for each. */
+  /** Calls take 50 ms, and then as long as given for each. */
   const lasting = async (takes: readonly number[]) => {
     let calls = 0
-    // The first call, of four keys, tells what is usual.
+    // The first call, of four keys, sets the typical duration.
     const opened = openTimed(() => takes[Math.floor(calls++ / 4)] ?? 50, { most: 4 })
     await opened.round(['a', 'b', 'c', 'd'], 1000)
     return opened
@@ -580,7 +580,7 @@ describe('the law of a batch', () => {
     const times = fc.record({
       usual: fc.constantFrom(5, 50, 700),
       slow: fc.constantFrom(400, 3000, 12_000),
-      /** From when on everything is slow. */
+      /** When everything becomes slow. */
       from: fc.integer({ min: 0, max: 3000 }),
       rounds: fc.array(
         fc.record({

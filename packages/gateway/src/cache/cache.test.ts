@@ -22,7 +22,7 @@ interface Given extends Partial<Freshness> {
   readonly random?: () => number
 }
 
-/** Fresh for 1 s and stale for 5 s more, unless said otherwise. */
+/** By default fresh for 1 s and stale for 5 s more. */
 function open({ bytes = 1_000_000, random = () => 0, ...given }: Given = {}) {
   const clock = new ManualClock()
   const { values, leases } = memoryBackend(clock, 1_000_000)
@@ -74,7 +74,7 @@ function open({ bytes = 1_000_000, random = () => 0, ...given }: Given = {}) {
     return promise
   })
 
-  /** Reads a topic that the upstream answers with this content. */
+  /** Reads a topic, for which the upstream has this content. */
   async function load(made: Content): Promise<Entry> {
     const entry = read(ask())
     await clock.settle()

@@ -172,7 +172,7 @@ describe('a flight', () => {
     const { clock, fly, asked, aborts, events } = open()
     const controller = new AbortController()
     const next = fly(ask({ signal: controller.signal })).then(() => {
-      // As a connection does that closes once it is answered, while somebody else already asks again.
+      // Like a connection that closes after its answer, while another caller already fetches again.
       const again = fly(ask())
       controller.abort()
       return again
@@ -489,7 +489,7 @@ describe('flights of two nodes', () => {
     await clock.settle()
     const other = flight({ ...parts, node: 'n2', known: () => known })(below)(ask())
     await clock.advance(500)
-    // The same content, confirmed anew, is an answer too.
+    // The same content, confirmed again, is an answer too.
     asked[1]?.answer('old')
     await next
     expect(await other).toMatchObject({ version: known.version, checkedAt: clock.now() })
@@ -552,7 +552,7 @@ describe('flights of two nodes', () => {
     const { clock, fly, asked, parts, below } = open()
     const sleeper = fly(ask())
     await clock.settle()
-    // Its process stands still for so long: no timer of it runs.
+    // Its process is suspended for that long, so none of its timers runs.
     clock.stall(2501)
     const taker = flight({ ...parts, node: 'n2' })(below)(ask())
     await clock.settle()
