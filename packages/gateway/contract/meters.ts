@@ -304,7 +304,7 @@ export function metersContract(name: string, open: Open): void {
         meter.exhaustKey(0)
         expect((await take(meter, 9)).map(({ key }) => key)).toEqual([1, 1])
         meter.exhaustKey(1)
-        expect(await meter.acquire(wants(1))).toMatchObject({ granted: [], never: 'spent' })
+        expect(await meter.acquire(wants(1))).toMatchObject({ granted: [], never: 'exhausted' })
       }),
     )
 
@@ -316,7 +316,7 @@ export function metersContract(name: string, open: Open): void {
         const [first] = await take(meter, 1)
         meter.exhaustKey(0)
         meter.release(the(first))
-        expect(await meter.acquire(wants(1))).toMatchObject({ granted: [], never: 'spent' })
+        expect(await meter.acquire(wants(1))).toMatchObject({ granted: [], never: 'exhausted' })
         await advance(spentFor + late + 50)
         const [probe, ...others] = await take(meter, 5)
         expect(others).toHaveLength(0)

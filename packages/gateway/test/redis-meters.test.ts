@@ -91,7 +91,7 @@ test('a rest that one node was told to take all take, and a used-up key is used 
   a.exhaustKey(0)
   await expect
     .poll(async () => (await b.acquire([{ priority: 'live', cost: 1 }])).never, { timeout: 3000 })
-    .toBe('spent')
+    .toBe('exhausted')
 })
 
 test('without limits too: a rest and a used-up key are told, and no call waits for Redis', async () => {
@@ -111,7 +111,7 @@ test('without limits too: a rest and a used-up key are told, and no call waits f
   a.exhaustKey(1)
   a.exhaustKey(0)
   const want = { priority: 'live', cost: 1 } as const
-  await expect.poll(async () => (await b.acquire([want])).never, { timeout: 3000 }).toBe('spent')
+  await expect.poll(async () => (await b.acquire([want])).never, { timeout: 3000 }).toBe('exhausted')
 })
 
 test('a rest outlives a Redis that forgets it, also for one who did not hear of it from the upstream', async () => {
@@ -269,7 +269,11 @@ async function pass(all: Awaited<ReturnType<typeof cluster>>, milliseconds: numb
   const nodes = all.meterKeys.nodes('upstream')
   for (const [name, record] of Object.entries(await all.admin.hGetAll(nodes))) {
     const node = JSON.parse(record)
-    await all.admin.hSet(nodes, name, JSON.stringify({ ...node, seen: node.seen - milliseconds, joined: undefined }))
+    await all.admin.hSet(
+      nodes,
+      name,
+      JSON.stringify({ ...node, lastSeen: node.lastSeen - milliseconds, newcomerSince: undefined }),
+    )
   }
 }
 

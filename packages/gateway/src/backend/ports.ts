@@ -160,7 +160,7 @@ export interface Grants {
    */
   readonly wait: number | undefined
   /** Why a want will never be granted: all keys are spent, or it costs more than fits in a window. */
-  readonly never?: 'spent' | 'too large'
+  readonly never?: 'exhausted' | 'too large'
   /** What the nodes share can not be reached, and this node has no share of the limits: nothing is granted until that is over. */
   readonly unavailable?: true
 }

@@ -218,7 +218,7 @@ export function createBudget(parts: BudgetParts): Budget {
         const taken = meter.acquire(wants)
         const answer = taken instanceof Promise ? await taken.catch(unreachable) : taken
         for (const grant of answer.granted) promise(grant)
-        if (answer.never === 'spent')
+        if (answer.never === 'exhausted')
           return failAll(new WeirError('upstream_quota_exhausted', `${upstream}: every key is used up`))
         if (answer.unavailable === true) return failAll(unshared(answer.wait))
         started = answer.granted.length > 0

@@ -212,6 +212,6 @@ describe('keys', () => {
     await clock.advance(100_000)
     meter.exhaustKey(0)
     meter.exhaustKey(2)
-    expect(take(1)).toMatchObject({ granted: [], never: 'spent' })
+    expect(take(1)).toMatchObject({ granted: [], never: 'exhausted' })
   })
 })

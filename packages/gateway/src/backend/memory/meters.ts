@@ -125,7 +125,7 @@ export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
         if (held.size > 0 && held.has(lane)) continue
         const { index, at, byLane } = choose(want, now)
         const key = keys[index]
-        if (key === undefined) return { granted, wait, never: 'spent' }
+        if (key === undefined) return { granted, wait, never: 'exhausted' }
         if (at > now) {
           if (at !== Number.POSITIVE_INFINITY) wait = Math.min(wait ?? at - now, at - now)
           if (!byLane) break

@@ -1,28 +1,22 @@
 import type { Clock } from '../../clock.ts'
 import { memoryMeter, tooLarge } from '../memory/meters.ts'
 import type { Grant, Grants, Meter, MeterPlan, Want } from '../ports.ts'
-import type { Ask } from './take.ts'
+import type { EndedCall } from './meter-calls.ts'
+import type { TakeRequest } from './take.ts'
 
-/** A node cut off from the others, spending its own share of the limits: the others leave it that much. */
+/** The meter of a node that is cut off. It spends the node's own share of the limits, which the others leave it. */
 export interface IsolatedMeter {
   readonly meter: Pick<Meter, 'pause' | 'pauseLane' | 'backOff' | 'exhaustKey' | 'syncRemaining'>
   take(wants: readonly Want[], id: () => number): Grants
   /** False when the grant is not one of its own. */
   settle(grant: Grant, cost: number): boolean
   cancel(grant: Grant): boolean
-  /** What it spent that still counts, for the shared windows. */
-  spent(): Ask['carry']
-  /** Its grants whose calls are over, as far as they still count. */
-  ended(): readonly Ended[]
-  /** Its grants that are under way. */
+  /** The calls that still count, for the shared windows. */
+  spent(): TakeRequest['replay']
+  /** Its calls that are over and still count. */
+  ended(): readonly EndedCall[]
+  /** Its calls that are under way. */
   running(): readonly Grant[]
-}
-
-/** A call that is over: what it cost in truth, and when that was on the monotonic clock. */
-export interface Ended {
-  readonly grant: Grant
-  readonly truth: number
-  readonly at: number
 }
 
 interface Spent {
@@ -32,8 +26,8 @@ interface Spent {
   settledAt: number | undefined
 }
 
-/** How soon one that may not start is to ask again, in milliseconds. */
-const AGAIN = 250
+/** How soon to ask again for a call that is too large, in milliseconds. */
+const RETRY = 250
 
 export function isolatedMeter(plan: MeterPlan, share: number, clock: Clock): IsolatedMeter {
   const limits = plan.limits.map((limit) => ({ ...limit, limit: Math.floor(limit.limit * share + 1e-9) }))
@@ -53,9 +47,9 @@ export function isolatedMeter(plan: MeterPlan, share: number, clock: Clock): Iso
 
     take(wants, id) {
       forget()
-      // What is too large for a share is not too large for the whole: it waits until the node is back, and holds up nobody.
+      // A call that is too large for the share fits into the whole limit: it waits until the node is back, and delays no other.
       const fitting = wants.filter((want) => !tooLarge(limits, want))
-      if (fitting.length === 0) return { granted: [], wait: AGAIN }
+      if (fitting.length === 0) return { granted: [], wait: RETRY }
       const taken = meter.acquire(fitting)
       if (taken instanceof Promise) throw new TypeError('expected memory to answer at once')
       const granted = taken.granted.map((own) => {
@@ -97,7 +91,7 @@ export function isolatedMeter(plan: MeterPlan, share: number, clock: Clock): Iso
 
     ended: () =>
       [...spent.values()].flatMap(({ grant, cost, settledAt }) =>
-        settledAt === undefined ? [] : [{ grant, truth: cost, at: settledAt }],
+        settledAt === undefined ? [] : [{ grant, cost, at: settledAt }],
       ),
 
     running: () => [...spent.values()].filter(({ settledAt }) => settledAt === undefined).map(({ grant }) => grant),

@@ -19,9 +19,11 @@ export interface Keys {
   log(name: string): string
   logState(name: string): string
   logChannel(name: string): string
-  /** What an upstream's windows have in common; the keys of the windows begin with it. */
+  /** The state that an upstream's windows share; the keys of the windows begin with it. */
   meter(upstream: string): string
-  /** The nodes that share an upstream, and the channel on which is told that one came. */
+  /** What is paused of an upstream without limits. */
+  pauses(upstream: string): string
+  /** The nodes that share an upstream, and the channel that announces new ones. */
   nodes(upstream: string): string
   arrivals(upstream: string): string
 }
@@ -42,8 +44,10 @@ export function redisKeys(prefix: string): Keys {
     log: (name) => `${tag(`log:${name}`)}:log`,
     logState: (name) => `${tag(`log:${name}`)}:state`,
     logChannel: (name) => `${tag(`log:${name}`)}:events`,
-    meter: (upstream) => `${tag(`meter:${upstream}`)}:meter`,
-    nodes: (upstream) => `${tag(`meter:${upstream}`)}:nodes`,
+    // The names of these two change with the layout of what they hold, so that no version reads another's.
+    meter: (upstream) => `${tag(`meter:${upstream}`)}:windows`,
+    pauses: (upstream) => `${tag(`meter:${upstream}`)}:pauses`,
+    nodes: (upstream) => `${tag(`meter:${upstream}`)}:members`,
     arrivals: (upstream) => `${tag(`meter:${upstream}`)}:arrivals`,
   }
 }

@@ -19,7 +19,7 @@ export function redisLogs({ connection, channels, keys, report }: RedisLogsParts
   let largest = 0
 
   const read: Logs['read'] = async (log, after, most) => {
-    const args = [String(after), String(most), String(largest)]
+    const args = [String(largest), String(after), String(most)]
     return historyOf(await connection.run(HISTORY, [keys.log(log), keys.logState(log)], args))
   }
 
@@ -39,7 +39,7 @@ export function redisLogs({ connection, channels, keys, report }: RedisLogsParts
   }
 
   async function add(log: string, event: Buffer, { events, age }: LogBounds, after: readonly string[]) {
-    const args = [event, String(events), String(Math.ceil(age)), keys.logChannel(log), String(largest), ...after]
+    const args = [String(largest), event, String(events), String(Math.ceil(age)), keys.logChannel(log), ...after]
     const [epoch, offset] = list(await connection.run(APPEND, [keys.log(log), keys.logState(log)], args))
     if (epoch === undefined) return undefined
     largest = Math.max(largest, number(epoch))

@@ -1,29 +1,7 @@
 import { memoryMeter } from '../memory/meters.ts'
 import { type MeterPlan, SPENT_FOR } from '../ports.ts'
 import type { MeterParts, SharedMeter } from './meter.ts'
-import { script } from './script.ts'
-
-/**
- * What nodes tell each other of an upstream without limits. KEYS: rests. ARGV: what is new, as JSON: pairs of what rests and
- * for how many milliseconds. Gives the same of all that rests, as JSON. Told twice it is the same: a rest is never shortened.
- */
-const REST = script(`
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + clock[2] / 1000
-for _, one in ipairs(cjson.decode(ARGV[1])) do
-  local till = math.max(now + one[2], tonumber(redis.call('HGET', KEYS[1], one[1]) or '0'))
-  redis.call('HSET', KEYS[1], one[1], string.format('%.3f', till))
-end
-local told, longest = {}, 0
-local fields = redis.call('HGETALL', KEYS[1])
-for i = 1, #fields, 2 do
-  local left = tonumber(fields[i + 1]) - now
-  longest = math.max(longest, left)
-  if left > 0 then table.insert(told, { fields[i], left }) else redis.call('HDEL', KEYS[1], fields[i]) end
-end
-redis.call('PEXPIRE', KEYS[1], math.ceil(longest))
-return cjson.encode(told)
-`)
+import { PAUSES } from './scripts.ts'
 
 /** While it is called a node asks this often what rests, in milliseconds. */
 const OFTEN = 100
@@ -54,7 +32,7 @@ export function unlimitedMeter(
     askedAt = clock.monotonic()
     const sent = news
     const pairs = sent.map(({ what, until }) => [what, until - askedAt] as const).filter(([, left]) => left > 0)
-    const reply = await connection.run(REST, [`${keys.meter(upstream)}:rests`], [JSON.stringify(pairs)])
+    const reply = await connection.run(PAUSES, [keys.pauses(upstream)], [JSON.stringify(pairs)])
     news = news.filter((one) => !sent.includes(one))
     const told: readonly (readonly [string, number])[] | Readonly<Record<string, never>> = JSON.parse(String(reply))
     for (const [what, left] of Array.isArray(told) ? told : []) {
