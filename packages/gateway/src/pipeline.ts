@@ -47,7 +47,7 @@ export interface ProviderPath {
 
 /** budget ─▶ what is known of its answers ─▶ what the upstream puts below ─▶ secrets covered ─▶ decoded ─▶ pool ─▶ upstream */
 export function providerPath(upstream: Upstream, { backend, clock, emit }: PipelineParts): ProviderPath {
-  const { name, settings } = upstream
+  const { name, settings, rateLimits } = upstream
   const { url, keys, limits, pastUsage, pace, concurrency, timeout, stall, liveShare } = settings
   const names = keys.map((key) => hash('sha256', key).slice(0, 12))
   const plan = {
@@ -61,7 +61,7 @@ export function providerPath(upstream: Upstream, { backend, clock, emit }: Pipel
   const meter = backend.meters.open(name, plan)
 
   const pool = createPool({ ...settings, upstream: name, url, connections: concurrency, clock, emit })
-  const budget = createBudget({ upstream: name, meter, plan, clock, emit, concurrency, keys, stall })
+  const budget = createBudget({ upstream: name, meter, plan, clock, emit, concurrency, keys, stall, rateLimits })
   const mask = maskOf(settings.secrets)
   const read = decode({ upstream: name, maxResponse: settings.maxResponse, mask })(pool.send)
   const covered = redact(mask)(read)

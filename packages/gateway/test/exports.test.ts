@@ -98,6 +98,7 @@ const TYPES = [
   'PushNews',
   'PushOptions',
   'PushToken',
+  'RateLimitSignal',
   'Reading',
   'Routes',
   'RpcMethodOptions',

@@ -3,10 +3,10 @@ import type { RequestHistory, Stage, UpstreamAnswer, UpstreamRequest } from '../
 import type { Clock, Timer } from '../clock.ts'
 import { WeirError } from '../errors.ts'
 import type { Emit, Priority } from '../events.ts'
+import { type RateLimitReader, type RateLimitSignal, readRateLimitHeaders } from '../rate-limit-signal.ts'
 import { createBulkhead } from './bulkhead.ts'
 import { createCapacity } from './capacity.ts'
 import { createQueue, type FairQueue, type Place } from './queue.ts'
-import { isOfItsKey, type RateLimitSignal, readRateLimitSignal, restOf } from './rate-limit-signal.ts'
 
 export interface BudgetParts {
   readonly upstream: string
@@ -18,8 +18,10 @@ export interface BudgetParts {
   readonly concurrency: number
   /** The API keys, by the index that grants name; empty when there are none. */
   readonly keys: readonly string[]
-  /** The longest that the network may hold a call up, in milliseconds; 2,000 unless told. */
+  /** The longest that the network may hold a call up, in milliseconds; 2,000 by default. */
   readonly stall?: number
+  /** Reads what the upstream's answers say of its limits; by default status and headers. */
+  readonly rateLimits?: RateLimitReader | undefined
 }
 
 /** Something that wants to start within the budget. */
@@ -45,8 +47,8 @@ export interface Started {
   readonly alone: boolean
   /** The call is over. `cost`: what it cost in truth; `arrived` false: no answer came, and it may still be on its way. */
   end(outcome?: { readonly cost?: number; readonly arrived?: boolean }): void
-  /** What an answer said of the budget. */
-  heed(word: RateLimitSignal): void
+  /** Applies what an answer said of the limits. */
+  apply(signal: RateLimitSignal): void
 }
 
 /** The stage that says when a call may start, and what waits. */
@@ -112,7 +114,17 @@ const CLASSES: readonly Priority[] = ['interactive', 'live', 'background']
  * future, so an urgent call that comes late still goes first.
  */
 export function createBudget(parts: BudgetParts): Budget {
-  const { upstream, meter, plan, clock, emit, concurrency, keys, stall = STALL } = parts
+  const {
+    upstream,
+    meter,
+    plan,
+    clock,
+    emit,
+    concurrency,
+    keys,
+    stall = STALL,
+    rateLimits = readRateLimitHeaders,
+  } = parts
   // What an upstream counts apart waits apart: a full lane must not hold up the others.
   const lanes = new Map<string, FairQueue<Waiter>>()
   let apart = plan.limits.some(({ lane }) => lane !== undefined)
@@ -465,26 +477,26 @@ export function createBudget(parts: BudgetParts): Budget {
         }
         pumpSoon()
       },
-      heed(word) {
-        if (word.left !== undefined) meter.syncRemaining(word.left, grant.key)
-        if (word.spent) {
+      apply({ remaining, exhausted, pause, ofLane }) {
+        if (remaining !== undefined) meter.syncRemaining(remaining, grant.key)
+        if (exhausted) {
           meter.exhaustKey(grant.key)
           const { spentFor = SPENT_FOR } = plan
           shutUntil[grant.key] = clock.monotonic() + spentFor
           emit({ type: 'budget.closed', upstream, for: spentFor, reason: `key ${grant.key + 1} is used up` })
         }
-        if (word.rest === undefined) return
-        if (word.ofLane && lane !== undefined) {
-          closeLane(lane, word.rest)
+        if (pause === undefined) return
+        if (ofLane && lane !== undefined) {
+          closeLane(lane, pause)
           return
         }
-        const rested = clock.monotonic() + word.rest
+        const rested = clock.monotonic() + pause
         shutUntil.forEach((until, key) => {
           if (byAccount || key === grant.key) shutUntil[key] = Math.max(until, rested)
         })
-        meter.pause(word.rest, keys.length > 1 && !byAccount ? grant.key : undefined)
+        meter.pause(pause, keys.length > 1 && !byAccount ? grant.key : undefined)
         meter.backOff()
-        emit({ type: 'budget.closed', upstream, for: word.rest, reason: 'the upstream refused a call' })
+        emit({ type: 'budget.closed', upstream, for: pause, reason: 'the upstream refused a call' })
       },
     }
   }
@@ -509,10 +521,10 @@ export function createBudget(parts: BudgetParts): Budget {
       let answer: UpstreamAnswer | undefined
       try {
         answer = await next({ ...request, apiKey: keys[started.key], ...(started.alone && { alone: true }) })
-        const word = readRateLimitSignal(answer, clock.now())
-        started.heed(word)
-        const otherKey = isOfItsKey(answer, word) && shutUntil.some((until) => until <= clock.monotonic())
-        return { ...answer, ...restOf(word), ...(otherKey ? { otherKey } : {}) }
+        const signal = rateLimits(answer, clock.now())
+        started.apply(signal)
+        const otherKey = isOfItsKey(answer, signal) && shutUntil.some((until) => until <= clock.monotonic())
+        return { ...answer, ...restOf(signal), ...(otherKey ? { otherKey } : {}) }
       } catch (thrown) {
         throw isTimeout(thrown) && left < answerTime ? startedTooLate(start, left) : thrown
       } finally {
@@ -543,4 +555,15 @@ function least(one: number | undefined, other: number | undefined): number | und
 
 function isTimeout(thrown: unknown): boolean {
   return thrown instanceof WeirError && thrown.code === 'upstream_timeout'
+}
+
+/** Whether a call was refused for the key it came with, and not for what it was: it was not carried out. */
+function isOfItsKey({ status }: UpstreamAnswer, { exhausted, pause, ofLane }: RateLimitSignal): boolean {
+  return status < 500 && (exhausted === true || (pause !== undefined && !ofLane))
+}
+
+/** How long an answer asks to wait, as the stages above the budget read it. */
+function restOf({ pause, retryAfter }: RateLimitSignal): Pick<UpstreamAnswer, 'rest' | 'ofOperation'> {
+  if (pause !== undefined) return { rest: pause }
+  return retryAfter === undefined ? {} : { rest: retryAfter, ofOperation: true }
 }
