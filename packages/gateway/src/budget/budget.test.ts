@@ -8,7 +8,8 @@ import { WeirError } from '../errors.ts'
 import type { WeirEvent } from '../events.ts'
 import { rateLimitReader } from '../rate-limit-signal.ts'
 import { readApiRateLimits } from '../upstream/rate-limits.ts'
-import { type BudgetParts, createBudget, longestCall } from './budget.ts'
+import { type BudgetParts, createBudget } from './budget.ts'
+import { longestCall } from './running-calls.ts'
 
 /** Of an upstream that says in its own way that the limit of a lane is reached, or that a key is used up. */
 const rateLimits = rateLimitReader(
