@@ -21,7 +21,7 @@ interface Group {
   readonly rule: string
 }
 
-const VOCABULARY = `${SRC}/{call,clock,errors,events,entry,json,options,compress,chunk,buffer,rate-limit-wait,options/*}.ts`
+const VOCABULARY = `${SRC}/{call,clock,errors,events,entry,json,options,compress,chunk,buffer,rate-limit-wait,rate-limit-signal,options/*}.ts`
 const PORTS = `${SRC}/backend/ports.ts`
 const STAGES = [
   'admission',

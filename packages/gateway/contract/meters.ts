@@ -371,7 +371,7 @@ export function metersContract(name: string, open: Open): void {
       run(async ({ backend, advance }) => {
         const meter = opened(backend, { limits: [{ limit: 20, window: 1000, by: 'account' }] })
         const used = await take(meter, 5)
-        meter.syncRemaining(8, 0)
+        meter.syncRemaining({ calls: 8 }, 0)
         expect(await take(meter, 20)).toHaveLength(8)
         for (const grant of used) meter.cancel(grant)
         await advance(1100)
@@ -389,7 +389,7 @@ export function metersContract(name: string, open: Open): void {
           { limit: 30, window: 4000, by: 'account', counts: 'calls', lane: '*' },
         ]
         const meter = opened(backend, { limits })
-        meter.syncRemaining(4, 0)
+        meter.syncRemaining({ calls: 4 }, 0)
         const want = { priority: 'live', cost: 10_000, lane: 'search' } as const
         expect((await meter.acquire([want, want, want, want, want, want])).granted).toHaveLength(4)
       }),
@@ -399,8 +399,42 @@ export function metersContract(name: string, open: Open): void {
       'where only tokens are counted, what is left is of them',
       run(async ({ backend }) => {
         const meter = opened(backend, { limits: [{ limit: 90_000, window: 1000, by: 'account' }] })
-        meter.syncRemaining(25_000, 0)
+        meter.syncRemaining({ calls: 25_000 }, 0)
         expect(await take(meter, 6, 10_000)).toHaveLength(2)
+      }),
+    )
+
+    test(
+      'calls and costs that are left are each of the longest window that counts them',
+      run(async ({ backend }) => {
+        const limits: readonly MeterLimit[] = [
+          { limit: 50, window: 1000, by: 'account', counts: 'calls' },
+          { limit: 100, window: 2000, by: 'account', counts: 'calls' },
+          { limit: 90_000, window: 1500, by: 'account' },
+          { limit: 200_000, window: 2500, by: 'account' },
+        ]
+        const both = opened(backend, { limits })
+        both.syncRemaining({ calls: 60, cost: 30_000 }, 0)
+        expect(await take(both, 9, 10_000)).toHaveLength(3)
+        const calls = backend.meters.open('calls', { limits, keys: 1, pastUsage: 'none' })
+        calls.syncRemaining({ calls: 4, cost: 180_000 }, 0)
+        expect(await take(calls, 9, 10_000)).toHaveLength(4)
+      }),
+    )
+
+    test(
+      'what is left of costs alone says nothing of calls, and of calls nothing of costs beside them',
+      run(async ({ backend }) => {
+        const limits: readonly MeterLimit[] = [
+          { limit: 8, window: 1000, by: 'account', counts: 'calls' },
+          { limit: 90_000, window: 1000, by: 'account' },
+        ]
+        const costs = opened(backend, { limits })
+        costs.syncRemaining({ cost: 50_000 }, 0)
+        expect(await take(costs, 9, 10_000)).toHaveLength(5)
+        const calls = backend.meters.open('calls', { limits, keys: 1, pastUsage: 'none' })
+        calls.syncRemaining({ calls: 6 }, 0)
+        expect(await take(calls, 9, 10_000)).toHaveLength(6)
       }),
     )
 
@@ -408,7 +442,7 @@ export function metersContract(name: string, open: Open): void {
       "what is left of one key is not of another's",
       run(async ({ backend }) => {
         const meter = opened(backend, { limits: [{ limit: 20, window: 1000, by: 'key' }], keys: 2 })
-        meter.syncRemaining(0, 0)
+        meter.syncRemaining({ calls: 0 }, 0)
         expect(new Set((await take(meter, 30)).map(({ key }) => key))).toEqual(new Set([1]))
       }),
     )
@@ -428,7 +462,7 @@ export function metersContract(name: string, open: Open): void {
         expect(wait).toBeLessThanOrEqual(1000)
         meter.release(the(probe))
         const [second] = await take(meter, 1)
-        meter.syncRemaining(7, 0)
+        meter.syncRemaining({ calls: 7 }, 0)
         meter.release(the(second))
         expect(await take(meter, 9)).toHaveLength(7)
       }),

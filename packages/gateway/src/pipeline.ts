@@ -3,8 +3,9 @@ import { attempt } from './attempt/attempt.ts'
 import type { Backend } from './backend/ports.ts'
 import { withRestarts } from './backend/restarts.ts'
 import { batch } from './batch/batch.ts'
-import { type Budget, createBudget, longestCall } from './budget/budget.ts'
+import { type Budget, createBudget } from './budget/budget.ts'
 import { createLiveShare, type LiveShare } from './budget/live-share.ts'
+import { longestCall } from './budget/running-calls.ts'
 import { type Cache, createCache } from './cache/cache.ts'
 import type { Memory } from './cache/memory.ts'
 import type { Next, UpstreamAnswer, UpstreamRequest } from './call.ts'
@@ -47,7 +48,7 @@ export interface ProviderPath {
 
 /** budget ─▶ conditional ─▶ the upstream's decorators ─▶ redact ─▶ decode ─▶ pool ─▶ upstream */
 export function providerPath(upstream: Upstream, { backend, clock, emit }: PipelineParts): ProviderPath {
-  const { name, settings } = upstream
+  const { name, settings, rateLimits } = upstream
   const { url, keys, limits, pastUsage, pace, concurrency, timeout, stall, liveShare } = settings
   const names = keys.map((key) => hash('sha256', key).slice(0, 12))
   const plan = {
@@ -61,7 +62,7 @@ export function providerPath(upstream: Upstream, { backend, clock, emit }: Pipel
   const meter = backend.meters.open(name, plan)
 
   const pool = createPool({ ...settings, upstream: name, url, connections: concurrency, clock, emit })
-  const budget = createBudget({ upstream: name, meter, plan, clock, emit, concurrency, keys, stall })
+  const budget = createBudget({ upstream: name, meter, plan, clock, emit, concurrency, keys, stall, rateLimits })
   const mask = maskOf(settings.secrets)
   const read = decode({ upstream: name, maxResponse: settings.maxResponse, mask })(pool.send)
   const covered = redact(mask)(read)

@@ -99,6 +99,7 @@ const TYPES = [
   'PushNews',
   'PushOptions',
   'PushToken',
+  'RateLimitSignal',
   'Reading',
   'Routes',
   'RpcMethodOptions',

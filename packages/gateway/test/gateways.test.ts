@@ -3,6 +3,7 @@ import { createServer } from 'node:net'
 import { Hono } from 'hono'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
+import { redisServer } from '../../../scripts/redis-server.ts'
 import { at, createGateway, defineApp, feed, type Gateway, log } from '../src/index.ts'
 
 const INDEX = import.meta.resolve('../src/index.ts')
@@ -164,7 +165,12 @@ describe('a gateway that fails to start leaves nothing behind', () => {
 
   test.each([
     ['the second of two apps cannot be served', badPrewarm, '', 'prewarm'],
-    ['two parts of the second app have one address', "good, { ...good, name: 'other' }", '', 'another address, since'],
+    [
+      'two parts of the second app have one address',
+      "good, { ...good, name: 'other' }",
+      '',
+      'expected another address',
+    ],
     [
       'two apps disagree on an upstream',
       "feed('/x', { ...one, from: http({ name: 'good', url: 'http://127.0.0.1:2' }) })",
@@ -176,6 +182,13 @@ describe('a gateway that fails to start leaves nothing behind', () => {
     const { status, stdout } = runs(twoApps(second), options)
     expect(stdout).toContain(problem)
     expect(stdout).toContain(unserved)
+    expect(status).toBe(0)
+  })
+
+  test('of its connections to Redis', async () => {
+    await using redis = await redisServer()
+    const { status, stdout } = runs(twoApps(badPrewarm), `redis: ${JSON.stringify(redis.url)}`)
+    expect(stdout).toContain('prewarm')
     expect(status).toBe(0)
   })
 

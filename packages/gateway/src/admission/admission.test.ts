@@ -22,29 +22,41 @@ const refused = (code: string) => expect.objectContaining({ code })
 describe('admission', () => {
   test('refuses an address that is too long, and emits an event', () => {
     const { admission, events } = open()
-    admission.admit(call(`/${'x'.repeat(32_767)}`))
-    expect(() => admission.admit(call(`/${'x'.repeat(32_768)}`))).toThrow(refused('uri_too_long'))
+    admission.checkRequest(call(`/${'x'.repeat(32_767)}`))
+    expect(() => admission.checkRequest(call(`/${'x'.repeat(32_768)}`))).toThrow(refused('uri_too_long'))
     expect(events).toEqual([{ type: 'admission.refused', code: 'uri_too_long' }])
   })
 
-  test('refuses a connection beyond its limit', () => {
+  test('has room for as many connections as it may hold, and for no more', () => {
     const { admission, state } = open()
     state.connections = 2
-    admission.hold()
+    admission.reserveConnection()()
     state.connections = 3
-    expect(() => admission.hold()).toThrow(refused('too_many_connections'))
+    expect(() => admission.reserveConnection()).toThrow(refused('too_many_connections'))
+  })
+
+  test('counts a reserved connection until it is released, once', () => {
+    const { admission, state } = open()
+    state.connections = 1
+    const release = admission.reserveConnection()
+    admission.reserveConnection()
+    expect(() => admission.reserveConnection()).toThrow(refused('too_many_connections'))
+    release()
+    release()
+    admission.reserveConnection()
+    expect(() => admission.reserveConnection()).toThrow(refused('too_many_connections'))
   })
 
   test.each(['normal', 'saver', 'strained'] as const)('serves at the level %s', (level) => {
     const { admission, state } = open()
     state.level = level
-    admission.serve()
+    admission.checkOpen()
   })
 
   test('refuses requests during maintenance, with a Retry-After', () => {
     const { admission, state } = open()
     state.level = 'maintenance'
-    expect(() => admission.serve()).toThrow(expect.objectContaining({ code: 'maintenance', retryAfter: 30_000 }))
+    expect(() => admission.checkOpen()).toThrow(expect.objectContaining({ code: 'maintenance', retryAfter: 30_000 }))
   })
 
   test('refuses requests while it drains', () => {
@@ -52,7 +64,7 @@ describe('admission', () => {
     expect(admission.draining).toBe(false)
     admission.drain()
     expect(admission.draining).toBe(true)
-    expect(() => admission.serve()).toThrow(refused('draining'))
+    expect(() => admission.checkOpen()).toThrow(refused('draining'))
   })
 })
 

@@ -9,19 +9,25 @@ const MAINTENANCE_RETRY_AFTER = 30_000
 export interface AdmissionParts {
   readonly emit: Emit
   readonly level: () => Level
+  /** Live connections that are open. */
   readonly connections: () => number
-  /** Maximum live connections. */
+  /** Maximum live connections, with those that are about to open. */
   readonly most: number
 }
 
 /** Decides which requests are accepted. */
 export interface Admission {
   /** Checks the request itself. @throws WeirError `uri_too_long`, `bad_request` for a malformed request */
-  admit(call: Call): void
+  checkRequest(call: Call): void
   /** Checks that the app is open. Operators' addresses skip this check. @throws WeirError `maintenance`, `draining` */
-  serve(): void
-  /** Checks that there is room for another live connection. @throws WeirError `too_many_connections` */
-  hold(): void
+  checkOpen(): void
+  /**
+   * Reserves room for another live connection, until the returned function is called: when the connection is open, and counted as such, or
+   * will not be.
+   *
+   * @throws WeirError `too_many_connections`
+   */
+  reserveConnection(): () => void
   /** Stops accepting requests, except those of operators. */
   drain(): void
   readonly draining: boolean
@@ -29,6 +35,7 @@ export interface Admission {
 
 export function createAdmission({ emit, level, connections, most }: AdmissionParts): Admission {
   let draining = false
+  let reserved = 0
 
   function refuse(error: WeirError): never {
     emit({ type: 'admission.refused', code: error.code })
@@ -36,7 +43,7 @@ export function createAdmission({ emit, level, connections, most }: AdmissionPar
   }
 
   return {
-    admit({ url, fault }) {
+    checkRequest({ url, fault }) {
       if (fault !== undefined) refuse(fault)
       if (url.length > LONGEST_ADDRESS) {
         refuse(
@@ -47,7 +54,7 @@ export function createAdmission({ emit, level, connections, most }: AdmissionPar
         )
       }
     },
-    serve() {
+    checkOpen() {
       if (draining) refuse(new WeirError('draining', 'The server is shutting down; reconnect.', { retryAfter: 1000 }))
       if (level() === 'maintenance') {
         refuse(
@@ -57,13 +64,19 @@ export function createAdmission({ emit, level, connections, most }: AdmissionPar
         )
       }
     },
-    hold() {
-      if (connections() >= most) {
+    reserveConnection() {
+      if (connections() + reserved >= most) {
         refuse(
           new WeirError('too_many_connections', `expected at most ${most} live connections, got one more`, {
             retryAfter: 5000,
           }),
         )
+      }
+      reserved += 1
+      let isHeld = true
+      return () => {
+        if (isHeld) reserved -= 1
+        isHeld = false
       }
     },
     drain() {

@@ -6,6 +6,7 @@ import { createBudget } from '../budget/budget.ts'
 import type { Height, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import { WeirError } from '../errors.ts'
 import type { WeirEvent } from '../events.ts'
+import { readApiRateLimits } from '../upstream/rate-limits.ts'
 import { type AttemptPolicy, attempt } from './attempt.ts'
 
 let asks = 0
@@ -617,7 +618,7 @@ describe('behind a budget', () => {
     }
     const meter = memoryMeters(clock).open('a', plan)
     const parts = { upstream: 'a', plan, clock, emit: () => {}, concurrency: 10, keys }
-    const budget = createBudget({ ...parts, meter })
+    const budget = createBudget({ ...parts, meter, rateLimits: readApiRateLimits })
     const provider = {
       name: 'a',
       send: budget.stage(({ apiKey, deadline }) => {

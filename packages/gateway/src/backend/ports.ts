@@ -2,6 +2,7 @@ import type { Version } from '@weir/protocol'
 import type { MaybePromise } from '../call.ts'
 import type { Content, Stored } from '../entry.ts'
 import type { Priority } from '../events.ts'
+import type { Remaining } from '../rate-limit-signal.ts'
 
 /** What nodes share. Five ports, and the same five files in each backend. */
 export interface Backend {
@@ -130,8 +131,8 @@ export interface Meter {
   backOff(): void
   /** This key is used up: it is granted no more until one call may try it again, after that time or after what is said. */
   exhaustKey(key: number, duration?: number): void
-  /** The upstream says that so many calls are left of its longest window: others may have spent the rest. */
-  syncRemaining(left: number, key: number): void
+  /** The upstream says how much is left of its longest windows of each kind: others may have spent the rest. */
+  syncRemaining(remaining: Remaining, key: number): void
 }
 
 export interface Want {

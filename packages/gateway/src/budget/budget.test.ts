@@ -6,7 +6,16 @@ import type { Meter, MeterPlan } from '../backend/ports.ts'
 import { type UpstreamAnswer, type UpstreamRequest, Urgency } from '../call.ts'
 import { WeirError } from '../errors.ts'
 import type { WeirEvent } from '../events.ts'
-import { type BudgetParts, createBudget, longestCall } from './budget.ts'
+import { rateLimitReader } from '../rate-limit-signal.ts'
+import { readApiRateLimits } from '../upstream/rate-limits.ts'
+import { type BudgetParts, createBudget } from './budget.ts'
+import { longestCall } from './running-calls.ts'
+
+/** Of an upstream that says in its own way that the limit of a lane is reached, or that a key is used up. */
+const rateLimits = rateLimitReader(
+  ({ headers }) => ({ ofLane: headers['x-ratelimit-method-remaining'] === '-1' }),
+  readApiRateLimits,
+)
 
 interface Started {
   readonly request: UpstreamRequest
@@ -38,7 +47,7 @@ function open(given: Opening = {}) {
   const counted = memoryMeters(clock).open('jupiter', plan)
   const meter = given.wrap?.(counted) ?? counted
   const emit = (event: WeirEvent) => void events.push(event)
-  const budget = createBudget({ upstream: 'jupiter', meter, plan, clock, emit, concurrency, keys })
+  const budget = createBudget({ upstream: 'jupiter', meter, plan, clock, emit, concurrency, keys, rateLimits })
   const send = budget.stage((request) => {
     const { promise, resolve, reject } = Promise.withResolvers<UpstreamAnswer>()
     const answer: Started['answer'] = (status = 200, headers = {}, body = '') =>

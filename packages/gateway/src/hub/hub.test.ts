@@ -75,7 +75,7 @@ describe('a version', () => {
     expect(new Set([late, ...others].map(({ buffers }) => buffers.at(-1))).size).toBe(1)
     expect(late.heard.at(-1)?.from).toBe('1:3')
     // The past is not kept for it.
-    expect(sol).toMatchObject({ told: sol.latest, step: undefined })
+    expect(sol).toMatchObject({ lastFlushed: sol.latest, delta: undefined })
   })
 
   test('of one tick: only the last is said', async () => {
@@ -266,7 +266,7 @@ describe('a slow reader', () => {
       for (const each of channels) publish(each, sequence)
       await clock.settle()
     }
-    expect(listener.behind?.size).toBe(3)
+    expect(listener.lagging?.size).toBe(3)
     expect(listener.pending).toHaveLength(0)
     recorder.drain()
     await clock.settle()
@@ -468,7 +468,7 @@ describe('leaving', () => {
   test('as a slow reader counts as having caught up', () => {
     const { hub, peer, events } = open()
     const { recorder, listener } = peer()
-    listener.behind = new Set()
+    listener.lagging = new Set()
     recorder.leave()
     expect(events.map(({ type }) => type)).toEqual(['hub.joined', 'hub.caughtUp', 'hub.left'])
     expect(hub.connections).toBe(0)

@@ -75,7 +75,7 @@ test('whatever happens, versions only rise for every peer, steps are from what i
             else expect(order).toBeGreaterThan(0)
             last.set(topic, version)
           }
-          if (listener.behind !== undefined) continue
+          if (listener.lagging !== undefined) continue
           for (const [index, channel] of channels.entries()) {
             const hears = channel.listeners.has(listener) || all.listeners.has(listener)
             if (!hears || channel.latest === undefined) continue

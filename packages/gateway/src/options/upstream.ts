@@ -98,6 +98,12 @@ export const HTTP_OPTIONS = {
     optional: true,
     help: '`(answer) => status`: the real status of an answer with 200, for upstreams that report errors in the body.',
   },
+  rateLimitSignal: {
+    kind: 'any',
+    takes: 'a function',
+    optional: true,
+    help: '`(answer) => signal`: what an answer says of the rate limits beyond status and headers: `exhausted`, `pause`, `ofLane`, `remaining`.',
+  },
   stall: {
     kind: 'duration',
     default: '2s',

@@ -3,6 +3,9 @@ import { addRoute, createRouter, findRoute } from 'rou3'
 import type { Answer, Call, MaybePromise } from '../call.ts'
 import { ConfigError, WeirError } from '../errors.ts'
 
+/** What a call holds while it is answered. A live connection counts against the limit of the process. */
+export type Holds = 'nothing' | 'connection'
+
 /** A route of a site. */
 export interface Route {
   /** Such as `/prices/:mint`. */
@@ -16,7 +19,10 @@ export interface Route {
   readonly operator: boolean
   /** Whether the answer depends on the caller. */
   readonly scoped?: boolean
-  handle(call: Call, parameters: Readonly<Record<string, string>>): MaybePromise<Answer>
+  /** Nothing by default; a function where the form of the answer decides. It may throw as `handle`. */
+  readonly holds?: Holds | ((call: Call) => Holds)
+  /** @param holds what the route said that this call holds; the front path has reserved it */
+  handle(call: Call, parameters: Readonly<Record<string, string>>, holds: Holds): MaybePromise<Answer>
 }
 
 export interface Match {

@@ -4,8 +4,9 @@ import { WeirError } from '../errors.ts'
 import type { Route } from '../route/router.ts'
 import type { FeedRuntime } from '../topic/feed/feed-runtime.ts'
 import type { LogRuntime } from '../topic/log/log-runtime.ts'
-import { enterSocket } from './enter-socket.ts'
+import { checkHandshake } from '../transport/handshake.ts'
 import { own } from './fetch-adapter.ts'
+import { holdsSocket } from './holds.ts'
 import type { SiteContext } from './parts.ts'
 
 /** With these graphql-sse reserves a stream for many operations, its single connection mode. */
@@ -17,14 +18,17 @@ export function graphqlRoute(
   topics: readonly (FeedRuntime | LogRuntime)[],
   site: SiteContext,
 ): Route {
-  const { admission, live, peers, identifies, pipeline } = site
+  const { admission, live, peers, cors, identifies, pipeline } = site
   const { clock, emit } = pipeline
-  // Checked at the end: the server may have begun to close while a document was read, and later connections are never closed.
-  function hold(): void {
-    admission.serve()
-    admission.hold()
+  // Of a call it is known late whether it subscribes, and of a message on a socket no route is asked. The server may have begun to close
+  // while the document was read, and later connections are never closed.
+  function checkRoom(): void {
+    admission.checkOpen()
+    const release = admission.reserveConnection()
+    // It joins the hub right after this, and is counted there.
+    release()
   }
-  const parts = { topics, options, hub: live.hub, peers, clock, emit, hold }
+  const parts = { topics, options, hub: live.hub, peers, clock, emit, checkRoom }
   // Loaded only here: without GraphQL a worker is smaller by all of it.
   const loading = import('../transport/graphql/graphql.ts').then(({ createGraphql }) => createGraphql(parts))
   // Each caller gets the failure; without a caller there is none.
@@ -35,13 +39,12 @@ export function graphqlRoute(
     methods: ['GET', 'POST', ...RESERVATIONS],
     operator: false,
     scoped: identifies,
-    async handle(call) {
+    holds: holdsSocket,
+    async handle(call, _parameters, holds) {
       if (RESERVATIONS.includes(call.method)) throw noReservation(call)
       const graphql = await loading
-      // Other upgrades, such as the h2c that curl offers, are left alone (RFC 9110, 7.8).
-      if (call.header('upgrade')?.toLowerCase() !== 'websocket')
-        return graphql.answer(call, (fetch) => own({ fetch }, call, options.maxBody))
-      enterSocket(call, site)
+      if (holds === 'nothing') return graphql.answer(call, (fetch) => own({ fetch }, call, options.maxBody))
+      checkHandshake(call, cors)
       return graphql.socket(call)
     },
   }

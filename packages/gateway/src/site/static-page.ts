@@ -4,12 +4,14 @@ import { join, relative, sep } from 'node:path'
 import { lookup } from 'mrmime'
 import type { Answer, Call } from '../call.ts'
 import { COMPRESSIONS, chooseCompression } from '../compress.ts'
-import { ConfigError } from '../errors.ts'
+import { ConfigError, WeirError } from '../errors.ts'
 
 /** The files of a built page, read once: a page is small, and the disk may go. */
 export interface Page {
-  /** The file at this address; undefined when there is none. */
-  serve(call: Call): Answer | undefined
+  /** Whether there is a file at this path. */
+  has(path: string): boolean
+  /** The file at the address of the call. @throws WeirError `not_found` */
+  serve(call: Call): Answer
 }
 
 interface File {
@@ -52,9 +54,10 @@ export function createPage(app: string, folder: string): Page {
   files.set('/', index)
 
   return {
+    has: (path) => files.has(path),
     serve(call) {
       const file = files.get(call.path)
-      if (file === undefined) return undefined
+      if (file === undefined) throw new WeirError('not_found', `${call.path.slice(0, 200)}: no file is served here`)
       const plain = file.forms.get('') ?? new Uint8Array()
       const packed =
         file.forms.size > 1 ? chooseCompression(call.header('accept-encoding'), plain.byteLength) : undefined

@@ -5,11 +5,11 @@ import type { Route, Router } from '../route/router.ts'
 import type { FeedRuntime } from '../topic/feed/feed-runtime.ts'
 import type { LogRuntime } from '../topic/log/log-runtime.ts'
 import { formOf } from '../transport/form.ts'
+import { checkHandshake } from '../transport/handshake.ts'
 import { lastVersion, sseClient, sseOf } from '../transport/sse.ts'
 import { heldTopicsOf, type Topic, topicOr } from '../transport/topics.ts'
 import { values } from '../transport/values.ts'
 import { websocket } from '../transport/websocket.ts'
-import { enterSocket } from './enter-socket.ts'
 import type { SiteContext } from './parts.ts'
 
 /** Finds the feed or log that a topic names, and its key there. @throws WeirError `not_found`, `bad_key`, `unauthenticated` */
@@ -43,7 +43,7 @@ export function topicFinder(
 
 /** The addresses of many topics at once: their values, a stream of them, a WebSocket. `scoped`: whether some are not everybody's. */
 export function topicRoutes(site: SiteContext, find: FindTopic, scoped: boolean): readonly Route[] {
-  const { live, peers, admission, pipeline } = site
+  const { live, peers, cors, pipeline } = site
   const ours = { owner: 'the gateway', operator: false, scoped }
   const stream = '/weir/stream'
   return [
@@ -56,12 +56,12 @@ export function topicRoutes(site: SiteContext, find: FindTopic, scoped: boolean)
     },
     {
       ...{ ...ours, path: stream, methods: ['GET'] },
+      holds: 'connection',
       handle(call) {
         formOf(call, ['sse'])
         const held = heldTopicsOf(call)
         const topics = [...held.keys()].map((topic) => topicOr(topic, (topic) => find(topic, call.identity)))
         const last = lastVersion(call)
-        admission.hold()
         // One version can't be that of many topics.
         const known = last !== undefined && held.size === 1 ? [last] : [...held.values()]
         return sseOf(live, sseClient(call), stream, topics, known)
@@ -69,8 +69,9 @@ export function topicRoutes(site: SiteContext, find: FindTopic, scoped: boolean)
     },
     {
       ...{ ...ours, path: '/weir/ws', methods: ['GET'] },
+      holds: 'connection',
       handle(call) {
-        enterSocket(call, site)
+        checkHandshake(call, cors)
         return websocket({ ...live, peers, emit: pipeline.emit, find }, call)
       },
     },

@@ -1,11 +1,11 @@
 import { memoryMeters } from '../backend/memory/meters.ts'
 import { type Budget as BudgetStage, createBudget as createStage } from '../budget/budget.ts'
-import { readRateLimitSignal } from '../budget/rate-limit-signal.ts'
 import { type Clock, keepAlive, systemClock } from '../clock.ts'
 import { ConfigError, WeirError } from '../errors.ts'
 import type { Emit, Priority } from '../events.ts'
 import { BUDGET_OPTIONS } from '../options/standalone.ts'
 import { type Duration, milliseconds, readOptions } from '../options.ts'
+import { readRateLimitHeaders } from '../rate-limit-signal.ts'
 import { type Limit, limitsOf } from '../upstream/limits.ts'
 
 /** The options of `createBudget()`. */
@@ -124,9 +124,9 @@ export function createBudget(options: BudgetOptions): Budget {
         answered({ status, headers, cost }) {
           truth = cost
           const plain = headers instanceof Headers ? Object.fromEntries(headers) : headers
-          const word = readRateLimitSignal({ status, headers: plain, body: Buffer.alloc(0) }, clock.now())
-          // There is nothing else here that could wait.
-          started.heed({ ...word, rest: word.rest ?? word.away })
+          const signal = readRateLimitHeaders({ status, headers: plain, body: Buffer.alloc(0) }, clock.now())
+          // There are no operations here that could wait by themselves.
+          started.apply({ ...signal, pause: signal.pause ?? signal.retryAfter })
         },
       })
     } finally {

@@ -4,6 +4,9 @@ import { show, WeirError } from '../errors.ts'
 /** How a value is answered: as JSON at once, as a live stream, or as JSON when it has changed. */
 export type Form = 'json' | 'sse' | 'poll'
 
+/** The forms of one topic; the first is for those who name none. */
+export const FORMS = ['json', 'sse', 'poll'] as const
+
 /**
  * The form that a call asks for, by `?as=` or else by `Accept`.
  *

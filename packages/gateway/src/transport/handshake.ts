@@ -6,6 +6,11 @@ const KEY = /^[A-Za-z0-9+/]{22}==$/
 
 const DEFAULT_PORTS: Readonly<Record<string, RegExp>> = { 'https:': /:443$/, 'http:': /:80$/ }
 
+/** Whether it asks for a WebSocket. Other upgrades, such as the h2c that curl offers, are left alone (RFC 9110, 7.8). */
+export function asksForWebSocket(call: Pick<Call, 'header'>): boolean {
+  return call.header('upgrade')?.toLowerCase() === 'websocket'
+}
+
 /**
  * Refuses what is no handshake of a WebSocket (RFC 6455, 4.2.1), and pages of other sites.
  *
@@ -13,9 +18,8 @@ const DEFAULT_PORTS: Readonly<Record<string, RegExp>> = { 'https:': /:443$/, 'ht
  * @throws WeirError `upgrade_required`, `bad_request`, `bad_origin`
  */
 export function checkHandshake(call: Pick<Call, 'header'>, origins: readonly string[]): void {
-  const upgrade = call.header('upgrade')
-  if (upgrade?.toLowerCase() !== 'websocket')
-    throw required(`expected a call that asks for Upgrade: websocket, got ${show(upgrade)}`)
+  if (!asksForWebSocket(call))
+    throw required(`expected a call that asks for Upgrade: websocket, got ${show(call.header('upgrade'))}`)
   const version = call.header('sec-websocket-version')
   if (version !== '13') throw required(`Sec-WebSocket-Version: expected 13, got ${show(version)}`)
   const key = call.header('sec-websocket-key')

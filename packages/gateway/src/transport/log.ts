@@ -10,9 +10,10 @@ import { LoggedEvent } from '../topic/log/logged-event.ts'
 import { readVersion } from '../topic/version.ts'
 import { callerOf, untilExpiry } from './credential.ts'
 import { jsonAnswer } from './json-answer.ts'
-import { type LongPollParts, longPoll, readWait } from './long-poll.ts'
+import { longPoll, readWait } from './long-poll.ts'
 import { answerOf } from './problem.ts'
 import type { SnapshotParts } from './snapshot.ts'
+import type { SseParts } from './sse.ts'
 
 /**
  * Answers with a part of a log's history as JSON, oldest first.
@@ -48,10 +49,10 @@ export async function newest(log: LogRuntime, readKey: ReadKey, client: string):
 /**
  * Answers as `history` when there are events after what the client has: at once when there are, 204 when the wait is over.
  *
- * @throws WeirError `bad_version`, `bad_request`, `bad_key`, `full`
+ * @throws WeirError `bad_version`, `bad_request`, `bad_key`
  */
 export async function logPoll(
-  parts: LongPollParts,
+  parts: SseParts,
   log: LogRuntime,
   call: Call,
   parameters: Readonly<Record<string, string>>,

@@ -13,11 +13,6 @@ const LONGEST_WAIT = 60_000
 /** Those whom a server that goes sends away come back spread over so many milliseconds. */
 const RETRY_SPREAD = 3000
 
-export interface LongPollParts extends SseParts {
-  /** Takes in a connection that stays. @throws WeirError `too_many_connections` */
-  hold(): void
-}
-
 /**
  * Waits for news of a topic: what `look` finds, whenever something is said; undefined when the wait is over. A server that goes
  * is news too.
@@ -25,16 +20,14 @@ export interface LongPollParts extends SseParts {
  * @param wait milliseconds
  * @param join has the listener hear the topic
  * @returns rejects when the client is gone
- * @throws WeirError `too_many_connections`
  */
 export function longPoll<News>(
-  parts: LongPollParts,
+  parts: SseParts,
   signal: AbortSignal,
   wait: number,
   look: () => News | undefined,
   join: (listener: Listener) => void,
 ): Promise<News | Problem | undefined> {
-  parts.hold()
   const waiting = new Waiting(signal, look)
   join(parts.hub.listen(waiting, UNSAID))
   waiting.begin(parts.clock.after(wait, () => waiting.end(undefined)))

@@ -5,17 +5,18 @@ import type { Channel } from '../hub/hub.ts'
 import type { FeedRuntime } from '../topic/feed/feed-runtime.ts'
 import { readVersion } from '../topic/version.ts'
 import { untilExpiry } from './credential.ts'
-import { type LongPollParts, longPoll, readWait } from './long-poll.ts'
+import { longPoll, readWait } from './long-poll.ts'
 import { answerOf } from './problem.ts'
 import { inBand, whole } from './snapshot.ts'
+import type { SseParts } from './sse.ts'
 
 /**
  * Answers when a feed's value is newer than what the client has: its JSON at once when it is, 204 when the wait is over.
  *
- * @throws WeirError `bad_version`, `bad_request`, `bad_key`, `full`
+ * @throws WeirError `bad_version`, `bad_request`, `bad_key`
  */
 export function poll(
-  parts: LongPollParts,
+  parts: SseParts,
   feed: FeedRuntime,
   call: Call,
   parameters: Readonly<Record<string, string>>,

@@ -23,6 +23,22 @@ describe('an HTTP upstream', () => {
     })
   })
 
+  test('reads what an answer says of the limits: status and headers, codes of APIs, and over these what is its own', () => {
+    const answer = { status: 429, headers: { 'retry-after': '7', 'x-ratelimit-remaining': '3' }, body: Buffer.alloc(0) }
+    const remaining = { calls: 3 }
+    expect(http(PLAIN).rateLimits?.(answer, 0)).toMatchObject({ pause: 7000, remaining, exhausted: false })
+    const spent = { ...answer, body: Buffer.from('{"code":"insufficient_quota"}') }
+    expect(http(PLAIN).rateLimits?.(spent, 0)).toMatchObject({ remaining, exhausted: true })
+    const own = http({
+      ...PLAIN,
+      rateLimitSignal: ({ headers }) => ({ remaining: { cost: Number(headers['x-credits']) } }),
+    })
+    expect(own.rateLimits?.({ ...spent, headers: { 'x-credits': '40' } }, 0)).toMatchObject({
+      remaining: { cost: 40 },
+      exhausted: true,
+    })
+  })
+
   test('leaves the reserve of each limit to others', () => {
     const limits = [
       { calls: 50, per: '1s' },
@@ -38,6 +54,7 @@ describe('an HTTP upstream', () => {
     ['no address', { url: undefined }, 'url'],
     ['an address without its scheme', { url: 'api.example.com' }, 'url'],
     ['no name', { name: '' }, 'name'],
+    ['a signal that is no function', { rateLimitSignal: 429 }, 'rateLimitSignal'],
     ['an unknown option', { timeOut: '1s' }, 'timeOut'],
     ['limits that are no list', { limits: { calls: 1, per: '1s' } }, 'limits'],
     ['a limit of neither calls nor cost', { limits: [{ per: '1s' }] }, 'limits[0]'],

@@ -4,8 +4,10 @@ import { ConfigError, WeirError, withoutSecrets } from '../errors.ts'
 import { stringifyJson } from '../json.ts'
 import { HTTP_OPTIONS } from '../options/upstream.ts'
 import { type Bytes, type Duration, isRecord, readOptions } from '../options.ts'
+import { type RateLimitReader, type RateLimitSignal, rateLimitReader } from '../rate-limit-signal.ts'
 import { jsonOf, reading, validated } from './answer.ts'
 import { type Limit, limitsOf } from './limits.ts'
+import { readApiRateLimits } from './rate-limits.ts'
 import { areCredentials, secretsOfCredentials, secretsOfHeaders, secretsOfUrl } from './secrets.ts'
 import { trueStatus } from './status.ts'
 import type { CallContext, Outgoing, Upstream } from './upstream.ts'
@@ -48,6 +50,11 @@ export interface HttpOptions {
   readonly conditional?: boolean
   /** The status that an answer of 200 should have had, where the upstream says in its body that it refuses. */
   readonly statusOf?: (answer: UpstreamAnswer) => number
+  /**
+   * What an answer says of the upstream's limits in a way of its own: that its key is used up, what is left. Status and headers are read in
+   * any case; what this gives goes over them.
+   */
+  readonly rateLimitSignal?: (answer: UpstreamAnswer) => RateLimitSignal
   /** The longest that the network may hold a call up: one that is given up sooner is counted until then. `'2s'` by default. */
   readonly stall?: Duration
   /** Milliseconds that what it answered is old, for `anyOf` by score; by default its `Age` header. */
@@ -110,11 +117,15 @@ export interface HttpPost extends HttpGet {
  * @throws ConfigError naming the option, what was expected and what came
  */
 export function http(options: HttpOptions): Upstream<HttpCall> {
-  return httpUpstream('http', options)
+  return httpUpstream('http', options, readApiRateLimits)
 }
 
-/** The same for what else is asked over HTTP; errors name its kind. */
-export function httpUpstream(kind: string, options: HttpOptions): Upstream<HttpCall> {
+/**
+ * The same for other protocols over HTTP. Errors name its kind.
+ *
+ * @param rateLimits reads what answers of this kind say of limits
+ */
+export function httpUpstream(kind: string, options: HttpOptions, rateLimits: RateLimitReader): Upstream<HttpCall> {
   const name = isRecord(options) && typeof options.name === 'string' ? options.name : '?'
   const where = `${kind} "${name}"`
   const read = readOptions(where, HTTP_OPTIONS, options)
@@ -126,7 +137,9 @@ export function httpUpstream(kind: string, options: HttpOptions): Upstream<HttpC
     throw new ConfigError(where, 'url', 'an address without a user; send Basic by headers', withoutSecrets(read.url))
   if (read.statusOf !== undefined && typeof read.statusOf !== 'function')
     throw new ConfigError(where, 'statusOf', 'a function', read.statusOf)
-  const { statusOf } = options
+  if (read.rateLimitSignal !== undefined && typeof read.rateLimitSignal !== 'function')
+    throw new ConfigError(where, 'rateLimitSignal', 'a function', read.rateLimitSignal)
+  const { statusOf, rateLimitSignal } = options
   const fixed = headersOf(where, read.headers)
   const place = authOf(where, read.auth)
   const keys = read.keys ?? []
@@ -163,6 +176,7 @@ export function httpUpstream(kind: string, options: HttpOptions): Upstream<HttpC
       stall: read.stall,
       maxResponse: read.maxResponse,
     },
+    rateLimits: rateLimitSignal === undefined ? rateLimits : rateLimitReader(rateLimitSignal, rateLimits),
     ...(options.lag === undefined ? {} : { lag: options.lag }),
     ...(statusOf === undefined ? {} : { below: () => trueStatus(statusOf) }),
     client: (context) => httpCall(read.name, context),

@@ -1,6 +1,7 @@
 import type { MeterLimit } from '../backend/ports.ts'
 import type { Identity, Stage, UpstreamAnswer, UpstreamRequest } from '../call.ts'
 import type { Clock } from '../clock.ts'
+import type { RateLimitReader } from '../rate-limit-signal.ts'
 
 /** A service that many ask and that can bear few: declared once, shared by all feeds and apps that name it. */
 export interface Upstream<Client = unknown> {
@@ -12,9 +13,11 @@ export interface Upstream<Client = unknown> {
   readonly providers: readonly Upstream<Client>[]
   /** What loaders get as `call`. */
   client(context: CallContext): Client
+  /** Reads what its answers say of its limits; by default status and headers. */
+  readonly rateLimits?: RateLimitReader
   /** Milliseconds that what it answered is old. */
   readonly lag?: (answer: UpstreamAnswer) => number
-  /** What of it stands between its budget and its sockets, such as who reads refusals out of answers of 200. */
+  /** Decorators between budget and pool, such as one that turns errors in answers of 200 into statuses. */
   readonly below?: (clock: Clock) => Stage<UpstreamRequest, Promise<UpstreamAnswer>>
   /** How it is followed, where it is another gateway. */
   readonly origin?: OriginPlan

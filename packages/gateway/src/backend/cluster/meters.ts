@@ -43,6 +43,6 @@ function clusterMeter(upstream: string, line: IpcRpc<PrimarySide>, clock: Clock)
     pauseLane: (duration, lane) => line.notify('closeLane', [upstream, duration, lane]),
     backOff: () => line.notify('backOff', [upstream]),
     exhaustKey: (key, duration) => line.notify('spend', [upstream, key, duration]),
-    syncRemaining: (left, key) => line.notify('learn', [upstream, left, key]),
+    syncRemaining: (remaining, key) => line.notify('learn', [upstream, remaining, key]),
   }
 }

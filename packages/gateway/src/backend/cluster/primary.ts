@@ -160,7 +160,7 @@ function serveWorker(carrier: IpcPort, { backend, desks, clock, report }: Worker
     closeLane: (upstream, duration, lane) => desks.of(upstream).meter.pauseLane(duration, lane),
     backOff: (upstream) => desks.of(upstream).meter.backOff(),
     spend: (upstream, key, duration) => desks.of(upstream).meter.exhaustKey(key, duration),
-    learn: (upstream, left, key) => desks.of(upstream).meter.syncRemaining(left, key),
+    learn: (upstream, remaining, key) => desks.of(upstream).meter.syncRemaining(remaining, key),
   }
   const line: IpcRpc<WorkerSide> = openIpcRpc({
     carrier,

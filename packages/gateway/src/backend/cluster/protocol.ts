@@ -2,6 +2,7 @@ import type { Version } from '@weir/protocol'
 import { unpooledCopy } from '../../buffer.ts'
 import type { MaybePromise } from '../../call.ts'
 import type { Stored } from '../../entry.ts'
+import type { Remaining } from '../../rate-limit-signal.ts'
 import type { Grant, Grants, Lease, LogBounds, LogHistory, LogLine, MeterPlan, Publication, Want } from '../ports.ts'
 
 /** What a worker asks of the primary, and tells it. */
@@ -34,7 +35,7 @@ export interface PrimarySide {
   closeLane(upstream: string, duration: number, lane: string): void
   backOff(upstream: string): void
   spend(upstream: string, key: number, duration: number | undefined): void
-  learn(upstream: string, left: number, key: number): void
+  learn(upstream: string, remaining: Remaining, key: number): void
 }
 
 /** What the primary tells a worker. */

@@ -102,13 +102,13 @@ describe('what the upstream says is left', () => {
   test('leaves room for others who use the same key', () => {
     const { meter, call } = open()
     call(10)
-    meter.syncRemaining(25, 0)
+    meter.syncRemaining({ calls: 25 }, 0)
     expect(call()).toHaveLength(25)
   })
 
   test('is of the longest window', () => {
     const { meter, take } = open({ limits: [SECOND, DAY] })
-    meter.syncRemaining(20, 0)
+    meter.syncRemaining({ calls: 20 }, 0)
     expect(take(50).granted).toHaveLength(20)
   })
 
@@ -116,13 +116,13 @@ describe('what the upstream says is left', () => {
     const tokens = { limit: 90_000, window: 60_000, by: 'account', counts: 'cost' } as const
     const calls = { limit: 500, window: 60_000, by: 'account', counts: 'calls' } as const
     const { meter, take } = open({ limits: [tokens, calls] })
-    meter.syncRemaining(3, 0)
+    meter.syncRemaining({ calls: 3 }, 0)
     expect(take(5, { cost: 20_000 }).granted).toHaveLength(3)
   })
 
   test("of one key is not of another's", () => {
     const { meter, take } = open({ limits: [{ ...SECOND, by: 'key' }], keys: 2 })
-    meter.syncRemaining(0, 0)
+    meter.syncRemaining({ calls: 0 }, 0)
     expect(new Set(take(60).granted.map(({ key }) => key))).toEqual(new Set([1]))
   })
 })
@@ -134,7 +134,7 @@ describe('an unknown past of a long window', () => {
     expect(take(5).granted).toEqual([])
     expect(take(5).wait).toBe(100)
     if (probe === undefined) throw new Error('expected a probe')
-    meter.syncRemaining(7, probe.key)
+    meter.syncRemaining({ calls: 7 }, probe.key)
     meter.release(probe)
     expect(take(50).granted).toHaveLength(7)
   })

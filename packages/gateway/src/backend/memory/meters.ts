@@ -1,4 +1,5 @@
 import type { Clock } from '../../clock.ts'
+import type { Remaining } from '../../rate-limit-signal.ts'
 import { type Grant, type Meter, type MeterLimit, type MeterPlan, type Meters, SPENT_FOR, type Want } from '../ports.ts'
 import { openWindow, type Window } from './window.ts'
 
@@ -61,7 +62,7 @@ export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
   /** Between back-offs, and for each step back: by the shortest, since a day without a second step would be no recovery. */
   const shortest = Math.max(1, Math.min(...plan.limits.map(({ window }) => window)))
   const windowsOf = [...whole(of('account')), ...whole(of('key'))]
-  const heard = heardOf(plan.limits)
+  const synced = syncedLimits(plan.limits)
 
   const begun = clock.monotonic()
   const shut = Math.max(0, ...plan.limits.map(({ window }) => window).filter((window) => window <= LONG))
@@ -185,26 +186,38 @@ export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
       if (key !== undefined) Object.assign(key, { spentUntil: clock.monotonic() + duration, probe: undefined })
     },
 
-    syncRemaining(left, index) {
+    syncRemaining(remaining, index) {
       const now = clock.monotonic()
+      const left = remainingOf(plan.limits, remaining)
       keys[index]?.windows.forEach((window, i) => {
         const limit = windowsOf[i]
-        if (limit !== undefined && heard.has(limit)) window.learn(left, now)
+        const units = limit !== undefined && synced.has(limit) ? left[countedBy(limit)] : undefined
+        if (units !== undefined) window.sync(units, now)
       })
       probingUntil = 0
     },
   }
 }
 
-/**
- * Which limits an upstream means when it says how many calls are left: the longest, and where some count calls and others
- * count costs, of those that count calls.
- */
-export function heardOf(limits: readonly MeterLimit[]): ReadonlySet<MeterLimit> {
-  const callsApart = whole(limits).some(({ counts }) => counts === 'calls')
-  const meant = whole(limits).filter(({ counts }) => !callsApart || counts === 'calls')
-  const longest = Math.max(...meant.map(({ window }) => window))
-  return new Set(meant.filter(({ window }) => window === longest))
+/** What a limit counts. */
+export function countedBy({ counts = 'cost' }: MeterLimit): keyof Remaining {
+  return counts
+}
+
+/** The limits that an upstream means when it says what is left: of those that count every call, the longest of each kind. */
+export function syncedLimits(limits: readonly MeterLimit[]): ReadonlySet<MeterLimit> {
+  const kinds = Map.groupBy(whole(limits), countedBy)
+  return new Set([...kinds.values()].flatMap(longestOf))
+}
+
+function longestOf(limits: readonly MeterLimit[]): readonly MeterLimit[] {
+  const longest = Math.max(...limits.map(({ window }) => window))
+  return limits.filter(({ window }) => window === longest)
+}
+
+/** What is left, by what these limits count: where none counts calls, an upstream that says how many are left means costs. */
+export function remainingOf(limits: readonly MeterLimit[], { calls, cost }: Remaining): Remaining {
+  return whole(limits).some((limit) => countedBy(limit) === 'calls') ? { calls, cost } : { cost: cost ?? calls }
 }
 
 /** Whether it does not even fit into the empty windows of its lane. */

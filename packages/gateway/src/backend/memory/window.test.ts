@@ -97,17 +97,17 @@ describe('what others use', () => {
   test('is what is missing, and is believed for one window', () => {
     const window = open()
     window.use(2, 0)
-    window.learn(5, 0)
+    window.sync(5, 0)
     expect([window.earliest(5, 0, 1), window.earliest(6, 0, 1)]).toEqual([0, 1000])
     expect(window.idle(0)).toBe(false)
   })
 
   test('is told anew by each answer, and is never less than nothing', () => {
     const window = open()
-    window.learn(0, 0)
-    window.learn(100, 10)
+    window.sync(0, 0)
+    window.sync(100, 10)
     expect(window.earliest(10, 10, 1)).toBe(10)
-    window.learn(-3, 20)
+    window.sync(-3, 20)
     expect(window.earliest(1, 20, 1)).toBe(1020)
   })
 
@@ -116,7 +116,7 @@ describe('what others use', () => {
     window.use(10, 0)
     window.freeLater(5, 5, -900)
     window.freeLater(5, 5, -100)
-    window.learn(-5, -500)
+    window.sync(-5, -500)
     // 15 are used: 5 come free at 100, the 5 of others at 500, 5 at 900.
     expect([1, 5, 6, 10].map((units) => window.earliest(units, 0, 1))).toEqual([500, 500, 900, 900])
   })
@@ -139,7 +139,7 @@ describe('what others use', () => {
           const ends = calls.flatMap(({ units, ended }) => (ended === null ? [] : [{ units, at: ended + 1000 }]))
           ends.sort((a, b) => a.at - b.at)
           for (const { units, at } of ends) window.freeLater(units, units, at - 1000)
-          if (word !== null) window.learn(word.left, word.at)
+          if (word !== null) window.sync(word.left, word.at)
           const others = word === null ? 0 : Math.max(0, 10 - word.left - used)
           const room = (now: number) =>
             10 -

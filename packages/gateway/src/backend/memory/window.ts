@@ -17,8 +17,8 @@ export interface Window {
   /** So many units come free one window from now; a call that cost more than was thought takes the rest until then. */
   freeLater(taken: number, units: number, now: number): void
   free(units: number): void
-  /** The upstream says that so many units are left: what is missing, others spent. */
-  learn(left: number, now: number): void
+  /** The upstream says that this many units are left: others spent what is missing. */
+  sync(left: number, now: number): void
   /** Nothing is counted any more. */
   idle(now: number): boolean
 }
@@ -92,7 +92,7 @@ export function openWindow({ limit, window, counts }: MeterLimit, pace: boolean)
     free(units) {
       used -= units
     },
-    learn(left, now) {
+    sync(left, now) {
       collect(now)
       others = Math.max(0, limit - left - used)
       othersUntil = now + window

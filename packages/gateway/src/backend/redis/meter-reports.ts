@@ -1,3 +1,4 @@
+import type { Remaining } from '../../rate-limit-signal.ts'
 import type { Grant } from '../ports.ts'
 import type { EndedCall, RunningCall } from './meter-calls.ts'
 import type { Paused } from './take.ts'
@@ -9,7 +10,7 @@ export interface MeterReports {
   pauses: readonly { readonly until: number; readonly of: Paused }[]
   /** Keys that are used up. */
   exhausted: readonly { readonly key: number }[]
-  remaining: readonly { readonly left: number; readonly key: number; readonly at: number }[]
+  remaining: readonly (Remaining & { readonly key: number; readonly at: number })[]
   /** After a loss: the calls that still count, and the nodes that were there. */
   replay: readonly (EndedCall | RunningCall)[]
   members: readonly string[]

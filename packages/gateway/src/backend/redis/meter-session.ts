@@ -1,6 +1,6 @@
 import type { Clock } from '../../clock.ts'
 import type { Priority } from '../../events.ts'
-import { BACK_OFF, heardOf, LAST_ARRIVALS, LONG } from '../memory/meters.ts'
+import { BACK_OFF, LAST_ARRIVALS, LONG, syncedLimits } from '../memory/meters.ts'
 import { formOf } from '../memory/stricter.ts'
 import { CATCHING_UP } from '../memory/window.ts'
 import { type Grant, type Grants, type MeterLimit, type MeterPlan, SPENT_FOR, type Want } from '../ports.ts'
@@ -165,7 +165,7 @@ export class MeterSession {
       exhausted: reports.exhausted.map(({ key }) => key),
       remaining: reports.remaining
         .filter(({ at }) => this.#probing || sentAt - at < REMAINING_TTL)
-        .map(({ left, key }) => [left, key]),
+        .map(({ at, ...remaining }) => remaining),
       backOff: reports.backOff,
     }
   }
@@ -243,7 +243,7 @@ interface Received {
 }
 
 function settingsOf(plan: MeterPlan, { hold, slack, isolationLimit }: MeterTiming): TakeSettings {
-  const synced = heardOf(plan.limits)
+  const synced = syncedLimits(plan.limits)
   return {
     limits: plan.limits.map((limit) => ({ ...limit, synced: synced.has(limit) })),
     limitsForm: formOf(plan.limits),

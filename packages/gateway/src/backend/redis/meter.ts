@@ -1,6 +1,7 @@
 import type { MaybePromise } from '../../call.ts'
 import type { Clock, Timer } from '../../clock.ts'
-import { tooLarge } from '../memory/meters.ts'
+import type { Remaining } from '../../rate-limit-signal.ts'
+import { remainingOf, tooLarge } from '../memory/meters.ts'
 import type { Grant, Grants, Meter, MeterLimit, MeterPlan, Want } from '../ports.ts'
 import type { RedisConnection } from './connection.ts'
 import { type IsolatedMeter, isolatedMeter } from './isolated-meter.ts'
@@ -119,11 +120,11 @@ export class RedisMeter implements SharedMeter {
     this.#flushSoon(0)
   }
 
-  syncRemaining(left: number, key: number): void {
+  syncRemaining(remaining: Remaining, key: number): void {
     const others = this.#reports.remaining.filter((one) => one.key !== key)
     const at = this.#parts.clock.monotonic()
-    this.#reports.remaining = [...others, { left, key, at }]
-    this.#isolated?.meter.syncRemaining(left, key)
+    this.#reports.remaining = [...others, { ...remainingOf(this.#plan.limits, remaining), key, at }]
+    this.#isolated?.meter.syncRemaining(remaining, key)
   }
 
   async leave(): Promise<void> {

@@ -1,3 +1,4 @@
+import type { Remaining } from '../../rate-limit-signal.ts'
 import type { MeterLimit } from '../ports.ts'
 
 // The messages of the meter's script, `TAKE`. `lua/take-windows.lua` says what the script does with them.
@@ -44,13 +45,14 @@ export interface TakeRequest extends TakeSettings {
 
   readonly pauses: readonly (readonly [duration: number, of: Paused])[]
   readonly exhausted: readonly number[]
-  readonly remaining: readonly (readonly [left: number, key: number])[]
+  /** What the upstream said is left, by what limits count. */
+  readonly remaining: readonly (Remaining & { readonly key: number })[]
   readonly backOff: boolean
 }
 
 /** What is the same in every request of a node. */
 export interface TakeSettings {
-  /** Those of this node; `synced`: the upstream's remaining calls are of this one. */
+  /** Those of this node; `synced`: `remaining` is of this one. */
   readonly limits: readonly (MeterLimit & { readonly synced: boolean })[]
   /** The limits as one text, the same for lists that differ in order alone. */
   readonly limitsForm: string

@@ -2,20 +2,22 @@ import { memoryMeter } from '../memory/meters.ts'
 import { type MeterPlan, SPENT_FOR } from '../ports.ts'
 import type { MeterParts, SharedMeter } from './meter.ts'
 import { PAUSES } from './scripts.ts'
+import type { Listed } from './take.ts'
 
-/** While it is called a node asks this often what rests, in milliseconds. */
+/** While it is used, a node asks this often for the pauses of others, in milliseconds. */
 const OFTEN = 100
 
-/** Nodes try a key that was used up again one after the other, in this part of the time: the first to find out tells the others. */
-const APART = 1 / 60
+/** Nodes try an exhausted key again one after the other, spread over this part of its time: the first result is shared. */
+const SPREAD = 1 / 60
 
+/** How pauses are named in Redis: all of the upstream, or by prefix a lane or an exhausted key. A key alone is its index. */
 const ALL = 'all'
-const USED_UP = 'spent '
+const EXHAUSTED = 'spent '
 const LANE = 'lane '
 
 /**
- * The meter of an upstream without limits. There is no reason to ask Redis for leave, so calls never wait for it; but a rest
- * that one node was told to take all take, within 100 ms of being called.
+ * The meter of an upstream without limits. Nothing needs to be counted, so calls never wait for Redis. A pause that one node was asked for
+ * holds for all of them, within 100 ms of use.
  */
 export function unlimitedMeter(
   upstream: string,
@@ -24,51 +26,57 @@ export function unlimitedMeter(
 ): SharedMeter {
   const own = memoryMeter(clock, plan)
   const { spentFor = SPENT_FOR } = plan
-  const apart = Math.random() * spentFor * APART
-  let news: readonly { readonly what: string; readonly until: number }[] = []
-  let askedAt = Number.NEGATIVE_INFINITY
+  const spread = Math.random() * spentFor * SPREAD
+  let unsent: readonly { readonly what: string; readonly until: number }[] = []
+  let sentAt = Number.NEGATIVE_INFINITY
 
-  async function ask(): Promise<void> {
-    askedAt = clock.monotonic()
-    const sent = news
-    const pairs = sent.map(({ what, until }) => [what, until - askedAt] as const).filter(([, left]) => left > 0)
+  async function exchange(): Promise<void> {
+    const asked = clock.monotonic()
+    sentAt = asked
+    const sent = unsent
+    const pairs = sent.map(({ what, until }) => [what, until - asked] as const).filter(([, left]) => left > 0)
     const reply = await connection.run(PAUSES, [keys.pauses(upstream)], [JSON.stringify(pairs)])
-    news = news.filter((one) => !sent.includes(one))
-    const told: readonly (readonly [string, number])[] | Readonly<Record<string, never>> = JSON.parse(String(reply))
-    for (const [what, left] of Array.isArray(told) ? told : []) {
-      if (what.startsWith(USED_UP)) own.exhaustKey(Number(what.slice(USED_UP.length)), left + apart)
-      else if (what.startsWith(LANE)) own.pauseLane(left, what.slice(LANE.length))
-      else own.pause(left, what === ALL ? undefined : Number(what))
-    }
+    unsent = unsent.filter((one) => !sent.includes(one))
+    const pauses: Listed<readonly [what: string, left: number]> = JSON.parse(String(reply))
+    const took = clock.monotonic() - asked
+    // Counted from the request: a slow reply makes no pause longer.
+    for (const [what, left] of Array.isArray(pauses) ? pauses : []) apply(what, left - took)
   }
 
-  /** What could not be told now is told with the next question. */
-  function askNow(): void {
-    ask().catch(() => {})
+  function apply(what: string, duration: number): void {
+    if (duration <= 0) return
+    if (what.startsWith(EXHAUSTED)) own.exhaustKey(Number(what.slice(EXHAUSTED.length)), duration + spread)
+    else if (what.startsWith(LANE)) own.pauseLane(duration, what.slice(LANE.length))
+    else own.pause(duration, what === ALL ? undefined : Number(what))
   }
 
-  function tell(what: string, duration: number): void {
-    news = [...news, { what, until: clock.monotonic() + duration }]
-    askNow()
+  /** What can't be sent now goes with the next request. */
+  function exchangeNow(): void {
+    exchange().catch(() => {})
+  }
+
+  function share(what: string, duration: number): void {
+    unsent = [...unsent, { what, until: clock.monotonic() + duration }]
+    exchangeNow()
   }
 
   return {
     ...own,
     acquire(wants) {
-      if (clock.monotonic() - askedAt >= OFTEN) askNow()
+      if (clock.monotonic() - sentAt >= OFTEN) exchangeNow()
       return own.acquire(wants)
     },
     pause(duration, key) {
       own.pause(duration, key)
-      tell(key === undefined ? ALL : String(key), duration)
+      share(key === undefined ? ALL : String(key), duration)
     },
     pauseLane(duration, lane) {
       own.pauseLane(duration, lane)
-      tell(LANE + lane, duration)
+      share(LANE + lane, duration)
     },
     exhaustKey(key, duration = spentFor) {
-      own.exhaustKey(key, duration + apart)
-      tell(`${USED_UP}${key}`, duration)
+      own.exhaustKey(key, duration + spread)
+      share(`${EXHAUSTED}${key}`, duration)
     },
     leave: () => Promise.resolve(),
   }

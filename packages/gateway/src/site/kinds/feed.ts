@@ -2,7 +2,7 @@ import { NO_REQUESTS, readPath } from '../../pipeline.ts'
 import type { Route } from '../../route/router.ts'
 import { type Feed, type FeedPlan, loadFrom } from '../../topic/feed/feed.ts'
 import { FeedRuntime } from '../../topic/feed/feed-runtime.ts'
-import { formOf } from '../../transport/form.ts'
+import { FORMS, formOf } from '../../transport/form.ts'
 import type { JsonSchema } from '../../transport/json-schema.ts'
 import {
   component,
@@ -18,6 +18,7 @@ import { poll } from '../../transport/poll.ts'
 import { snapshot } from '../../transport/snapshot.ts'
 import { lastVersion, sse, sseClient } from '../../transport/sse.ts'
 import { tellDropped } from '../drops.ts'
+import { holdsByForm } from '../holds.ts'
 import type { PartKind, SiteContext } from '../parts.ts'
 
 export const feedKind: PartKind<Feed> = {
@@ -69,20 +70,19 @@ function runFeed(plan: FeedPlan, site: SiteContext): FeedRuntime {
   })
 }
 
-function feedRoute(feed: FeedRuntime, { admission, live }: SiteContext): Route {
+function feedRoute(feed: FeedRuntime, { live }: SiteContext): Route {
   return {
     path: feed.plan.path,
     owner: `feed "${feed.plan.name}"`,
     methods: ['GET', 'HEAD'],
     operator: false,
     scoped: feed.plan.scope !== 'public',
-    handle(call, parameters) {
-      const form = formOf(call, ['json', 'sse', 'poll'])
-      if (form === 'json' || call.method === 'HEAD') return snapshot(live, feed, call, parameters)
-      if (form === 'poll') return poll({ ...live, hold: admission.hold }, feed, call, parameters)
+    holds: holdsByForm,
+    handle(call, parameters, holds) {
+      if (holds === 'nothing') return snapshot(live, feed, call, parameters)
+      if (formOf(call, FORMS) === 'poll') return poll(live, feed, call, parameters)
       const readKey = feed.keyOf(parameters, call.query, call.identity)
       const known = lastVersion(call)
-      admission.hold()
       const usual = feed.usual(readKey.topic)
       return sse(live, sseClient(call), usual, (listener) => feed.watch(listener, readKey, known))
     },

@@ -1,7 +1,7 @@
 import type { Route } from '../../route/router.ts'
 import { followable, LOG_PARAMETERS, type Log, type LogPlan } from '../../topic/log/log.ts'
 import { LogRuntime } from '../../topic/log/log-runtime.ts'
-import { formOf } from '../../transport/form.ts'
+import { FORMS, formOf } from '../../transport/form.ts'
 import type { JsonSchema } from '../../transport/json-schema.ts'
 import { history, logPoll, sinceOf } from '../../transport/log.ts'
 import {
@@ -21,6 +21,7 @@ import {
 } from '../../transport/openapi.ts'
 import { publish } from '../../transport/publish.ts'
 import { sse, sseClient } from '../../transport/sse.ts'
+import { holdsByForm } from '../holds.ts'
 import type { PartKind, SiteContext } from '../parts.ts'
 
 export const logKind: PartKind<Log> = {
@@ -63,7 +64,7 @@ export const logKind: PartKind<Log> = {
   }),
 }
 
-function logRoute(log: LogRuntime, { admission, live }: SiteContext): Route {
+function logRoute(log: LogRuntime, { live }: SiteContext): Route {
   const { path, name, scope, mayPublish } = log.plan
   return {
     path,
@@ -71,14 +72,13 @@ function logRoute(log: LogRuntime, { admission, live }: SiteContext): Route {
     methods: mayPublish === undefined ? ['GET', 'HEAD'] : ['GET', 'HEAD', 'POST'],
     operator: false,
     scoped: scope !== 'public' || mayPublish !== undefined,
-    handle(call, parameters) {
+    holds: holdsByForm,
+    handle(call, parameters, holds) {
       if (call.method === 'POST') return publish(log, call, parameters)
-      const form = formOf(call, ['json', 'sse', 'poll'])
-      if (form === 'json' || call.method === 'HEAD') return history(live, log, call, parameters)
-      if (form === 'poll') return logPoll({ ...live, hold: admission.hold }, log, call, parameters)
+      if (holds === 'nothing') return history(live, log, call, parameters)
+      if (formOf(call, FORMS) === 'poll') return logPoll(live, log, call, parameters)
       const readKey = log.keyOf(parameters, call.query, call.identity, LOG_PARAMETERS.sse)
       const since = sinceOf(call)
-      admission.hold()
       const usual = log.usual(readKey.topic)
       return sse(live, sseClient(call), usual, (listener) => log.watch(listener, readKey, since))
     },

@@ -1,7 +1,7 @@
 import type { AppSocket } from '../../topic/socket.ts'
 import { appSocket } from '../../transport/app-socket.ts'
+import { checkHandshake } from '../../transport/handshake.ts'
 import { plainOperations } from '../../transport/openapi.ts'
-import { enterSocket } from '../enter-socket.ts'
 import type { PartKind } from '../parts.ts'
 
 export const socketKind: PartKind<AppSocket> = {
@@ -18,8 +18,9 @@ export const socketKind: PartKind<AppSocket> = {
       return [
         {
           ...{ path, owner: `socket "${name}"`, methods: ['GET'], operator: false, scoped: site.identifies },
+          holds: 'connection',
           handle(call) {
-            enterSocket(call, site)
+            checkHandshake(call, site.cors)
             return open(call)
           },
         },

@@ -24,13 +24,13 @@ function streamRoute({ of, path, choose, maxKeys, ...stream }: Stream, site: Sit
     owner: `stream "${path}"`,
     methods: ['GET'],
     operator: false,
+    holds: 'connection',
     handle(call) {
       formOf(call, ['sse'])
       lastVersion(call)
       const client = sseClient(call)
       const chosen = choose === undefined ? null : new URLSearchParams(call.query).get(choose.query)
       if (choose === undefined || chosen === null) {
-        site.admission.hold()
         return sse(site.live, client, feed.usual(), (listener) => feed.watchAll(listener, always))
       }
       const values = chosen.split(',').filter((value) => value !== '')
@@ -43,7 +43,6 @@ function streamRoute({ of, path, choose, maxKeys, ...stream }: Stream, site: Sit
           readKey: keys.fromParts({ [choose.part]: value }),
         })),
       )
-      site.admission.hold()
       return sseOf(site.live, client, path, topics)
     },
   }

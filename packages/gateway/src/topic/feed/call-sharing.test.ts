@@ -20,8 +20,8 @@ function open(counts: readonly number[]) {
   /** What each asks for in a round of all, in calls of so many. */
   const round = (those = nodes) =>
     those.map(({ topics, partition }) => {
-      const { led, lent } = partition.share(topics)
-      return [...topics.filter((topic) => !led.has(topic)), ...lent]
+      const { delegated, adopted } = partition.share(topics)
+      return [...topics.filter((topic) => !delegated.has(topic)), ...adopted]
     })
   const callsIn = (asked: readonly (readonly string[])[]) =>
     asked.reduce((sum, { length }) => sum + Math.ceil(length / BATCH), 0)
@@ -95,11 +95,11 @@ describe('nodes that share a feed', () => {
     expect(words.filter((word) => word !== '')).toEqual(['["n","/prices/a"]', '["n"]'])
   })
 
-  test('are led by no word that makes no sense', () => {
+  test('are delegated by no message without meaning', () => {
     const { bus } = memoryBackend(new ManualClock(), 1000)
     const parts = { bus, channel: 'price', node: 'n', clock: new ManualClock(), batch: BATCH, believed: () => BELIEVED }
     const partition = createCallSharing(parts)
     for (const word of ['', '[]']) bus.broadcast('price', word)
-    expect(partition.share(['/prices/a'])).toEqual({ led: new Set(), lent: [] })
+    expect(partition.share(['/prices/a'])).toEqual({ delegated: new Set(), adopted: [] })
   })
 })

@@ -5,21 +5,20 @@ import { type Clock, keepAlive, type Timer } from '../../clock.ts'
 import { compareNews, type Entry, named, type Stored } from '../../entry.ts'
 import { asWeirError, problemOf, WeirError } from '../../errors.ts'
 import type { Emit } from '../../events.ts'
-import type { Channel, Hub, Listener } from '../../hub/hub.ts'
+import type { Hub, Listener } from '../../hub/hub.ts'
 import type { PushListener, PushSource } from '../../upstream/push/push.ts'
-import { OriginValue } from '../../upstream/weir/origin-value.ts'
 import type { ReadKey } from '../key.ts'
 import type { ReadPath } from '../read-path.ts'
 import { keyFor } from '../scope.ts'
-import { type CallSharing, createCallSharing } from './call-sharing.ts'
+import { Claims } from './claims.ts'
 import type { Follower, Following } from './derived.ts'
-import { type FeedPlan, type FeedRunner, isAbsent, type Reading } from './feed.ts'
-import { LetGo } from './let-go.ts'
+import type { FeedPlan, FeedRunner, Reading } from './feed.ts'
 import { type MadeOf, madeNow } from './made-of.ts'
-import { createPoller, type Poller, polled } from './poller.ts'
+import { createPoller, type Poller } from './poller.ts'
 import { prewarmKeys } from './prewarm.ts'
-import { Settling } from './settling.ts'
-import { type Facts, staleFrom, staleReason } from './staleness.ts'
+import { PushIntake } from './push-intake.ts'
+import { StalenessTracker } from './staleness-tracker.ts'
+import { WatchList } from './watch-list.ts'
 import type { Watched } from './watched.ts'
 
 export interface FeedRuntimeParts {
@@ -34,9 +33,9 @@ export interface FeedRuntimeParts {
   readonly emit: Emit
   /** Tells all nodes what was dropped. */
   readonly dropped: (what: Dropped) => void
-  /** How much longer intervals are at the level of now. */
+  /** By how much intervals are longer at the current level. */
   readonly stretch: () => number
-  /** Has the values pushed, where the upstream does that. */
+  /** Opens the push source, where the upstream pushes. */
   readonly push?: ((listener: PushListener) => PushSource) | undefined
   /** From 0 to 1, for the jitter of the poller. */
   readonly random?: () => number
@@ -51,70 +50,78 @@ export interface Reader {
   readonly signal: AbortSignal | undefined
 }
 
-/** Intervals for which one node sees to what it asks for. */
-const CLAIMED = 2.2
+/** How long a key that is loaded at start may wait for its turn, in milliseconds. */
+const PREWARM_WITHIN = 60_000
 
-/** How long what is asked for at start may wait for its turn, in milliseconds. */
-const WARM_WITHIN = 60_000
-
-/** A feed at work: reads for those who ask, and keeps moving what is watched. */
+/** A feed at work: it reads for those who ask, and keeps up to date what is watched. */
 export class FeedRuntime implements FeedRunner {
   readonly plan: FeedPlan
   readonly #parts: FeedRuntimeParts
-  readonly #watched = new Map<string, Watched>()
-  readonly #always = new Set<string>()
-  readonly #everything: Channel
-  readonly #poller: Poller<Watched>
+  readonly #watched: WatchList
+  readonly #staleness: StalenessTracker
+  readonly #intake: PushIntake
   readonly #push: PushSource | undefined
-  readonly #letGo = new LetGo()
-  /** What code waited for last. */
+  readonly #claims: Claims
+  readonly #poller: Poller<Watched>
+  /** The value that code waited for last. */
   #awaited: { readonly entry: Promise<Entry>; readonly reading: Promise<Reading<unknown>> } | undefined
   /** A script that waits for a value must not end before it has it. */
   readonly #keepAlive = keepAlive()
   #watchdog: Timer | undefined
-  readonly #partition: CallSharing | undefined
 
   constructor(parts: FeedRuntimeParts) {
-    const { plan, hub, clock, emit } = parts
+    const { plan, path, hub, bus, leases, node, clock, emit } = parts
     this.plan = plan
     this.#parts = parts
-    this.#everything = hub.channel(plan.path)
+    const every = () => this.#every()
+    const push = () => this.#push
+    const watched = (topic: string) => this.#watched.get(topic)
+    this.#watched = new WatchList({
+      ...{ plan, path, hub, bus, clock },
+      begun: (watched) => this.#begun(watched),
+      arrived: (watched, stored) => this.#arrived(watched, stored),
+      ended: (watched) => {
+        this.#push?.leave(watched.readKey.topic)
+        this.#staleness.end(watched)
+      },
+    })
+    this.#staleness = new StalenessTracker({ plan, path, hub, clock, emit, every, watched, push })
+    this.#intake = new PushIntake({
+      ...{ plan, path, clock, emit, watched, push, staleness: this.#staleness },
+      poll: (watched) => this.#poll(watched),
+      failed: (watched, problem) => this.#sendFailure(watched, problem),
+    })
+    this.#push = parts.push?.(this.#intake)
+    const pushed = this.#push !== undefined
+    this.#claims = new Claims({ plan, bus, leases, node, clock, emit, every, pushed, watched: this.#watched })
     this.#poller = createPoller<Watched>({
       feed: plan.name,
       clock,
       emit,
       random: parts.random ?? Math.random,
       batch: plan.batch,
-      every: () => this.#every(),
+      every,
       maxInterval: () => plan.maxInterval * parts.stretch(),
-      allot: (wish) => parts.path.allot(wish),
-      watched: () => this.#listenedTo(),
+      allot: (wish) => path.allot(wish),
+      watched: () => this.#watched.lingering(),
       isDue: (watched) => this.#isDue(watched),
       watchers: ({ channel, followers }) => channel.listeners.size + followers.size,
-      claim: (some) => this.#claim(some),
+      claim: (due) => this.#claims.claim(due),
       ask: (watched) => this.#refresh(watched),
     })
-    this.#push = parts.push?.(this.#listener())
-    // What is not everybody's another node could not ask for; what is pushed is asked for seldom.
-    if (plan.batch > 1 && plan.scope === 'public' && this.#push === undefined) {
-      this.#partition = createCallSharing({
-        ...{ bus: parts.bus, channel: `partition ${plan.path}`, node: parts.node, clock, batch: plan.batch },
-        believed: () => CLAIMED * this.#every(),
-      })
-    }
   }
 
-  /** How many topics are kept moving. */
+  /** How many topics are kept up to date. */
   get watched(): number {
     return this.#watched.size
   }
 
-  /** Whether it keeps a topic moving. */
+  /** Whether it keeps a topic up to date. */
   watches(topic: string): boolean {
-    return this.#watched.has(topic)
+    return this.#watched.get(topic) !== undefined
   }
 
-  /** What is served without asking: what is fresh, and what is kept moving, for its next value is on its way. */
+  /** The value that is served without a call: a fresh one, or a watched one, whose next is on its way. */
   fresh(topic: string): Entry | undefined {
     return this.#parts.path.fresh(topic) ?? this.#moving(topic)
   }
@@ -128,8 +135,7 @@ export class FeedRuntime implements FeedRunner {
   }
 
   /**
-   * Bytes of a value, of this topic or of any, as far as can be said now: a feed's values are alike. Of one that nobody knows,
-   * infinitely many.
+   * Bytes of a value, of this topic or of any, as far as is known now: the values of a feed are alike. Infinity where none is known.
    */
   usual(topic?: string): number {
     const kept = topic === undefined ? undefined : this.#parts.path.kept(topic)
@@ -141,17 +147,17 @@ export class FeedRuntime implements FeedRunner {
     return this.#parts.path.left(entry)
   }
 
-  /** Whether it is said by others how stale its values are: then they may be stale while they are fresh. */
+  /** Whether its source says how stale its values are: then they may be stale while they are fresh. */
   get isTold(): boolean {
     return this.#push?.said !== undefined
   }
 
   /** Whether an entry is older than the feed allows. */
   stale(entry: Entry): boolean {
-    return this.#parts.clock.monotonic() > this.staleFrom(entry)
+    return this.#staleness.isStale(entry)
   }
 
-  /** The same of what is kept of a topic; what is not known is stale. */
+  /** The same of the known value of a topic; an unknown one is stale. */
   isStale(topic: string): boolean {
     const entry = this.#watched.get(topic)?.channel.latest ?? this.#parts.path.kept(topic)
     return entry === undefined || this.stale(entry)
@@ -159,30 +165,7 @@ export class FeedRuntime implements FeedRunner {
 
   /** From when on an entry is stale unless it is confirmed, on the monotonic clock. */
   staleFrom(entry: Entry): number {
-    return staleFrom(this.#facts(entry))
-  }
-
-  #facts(entry: Entry): Facts {
-    const watched = this.#watched.get(entry.topic)
-    const { gap = 0, outdated = false, changedAt, failing } = watched ?? {}
-    // Of what was only read it is known how long that one answer took.
-    const took = watched?.took ?? Math.max(0, entry.cameAt - entry.askedAt)
-    const said = this.#push?.said?.(entry.topic, entry.versionText)
-    // For as long as an origin said nothing else it was not stale there, however long ago it told of when it was checked.
-    const unsaid = said === undefined || outdated || entry.confirmedAt === Number.NEGATIVE_INFINITY
-    return {
-      freshUntil: this.#parts.path.freshUntil(entry),
-      held: unsaid ? 0 : Math.max(0, said.at - entry.since),
-      every: this.#every(),
-      took,
-      // What an origin tells is left alone for that reason, and never for want of calls.
-      gap: this.plan.upstream?.origin === undefined ? gap : 0,
-      changedAt,
-      failing,
-      refuted: said?.stale === true,
-      // What it is made of is watched with it, so how that is now counts, and not how it was when it was read.
-      partsFrom: said?.from ?? entry.staleFrom,
-    }
+    return this.#staleness.staleFrom(entry)
   }
 
   /** The key of an address, as this caller has it. @throws WeirError `bad_key`, `unauthenticated` */
@@ -262,39 +245,38 @@ export class FeedRuntime implements FeedRunner {
     return topics.length
   }
 
-  /** What was dropped here or on another node: who watches it gets what the upstream has now. */
+  /** Drops values that this or another node dropped. Watched ones are polled at once. */
   drops(what: Dropped): void {
     const { path } = this.#parts
     for (const topic of 'topic' in what ? [what.topic] : path.tagged(what.tag)) {
       path.forget(topic)
       const watched = this.#watched.get(topic)
-      if (watched !== undefined) void this.#poller.ask(watched)
+      if (watched !== undefined) this.#poll(watched)
     }
   }
 
   /**
-   * Asks for the keys that the feed is to have before anybody wants them, behind all others.
+   * Loads the keys that the feed is to have before the first client, behind all other calls.
    *
-   * @throws ConfigError when the list can't be read, or names what is no key
+   * @throws ConfigError when the list can't be read, or has what is no key
    */
   prewarm(): void {
     const { clock, emit, path } = this.#parts
     for (const { topic, key } of prewarmKeys(this.plan)) {
-      const deadline = clock.monotonic() + WARM_WITHIN
+      const deadline = clock.monotonic() + PREWARM_WITHIN
       const ask = { topic, key, priority: 'background', client: 'warming', deadline, signal: undefined } as const
       Promise.resolve(path.read({ ...ask, refresh: false })).catch((error) => {
-        // What has a request id was reported where it failed.
+        // A failure with a request id was reported where it happened.
         if (asWeirError(error).requestId === undefined || !(error instanceof WeirError))
           emit({ type: 'failed', where: `warming of ${topic}`, error })
       })
     }
   }
 
-  /** From now on the listener hears this topic. `known`: the version it already has. */
+  /** From now on the listener hears this topic. `known`: the version that it already has. */
   watch(listener: Listener, readKey: ReadKey, known: Version | undefined): void {
-    const watched = this.#watched.get(readKey.topic) ?? this.#begin(readKey)
-    this.#own(watched)
-    // Those who come and go between two rounds, as polls do, keep it moving too.
+    const watched = this.#watchHere(readKey)
+    // Listeners that come and go between two rounds, as polls do, keep it up to date too.
     watched.seen = this.#parts.clock.monotonic()
     this.#parts.hub.join(listener, watched.channel, known)
   }
@@ -305,10 +287,9 @@ export class FeedRuntime implements FeedRunner {
     if (watched !== undefined) this.#parts.hub.leave(listener, watched.channel)
   }
 
-  /** Keeps a topic moving and tells of its changes, until that is ended. */
+  /** Keeps a topic up to date and calls the follower with its changes, until that is stopped. */
   follow(readKey: ReadKey, follower: Follower): Following {
-    const watched = this.#watched.get(readKey.topic) ?? this.#begin(readKey)
-    this.#own(watched)
+    const watched = this.#watchHere(readKey)
     watched.followers.add(follower)
     const { channel } = watched
     follower.judged?.(channel.stale)
@@ -324,80 +305,71 @@ export class FeedRuntime implements FeedRunner {
     }
   }
 
-  /** The listener hears every topic of the feed that anybody watches; `always` are watched for its sake. */
+  /** The listener hears every watched topic of the feed; those of `always` are watched for its sake. */
   watchAll(listener: Listener, always: readonly ReadKey[]): void {
-    for (const readKey of always) {
-      this.#always.add(readKey.topic)
-      this.#own(this.#watched.get(readKey.topic) ?? this.#begin(readKey))
-    }
-    this.#letGo.joined()
-    this.#parts.hub.join(listener, this.#everything, undefined)
-    for (const { channel } of this.#watched.values()) this.#parts.hub.show(listener, channel)
+    this.#watched.join(
+      listener,
+      always.map((readKey) => this.#watchHere(readKey)),
+    )
   }
 
-  /** Leaves what it asked for to other nodes. */
+  /** Leaves what it polled to other nodes. */
   async stop(): Promise<void> {
     this.#poller.stop()
-    this.#partition?.stop()
+    this.#claims.stop()
     this.#push?.stop()
     this.#watchdog?.stop()
-    const topics = [...this.#watched.keys()]
-    for (const watched of this.#watched.values()) watched.unsubscribe()
-    this.#watched.clear()
-    const { leases, node } = this.#parts
-    if (topics.length > 0) await leases.claim(this.plan.path, topics, node, 0)
+    await this.#claims.release(this.#watched.clear())
   }
 
-  /** It is watched here too now. */
-  #own(watched: Watched): void {
-    if (!watched.lent) return
-    watched.lent = false
-    if (this.#parts.path.fresh(watched.readKey.topic) === undefined) void this.#poller.ask(watched)
+  #every(): number {
+    return this.plan.every * this.#parts.stretch()
   }
 
-  #begin(readKey: ReadKey, lent = false): Watched {
-    const { hub, bus, path, clock } = this.#parts
-    // What is not everybody's is never told to those who listen to everything.
-    const channel = hub.channel(readKey.topic, this.plan.scope === 'public' ? this.#everything : undefined)
-    const unsubscribe = bus.subscribe(readKey.topic, (stored) => this.#arrived(watched, stored))
-    const seen = clock.monotonic()
-    const watched: Watched = {
-      ...{ ...polled(), readKey, channel, seen, failure: undefined, unsubscribe },
-      ...{ pushed: undefined, taking: false, outdated: false, changedAt: undefined, failing: undefined },
-      ...{ lent, mine: true, settling: new Settling(), followers: new Set() },
+  #poll(watched: Watched): void {
+    void this.#poller.ask(watched)
+  }
+
+  /** A topic that this node watches from now on, and not only for another one. */
+  #watchHere(readKey: ReadKey): Watched {
+    const watched = this.#watched.watch(readKey)
+    if (watched.forPeer) {
+      watched.forPeer = false
+      if (this.#parts.path.fresh(readKey.topic) === undefined) this.#poll(watched)
     }
-    this.#watched.set(readKey.topic, watched)
-    const kept = path.kept(readKey.topic)
-    if (kept !== undefined) {
-      hub.publish(channel, kept, this.#letGo.knows(kept))
-      this.#judge(watched)
-    }
-    this.#push?.follow(readKey.topic, readKey.key, () => this.#seen(watched, clock.monotonic()))
-    if (this.#push?.tells(readKey.topic)) watched.asked = seen
-    else if (!lent && !watched.asking && path.fresh(readKey.topic) === undefined) void this.#poller.ask(watched)
-    this.#poller.wake()
-    this.#watchdog ??= clock.after(this.#every(), () => this.#watch())
     return watched
   }
 
+  #begun(watched: Watched): void {
+    const { path, clock } = this.#parts
+    const { topic, key } = watched.readKey
+    this.#staleness.update(watched)
+    this.#push?.follow(topic, key, () => this.#watched.lastSeen(watched, clock.monotonic()))
+    if (this.#push?.tells(topic)) watched.asked = watched.seen
+    else if (!watched.forPeer && !watched.asking && path.fresh(topic) === undefined) this.#poll(watched)
+    this.#poller.wake()
+    this.#watchdog ??= clock.after(this.#every(), () => this.#watch())
+  }
+
+  /** A version came over the bus: of this node or of another. */
   #arrived(watched: Watched, stored: Stored): void {
     const { readKey } = watched
     const { path, clock, emit } = this.#parts
-    // Another node may have asked, and how long that leaves it alone counts here too.
+    // Another node may have polled, and the time for which that leaves the value alone counts here too.
     const now = clock.monotonic()
     if (watched.ended !== Number.NEGATIVE_INFINITY) watched.gap = now - watched.ended
     watched.ended = now
     const entry = path.accept(readKey.topic, readKey.key, stored)
     if (this.#show(watched, entry)) emit({ type: 'topic.changed', feed: this.plan.name, topic: readKey.topic })
-    this.#judge(watched)
-    // While it was cut off this node went on, or the others lost what it knows. What it publishes begins an epoch for all.
-    if (compareNews(stored, entry) < 0) this.#changed(readKey.topic)
+    this.#staleness.update(watched)
+    // While it was cut off this node went on, or the others lost what it knows. Its next publication begins an epoch for all.
+    if (compareNews(stored, entry) < 0) this.#intake.changed(readKey.topic)
   }
 
   /** Makes an entry the latest, and says whether it is news. */
   #show({ channel, followers }: Watched, entry: Entry): boolean {
     const before = channel.latest?.version
-    // A new version of a value that can't be confirmed, such as one that is made of others, is not taken for a live one.
+    // A new version that can't be confirmed, such as a value made of stale ones, is not sent as a live one.
     if (this.stale(entry)) entry.stale = true
     this.#parts.hub.publish(channel, entry)
     if (before === channel.latest?.version) return false
@@ -405,127 +377,51 @@ export class FeedRuntime implements FeedRunner {
     return true
   }
 
-  /** Asks for a watched value. What came arrives by the bus, here as on every other node. */
+  /** Polls a watched value. The answer arrives by the bus, here as on every other node; a second time it is no news. */
   async #refresh(watched: Watched): Promise<'failed' | 'same' | 'changed'> {
     const { path, clock } = this.#parts
     const { topic, key, identity } = watched.readKey
-    const deadline = clock.monotonic() + Math.max(this.plan.deadline, this.plan.every)
     const before = watched.channel.latest?.version
     const asked = clock.monotonic()
-    const heard = !watched.outdated && this.#push?.hears(topic) === true
+    const deadline = asked + Math.max(this.plan.deadline, this.plan.every)
+    const isHeard = !watched.outdated && this.#push?.hears(topic) === true
     watched.outdated = false
+    // Of a value that is unknown here another node may have an answer of just now.
+    const refresh = before !== undefined
+    const ask = { topic, key, identity, priority: 'live', client: 'poller', deadline, signal: undefined } as const
     try {
-      const entry = await path.read({
-        topic,
-        key,
-        identity,
-        priority: 'live',
-        client: 'poller',
-        deadline,
-        signal: undefined,
-        // Of what nothing is known here another node may have asked just now.
-        refresh: watched.channel.latest !== undefined,
-      })
+      const entry = await path.read({ ...ask, refresh })
       watched.failure = undefined
       watched.failing = undefined
-      if (watched.changedAt !== undefined && watched.changedAt <= asked && !watched.outdated) this.#settle(watched)
+      if (watched.changedAt !== undefined && watched.changedAt <= asked && !watched.outdated)
+        this.#intake.settle(watched)
       this.#show(watched, entry)
-      if (watched.outdated) clock.soon(() => this.#changed(topic))
+      if (watched.outdated) clock.soon(() => this.#intake.changed(topic))
       const same = before === watched.channel.latest?.version
-      if (heard && before !== undefined && !same) this.#push?.doubt?.(topic, asked)
+      if (isHeard && before !== undefined && !same) this.#push?.doubt?.(topic, asked)
       return same ? 'same' : 'changed'
     } catch (thrown) {
       const error = asWeirError(thrown)
-      // Whatever comes by itself: what it is now is not known.
+      // With a push source, a failed poll leaves the value unknown until the next answer.
       watched.outdated = this.#push !== undefined
       watched.failing = error.behind ? 'behind' : error.code
-      if (watched.changedAt !== undefined) this.#judge(watched)
+      if (watched.changedAt !== undefined) this.#staleness.update(watched)
       watched.settling.over()
-      this.#tellFailure(watched, problemOf(error))
+      this.#sendFailure(watched, problemOf(error))
       return 'failed'
     }
   }
 
-  /** It is known what it is now. */
-  #settle(watched: Watched): void {
-    watched.changedAt = undefined
-    watched.settling.over()
-  }
-
-  /** What no other node asks for, and what it asks for in the stead of others. */
-  #claim(some: readonly Watched[]): MaybePromise<readonly Watched[]> {
-    if (some.length === 0) return this.#share(some)
-    const { leases, node } = this.#parts
-    const topics = some.map(({ readKey: { topic } }) => topic)
-    const claimed = (mine: readonly boolean[]) => {
-      for (const [index, watched] of some.entries()) watched.mine = mine[index] ?? true
-      return this.#share(some.filter(({ mine }) => mine))
-    }
-    // One that asked and went is missed after two intervals.
-    const mine = leases.claim(this.plan.path, topics, node, CLAIMED * this.#every())
-    return mine instanceof Promise ? mine.then(claimed) : claimed(mine)
-  }
-
-  /** Of these, those that no other node asks for in a call that it makes anyway; and what fills one of this node's. */
-  #share(ours: readonly Watched[]): readonly Watched[] {
-    if (this.#partition === undefined) return ours
-    const kept = [...this.#watched.values()].filter(({ mine, lent }) => mine && !lent)
-    const { led, lent } = this.#partition.share(kept.map(({ readKey: { topic } }) => topic))
-    const late = this.#parts.clock.monotonic() - 2 * this.#every()
-    // Whoever is to ask for it may not know.
-    const isAsked = ({ channel: { latest } }: Watched) =>
-      latest !== undefined && led.has(latest.topic) && latest.confirmedAt > late
-    const asks = ours.filter((watched) => !isAsked(watched))
-    // They ride along, and are no reason for a call that this node was not allotted.
-    return asks.length === 0 ? asks : [...asks, ...lent.flatMap((topic) => this.#lend(topic))]
-  }
-
-  /** What another node watches; nothing where it is watched here too, or is no topic of this feed. */
-  #lend(topic: string): readonly Watched[] {
-    const { clock, emit } = this.#parts
-    try {
-      const watched = this.#watched.get(topic) ?? this.#begin(this.plan.keys.fromTopic(topic), true)
-      if (!watched.lent || watched.asking) return []
-      watched.seen = clock.monotonic()
-      return [watched]
-    } catch (error) {
-      emit({ type: 'failed', where: `partition of ${this.plan.name}: ${topic}`, error })
-      return []
-    }
-  }
-
-  #every(): number {
-    return this.plan.every * this.#parts.stretch()
-  }
-
-  /** All that is kept moving. What nobody has listened to for the linger time is let go. */
-  #listenedTo(): Iterable<Watched> {
-    const now = this.#parts.clock.monotonic()
-    for (const [topic, watched] of this.#watched) {
-      watched.seen = this.#seen(watched, now)
-      if (this.#isHeard(watched) || watched.followers.size > 0) continue
-      if (now - watched.seen >= this.plan.linger) {
-        watched.unsubscribe()
-        this.#push?.leave(topic)
-        this.#watched.delete(topic)
-        if (watched.channel.stale) this.#tellStale(topic, undefined)
-        this.#letGo.add(topic, watched.channel.latest, this.#everything.listeners.size)
-        this.#parts.hub.drop(watched.channel)
-      }
-    }
-    return this.#watched.values()
-  }
-
-  /** What is absent is believed to be so for its own time; what a reader has just had fetched needs no fetching. */
+  /** An absent value is not polled for its own time; one that a reader has just loaded need not be. */
   #isDue(watched: Watched): boolean {
     const { latest } = watched.channel
     const { path, clock } = this.#parts
-    if (path.resting() || watched.lent) return false
+    if (path.resting() || watched.forPeer) return false
     if (watched.outdated) return true
-    const heard = this.#push?.hears(watched.readKey.topic) === true
-    if (latest === undefined) return !(heard && this.#push?.tells(watched.readKey.topic))
-    // It comes by itself; asked for only in case something was lost.
-    if (heard) return clock.monotonic() - watched.asked >= (this.#push?.revalidateEvery ?? 0)
+    const isHeard = this.#push?.hears(watched.readKey.topic) === true
+    if (latest === undefined) return !(isHeard && this.#push?.tells(watched.readKey.topic))
+    // It is pushed; it is polled only in case something was lost.
+    if (isHeard) return clock.monotonic() - watched.asked >= (this.#push?.revalidateEvery ?? 0)
     return latest.absent ? path.left(latest) <= 0 : clock.monotonic() - latest.confirmedAt >= this.#every() / 2
   }
 
@@ -533,152 +429,24 @@ export class FeedRuntime implements FeedRunner {
   #moving(topic: string): Entry | undefined {
     const channel = this.#watched.get(topic)?.channel
     if (channel?.latest === undefined || channel.stale || channel.latest.absent || this.plan.mustRevalidate) return
-    // Dropped: whoever asks now wants what the upstream has now.
+    // Dropped: a reader wants what the upstream has now.
     return channel.latest.confirmedAt === Number.NEGATIVE_INFINITY ? undefined : channel.latest
   }
 
-  #isHeard({ channel, readKey }: Watched): boolean {
-    if (channel.listeners.size > 0) return true
-    return this.#always.has(readKey.topic) && this.#everything.listeners.size > 0
-  }
-
-  /** When somebody last listened to it, or to a value that is made of it: one that only lingers does not make its parts linger. */
-  #seen(watched: Watched, now: number): number {
-    if (this.#isHeard(watched)) return now
-    let latest = watched.seen
-    for (const follower of watched.followers) latest = Math.max(latest, follower.seen())
-    return latest
-  }
-
-  /** On a timer of its own, since a round waits for an upstream that hangs, and that is just when values grow stale. */
+  /** On a timer of its own: a round waits for an upstream that hangs, and that is just when values become stale. */
   #watch(): void {
     for (const watched of this.#watched.values()) {
-      this.#confirm(watched)
-      this.#judge(watched)
+      this.#intake.confirm(watched)
+      this.#staleness.update(watched)
     }
     this.#watchdog = this.#watched.size === 0 ? undefined : this.#parts.clock.after(this.#every(), () => this.#watch())
   }
 
-  /** What is pushed when it changes still is what it was, as of the moment the upstream was last heard. */
-  #confirm(watched: Watched): void {
-    const { outdated, asking } = watched
-    const { latest } = watched.channel
-    if (latest === undefined || !this.#push?.hears(latest.topic)) return
-    // It comes by itself: for how long it was not asked for says nothing.
-    watched.gap = 0
-    watched.ended = Number.NEGATIVE_INFINITY
-    // What it is now is being asked for, or is to be. Who tells how old it is is believed in that.
-    if (outdated || asking || latest.absent || this.#push.tells(latest.topic)) return
-    const { clock } = this.#parts
-    const heardAt = this.#push.heardAt(latest.topic)
-    // Dropped, or from before the connection: only an answer confirms it.
-    if (latest.confirmedAt === Number.NEGATIVE_INFINITY) return
-    latest.confirm(
-      { checkedAt: Math.round(clock.now() - (clock.monotonic() - heardAt)), absentFor: latest.content.absentFor },
-      heardAt,
-      this.#push.said?.(latest.topic, latest.versionText)?.from,
-    )
-  }
-
-  #listener(): PushListener {
-    return {
-      topicOf: (key) => this.plan.keys.fromParts(key as Readonly<Record<string, unknown>>).topic,
-      began: (topic) => this.#outdate(topic),
-      changed: (topic) => this.#changed(topic),
-      came: (topic, value) => {
-        const watched = this.#watched.get(topic)
-        if (watched === undefined) return
-        watched.failure = undefined
-        if (!(value instanceof OriginValue) && this.#isOlder(watched, value)) return
-        watched.pushed = { value }
-        if (watched.changedAt !== undefined) this.#settle(watched)
-        this.#takePushed(watched)
-      },
-      confirmed: (topic, version, checkedAt) => {
-        const watched = this.#watched.get(topic)
-        const latest = watched?.channel.latest
-        if (watched === undefined || latest === undefined) return
-        if (latest.versionText === version) {
-          this.#parts.path.holds(topic)
-          const { clock } = this.#parts
-          const age = Math.max(0, clock.now() - checkedAt)
-          latest.confirm({ checkedAt, absentFor: latest.content.absentFor }, clock.monotonic() - age)
-        } else if (!watched.taking && watched.pushed === undefined) this.#changed(topic)
-        this.#judge(watched)
-      },
-      failed: (topic, problem) => {
-        const watched = this.#watched.get(topic)
-        if (watched !== undefined) this.#tellFailure(watched, problem)
-      },
-    }
-  }
-
-  /** Those who have a value see it grow stale; only those who have none need to hear why. */
-  #tellFailure(watched: Watched, problem: Problem): void {
+  /** Listeners that have a value see it become stale; only those without one need to know why. */
+  #sendFailure(watched: Watched, problem: Problem): void {
     if (watched.channel.latest !== undefined || watched.failure === problem.code) return
     watched.failure = problem.code
     this.#parts.hub.notice(watched.channel, { type: 'error', ...named(watched.readKey.topic), problem })
-  }
-
-  /** It is another now. */
-  #changed(topic: string): void {
-    const watched = this.#watched.get(topic)
-    if (watched === undefined) return
-    watched.changedAt ??= this.#parts.clock.monotonic()
-    this.#outdate(topic)
-  }
-
-  /** It may be another now: it is asked for, since what is being asked for may have been answered before. */
-  #outdate(topic: string): void {
-    const watched = this.#watched.get(topic)
-    if (watched === undefined) return
-    watched.outdated = true
-    if (!watched.asking) void this.#poller.ask(watched)
-  }
-
-  /** What says of itself that it is older than what came before it, or is known, came late. */
-  #isOlder({ channel: { latest }, pushed }: Watched, value: unknown): boolean {
-    const { freshness, order = freshness.asOf } = this.plan
-    const known = pushed?.value ?? latest?.value
-    if (order === undefined || known === undefined || isAbsent(known) || isAbsent(value)) return false
-    const [then, now] = [order(value), order(known)]
-    return then !== undefined && now !== undefined && then < now
-  }
-
-  /** One after the other, and of those that came meanwhile only the last. It goes over what is being asked for: that was said before. */
-  #takePushed(watched: Watched): void {
-    const { pushed } = watched
-    if (pushed === undefined || watched.taking) return
-    watched.pushed = undefined
-    watched.taking = true
-    const { path, emit } = this.#parts
-    const { topic } = watched.readKey
-    path
-      .put(topic, pushed.value)
-      .then((stored) => {
-        // Another node asks for it at this moment, and may be told less.
-        if (stored === undefined) this.#changed(topic)
-      })
-      .catch((error) => emit({ type: 'failed', where: `push of ${this.plan.name}: ${topic}`, error }))
-      .finally(() => {
-        watched.taking = false
-        this.#takePushed(watched)
-      })
-  }
-
-  #judge({ channel, followers }: Watched): void {
-    const { clock, hub } = this.#parts
-    if (channel.latest === undefined) return
-    const stale = this.stale(channel.latest)
-    if (stale === channel.stale) return
-    hub.setStale(channel, stale)
-    for (const follower of followers) follower.judged?.(stale)
-    this.#tellStale(channel.topic, stale ? staleReason(this.#facts(channel.latest), clock.monotonic()) : undefined)
-  }
-
-  #tellStale(topic: string, reason: string | undefined): void {
-    const { emit } = this.#parts
-    emit({ type: 'topic.stale', feed: this.plan.name, topic, stale: reason !== undefined, ...(reason && { reason }) })
   }
 }
 

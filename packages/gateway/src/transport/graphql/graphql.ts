@@ -33,8 +33,8 @@ export interface GraphqlParts {
   readonly peers: Peers
   readonly clock: Clock
   readonly emit: Emit
-  /** Makes room for one more subscription. @throws WeirError `too_many_connections`, `draining`, `maintenance` */
-  readonly hold: () => void
+  /** Whether there is room for one more subscription. @throws WeirError `too_many_connections`, `draining`, `maintenance` */
+  readonly checkRoom: () => void
 }
 
 /** The feeds and logs of an app in GraphQL. */
@@ -58,7 +58,7 @@ const MOST_TOKENS = 4000
  * queries; what subscriptions are sent comes from the hub.
  */
 export async function createGraphql(parts: GraphqlParts): Promise<Graphql> {
-  const { topics, options, hub, peers, clock, emit, hold } = parts
+  const { topics, options, hub, peers, clock, emit, checkRoom } = parts
   const introspection = options.introspection || options.graphiql
   const coded = codedBy(emit, introspection)
   const read = sharedSubscriptionReader({ hub, emit, coded })
@@ -150,13 +150,13 @@ export async function createGraphql(parts: GraphqlParts): Promise<Graphql> {
         if (answer.kind === 'whole') answer.headers['cache-control'] ??= 'no-store'
         return answer
       }
-      hold()
+      checkRoom()
       const { follow, join } = followed
       return wantsMultipart(call.header('accept'))
         ? multipartStream(hub, follow.parts, join)
         : eventStream(hub, follow.events, () => '', join)
     },
-    socket: graphqlSocket({ hub, peers, clock, hold, coded, run }),
+    socket: graphqlSocket({ hub, peers, clock, checkRoom, coded, run }),
   }
 }
 

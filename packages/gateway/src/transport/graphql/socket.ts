@@ -24,8 +24,8 @@ export interface GraphqlSocketParts {
   readonly peers: Peers
   readonly clock: Clock
   readonly coded: CodedError
-  /** Makes room for one more subscription. @throws WeirError `too_many_connections`, `draining`, `maintenance` */
-  readonly hold: () => void
+  /** Whether there is room for one more subscription. @throws WeirError `too_many_connections`, `draining`, `maintenance` */
+  readonly checkRoom: () => void
   /** Runs an operation: a subscription to follow, the JSON text of a result, or why it can't be run. */
   readonly run: (
     operation: SubscribePayload,
@@ -167,12 +167,12 @@ class Client extends Peer {
 
   async #run(operation: Operation, payload: SubscribePayload): Promise<void> {
     const { id } = operation
-    const { hub, hold, run } = this.#parts
+    const { hub, checkRoom, run } = this.#parts
     const outcome = await run(payload, this.#asker)
     // It was given up meanwhile, or the client is gone.
     if (this.#operations.get(id) !== operation) return
     if (typeof outcome === 'object' && 'follow' in outcome) {
-      hold()
+      checkRoom()
       operation.follow = outcome.follow
       outcome.join(hub.listen(operation, operation))
       return

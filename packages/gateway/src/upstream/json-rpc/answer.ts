@@ -4,6 +4,7 @@ import { show, WeirError } from '../../errors.ts'
 import { parseJson } from '../../json.ts'
 import { isRecord } from '../../options.ts'
 import { jsonOf } from '../answer.ts'
+import { EXHAUSTED } from './rate-limits.ts'
 
 /**
  * The upstream answered a call with an error of JSON-RPC. `upstream_refused`: for what was asked, so that asking again would not help.
@@ -36,9 +37,6 @@ interface RpcFailure {
   readonly data: unknown
 }
 
-/** A key that is used up is refused as one that comes too soon; the budget tells them apart by these words. */
-const SPENT = /max usage reached/i
-
 /** What an answer of JSON-RPC means to those who judge by a status. */
 interface Meaning {
   readonly status: number
@@ -57,7 +55,7 @@ export function rpcMeaning({ status, body }: UpstreamAnswer): Meaning {
   const failure = failureIn(parsed(body))
   if (failure === undefined) return { status }
   const { code, message } = failure
-  if (code === 429 || code === -32429 || SPENT.test(message)) return { status: 429 }
+  if (code === 429 || code === -32429 || EXHAUSTED.test(message)) return { status: 429 }
   switch (code) {
     // Some say by this that a limit is reached, and most that they are behind.
     case -32005:

@@ -10,6 +10,7 @@ import { secretsOfUrl } from '../secrets.ts'
 import type { CallContext, Upstream } from '../upstream.ts'
 import { JsonRpcError, resultOf, rpcMeaning, slotOf } from './answer.ts'
 import { jsonRpcBatches } from './batch.ts'
+import { readNodeRateLimits } from './rate-limits.ts'
 
 /**
  * What `jsonRpc()` takes: as `http()`, with 30 s for a call, and 100 calls a second unless `limits` says another. A query in `url`, such as
@@ -70,18 +71,19 @@ export function jsonRpc(options: JsonRpcOptions): Upstream<JsonRpcCall> {
   const { batch: _array, ...plain } = options
   const address = new URL(url)
   const { origin, pathname, search } = address
-  const asked = httpUpstream('jsonRpc', {
+  const given = {
     limits: USUAL,
     ...plain,
     url: origin + pathname,
     timeout: `${timeout}ms`,
     conditional: false,
-  })
+  } as const
+  const asked = httpUpstream('jsonRpc', given, readNodeRateLimits)
   const ofAddress = secretsOfUrl(address)
   // The pool joins an address to a path; here there is none, and a slash at its end is part of it.
   const rest = (pathname.endsWith('/') ? '/' : '') + search
 
-  const { settings, policy, lag } = asked
+  const { settings, policy, lag, rateLimits } = asked
   let calls = 0
   const nextId = () => {
     calls += 1
@@ -101,6 +103,7 @@ export function jsonRpc(options: JsonRpcOptions): Upstream<JsonRpcCall> {
       dress: JSON.stringify([settings.dress, search, most]),
     },
     ...(lag === undefined ? {} : { lag }),
+    ...(rateLimits === undefined ? {} : { rateLimits }),
     below: (clock) => (next) => {
       const read = jsonRpcBatches({ upstream: name, most, clock })(next)
       return async (request) => {

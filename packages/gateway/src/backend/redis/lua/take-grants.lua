@@ -30,11 +30,12 @@ if opensAt > now and allReported and anyComplete and get('departedCallsUntil') <
   opensAt = now
 end
 for _, one in ipairs(request.remaining) do
-  for _, w in ipairs(windowsFor(one[2], '')) do
+  for _, w in ipairs(windowsFor(one.key, '')) do
+    local left = w.synced and one[w.calls and 'calls' or 'cost']
     -- A little less than expected is only what came free after the upstream counted. After a loss, much less than
     -- expected is only what other nodes have yet to report.
-    local foreign = w.limit - one[1] - w.used
-    if w.synced and (fields.probingUntil or opensAt <= now and foreign > w.limit * 0.1) then
+    local foreign = left and w.limit - left - w.used
+    if left and (fields.probingUntil or opensAt <= now and foreign > w.limit * 0.1) then
       set('o:' .. w.name, math.max(0, foreign))
       set('ou:' .. w.name, now + w.window)
     end

@@ -1,17 +1,17 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { spanOf, waitOf } from '../rate-limit-wait.ts'
-import { readRateLimitSignal } from './rate-limit-signal.ts'
+import { rateLimitReader, readRateLimitHeaders } from './rate-limit-signal.ts'
+import { spanOf, waitOf } from './rate-limit-wait.ts'
 
-/** How long to rest after a 429. */
-const restAfter = (headers: Readonly<Record<string, string>>, now: number) =>
-  readRateLimitSignal({ status: 429, headers, body: Buffer.alloc(0) }, now).rest
+/** How long a 429 pauses the budget. */
+const pauseAfter = (headers: Readonly<Record<string, string>>, now: number) =>
+  readRateLimitHeaders({ status: 429, headers, body: Buffer.alloc(0) }, now).pause
 
 const NOW = Date.UTC(2026, 0, 1, 12, 0, 0)
 const at = (seconds: number) => new Date(NOW + seconds * 1000)
 const unix = (seconds: number) => String(NOW / 1000 + seconds)
 
-describe('how long to rest after a 429', () => {
+describe('how long a 429 pauses the budget', () => {
   test.each([
     ['seconds', { 'retry-after': '7' }, 7000],
     ['seconds with spaces around', { 'retry-after': ' 7 ' }, 7000],
@@ -76,7 +76,7 @@ describe('how long to rest after a 429', () => {
     ['a reset where Retry-After is words with a number', { 'retry-after': 'in 5', 'x-ratelimit-reset': unix(9) }, 9000],
     ['a reset where Retry-After is negative', { 'retry-after': '-5', 'x-ratelimit-reset': unix(9) }, 9000],
   ])('%s', (_, headers, expected) => {
-    expect(restAfter(headers, NOW)).toBe(expected)
+    expect(pauseAfter(headers, NOW)).toBe(expected)
   })
 
   test.each([
@@ -90,7 +90,7 @@ describe('how long to rest after a 429', () => {
     ['a reset that has passed', { 'x-ratelimit-reset': unix(-60) }],
     ['a reset that is no number', { 'x-ratelimit-reset': 'NaN' }],
   ])('one second for %s', (_, headers) => {
-    expect(restAfter(headers, NOW)).toBe(1000)
+    expect(pauseAfter(headers, NOW)).toBe(1000)
   })
 
   test.each([
@@ -100,7 +100,7 @@ describe('how long to rest after a 429', () => {
     ['nanoseconds of no clock', { 'x-ratelimit-reset': '9'.repeat(30) }],
     ['a policy of a day', { ratelimit: '"day";r=0', 'ratelimit-policy': '"day";q=9;w=86400' }],
   ])('five minutes for %s', (_, headers) => {
-    expect(restAfter(headers, NOW)).toBe(300_000)
+    expect(pauseAfter(headers, NOW)).toBe(300_000)
   })
 })
 
@@ -118,7 +118,7 @@ describe('more ways to say when', () => {
       20_000,
     ],
   ])('%s', (_, headers, expected) => {
-    expect(restAfter(headers, NOW)).toBe(expected)
+    expect(pauseAfter(headers, NOW)).toBe(expected)
   })
 })
 
@@ -142,60 +142,32 @@ describe('a span', () => {
   })
 })
 
-describe('the word of an answer', () => {
-  const read = (status: number, headers: Readonly<Record<string, string>> = {}, body = '') =>
-    readRateLimitSignal({ status, headers, body: Buffer.from(body) }, NOW)
+describe('what an answer says of the limits', () => {
+  const read = (status: number, headers: Readonly<Record<string, string>> = {}) =>
+    readRateLimitHeaders({ status, headers, body: Buffer.alloc(0) }, NOW)
 
-  test('of a success is what is left', () => {
-    expect(read(200, { 'x-ratelimit-remaining': '17', 'retry-after': '5' })).toEqual({
-      rest: undefined,
-      ofLane: false,
-      away: undefined,
-      left: 17,
-      spent: false,
-    })
-    expect(read(200, { 'x-ratelimit-remaining-requests': '3' }).left).toBe(3)
-    expect(read(200, { 'x-ratelimit-remaining': '-2' }).left).toBe(-2)
+  test('a success says how much is left, and nothing else', () => {
+    expect(read(200, { 'x-ratelimit-remaining': '17', 'retry-after': '5' })).toEqual({ remaining: { calls: 17 } })
+    expect(read(200, { 'x-ratelimit-remaining': '-2' }).remaining).toEqual({ calls: -2 })
+  })
+
+  test.each([
+    ['OpenAI', { 'x-ratelimit-remaining-requests': '59', 'x-ratelimit-remaining-tokens': '149984' }],
+    ['Anthropic', { 'anthropic-ratelimit-requests-remaining': '59', 'anthropic-ratelimit-tokens-remaining': '149984' }],
+  ])('%s names calls and tokens apart', (_, headers) => {
+    expect(read(200, headers).remaining).toEqual({ calls: 59, cost: 149_984 })
+  })
+
+  test('tokens alone are costs', () => {
+    expect(read(200, { 'x-ratelimit-remaining-tokens': '7' }).remaining).toEqual({ cost: 7 })
   })
 
   test.each(['"30"', '30;comment=x', '+30', '30S', '30 s', '30 secs', '00:00:30'])('%j is half a minute', (text) => {
-    expect(restAfter({ 'retry-after': text }, NOW)).toBe(30_000)
+    expect(pauseAfter({ 'retry-after': text }, NOW)).toBe(30_000)
   })
 
-  test.each(['', 'many', '1.5', '0x10', '1, 2'])('%j left is nothing said', (remaining) => {
-    expect(read(200, { 'x-ratelimit-remaining': remaining }).left).toBeUndefined()
-  })
-
-  test.each([
-    [429, '{"error":{"type":"insufficient_quota","code":"insufficient_quota"}}'],
-    [429, '{"error":"max usage reached"}'],
-    [403, '{"code":"team_spend_limit_reached"}'],
-    [402, '{"code":"insufficient_quota"}'],
-  ])('%i with %s is a key that is used up, which no rest helps', (status, body) => {
-    expect(read(status, { 'retry-after': '7' }, body)).toMatchObject({ rest: undefined, spent: true })
-  })
-
-  const OF_METHOD = '{"error":{"code":429,"message":"Too many requests for a specific RPC call"}}'
-  const remaining = (method: string | undefined, rps: string | undefined) => ({
-    ...(method === undefined ? {} : { 'x-ratelimit-method-remaining': method }),
-    ...(rps === undefined ? {} : { 'x-ratelimit-rps-remaining': rps }),
-  })
-
-  test.each([
-    ['nothing left of the method', remaining('-1', '50'), '', true],
-    ['the same, without a word of all calls', remaining('0', undefined), '', true],
-    ['the words of public nodes', {}, OF_METHOD, true],
-    ['these, where nothing of all calls is left', remaining('-1', '-2'), OF_METHOD, false],
-    ['these, and something left of both', remaining('9', '90'), OF_METHOD, true],
-    ['other words, and something left of both', remaining('9', '90'), 'rate limited', false],
-    ['no words', {}, '', false],
-  ])('a refusal with %s', (_, headers, body, ofLane) => {
-    expect(read(429, { ...headers, 'retry-after': '7' }, body)).toMatchObject({ rest: 7000, ofLane })
-    expect(read(200, headers, body).ofLane).toBe(false)
-  })
-
-  test('a success that quotes such words is none', () => {
-    expect(read(200, {}, '{"help":"max usage reached"}').spent).toBe(false)
+  test.each(['', 'many', '1.5', '0x10', '1, 2'])('%j is no number of calls left', (remaining) => {
+    expect(read(200, { 'x-ratelimit-remaining': remaining }).remaining).toBeUndefined()
   })
 
   test.each([
@@ -203,20 +175,44 @@ describe('the word of an answer', () => {
     [418, { 'retry-after': '30' }, 30_000],
     [403, { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': unix(30) }, 30_000],
     [403, { 'x-ratelimit-remaining': '0' }, 1000],
+    [403, { 'x-ratelimit-remaining-tokens': '0' }, 1000],
     [403, {}, undefined],
     [403, { 'x-ratelimit-remaining': '7', 'x-ratelimit-reset': unix(30) }, undefined],
     [418, {}, undefined],
     [400, { 'retry-after': '30' }, undefined],
     [404, { 'x-ratelimit-remaining': '0' }, undefined],
-  ] as const)('%i with %j asks to rest for %j', (status, headers, rest) => {
-    expect(read(status, headers)).toMatchObject({ rest, away: undefined })
+  ] as const)('%i with %j pauses the budget for %j', (status, headers, pause) => {
+    const signal = read(status, headers)
+    expect([signal.pause, signal.retryAfter]).toEqual([pause, undefined])
   })
 
   test('a failure, and a refusal with calls left, that says when to come back is of what was asked for', () => {
-    for (const status of [402, 403])
-      expect(read(status, { 'retry-after': '30' })).toMatchObject({ rest: undefined, away: 30_000 })
-    expect(read(503, { 'retry-after': '9' })).toMatchObject({ rest: undefined, away: 9000 })
-    expect(read(503, { 'x-ratelimit-reset': unix(60) }).away).toBeUndefined()
+    for (const status of [402, 403]) {
+      const signal = read(status, { 'retry-after': '30' })
+      expect([signal.pause, signal.retryAfter]).toEqual([undefined, 30_000])
+    }
+    expect(read(503, { 'retry-after': '9' }).retryAfter).toBe(9000)
+    expect(read(503, { 'x-ratelimit-reset': unix(60) }).retryAfter).toBeUndefined()
+  })
+})
+
+describe('a reader of its own', () => {
+  const refusal = { status: 429, headers: { 'retry-after': '7' }, body: Buffer.from('no credit') }
+
+  test('goes over what status and headers say', () => {
+    const read = rateLimitReader(() => ({ ofLane: true, remaining: { cost: 5 } }))
+    expect(read(refusal, NOW)).toMatchObject({ pause: 7000, ofLane: true, remaining: { cost: 5 } })
+  })
+
+  test('can say that the key is used up, which no pause helps', () => {
+    const read = rateLimitReader(({ body }) => ({ exhausted: body.includes('no credit') }))
+    expect(read(refusal, NOW)).toEqual({ exhausted: true })
+    expect(read({ ...refusal, body: Buffer.from('slow down') }, NOW)).toMatchObject({ exhausted: false, pause: 7000 })
+  })
+
+  test('can stand on another', () => {
+    const base = rateLimitReader(() => ({ ofLane: true }))
+    expect(rateLimitReader(() => ({ pause: 50 }), base)(refusal, NOW)).toMatchObject({ pause: 50, ofLane: true })
   })
 })
 
@@ -240,13 +236,13 @@ describe('the law of waits', () => {
         fc.constantFrom(...Object.keys(spellings)),
         (seconds, ahead, spelling) => {
           const headers = { date: at(ahead).toUTCString(), ...spellings[spelling]?.(seconds, ahead) }
-          expect(restAfter(headers, NOW)).toBe(seconds * 1000)
+          expect(pauseAfter(headers, NOW)).toBe(seconds * 1000)
         },
       ),
     )
   })
 
-  test('whatever a header says, a rest is between a second and five minutes', () => {
+  test('whatever a header says, a pause is between a second and five minutes', () => {
     fc.assert(
       fc.property(
         fc.constantFrom('retry-after', 'x-ratelimit-reset', 'ratelimit', 'date'),
@@ -254,8 +250,8 @@ describe('the law of waits', () => {
         (name, text) => {
           const wait = waitOf({ 'retry-after': '2', [name]: text }, NOW)
           expect(wait === undefined || wait >= 0).toBe(true)
-          const rest = restAfter({ [name]: text }, NOW) ?? 0
-          expect(rest >= 1000 && rest <= 300_000).toBe(true)
+          const pause = pauseAfter({ [name]: text }, NOW) ?? 0
+          expect(pause >= 1000 && pause <= 300_000).toBe(true)
         },
       ),
     )
