@@ -720,69 +720,78 @@ export const GATEWAY_OPTIONS = {
     kind: 'bytes',
     default: '256mb',
     min: 1024,
-    help: 'The most memory that kept values take; histories of logs may take as much again.',
+    help: 'Memory limit for cached values. Histories of logs may take as much again.',
   },
   redis: {
     kind: 'text',
     optional: true,
-    help: '`redis://user:password@host:port/db`, or `rediss://…` for TLS: what nodes share, one server or a Redis Cluster, of which some servers may be named with commas between them. Without it this process shares with nobody. The command takes it from `REDIS_URL` too.',
+    help: 'The Redis that nodes share: `redis://user:password@host:port/db`, or `rediss://…` for TLS. Separate several servers of a Redis Cluster with commas. Without it, nodes share nothing. The command also reads `REDIS_URL`.',
   },
   redisCa: {
     kind: 'text',
     optional: true,
-    help: 'A file with the certificates (PEM) of the authorities that the certificate of `rediss://…` may come from; by default those that Node knows.',
+    help: 'A file with the CA certificates (PEM) to trust for `rediss://…`. Default: the CAs of Node.',
   },
   origin: {
     kind: 'texts',
     optional: true,
-    help: 'Where another gateway serves the same apps, one address for each in their order: feeds and logs follow it, proxies go through it, and no other upstream is asked. The command takes it from `WEIR_ORIGIN` too.',
+    help: 'Addresses of another gateway that serves the same apps, one per app, in order. Feeds and logs follow it, proxies go through it, and no other upstream is called. The command also reads `WEIR_ORIGIN`.',
   },
-  prefix: { kind: 'text', default: 'weir', help: 'What all keys in Redis begin with: nodes with the same share.' },
+  prefix: {
+    kind: 'text',
+    default: 'weir',
+    help: 'Prefix of all keys in Redis. Nodes with the same prefix share state.',
+  },
   worker: {
     kind: 'any',
     optional: true,
-    help: 'Set by `weir start --workers`: the other processes that serve the same apps.',
+    help: 'Set by `weir start --workers`: access to the other worker processes.',
   },
-  connections: { kind: 'integer', default: 100_000, min: 1, help: 'The most live connections of this process.' },
+  connections: { kind: 'integer', default: 100_000, min: 1, help: 'Limit of live connections per process.' },
   eventDeflate: {
     kind: 'boolean',
     default: true,
-    help: 'Whether streams of large events (SSE) are compressed, for clients that can read that.',
+    help: 'Whether large events (SSE) are compressed, for clients that accept it.',
   },
-  socketTopics: { kind: 'integer', default: 500, min: 1, help: 'The most topics of one WebSocket.' },
+  socketTopics: { kind: 'integer', default: 500, min: 1, help: 'Limit of topics per WebSocket.' },
   socketMessage: {
     kind: 'bytes',
     default: '16kb',
     min: 128,
     max: 2 ** 30,
-    help: 'The largest message that a client may send on a WebSocket.',
+    help: 'Size limit of messages from a client on a WebSocket.',
   },
   socketRate: {
     kind: 'integer',
     default: 50,
     min: 1,
-    help: 'Messages a second that a client may send on a WebSocket, pings among them.',
+    help: 'Messages per second that a client may send on a WebSocket, including pings.',
   },
-  socketBurst: { kind: 'integer', default: 1000, min: 1, help: 'Messages that it may send at once.' },
+  socketBurst: {
+    kind: 'integer',
+    default: 1000,
+    min: 1,
+    help: 'Messages that a client may send at once on a WebSocket.',
+  },
   socketDeflate: {
     kind: 'boolean',
     default: true,
-    help: 'Whether large messages on a WebSocket are compressed, for clients that can read that.',
+    help: 'Whether large messages on a WebSocket are compressed, for clients that accept it.',
   },
 } as const satisfies OptionTable
 
-/** What `weir start` takes beside those of the gateway: how many processes serve on this machine. */
+/** Options of `weir start` in addition to those of the gateway. */
 export const START_OPTIONS = {
   workers: {
     kind: 'text',
     optional: true,
-    help: 'How many processes serve the apps, or `max` for one a processor. They share what they keep, ask and spend; one that dies is replaced. The command takes it from `WEIR_WORKERS` too. Without it, this process serves alone.',
+    help: 'Number of worker processes, or `max` for one per processor. They share cache, calls and budgets, and a worker that exits is replaced. The command also reads `WEIR_WORKERS`. Default: one process without workers.',
   },
   'worker-memory': {
     kind: 'bytes',
     optional: true,
     min: 1024,
-    help: "A worker whose resident memory passes this is replaced; 80 % of the machine's by default, shared by all.",
+    help: "Resident memory above which a worker is replaced. Default: 80 % of the machine's memory, divided by the number of workers.",
   },
 } as const satisfies OptionTable
 
