@@ -3,30 +3,30 @@ import { keepAlive, systemClock } from '../clock.ts'
 import { WeirError } from '../errors.ts'
 import { BATCH_OPTIONS, type Duration, readOptions } from '../options.ts'
 
-/** What `createBatch()` takes. */
+/** Options of `createBatch()`. */
 export interface BatchOptions<Key, Value> {
-  /** One result for each key, in their order: a value, or an Error for that key alone. */
+  /** Loads several keys. Returns one result per key, in the same order: a value, or an Error for that key only. */
   many(keys: readonly Key[]): Promise<readonly (Value | Error)[]>
-  /** The most keys in one call. 50 by default. */
+  /** Limit of keys per call. Default: 50. */
   readonly batch?: number
-  /** How long the first key waits for others. `'10ms'` by default. */
+  /** How long the first key waits for others. Default: `'10ms'`. */
   readonly within?: Duration
 }
 
-/** Gathers keys into calls. */
+/** Combines loads of single keys into calls for several keys. */
 export interface Batch<Key, Value> {
   /**
-   * The value of one key.
+   * Loads the value of one key.
    *
-   * @throws what `many` gave or threw for it; `upstream_invalid` when it gave anything but one result for each key; the signal's reason when it was aborted
+   * @throws the error that `many` returned or threw; `upstream_invalid` when it did not return one result per key; the signal's reason once aborted
    */
   load(key: Key, options?: { readonly signal?: AbortSignal }): Promise<Value>
 }
 
 /**
- * Makes one call of many that come at the same time. A key that spoils or delays its batch is split out of it, so a key may be asked for twice.
+ * Combines simultaneous loads into one call. A key that fails or delays its batch is retried separately, so it may be loaded twice.
  *
- * @throws ConfigError naming the option, what was expected and what came
+ * @throws ConfigError with the option, the expected form and the given value
  */
 export function createBatch<Key, Value>(options: BatchOptions<Key, Value>): Batch<Key, Value> {
   const read = readOptions('createBatch()', BATCH_OPTIONS, options)
@@ -37,19 +37,19 @@ export function createBatch<Key, Value>(options: BatchOptions<Key, Value>): Batc
     clock: systemClock,
     emit: () => {},
   })
-  // The stage hands back the keys it was handed here, and nothing else.
+  // The keys of `asks` are those passed to `load` below.
   const load = stage(async (asks) => {
     const results: unknown = await options.many(asks.map((ask) => ask.key as Key))
     if (Array.isArray(results) && results.length === asks.length) return results
     const got = Array.isArray(results) ? `${results.length} results` : typeof results
     throw new WeirError('upstream_invalid', `createBatch(): many: expected ${asks.length} results, got ${got}`)
   })
-  const awaited = keepAlive()
+  const keepAwake = keepAlive()
   return {
     load: (key, { signal } = {}) =>
-      awaited(
+      keepAwake(
         load({
-          // Slow keys are remembered by this text. Encoded, so that no key reads as a private topic.
+          // The batch stage tracks slow keys by topic. Encoding keeps a key from looking like a private topic.
           topic: typeof key === 'object' ? '' : encodeURIComponent(String(key).toWellFormed()),
           key,
           priority: 'interactive',

@@ -7,48 +7,48 @@ import type { Emit, Priority } from '../events.ts'
 import { BUDGET_OPTIONS, type Duration, milliseconds, readOptions } from '../options.ts'
 import { type Limit, limitsOf } from '../upstream/limits.ts'
 
-/** What `createBudget()` takes. */
+/** Options of `createBudget()`. */
 export interface BudgetOptions {
-  /** What is allowed, in sliding windows. */
+  /** Limits of the upstream, each over a sliding window. */
   readonly limits: readonly Limit[]
-  /** What it is called in errors and events. */
+  /** Name in errors and events. */
   readonly name?: string
-  /** API keys to spread calls over. 1 by default. */
+  /** Number of API keys to spread calls over. Default: 1. */
   readonly keys?: number
-  /** What is left of each limit to others who use the same account. 0 by default. */
+  /** Share of each limit left to other users of the same account. Default: 0. */
   readonly reserve?: number
-  /** `unknown` (default): shut for one window at start, since calls may have been made before. `none`: nobody made any. */
+  /** `unknown` (default): closed for one window at start, since earlier calls may count. `none`: there were no earlier calls. */
   readonly pastUsage?: 'unknown' | 'none'
-  /** Spreads starts evenly over each window. False by default. */
+  /** Whether starts are spread evenly over each window. Default: false. */
   readonly pace?: boolean
-  /** Calls under way at once. 1,000 by default. */
+  /** Limit of concurrent calls. Default: 1,000. */
   readonly concurrency?: number
   readonly clock?: Clock
   readonly observe?: Emit
 }
 
-/** How one call stands to others. */
+/** Options of one call. */
 export interface RunOptions {
-  /** `interactive` by default; better classes go first. */
+  /** Higher priorities start first. Default: `interactive`. */
   readonly priority?: Priority
-  /** Whom fairness counts: clients of one class take turns. */
+  /** Client for fairness: clients of the same priority take turns. */
   readonly client?: string
-  /** How long it may wait for its start. `'10s'` by default. */
+  /** How long the call may wait for its start. Default: `'10s'`. */
   readonly deadline?: Duration
-  /** What it costs. 1 by default. */
+  /** Cost of the call. Default: 1. */
   readonly cost?: number
-  /** What the upstream counts apart, such as a method. */
+  /** A group of calls that the upstream limits separately, such as an RPC method. */
   readonly lane?: string
   readonly signal?: AbortSignal
 }
 
-/** What a function that runs within the budget is given. */
+/** Passed to a function that runs within the budget. */
 export interface RunCall {
   /** The index of the API key to use. */
   readonly key: number
   /**
-   * Tells the budget what the upstream answered: after a 429 nothing starts until the moment that its headers name.
-   * `cost`: what it cost in truth.
+   * Reports the upstream's response. After a 429, no call starts until the time given in its headers.
+   * `cost`: the actual cost.
    */
   answered(answer: {
     readonly status: number
@@ -57,24 +57,24 @@ export interface RunCall {
   }): void
 }
 
-/** Runs functions within a limit. */
+/** Runs functions within the limits of an upstream. */
 export interface Budget {
   /**
-   * Runs `call` when there is a place for it.
+   * Runs `call` as soon as the limits allow.
    *
-   * @throws WeirError `over_budget` when there will be none before the deadline; `retryAfter` tells how long to wait
+   * @throws WeirError `over_budget`, with `retryAfter`, when `call` cannot start before the deadline
    */
   run<Result>(call: (call: RunCall) => Promise<Result> | Result, options?: RunOptions): Promise<Result>
-  /** Calls that wait. */
+  /** Number of waiting calls. */
   readonly queued: number
-  /** Calls under way. */
+  /** Number of calls in flight. */
   readonly running: number
 }
 
 /**
- * A budget for an existing program: exact sliding windows, fair between clients, urgent calls first.
+ * A budget for an existing program: exact sliding windows, fairness between clients, urgent calls first.
  *
- * @throws ConfigError naming the option, what was expected and what came
+ * @throws ConfigError with the option, the expected form and the given value
  * @example
  * const budget = createBudget({ limits: [{ calls: 50, per: '1s' }] })
  * const answer = await budget.run(() => fetch(url), { client: user.id, deadline: '2s' })
@@ -113,27 +113,27 @@ export function createBudget(options: BudgetOptions): Budget {
       signal,
       ...(lane === undefined ? {} : { lane }),
     })
-    let truth: number | undefined
+    let actualCost: number | undefined
     try {
       return await call({
         key: started.key,
         answered({ status, headers, cost }) {
-          truth = cost
+          actualCost = cost
           const plain = headers instanceof Headers ? Object.fromEntries(headers) : headers
-          const word = readRateLimitSignal({ status, headers: plain, body: Buffer.alloc(0) }, clock.now())
-          // There is nothing else here that could wait.
-          started.heed({ ...word, rest: word.rest ?? word.away })
+          const rateLimit = readRateLimitSignal({ status, headers: plain, body: Buffer.alloc(0) }, clock.now())
+          // The budget has a single target, so it pauses as a whole.
+          started.heed({ ...rateLimit, rest: rateLimit.rest ?? rateLimit.away })
         },
       })
     } finally {
-      // What was given up may still be on its way.
-      started.end({ arrived: signal?.aborted !== true, ...(truth === undefined ? {} : { cost: truth }) })
+      // An aborted call may still reach the upstream.
+      started.end({ arrived: signal?.aborted !== true, ...(actualCost === undefined ? {} : { cost: actualCost }) })
     }
   }
 
-  const awaited = keepAlive()
+  const keepAwake = keepAlive()
   return {
-    run: (call, options = {}) => awaited(run(call, options)),
+    run: (call, options = {}) => keepAwake(run(call, options)),
     get queued() {
       return stage.queued
     },

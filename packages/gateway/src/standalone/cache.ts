@@ -11,47 +11,48 @@ import { stringifyJson, unwritable } from '../json.ts'
 import { type Bytes, CACHE_OPTIONS, type Duration, readOptions } from '../options.ts'
 import { untilDeadline } from '../standalone/deadline.ts'
 
-/** What `createCache()` takes. */
+/** Options of `createCache()`. */
 export interface CacheOptions<Value> {
   /**
-   * Gets what is not there: called once for all who wait, aborted when nobody does any more. Its value must be JSON: null, booleans, texts, finite
-   * numbers, bigints, lists and plain objects. Anything else, such as NaN, a Map or a Date, is refused as `upstream_invalid`, with its place.
+   * Loads a missing value, once for all waiting callers. `signal` aborts when the last caller leaves. The value must be JSON: null,
+   * booleans, strings, finite numbers, bigints, arrays and plain objects. Other values, such as NaN, a Map or a Date, fail with
+   * `upstream_invalid`.
    */
   load(key: string, signal: AbortSignal): Promise<Value>
   readonly name?: string
-  /** How long a value is served without asking again. `'1s'` by default. */
+  /** How long a value is served without a reload. Default: `'1s'`. */
   readonly fresh?: Duration
-  /** How long beyond that it may still be served, while it is fetched anew or that fails. `'30s'` by default. */
+  /** How much longer it is served while a reload is in flight or fails. Default: `'30s'`. */
   readonly stale?: Duration
-  /** The longest that anybody waits. `'10s'` by default. */
+  /** How long a caller waits at most. Default: `'10s'`. */
   readonly deadline?: Duration
-  /** The most memory that kept values take. `'64mb'` by default. */
+  /** Memory limit for cached values. Default: `'64mb'`. */
   readonly memory?: Bytes
   readonly clock?: Clock
   readonly observe?: Emit
 }
 
-/** A value that is kept; the same frozen object for all who ask. */
+/** A cached value. All callers get the same frozen object. */
 export interface Kept<Value> {
   readonly value: Value
-  /** `epoch:sequence`; it only rises. */
+  /** `epoch:sequence`. Versions only increase. */
   readonly version: string
-  /** Milliseconds since it was loaded or confirmed. */
+  /** Time since it was loaded or confirmed, in milliseconds. */
   readonly age: number
 }
 
-/** Keeps values, and loads each once for all who want it. */
+/** Caches values, and loads each once for all waiting callers. */
 export interface Cache<Value> {
-  /** @throws what `load` threw, to all who wait for it, and for a second to those who come then */
+  /** @throws the error of `load`, which is cached for a second */
   get(key: string, options?: { readonly signal?: AbortSignal }): Promise<Kept<Value>>
-  /** Values that are kept. */
+  /** Number of cached values. */
   readonly size: number
 }
 
 /**
- * A cache for an existing program: fresh, then stale while it is loaded anew, then stale while that fails; bounded in bytes.
+ * A cache for an existing program, with a memory limit. Stale values are served while a reload is in flight or fails.
  *
- * @throws ConfigError naming the option, what was expected and what came
+ * @throws ConfigError with the option, the expected form and the given value
  */
 export function createCache<Value>(options: CacheOptions<Value>): Cache<Value> {
   const { name, load, fresh, stale, deadline, memory: bytes } = readOptions('createCache()', CACHE_OPTIONS, options)
@@ -76,7 +77,7 @@ export function createCache<Value>(options: CacheOptions<Value>): Cache<Value> {
     flown(async ({ topic, deadline: until, signal: gone }) => {
       const since = clock.monotonic()
       const loaded = untilDeadline(name, clock, until, gone, (signal) => options.load(topic, signal))
-      const value: unknown = await loaded.catch((thrown) => Promise.reject(named(name, thrown)))
+      const value: unknown = await loaded.catch((thrown) => Promise.reject(wrapError(name, thrown)))
       const wrong = unwritable(value)
       if (wrong !== undefined)
         throw new WeirError('upstream_invalid', `${name}: expected a JSON value for ${show(topic)}, got ${wrong}`)
@@ -84,14 +85,14 @@ export function createCache<Value>(options: CacheOptions<Value>): Cache<Value> {
     }),
   )
 
-  const awaited = keepAlive()
+  const keepAwake = keepAlive()
   return {
     async get(key, { signal } = {}) {
       const until = clock.monotonic() + deadline
       const ask = { topic: key, key, priority: 'interactive', client: '', deadline: until, signal } as const
       const found = read({ ...ask, refresh: false })
-      const entry = found instanceof Promise ? await awaited(found) : found
-      // What was stored is what `load` gave, as JSON has it.
+      const entry = found instanceof Promise ? await keepAwake(found) : found
+      // The stored value is the JSON form of what `load` returned.
       const value = entry.value as Value
       return { value, version: formatVersion(entry.version), age: Math.max(0, clock.monotonic() - entry.confirmedAt) }
     },
@@ -101,8 +102,8 @@ export function createCache<Value>(options: CacheOptions<Value>): Cache<Value> {
   }
 }
 
-/** The same error for those who come while it is shared as for those who waited. */
-function named(name: string, thrown: unknown): WeirError {
+/** Wraps an error once, so that waiting and later callers get the same one. */
+function wrapError(name: string, thrown: unknown): WeirError {
   if (thrown instanceof WeirError) return thrown
   return new WeirError('upstream_failed', `${name}: ${thrown instanceof Error ? thrown.message : String(thrown)}`, {
     cause: thrown,

@@ -2,9 +2,9 @@ import type { Clock } from '../clock.ts'
 import { WeirError } from '../errors.ts'
 
 /**
- * Runs a user's function until a moment on the monotonic clock: then its signal is aborted, and nobody waits for it any longer.
+ * Runs a user's function with a deadline on the monotonic clock. At the deadline its signal aborts and the promise rejects.
  *
- * @throws WeirError `upstream_timeout` at that moment
+ * @throws WeirError `upstream_timeout` at the deadline
  */
 export async function untilDeadline<Result>(
   name: string,
@@ -13,16 +13,16 @@ export async function untilDeadline<Result>(
   signal: AbortSignal | undefined,
   work: (signal: AbortSignal) => Promise<Result>,
 ): Promise<Result> {
-  const late = new AbortController()
+  const controller = new AbortController()
   const { promise, reject } = Promise.withResolvers<never>()
   const timer = clock.after(deadline - clock.monotonic(), () => {
-    const error = new WeirError('upstream_timeout', `${name}: expected an end before the deadline, got none`)
-    late.abort(error)
+    const error = new WeirError('upstream_timeout', `${name}: expected a result before the deadline, got none`)
+    controller.abort(error)
     reject(error)
   })
   try {
     return await Promise.race([
-      work(signal === undefined ? late.signal : AbortSignal.any([signal, late.signal])),
+      work(signal === undefined ? controller.signal : AbortSignal.any([signal, controller.signal])),
       promise,
     ])
   } finally {

@@ -4,31 +4,31 @@ import { singleFlight } from '../flight/single-flight.ts'
 import { type Duration, FLIGHT_OPTIONS, milliseconds, readOptions } from '../options.ts'
 import { untilDeadline } from '../standalone/deadline.ts'
 
-/** What `createFlight()` takes. */
+/** Options of `createFlight()`. */
 export interface FlightOptions<Value> {
-  /** Makes the call for a key. `signal` is aborted when nobody waits any more. */
+  /** Loads the value of a key. `signal` aborts when the last caller leaves. */
   load(key: string, signal: AbortSignal): Promise<Value>
-  /** What it is called in errors and events. */
+  /** Name in errors and events. */
   readonly name?: string
   readonly clock?: Clock
   readonly observe?: Emit
 }
 
-/** Makes one call for all who wait for the same key. */
+/** Shares one call between all callers that wait for the same key. */
 export interface Flight<Value> {
   /**
-   * The value of a key: from the call that is under way, or from one that is made now. `deadline`: `'10s'` by default.
+   * Joins the call in flight for a key, or starts one. Default `deadline`: `'10s'`.
    *
-   * @throws what `load` threw, to all who wait; `upstream_timeout` at the deadline; the signal's reason when it was aborted
+   * @throws the error of `load`; `upstream_timeout` at the deadline; the signal's reason once aborted
    */
   load(key: string, options?: { readonly signal?: AbortSignal; readonly deadline?: Duration }): Promise<Value>
 }
 
 /**
- * One call for all who wait: one leaving fails nobody, the last leaving aborts the call, an error is an error for all. Nothing is
- * kept: who comes after the answer makes a new call.
+ * Single flight: simultaneous callers share one call and its error, and the last caller to leave aborts it. Nothing is cached, so a
+ * later caller starts a new call.
  *
- * @throws ConfigError naming the option, what was expected and what came
+ * @throws ConfigError with the option, the expected form and the given value
  */
 export function createFlight<Value>(options: FlightOptions<Value>): Flight<Value> {
   const { name } = readOptions('createFlight()', FLIGHT_OPTIONS, options)
@@ -40,12 +40,12 @@ export function createFlight<Value>(options: FlightOptions<Value>): Flight<Value
     start: ({ topic, deadline }, gone) =>
       untilDeadline(name, clock, deadline, gone, (signal) => options.load(topic, signal)),
   })
-  const awaited = keepAlive()
+  const keepAwake = keepAlive()
   return {
     load(key, { signal, deadline = '10s' } = {}) {
       const until = clock.monotonic() + milliseconds(name, 'deadline', deadline)
       const ask = { topic: key, key, priority: 'interactive', client: '', deadline: until, signal } as const
-      return awaited(share({ ...ask, refresh: false }))
+      return keepAwake(share({ ...ask, refresh: false }))
     },
   }
 }

@@ -14,41 +14,41 @@ import { sendLive } from '../runtime/node/server.ts'
 import { respondLive } from '../runtime/web.ts'
 import { sse } from '../transport/sse.ts'
 
-/** What `createHub()` takes. */
+/** Options of `createHub()`. */
 export interface HubOptions {
-  /** A live connection is never silent for longer. `'10s'` by default. */
+  /** Longest silence on a live connection. Default: `'10s'`. */
   readonly heartbeat?: Duration
-  /** The most memory that the latest values take. `'64mb'` by default. */
+  /** Memory limit for the latest values. Default: `'64mb'`. */
   readonly memory?: Bytes
   readonly clock?: Clock
   readonly observe?: Emit
 }
 
-/** Hands values to all who listen, as server-sent events. */
+/** Sends values to all subscribers, as server-sent events. */
 export interface Hub {
-  /** Makes a JSON value the latest of a topic and sends it to who listens; the version, which moves only when the value does. */
+  /** Publishes the latest JSON value of a topic. Returns its version, which changes only with the value. */
   publish(topic: string, value: unknown): Promise<string>
-  /** Answers a request of Node's HTTP server with the live stream of some topics. */
+  /** Answers a request of Node's HTTP server with a live stream of topics. */
   serve(request: IncomingMessage, response: ServerResponse, topics: readonly string[]): void
-  /** The same for a server that speaks Web-standard requests. */
+  /** Answers a Web-standard request with a live stream of topics. */
   respond(request: Request, topics: readonly string[]): Response
   readonly connections: number
-  /** Tells clients when to come back, and ends their connections. */
+  /** Closes all connections, each with a delay after which the client may reconnect. */
   close(): void
 }
 
 const TOKEN = 1
 
 /**
- * A hub for an existing server: each value is encoded once and written once per connection, slow readers get the latest, and
- * heartbeats tell steady from stale. Messages are those of Weir's protocol.
+ * A hub for an existing server. Each value is encoded once for all connections, slow clients skip to the latest value, and heartbeats
+ * confirm values that do not change. Messages follow Weir's protocol.
  *
- * @throws ConfigError naming the option, what was expected and what came
+ * @throws ConfigError with the option, the expected form and the given value
  */
 export function createHub(options: HubOptions = {}): Hub {
   const { heartbeat, memory } = readOptions('createHub()', HUB_OPTIONS, options)
   const { clock = systemClock, observe: emit = () => {} } = options
-  // There is one writer, so one token is as good as another.
+  // Any token works, since there is only one writer.
   const values = memoryValues(clock, memoryBus(), { of: () => TOKEN }, memory)
   const hub = createStage({ clock, emit, level: () => 'normal', heartbeat })
 
@@ -70,7 +70,7 @@ export function createHub(options: HubOptions = {}): Hub {
       const content = { json: unpooledBuffer(stringifyJson(value) ?? 'null'), reason: undefined, absentFor: undefined }
       const publication = { token: TOKEN, knownEpoch: 0, hash: hashOf(content), content, keep: Number.MAX_SAFE_INTEGER }
       const stored = await values.publish(topic, publication)
-      if (stored === undefined) throw new WeirError('internal', `${topic}: could not be stored`)
+      if (stored === undefined) throw new WeirError('internal', `${topic}: the value was not stored`)
       hub.publish(hub.channel(topic), new Entry(topic, topic, stored, clock.monotonic()))
       return formatVersion(stored.version)
     },

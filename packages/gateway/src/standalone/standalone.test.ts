@@ -6,7 +6,7 @@ import { ManualClock } from '../../test/manual-clock.ts'
 import { createBatch, createBudget, createCache, createFlight, createHub } from '../index.ts'
 
 describe('createBudget', () => {
-  test('runs what fits, and the rest one window after an answer', async () => {
+  test('runs the calls that fit, and the others one window after an answer', async () => {
     const clock = new ManualClock()
     const budget = createBudget({ limits: [{ calls: 2, per: '1s' }], pastUsage: 'none', clock })
     const ran: string[] = []
@@ -19,14 +19,14 @@ describe('createBudget', () => {
     expect(budget).toMatchObject({ queued: 0, running: 0 })
   })
 
-  test('gives the result, and what was thrown', async () => {
+  test('returns the result, or rejects with the thrown error', async () => {
     const budget = createBudget({ limits: [{ calls: 5, per: '1s' }], pastUsage: 'none', clock: new ManualClock() })
     expect(await budget.run(async () => 'result')).toBe('result')
     await expect(budget.run(() => Promise.reject(new Error('mine')))).rejects.toThrow('mine')
     expect(budget.running).toBe(0)
   })
 
-  test('refuses at once what can not start in time, and says when it could', async () => {
+  test('refuses a call that cannot start in time, with `retryAfter`', async () => {
     const clock = new ManualClock()
     const budget = createBudget({ limits: [{ calls: 1, per: '10s' }], pastUsage: 'none', clock })
     await budget.run(() => {})
@@ -38,7 +38,7 @@ describe('createBudget', () => {
     expect(await patient).toBe('patient')
   })
 
-  test('rests until the moment that a 429 names', async () => {
+  test('pauses until the time given by a 429', async () => {
     const clock = new ManualClock()
     const budget = createBudget({ limits: [{ calls: 5, per: '1s' }], pastUsage: 'none', clock })
     await budget.run(({ answered }) => answered({ status: 429, headers: new Headers({ 'retry-after': '3' }) }))
@@ -50,31 +50,31 @@ describe('createBudget', () => {
     expect(ran).toHaveLength(1)
   })
 
-  test('counts a call that was given up for as long as it may still be on its way', async () => {
+  test('counts an aborted call while it may still reach the upstream', async () => {
     const clock = new ManualClock()
     const budget = createBudget({ limits: [{ calls: 1, per: '1s' }], pastUsage: 'none', clock })
     const controller = new AbortController()
     const { signal } = controller
     const call = () => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
-    const givenUp = budget.run(call, { signal }).catch((error: Error) => error.message)
+    const aborted = budget.run(call, { signal }).catch((error: Error) => error.message)
     await clock.settle()
     controller.abort(new Error('left'))
-    expect(await givenUp).toBe('left')
+    expect(await aborted).toBe('left')
     const next = budget.run(() => clock.monotonic())
     const from = clock.monotonic()
     await clock.advance(5000)
     expect((await next) - from).toBe(3250)
   })
 
-  test('counts cost where the limit does, and takes the truth when it is told', async () => {
+  test('counts cost where the limit does, and corrects it with the actual cost', async () => {
     const clock = new ManualClock()
     const budget = createBudget({ limits: [{ cost: 100, per: '1s' }], pastUsage: 'none', clock })
     await budget.run(({ answered }) => answered({ status: 200, headers: {}, cost: 20 }), { cost: 90 })
     const ran: string[] = []
-    void budget.run(() => ran.push('fits since the first was cheaper than thought'), { cost: 80 })
-    void budget.run(() => ran.push('does not'), { cost: 1 })
+    void budget.run(() => ran.push('fits because the first call was cheaper than estimated'), { cost: 80 })
+    void budget.run(() => ran.push('does not fit'), { cost: 1 })
     await clock.settle()
-    expect(ran).toEqual(['fits since the first was cheaper than thought'])
+    expect(ran).toEqual(['fits because the first call was cheaper than estimated'])
   })
 
   test.each([
@@ -89,7 +89,7 @@ describe('createBudget', () => {
 })
 
 describe('createBatch', () => {
-  test('makes one call of those that come together, and hands each its own', async () => {
+  test('combines simultaneous loads into one call, and returns each its own result', async () => {
     const calls: (readonly string[])[] = []
     const { load } = createBatch<string, string>({
       within: '1ms',
@@ -113,7 +113,7 @@ test.each([
   ['too many results', () => [1, 2, 3, 4]],
   ['an object', () => ({})],
   ['nothing', () => undefined],
-])('a batch for which many gives %s fails for each key, and not with the result of another', async (_, results) => {
+])('when `many` returns %s, every key fails, and none gets the result of another', async (_, results) => {
   const { load } = createBatch<number, unknown>({
     many: async (keys) => (keys.length === 1 ? [1, 2] : results()) as never,
   })
@@ -122,7 +122,7 @@ test.each([
 })
 
 describe('createCache', () => {
-  test('loads once for all who wait, and serves it while it is fresh', async () => {
+  test('loads once for all waiting callers, and serves the value while it is fresh', async () => {
     const clock = new ManualClock()
     let loads = 0
     const cache = createCache({ fresh: '5s', clock, load: async (key) => ({ key, loads: ++loads }) })
@@ -131,7 +131,7 @@ describe('createCache', () => {
     await clock.advance(4000)
     expect(await cache.get('a')).toMatchObject({ value: { key: 'a', loads: 1 }, age: 4000 })
     await clock.advance(2000)
-    // Stale: it is served, and loaded anew behind it.
+    // The value is stale, so it is served and reloaded in the background.
     expect((await cache.get('a')).value.loads).toBe(1)
     await clock.settle()
     expect((await cache.get('a')).value.loads).toBe(2)
@@ -143,7 +143,7 @@ describe('createCache', () => {
     [{ held: new Map([['a', 1]]) }, 'an object of class Map at held'],
     [{ at: new Date(0) }, 'an object of class Date at at'],
     [undefined, 'undefined'],
-  ])('refuses a value that JSON does not carry: %o', async (value, got) => {
+  ])('refuses a value that is not JSON: %o', async (value, got) => {
     const cache = createCache({ name: 'prices', clock: new ManualClock(), load: async () => value })
     await expect(cache.get('a')).rejects.toMatchObject({
       code: 'upstream_invalid',
@@ -151,13 +151,13 @@ describe('createCache', () => {
     })
   })
 
-  test('nobody can change what others get', async () => {
+  test('a caller cannot change the value of others', async () => {
     const cache = createCache({ clock: new ManualClock(), load: async () => ({ list: [1] }) })
     const { value } = await cache.get('a')
     expect(() => value.list.push(2)).toThrow()
   })
 
-  test('an error is an error for all who wait, and for those who come right after', async () => {
+  test('an error reaches all waiting callers, and those within the next second', async () => {
     const clock = new ManualClock()
     let loads = 0
     const cache = createCache({
@@ -176,7 +176,7 @@ describe('createCache', () => {
     expect(loads).toBe(2)
   })
 
-  test('the last who waits leaving aborts the load', async () => {
+  test('the last caller to leave aborts the load', async () => {
     const signals: AbortSignal[] = []
     const cache = createCache({
       clock: new ManualClock(),
@@ -197,7 +197,7 @@ describe('createCache', () => {
 })
 
 describe('createFlight', () => {
-  test('makes one call for all who wait, and a new one for who comes later', async () => {
+  test('shares one call between waiting callers, and starts a new one for a later caller', async () => {
     const calls: PromiseWithResolvers<number>[] = []
     const flight = createFlight({
       clock: new ManualClock(),
@@ -216,7 +216,7 @@ describe('createFlight', () => {
     expect(calls).toHaveLength(2)
   })
 
-  test('who has no more time leaves alone', async () => {
+  test('a caller that reaches its deadline leaves without the others', async () => {
     const clock = new ManualClock()
     const { promise, resolve } = Promise.withResolvers<string>()
     const flight = createFlight({ clock, load: () => promise })
@@ -229,7 +229,7 @@ describe('createFlight', () => {
   })
 })
 
-test('a load that never ends is given up at the deadline, and its signal aborted', async () => {
+test('a load that never ends is aborted at the deadline', async () => {
   const clock = new ManualClock()
   const signals: AbortSignal[] = []
   const load = (_key: string, signal: AbortSignal) => {
@@ -246,7 +246,7 @@ test('a load that never ends is given up at the deadline, and its signal aborted
 })
 
 describe('createHub', () => {
-  test('serves live topics from an existing server, and the same value makes no new version', async () => {
+  test('serves live topics from an existing server, and an equal value makes no new version', async () => {
     const hub = createHub()
     const first = await hub.publish('/scores/a', { points: 1 })
     const server = createServer((request, response) => hub.serve(request, response, ['/scores/a', '/scores/b']))
@@ -266,7 +266,7 @@ describe('createHub', () => {
     server.close()
   })
 
-  test('serves a server that speaks Web-standard requests', async () => {
+  test('answers Web-standard requests', async () => {
     const hub = createHub()
     await using events = new EventStream(hub.respond(new Request('http://localhost/'), ['/scores/a']))
     const version = await hub.publish('/scores/a', { points: 1 })
