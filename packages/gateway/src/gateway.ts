@@ -16,7 +16,7 @@ import { systemClock } from './clock.ts'
 import { ConfigError } from './errors.ts'
 import type { Emit } from './events.ts'
 import type { Gateway, GatewayOptions } from './gateway-api.ts'
-import { operations } from './observe/health-routes.ts'
+import { healthRoutes } from './observe/health-routes.ts'
 import { createMetrics } from './observe/metrics.ts'
 import { createTroubles } from './observe/troubles.ts'
 import { GATEWAY_OPTIONS } from './options/gateway.ts'
@@ -81,14 +81,14 @@ export function createGateway(options: GatewayOptions): Gateway {
     connections: () => sum(({ hub }) => hub.connections),
     most,
   })
-  const owned = operations({
+  const owned = healthRoutes({
     metrics,
     clock,
     level: () => level.now,
     draining: () => admission.draining,
     silence: () => Math.max(0, ...sites.map(({ hub }) => hub.silence)),
     heartbeat,
-    kept: () => sum(({ memory }) => memory.entries.size),
+    cached: () => sum(({ memory }) => memory.entries.size),
     upstreams: upstreams.health,
     troubles: troubles.now,
     nodes: () => nodes.all(),

@@ -115,7 +115,7 @@ describe('weir start', () => {
     await using running = weir(['start', LEFT, '--port', String(taken.port)], NO_UPSTREAM)
     expect(await running.ended).toBe(1)
     expect(running.complained).toBe(
-      `weir: port ${taken.port}: expected a free one, got one that another program listens on; name another with --port\n`,
+      `weir: port ${taken.port}: expected a free port, got one that another program uses; choose another with --port\n`,
     )
   })
 
@@ -266,7 +266,7 @@ describe('weir check', () => {
     await using running = weir(['check', LEFT, RIGHT], { UPSTREAM_URL: upstream.url })
     expect(await running.ended).toBe(0)
     expect(running.said).toBe(
-      `${LEFT}: app "left": /values/:id\n${RIGHT}: app "right": /values/:id\nNothing is wrong.\n`,
+      `${LEFT}: app "left": /values/:id\n${RIGHT}: app "right": /values/:id\nAll apps are valid.\n`,
     )
     expect(upstream.calls).toBe(0)
   })
@@ -311,7 +311,7 @@ describe('weir doctor', () => {
     await using running = weir(['doctor', LEFT, '--port', String(port)], { UPSTREAM_URL: upstream.url })
     expect(await running.ended).toBe(0)
     const lines = running.said.trimEnd().split('\n')
-    for (const line of lines) expect(line).toMatch(/^(good|mind) \S/)
+    for (const line of lines) expect(line).toMatch(/^(good|warn) \S/)
     const looked = lines.map((line) => line.slice(5, 24).trim())
     expect(looked).toEqual(['open files', 'memory', 'clock', 'tcp_migrate_req', `port ${port}`, 'upstream scarce'])
     expect(upstream.calls).toBe(0)
@@ -324,7 +324,9 @@ describe('weir doctor', () => {
       UPSTREAM_URL: `http://127.0.0.1:${nobody}`,
     })
     expect(await running.ended).toBe(1)
-    expect(running.said).toMatch(new RegExp(`^BAD {2}port ${taken.port} +EADDRINUSE: name another with --port$`, 'm'))
+    expect(running.said).toMatch(
+      new RegExp(`^BAD {2}port ${taken.port} +EADDRINUSE: choose another port with --port$`, 'm'),
+    )
     expect(running.said).toMatch(new RegExp(`^BAD {2}upstream scarce +127.0.0.1:${nobody}: ECONNREFUSED$`, 'm'))
   })
 })

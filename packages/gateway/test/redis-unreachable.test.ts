@@ -137,7 +137,7 @@ describe('a Redis that can not be used from the start', () => {
     expect(running.complained.split('nothing listens').length).toBeLessThan(5)
   })
 
-  test('is well as soon as it can be used', async () => {
+  test('recovers as soon as Redis is usable', async () => {
     await using upstream = await countingUpstream()
     upstream.answer = (path, response) => json(response, { path })
     await using server = await redisServer()
@@ -159,18 +159,18 @@ describe('a Redis that can not be used from the start', () => {
 })
 
 describe('the doctor', () => {
-  test('finds nothing wrong with a Redis that is well', async () => {
+  test('finds no fault in a healthy Redis', async () => {
     await using server = await redisServer()
     await using running = weir(['doctor', '--redis', server.url, '--port', String(await freePort())])
     await running.ended
-    expect(running.said).toMatch(/^good Redis +reached, Redis \d/m)
+    expect(running.said).toMatch(/^good Redis +reachable, Redis \d/m)
     expect(running.said).not.toMatch(/^BAD +Redis/m)
   })
 
-  test.each(['allkeys-lru', 'volatile-ttl'])('names a Redis that drops keys: %s', async (policy) => {
+  test.each(['allkeys-lru', 'volatile-ttl'])('names a Redis that evicts keys: %s', async (policy) => {
     await using server = await redisServer(['--maxmemory-policy', policy, '--maxmemory', '100mb'])
     await using running = weir(['doctor', '--redis', server.url, '--port', String(await freePort())])
     expect(await running.ended).toBe(1)
-    expect(running.said).toMatch(new RegExp(`^BAD +Redis +drops keys when it is full .*${policy}.*noeviction`, 'm'))
+    expect(running.said).toMatch(new RegExp(`^BAD +Redis +evicts keys when it is full .*${policy}.*noeviction`, 'm'))
   })
 })

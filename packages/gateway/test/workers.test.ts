@@ -171,7 +171,7 @@ describe('the supervisor', () => {
     await using busy = weir(['start', LEFT, '--workers', '3', '--port', taken], { UPSTREAM_URL: upstream.url })
     expect(await busy.ended).toBe(1)
     expect(busy.complained).toBe(
-      `weir: port ${taken}: expected a free one, got one that another program listens on; name another with --port\n`,
+      `weir: port ${taken}: expected a free port, got one that another program uses; choose another with --port\n`,
     )
     await using wrong = weir(['start', LEFT, LEFT, '--workers', '3', '--port', String(port)], {
       UPSTREAM_URL: upstream.url,
@@ -284,7 +284,7 @@ describe('the supervisor', () => {
     await expect
       .poll(async () => (await site.serving()).filter(({ pid }) => pid !== first?.pid).length, { timeout: 30_000 })
       .toBe(2)
-    expect(site.running.complained).toContain('has said nothing for 10 s and is killed')
+    expect(site.running.complained).toContain('has not responded for 10 s and is killed')
   })
 
   test('a full worker leaves new clients to those that have room', async () => {
@@ -331,7 +331,7 @@ describe('under load', () => {
     }
     const clients = Array.from({ length: 16 }, (_, index) => client(index % 2 === 0 ? fetch : once, index))
     site.running.signal('SIGHUP')
-    await site.running.says(/^All workers are replaced\.$/m, 40_000)
+    await site.running.says(/^All workers were replaced\.$/m, 40_000)
     going = false
     await Promise.all(clients)
     expect(failures).toEqual([])

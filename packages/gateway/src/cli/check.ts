@@ -4,11 +4,11 @@ import { createGateway } from '../gateway.ts'
 import { loadApp } from './load-app.ts'
 import { type CommandLine, UsageError } from './usage.ts'
 
-/** Reads every app and puts them together as `start` would, without listening; says all that is wrong, not only the first. */
+/** Loads every app and builds the gateway as `start` would, without listening. Reports every fault, not only the first. */
 export async function check({ apps: paths, options }: CommandLine): Promise<number> {
   if (paths.length === 0) throw new UsageError('expected at least one app: a folder with an app.ts, or a file')
   const apps: App[] = []
-  let wrong = 0
+  let faults = 0
   for (const path of paths) {
     try {
       const app = await loadApp(path)
@@ -16,12 +16,12 @@ export async function check({ apps: paths, options }: CommandLine): Promise<numb
       process.stdout.write(`${path}: app "${app.name}": ${app.use.map(({ path }) => path).join(', ')}\n`)
     } catch (error) {
       if (!(error instanceof ConfigError || error instanceof UsageError)) throw error
-      wrong += 1
+      faults += 1
       process.stderr.write(`${error.message}\n`)
     }
   }
-  if (wrong > 0) return 1
+  if (faults > 0) return 1
   await createGateway({ ...options, apps }).close()
-  process.stdout.write('Nothing is wrong.\n')
+  process.stdout.write('All apps are valid.\n')
   return 0
 }

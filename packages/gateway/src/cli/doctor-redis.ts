@@ -4,16 +4,16 @@ import { redisFault } from '../backend/redis/fault.ts'
 import { redisKeys } from '../backend/redis/keys.ts'
 import { type Reply, redisClient } from '../backend/redis/server.ts'
 
-/** How long Redis may take for all that is asked of it, in milliseconds. */
+/** Time limit for all checks of Redis together, in milliseconds. */
 const WITHIN = 5000
 
-/** What is well, or what is wrong and what to do about it. */
+/** The outcome of one check, with the remedy where it failed. */
 export interface RedisFinding {
-  readonly well: boolean
+  readonly ok: boolean
   readonly found: string
 }
 
-/** Says whether Redis can be reached, is of a version that is new enough, keeps what it is given, and lets this user do what nodes do. */
+/** Checks that Redis is reachable, recent enough, evicts no keys, and grants this user the rights that nodes need. */
 export async function redisFindings({
   url,
   ca,
@@ -26,26 +26,26 @@ export async function redisFindings({
     reject(error)
   })
   failed.catch(() => {})
-  const late = setTimeout(() => reject(new Error('no answer in time')), WITHIN)
+  const timeout = setTimeout(() => reject(new Error(`no response in ${WITHIN / 1000} s`)), WITHIN)
   try {
     await Promise.race([client.connect(), failed])
-    const ask = (...command: string[]) => Promise.race([client.sendCommand<Reply>(command), failed])
-    const info = String(await ask('INFO', 'everything'))
+    const send = (...command: string[]) => Promise.race([client.sendCommand<Reply>(command), failed])
+    const info = String(await send('INFO', 'everything'))
     return [
       versionOf(info),
       evictionOf(info),
-      await rights(ask, redisKeys(prefix ?? 'weir').value(`/doctor/${randomUUID()}`)),
+      await rights(send, redisKeys(prefix ?? 'weir').value(`/doctor/${randomUUID()}`)),
     ]
   } catch (error) {
     const reason = redisFault(fault ?? error) ?? String(error)
-    return [{ well: false, found: `can not be used: ${reason}` }]
+    return [{ ok: false, found: `cannot be used: ${reason}` }]
   } finally {
-    clearTimeout(late)
+    clearTimeout(timeout)
     client.destroy()
   }
 }
 
-/** Of several servers of a Redis Cluster, the first. */
+/** The URL of the first server of a Redis Cluster. */
 function firstOf(url: string): string {
   return url.replace(/,[^/]*/, '')
 }
@@ -58,24 +58,24 @@ function versionOf(info: string): RedisFinding {
   const valkey = field(info, 'valkey_version')
   const version = field(info, 'redis_version')
   if (valkey !== '' || Number.parseInt(version, 10) >= 7)
-    return { well: true, found: `reached, ${valkey === '' ? `Redis ${version}` : `Valkey ${valkey}`}` }
-  return { well: false, found: `is Redis ${version}: expected version 7 or later, which has sharded channels` }
+    return { ok: true, found: `reachable, ${valkey === '' ? `Redis ${version}` : `Valkey ${valkey}`}` }
+  return { ok: false, found: `expected version 7 or later, for sharded channels, got Redis ${version}` }
 }
 
-/** An evicted key is a lost past: of the budget, which then stays shut for a window, of versions, and of logs. */
+/** Evicting keys loses history: versions, logs, and the usage of budgets, which then stay closed for a window. */
 function evictionOf(info: string): RedisFinding {
   const policy = field(info, 'maxmemory_policy')
   if (policy === 'noeviction' || policy === '')
-    return { well: true, found: 'keeps what it is given (maxmemory-policy noeviction)' }
+    return { ok: true, found: 'evicts no keys (maxmemory-policy noeviction)' }
   const bound = field(info, 'maxmemory')
-  const now = bound === '0' ? 'as soon as a maxmemory is set' : 'when it is full'
+  const when = bound === '0' ? 'once maxmemory is set' : 'when it is full'
   return {
-    well: false,
-    found: `drops keys ${now} (maxmemory-policy ${policy}): budgets lose their past and stop, logs lose events; set noeviction`,
+    ok: false,
+    found: `evicts keys ${when} (maxmemory-policy ${policy}), which closes budgets and loses log events; set noeviction`,
   }
 }
 
-async function rights(ask: (...command: string[]) => Promise<Reply>, key: string): Promise<RedisFinding> {
+async function rights(send: (...command: string[]) => Promise<Reply>, key: string): Promise<RedisFinding> {
   const commands = [
     ['EVAL', "return redis.call('SET', KEYS[1], redis.call('TIME')[1], 'PX', 1000)", '1', key],
     ['SPUBLISH', key, ''],
@@ -83,12 +83,12 @@ async function rights(ask: (...command: string[]) => Promise<Reply>, key: string
   ]
   for (const command of commands) {
     try {
-      await ask(...command)
+      await send(...command)
     } catch (error) {
-      // Of a cluster, another server has the key; that it says so takes the same rights.
+      // In a cluster another server may own the key. Redis checks the rights before it redirects.
       if (error instanceof Error && /^(MOVED|ASK) /.test(error.message)) continue
-      return { well: false, found: `refuses ${command[0]}: ${redisFault(error) ?? String(error)}` }
+      return { ok: false, found: `refuses ${command[0]}: ${redisFault(error) ?? String(error)}` }
     }
   }
-  return { well: true, found: 'lets this user write, run scripts and publish' }
+  return { ok: true, found: 'this user may write, run scripts and publish' }
 }

@@ -1,13 +1,13 @@
 import type { Emit } from '../events.ts'
 
 /**
- * Faults of an app's own code outside any call. A rejected promise that nothing handles is logged, and the service goes on. After
- * an exception that nothing caught, such as one thrown in a timer, no state can be trusted: `leave` ends this process in good order.
+ * Handles faults of an app's code outside any request. An unhandled rejection is logged and the process keeps serving. After an
+ * uncaught exception, such as one thrown in a timer, no state can be trusted, so `leave` shuts the process down gracefully.
  */
 export function watchFaults(log: Emit, leave: () => void): void {
-  process.on('unhandledRejection', (error) => log({ type: 'failed', where: 'a promise that nothing handles', error }))
+  process.on('unhandledRejection', (error) => log({ type: 'failed', where: 'unhandled rejection', error }))
   process.on('uncaughtException', (error) => {
-    log({ type: 'failed', where: 'code outside any call; this process ends', error })
+    log({ type: 'failed', where: 'uncaught exception; this process is shutting down', error })
     leave()
   })
 }

@@ -6,14 +6,14 @@ import { ConfigError } from '../errors.ts'
 import { isRecord } from '../options.ts'
 import { UsageError } from './usage.ts'
 
-/** The names an app's file may have in its folder, the first first. */
+/** Names of an app's file in its folder, in order of preference. */
 const FILES = ['app.ts', 'app.js', 'app.mjs']
 
 /**
- * Imports the app at a path: its file's default export.
+ * Imports the app at a path, the default export of its file.
  *
- * @throws UsageError when there is no such file
- * @throws ConfigError, led by the file's name, when the declaration can't be run
+ * @throws UsageError when the file does not exist
+ * @throws ConfigError, prefixed with the file's name, when the declaration is invalid
  */
 export async function loadApp(path: string): Promise<App> {
   const file = await fileOf(path)
@@ -32,7 +32,7 @@ export async function loadApp(path: string): Promise<App> {
   }
 }
 
-/** @throws UsageError when none was named */
+/** @throws UsageError when `paths` is empty */
 export function loadApps(paths: readonly string[]): Promise<App[]> {
   if (paths.length === 0) throw new UsageError('expected at least one app: a folder with an app.ts, or a file')
   return Promise.all(paths.map(loadApp))

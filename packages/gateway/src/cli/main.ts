@@ -9,31 +9,31 @@ import { doctor } from './doctor.ts'
 import { start } from './start.ts'
 import { type CommandLine, UsageError } from './usage.ts'
 
-/** Gateway options that may be typed, by the table: what takes code can't be. */
-const TYPED = Object.entries(GATEWAY_OPTIONS).filter(([, { kind }]) => kind !== 'any')
+/** Gateway options with a flag: all but those whose value is code. */
+const FLAGS = Object.entries(GATEWAY_OPTIONS).filter(([, { kind }]) => kind !== 'any')
 
-/** Every option that may be typed. */
+/** Every flag of the command. */
 const OPTIONS: Readonly<Record<string, { readonly type: 'string' | 'boolean'; readonly short?: string }>> = {
   help: { type: 'boolean', short: 'h' },
   port: { type: 'string' },
   host: { type: 'string' },
   level: { type: 'string' },
   ...Object.fromEntries(Object.keys(START_OPTIONS).map((name) => [name, { type: 'string' }] as const)),
-  ...Object.fromEntries(TYPED.map(([name]) => [typed(name), { type: 'string' }] as const)),
+  ...Object.fromEntries(FLAGS.map(([name]) => [flagOf(name), { type: 'string' }] as const)),
 }
 
-/** An option's name as it is typed: `redisCa` is `--redis-ca`. */
-function typed(name: string): string {
+/** The flag of an option: `redisCa` is `--redis-ca`. */
+function flagOf(name: string): string {
   return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 }
 
 const COMMANDS: Readonly<Record<string, { readonly help: string; run(line: CommandLine): Promise<number> }>> = {
-  start: { help: 'serve apps, each on its own port: the first at --port, the next above it', run: start },
-  check: { help: 'read apps and say what is wrong with them', run: check },
-  doctor: { help: 'say what this machine can bear, and whether upstreams can be reached', run: doctor },
+  start: { help: 'serve apps, each on its own port: the first on --port, the others on the ports above', run: start },
+  check: { help: 'validate apps without serving them', run: check },
+  doctor: { help: 'check the capacity of this machine, Redis, and whether upstreams are reachable', run: doctor },
 }
 
-const HELP = `weir: the path between one scarce upstream and a hundred thousand clients
+const HELP = `weir: a gateway between one scarce upstream and a hundred thousand clients
 
   weir COMMAND APP… [options]        an APP is a folder with an app.ts, or a file
 
@@ -41,17 +41,17 @@ ${Object.entries(COMMANDS)
   .map(([name, { help }]) => `  ${name.padEnd(8)} ${help}`)
   .join('\n')}
 
-  --port N         the first app's port (PORT, or 8080)
-  --host ADDRESS   where to listen (HOST, or 127.0.0.1; 0.0.0.0 for everywhere)
-  --level LEVEL    how hard it is pressed at start: normal, saver (values last and intervals are three times as long),
-                   strained (ten times, and what is not essential rests) or maintenance (nobody is served)
-${[...Object.entries(START_OPTIONS), ...TYPED].map(([name, { help }]) => `  --${typed(name).padEnd(14)} ${help}`).join('\n')}
+  --port N         port of the first app (default: PORT, or 8080)
+  --host ADDRESS   address to listen on (default: HOST, or 127.0.0.1; 0.0.0.0 for all interfaces)
+  --level LEVEL    level at start: normal, saver (freshness and poll intervals three times as long), strained
+                   (ten times, non-essential feeds suspended) or maintenance (every request refused)
+${[...Object.entries(START_OPTIONS), ...FLAGS].map(([name, { help }]) => `  --${flagOf(name).padEnd(14)} ${help}`).join('\n')}
 
-  While it runs, SIGUSR2 moves it to the next level: normal, saver, strained, and normal again (kill -USR2 PID).
-  With --workers, SIGHUP replaces one worker after the other and drops no request (kill -HUP PID).
+  SIGUSR2 moves a running gateway to the next level: normal, saver, strained, then normal again (kill -USR2 PID).
+  With --workers, SIGHUP restarts the workers one by one without dropping requests (kill -HUP PID).
 `
 
-// A reader of the output that is gone, or a disk that is full, costs lines and not the service.
+// A closed pipe or a full disk loses output. It must not stop the service.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
 
 process.exitCode = await main(process.argv.slice(2))
@@ -68,7 +68,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (command === undefined) {
       throw new UsageError(`expected ${knownOr('command', name, Object.keys(COMMANDS))}, got "${name}"`)
     }
-    return await command.run({ apps, ...where(values), ...crew(values), options: optionsOf(values) })
+    return await command.run({ apps, ...addressOf(values), ...workersOf(values), options: optionsOf(values) })
   } catch (error) {
     if (!(error instanceof UsageError || error instanceof ConfigError)) throw error
     process.stderr.write(`weir: ${error.message}\n`)
@@ -76,13 +76,13 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-interface Typed {
+interface Arguments {
   readonly values: Readonly<Record<string, unknown>>
   readonly positionals: readonly string[]
 }
 
-/** Node's parser cuts the line up; what is wrong with it is said in our own words. */
-function read(args: readonly string[]): Typed {
+/** Not strict, since Node's parser would report errors in a form of its own. */
+function read(args: readonly string[]): Arguments {
   const { values, positionals, tokens } = parseArgs({
     args: [...args],
     options: OPTIONS,
@@ -108,7 +108,7 @@ function read(args: readonly string[]): Typed {
   return { values, positionals }
 }
 
-function where(values: Readonly<Record<string, unknown>>): Pick<CommandLine, 'port' | 'host' | 'level'> {
+function addressOf(values: Readonly<Record<string, unknown>>): Pick<CommandLine, 'port' | 'host' | 'level'> {
   const given = values.port ?? process.env.PORT ?? '8080'
   const port = Number(given)
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {
@@ -122,7 +122,7 @@ function where(values: Readonly<Record<string, unknown>>): Pick<CommandLine, 'po
   return { port, host: String(values.host ?? process.env.HOST ?? '127.0.0.1'), level }
 }
 
-function crew(values: Readonly<Record<string, unknown>>): Pick<CommandLine, 'workers' | 'workerMemory'> {
+function workersOf(values: Readonly<Record<string, unknown>>): Pick<CommandLine, 'workers' | 'workerMemory'> {
   const given = values.workers ?? (process.env.WEIR_WORKERS || undefined)
   const workers = given === 'max' ? availableParallelism() : given === undefined ? undefined : Number(given)
   if (workers !== undefined && (!Number.isInteger(workers) || workers < 1)) {
@@ -139,15 +139,15 @@ function optionsOf(values: Readonly<Record<string, unknown>>): CommandLine['opti
     origin: process.env.WEIR_ORIGIN || undefined,
   }
   return Object.fromEntries(
-    TYPED.flatMap(([name, { kind }]) => {
-      const given = values[typed(name)] ?? fromEnvironment[name]
+    FLAGS.flatMap(([name, { kind }]) => {
+      const given = values[flagOf(name)] ?? fromEnvironment[name]
       if (given === undefined) return []
-      return [[name, kind === 'integer' ? Number(given) : kind === 'boolean' ? truth(given) : given] as const]
+      return [[name, kind === 'integer' ? Number(given) : kind === 'boolean' ? booleanOf(given) : given] as const]
     }),
   )
 }
 
-/** What is neither is left as it is: the reader of options refuses it by name. */
-function truth(given: unknown): unknown {
+/** Other values pass through, for `readOptions` to refuse by name. */
+function booleanOf(given: unknown): unknown {
   return given === 'true' ? true : given === 'false' ? false : given
 }

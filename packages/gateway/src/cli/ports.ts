@@ -2,13 +2,12 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 
 /**
- * So many ports that nobody listens on, at this moment. Workers that are started at different times could not all have the same one
- * of port 0.
+ * Finds `count` free ports. Workers start at different times and must share a port, so each cannot ask the system for port 0.
  *
- * @throws the system's error when the address can't be had
+ * @throws the system's error when it can't listen on the address
  */
 export async function freePorts(count: number, host: string): Promise<readonly number[]> {
-  // All are held until all are known, so that none comes twice.
+  // All stay bound until all are known, so that the system returns no port twice.
   const held = Array.from({ length: count }, () => createServer().listen(0, host))
   await Promise.all(held.map((server) => once(server, 'listening')))
   const ports = held.map((server) => (server.address() as AddressInfo).port)

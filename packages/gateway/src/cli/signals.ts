@@ -1,6 +1,6 @@
 import type { Level } from '@weir/protocol'
 
-/** What SIGUSR2 puts in the place of each level: maintenance is left, and never entered by chance. */
+/** The level that SIGUSR2 sets after each level. It leaves maintenance, but never enters it. */
 export const NEXT_LEVEL: Readonly<Record<Level, Level>> = {
   normal: 'saver',
   saver: 'strained',
@@ -8,5 +8,5 @@ export const NEXT_LEVEL: Readonly<Record<Level, Level>> = {
   maintenance: 'normal',
 }
 
-/** Why it changed, for the log. */
-export const BY_SIGNAL = 'by hand, with SIGUSR2'
+/** The reason for the change, for the log. */
+export const BY_SIGNAL = 'set by SIGUSR2'

@@ -12,16 +12,16 @@ import type { CommandLine } from './usage.ts'
 import { supervise } from './workers/supervisor.ts'
 import { work } from './workers/worker.ts'
 
-/** How long calls under way may take after Ctrl-C, in milliseconds. */
+/** How long requests in flight may take after Ctrl-C, in milliseconds. */
 const DRAIN = 5000
 
-/** Serves apps until told to stop: by this process, or by several that this one supervises, or as one of those. */
+/** Serves apps until a signal stops it: as a single process, as the supervisor of several workers, or as one of these workers. */
 export async function start(line: CommandLine): Promise<number> {
   if (line.apps.length === 0) await loadApps([])
   const { workers } = line
   const given = process.env.WEIR_WORKER
   if (cluster.worker !== undefined && given !== undefined) {
-    // The channel to the supervisor would keep the process.
+    // An open channel to the supervisor would keep the process alive.
     return work(line, JSON.parse(given), DRAIN).finally(() => cluster.worker?.disconnect())
   }
   return workers === undefined ? serve(line) : supervise({ ...line, workers }, DRAIN)
@@ -33,8 +33,8 @@ async function serve({ apps: paths, port, host, level, options }: CommandLine): 
   const fault = Promise.withResolvers<number>()
   const gateway = createGateway({ ...options, apps, observe: log })
   watchFaults(log, () => fault.resolve(1))
-  gateway.level.set(level, 'by hand, with --level')
-  process.on('SIGUSR2', () => press(gateway))
+  gateway.level.set(level, 'set by --level')
+  process.on('SIGUSR2', () => nextLevel(gateway))
   try {
     const urls = await gateway.listen({ port, host })
     urls.forEach((url, index) => {
@@ -46,19 +46,19 @@ async function serve({ apps: paths, port, host, level, options }: CommandLine): 
     return 1
   }
   if (process.env.DATABASE_URL)
-    process.stdout.write('DATABASE_URL is set, and nothing of these apps uses it yet: all is kept in memory.\n')
+    process.stdout.write('DATABASE_URL is set, but these apps do not use it: all data stays in memory.\n')
   const hide = showStatus(gateway)
   const code = await Promise.race([stopSignal(), fault.promise])
   hide()
-  process.stdout.write('Draining: live clients are told to come back, calls under way are finished.\n')
-  // A second Ctrl-C ends it at once.
+  process.stdout.write('Draining: live clients are asked to reconnect, requests in flight are finished.\n')
+  // A second Ctrl-C exits immediately.
   process.once('SIGINT', () => process.exit(130))
   await gateway.close(DRAIN)
   return code
 }
 
-/** Of the signals that are left to programs, SIGUSR1 is Node's own: it would open its debugger. */
-function press({ level }: Gateway): void {
+/** On SIGUSR2, because SIGUSR1 starts Node's debugger. */
+function nextLevel({ level }: Gateway): void {
   level.set(NEXT_LEVEL[level.now], BY_SIGNAL)
   process.stdout.write(`level ${level.now}\n`)
 }

@@ -1,9 +1,9 @@
 import type { Gateway } from '../gateway-api.ts'
 
-/** How often the line is drawn anew, in milliseconds. */
+/** How often the line is redrawn, in milliseconds. */
 const EVERY = 1000
 
-/** Keeps one line of figures at the foot of a terminal; nothing where there is none. Returns how to take it away. */
+/** Shows a line of figures at the bottom of a terminal. Returns a function that removes it. Does nothing without a terminal. */
 export function showStatus(gateway: Gateway): () => void {
   const { stdout } = process
   if (!stdout.isTTY) return () => {}
@@ -19,7 +19,7 @@ export function showStatus(gateway: Gateway): () => void {
       `${perSecond('requests').toLocaleString('en')} requests/s`,
       `${perSecond('messages').toLocaleString('en')} messages/s`,
       `${perSecond('upstreamCalls').toLocaleString('en')} upstream calls/s`,
-      `from memory ${hits}`,
+      `${hits} from cache`,
     ]
     before = now
     stdout.write(`\r\x1b[2K${parts.join('  ·  ').slice(0, stdout.columns - 1)}`)

@@ -1,23 +1,23 @@
 import type { Level } from '@weir/protocol'
 import type { GatewayOptions } from '../gateway-api.ts'
 
-/** The command was typed wrong; the message is what is shown. */
+/** A wrong command line. The message is shown to the user. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
-/** A command line that was read. */
+/** A parsed command line. */
 export interface CommandLine {
-  /** Folders or files, as typed. */
+  /** Folders or files, as given. */
   readonly apps: readonly string[]
-  /** The first site's port; 0 gives each site a free one. */
+  /** Port of the first site; 0 picks a free port for each site. */
   readonly port: number
   readonly host: string
-  /** The level to begin with. */
+  /** Level at start. */
   readonly level: Level
   readonly options: Partial<GatewayOptions>
-  /** How many processes serve; undefined when this one serves alone. */
+  /** Number of worker processes; undefined to serve from this process. */
   readonly workers: number | undefined
-  /** The most resident memory of a worker, in bytes; undefined when nothing was said. */
+  /** The most resident memory of a worker, in bytes; undefined for the default. */
   readonly workerMemory: number | undefined
 }

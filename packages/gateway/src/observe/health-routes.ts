@@ -6,44 +6,45 @@ import type { Metrics, Snapshot, UpstreamHealth } from './metrics.ts'
 import { mergedTroubles, type Trouble } from './troubles.ts'
 import type { Fleet, FleetView } from './workers.ts'
 
-export interface OperationsParts {
+export interface HealthRoutesParts {
   readonly metrics: Metrics
   readonly clock: Clock
   readonly level: () => Level
   readonly draining: () => boolean
-  /** Milliseconds since anything was said to those who listen, and the longest that may be. */
+  /** Time since the last message to live clients, in milliseconds. */
   readonly silence: () => number
+  /** Interval of heartbeats, in milliseconds. */
   readonly heartbeat: number
-  /** Entries in memory. */
-  readonly kept: () => number
+  /** Number of cached entries. */
+  readonly cached: () => number
   readonly upstreams: () => readonly UpstreamHealth[]
-  /** What of what this process depends on does not work. */
+  /** Failing dependencies of this process. */
   readonly troubles: () => readonly Trouble[]
-  /** Who is alive, and with which load. */
+  /** The live nodes, and their load. */
   readonly nodes: () => readonly object[]
-  /** The workers of this machine, where there are some. */
+  /** The workers of this machine, if there are any. */
   readonly fleet: Fleet | undefined
 }
 
-/** The addresses that the gateway owns on every site. */
-export function operations(parts: OperationsParts): readonly Route[] {
+/** Routes for health checks and metrics, on every site. */
+export function healthRoutes(parts: HealthRoutesParts): readonly Route[] {
   const { metrics } = parts
   const started = parts.clock.monotonic()
 
   const routes: readonly (readonly [path: string, help: string, handle: () => Answer | Promise<Answer>])[] = [
     [
       '/health',
-      'Whether it takes clients; 503 while it goes away, or when it does not reach those it has.',
+      'Readiness: 503 while the server drains, or when it has stopped sending to its live clients.',
       () => json({ status: readiness(parts) }, readiness(parts) === 'healthy' ? 200 : 503),
     ],
     [
       '/api/health',
-      'How it is, for operators.',
+      'Detailed health, for operators.',
       async () => json(await health(parts, started), readiness(parts) === 'healthy' ? 200 : 503),
     ],
     [
       '/api/db/health',
-      'How its database is.',
+      'Health of the database.',
       () =>
         json({
           status: 'healthy',
@@ -54,8 +55,8 @@ export function operations(parts: OperationsParts): readonly Route[] {
     ],
     [
       '/metrics',
-      'Metrics in the text format of Prometheus; of several workers the sum.',
-      async () => whole(await metrics.text(await counted(parts)), 'text/plain; version=0.0.4; charset=utf-8'),
+      'Metrics in the text format of Prometheus, summed over all workers.',
+      async () => whole(await metrics.text(await otherSnapshots(parts)), 'text/plain; version=0.0.4; charset=utf-8'),
     ],
   ]
   return routes.map(([path, help, handle]) => ({
@@ -68,24 +69,24 @@ export function operations(parts: OperationsParts): readonly Route[] {
   }))
 }
 
-/** A process that runs and no longer delivers is of no use to anybody: heartbeats alone would be more than this silence. */
-const MOST_SILENT = 2.5
+/** Silence, in heartbeat intervals, after which a process is unhealthy. Heartbeats alone would be more frequent. */
+const SILENCE_LIMIT = 2.5
 
-function readiness({ draining, silence, heartbeat }: OperationsParts): 'healthy' | 'draining' | 'unwell' {
-  // Unready first, so that a load balancer sends nobody to a server that is about to go.
+function readiness({ draining, silence, heartbeat }: HealthRoutesParts): 'healthy' | 'draining' | 'unwell' {
+  // Not ready while draining, so that a load balancer sends no new clients.
   if (draining()) return 'draining'
-  return silence() > MOST_SILENT * heartbeat ? 'unwell' : 'healthy'
+  return silence() > SILENCE_LIMIT * heartbeat ? 'unwell' : 'healthy'
 }
 
-/** What the other workers count. Without them all sums would fall and rise again, so nothing is said when they can't be had. */
-async function counted({ fleet }: OperationsParts): Promise<readonly Snapshot[]> {
+/** Counts of the other workers. If they are unavailable, the request fails: a sum that drops looks like a reset. */
+async function otherSnapshots({ fleet }: HealthRoutesParts): Promise<readonly Snapshot[]> {
   if (fleet === undefined) return []
-  const { workers, departed } = await fleet.look()
+  const { workers, departed } = await fleet.view()
   const others = workers.flatMap(({ id, vitals }) => (id === fleet.id || vitals === undefined ? [] : [vitals.metrics]))
   return [departed, ...others]
 }
 
-/** All workers; null when the primary does not say. */
+/** All workers; null when the primary does not respond. */
 function workersOf(fleet: Fleet, view: FleetView | undefined): unknown {
   return (
     view?.workers.map(({ id, pid, state, uptime, vitals }) => {
@@ -95,18 +96,18 @@ function workersOf(fleet: Fleet, view: FleetView | undefined): unknown {
   )
 }
 
-/** What does not work, here or for another worker: which of them happens to ask is no difference to clients. */
-function troublesOf({ troubles, fleet }: OperationsParts, view: FleetView | undefined): readonly Trouble[] {
+/** Troubles of all workers, so that the result does not depend on the worker that answers. */
+function troublesOf({ troubles, fleet }: HealthRoutesParts, view: FleetView | undefined): readonly Trouble[] {
   const others = view?.workers.filter(({ id }) => id !== fleet?.id).map(({ vitals }) => vitals?.troubles ?? [])
   return mergedTroubles([troubles(), ...(others ?? [])])
 }
 
-async function health(parts: OperationsParts, started: number): Promise<Readonly<Record<string, unknown>>> {
-  const { metrics, clock, level, kept, upstreams, nodes, silence } = parts
+async function health(parts: HealthRoutesParts, started: number): Promise<Readonly<Record<string, unknown>>> {
+  const { metrics, clock, level, cached, upstreams, nodes, silence } = parts
   const ready = readiness(parts)
   const { summary } = metrics
   const all = upstreams()
-  const view = await parts.fleet?.look().catch(() => undefined)
+  const view = await parts.fleet?.view().catch(() => undefined)
   const troubles = troublesOf(parts, view)
   const degraded = level() !== 'normal' || troubles.length > 0
   const { rss, heapUsed, heapTotal } = process.memoryUsage()
@@ -116,7 +117,7 @@ async function health(parts: OperationsParts, started: number): Promise<Readonly
     silence: Math.round(silence()),
     connections: summary.connections,
     queue: all.reduce((sum, { queued }) => sum + queued, 0),
-    cacheSize: kept(),
+    cacheSize: cached(),
     timestamp: clock.now(),
     level: level(),
     uptime: Math.round((clock.monotonic() - started) / 1000),
@@ -130,7 +131,7 @@ async function health(parts: OperationsParts, started: number): Promise<Readonly
   }
 }
 
-/** A share from 0 to 1, null when there is nothing to take it of. */
+/** A share from 0 to 1; null when `whole` is 0. */
 function share(part: number, whole: number): number | null {
   return whole === 0 ? null : Math.round((part / whole) * 10_000) / 10_000
 }

@@ -1,16 +1,16 @@
 import { write } from 'node:fs'
 
-/** Bytes that may wait for a reader of the log. */
-const MOST_UNREAD = 1_048_576
+/** Limit of buffered log output, in bytes. */
+const BUFFER_LIMIT = 1_048_576
 
-/** Where log lines go. */
+/** Receives log lines. */
 export interface LogOutput {
   write(line: string): void
 }
 
 /**
- * Writes lines to a file descriptor beside the event loop: a reader that stands still holds up nothing, and what it leaves unread, or
- * a full disk has no room for, is lost. pino's own destinations wait for either when the process ends, for ever.
+ * Writes lines to a file descriptor asynchronously, so that a stuck reader does not block the event loop. Output that a stuck reader
+ * or a full disk does not take is lost. pino's own destinations would wait for it forever when the process exits.
  */
 export function logOutput(descriptor: number): LogOutput {
   let waiting: string[] = []
@@ -29,7 +29,7 @@ export function logOutput(descriptor: number): LogOutput {
   function put(rest: Buffer): void {
     write(descriptor, rest, (error, written) => {
       if (error === null && written < rest.length) return put(rest.subarray(written))
-      // A pipe that takes nothing now and does not block: the lines behind may fare better in a moment.
+      // A full non-blocking pipe, which may accept the lines later.
       if (error?.code === 'EAGAIN') {
         setTimeout(put, 100, rest).unref()
         return
@@ -41,7 +41,7 @@ export function logOutput(descriptor: number): LogOutput {
 
   return {
     write(line) {
-      if (bytes + line.length > MOST_UNREAD) return
+      if (bytes + line.length > BUFFER_LIMIT) return
       bytes += line.length
       waiting.push(line)
       next()

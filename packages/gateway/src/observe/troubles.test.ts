@@ -24,7 +24,7 @@ test.each<[ErrorCode, string]>([
   ['upstream_refused', 'refused'],
   ['upstream_quota_exhausted', 'spent'],
   ['upstream_limited', 'resting'],
-])('an upstream whose calls end with %s is named as %s, since when, and no more than that', async (code, state) => {
+])('reports an upstream whose calls fail with %s as %s, with its duration and no detail', async (code, state) => {
   const { bad, now, clock } = open()
   bad(code)
   await clock.advance(4500)
@@ -32,7 +32,7 @@ test.each<[ErrorCode, string]>([
   expect(now()).toEqual([{ of: 'upstream', name: 'a', state, seconds: 4 }])
 })
 
-test('an answer counts, whatever it says of its request, and a failure of ours does not', () => {
+test('any response counts as a success, even an error about the request, and local failures do not count', () => {
   const { good, bad, states } = open()
   bad('over_budget')
   bad('bad_request')
@@ -42,7 +42,7 @@ test('an answer counts, whatever it says of its request, and a failure of ours d
   expect(states()).toEqual([])
 })
 
-test('one bad call among good ones is no trouble, half of them is, and good ones end it', () => {
+test('half of the recent calls must fail to be trouble, and successes end it', () => {
   const { good, bad, states } = open()
   for (let call = 0; call < 12; call++) {
     if (call % 3 === 2) bad()
@@ -57,7 +57,7 @@ test('one bad call among good ones is no trouble, half of them is, and good ones
   expect(states()).toEqual([])
 })
 
-test('one that is left alone stays named while calls pass it by, and is forgotten a minute after the last', async () => {
+test('a provider that calls skip stays reported until a minute after the last skipped call', async () => {
   const { bad, observe, states, clock } = open()
   bad()
   for (let call = 0; call < 5; call++) {
@@ -69,7 +69,7 @@ test('one that is left alone stays named while calls pass it by, and is forgotte
   expect(states()).toEqual([])
 })
 
-test('one that asked us to wait is named for as long, and a key that is used up for a minute', async () => {
+test('reports a requested pause until it ends, and a spent key for a minute', async () => {
   const { observe, states, clock } = open()
   observe({ type: 'budget.closed', upstream: 'a', for: 5000, reason: '429' })
   observe({ type: 'budget.closed', upstream: 'b', for: Number.POSITIVE_INFINITY, reason: 'key 1 is used up' })
@@ -80,7 +80,7 @@ test('one that asked us to wait is named for as long, and a key that is used up 
   expect(states()).toEqual([])
 })
 
-test('a feed to which nothing is pushed is named until there is a connection, or nobody wants one', async () => {
+test('reports a lost push connection until it is back, or until attempts to reconnect stop', async () => {
   const { observe, now, states, clock } = open()
   observe({ type: 'push.lost', feed: 'pot', why: 'ECONNREFUSED 10.0.0.7' })
   await clock.advance(30_000)
@@ -94,7 +94,7 @@ test('a feed to which nothing is pushed is named until there is a connection, or
   expect(states()).toEqual([])
 })
 
-test('a feed is named while watched values of it are stale for two seconds and more, with how many and why', async () => {
+test('reports a feed whose watched values are stale for at least two seconds, with their number and the reason', async () => {
   const { observe, now, clock } = open()
   const stale = (topic: string, reason?: string) =>
     observe({ type: 'topic.stale', feed: 'pot', topic, stale: reason !== undefined, ...(reason && { reason }) })
@@ -113,7 +113,7 @@ test('a feed is named while watched values of it are stale for two seconds and m
   expect(now()).toEqual([])
 })
 
-test('of several processes each trouble is told once, that of longest standing', () => {
+test('merging the troubles of several processes keeps the longest of each', () => {
   const one = { of: 'upstream', name: 'a', state: 'failing', seconds: 3 } as const
   const other = { of: 'push', name: 'a', state: 'disconnected', seconds: 1 } as const
   expect(mergedTroubles([[one], [], [{ ...one, seconds: 9 }, other]])).toEqual([{ ...one, seconds: 9 }, other])

@@ -2,39 +2,39 @@ import type { Clock } from '../clock.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Emit } from '../events.ts'
 
-/** Something this gateway depends on and that does not work now. It has names that apps declare, and nothing of addresses or answers. */
+/** A failing dependency of the gateway. It contains names that apps declare, but no addresses and no responses. */
 export interface Trouble {
-  /** What it is of: an upstream, a feed, the connection on which values of a feed are pushed, or what the nodes share. */
+  /** The kind of dependency: an upstream, a feed, the push connection of a feed, or the backend that nodes share. */
   readonly of: 'upstream' | 'feed' | 'push' | 'backend'
   readonly name: string
   /**
-   * `failing`: its answers are failures, or do not come; `refused`: it refuses our key; `spent`: a key is used up; `resting`: it asked us to wait;
-   * `disconnected`: nothing is pushed, or the backend can't be used; `stale`: watched values of it are; `reason` says why.
+   * `failing`: calls fail or time out; `refused`: it rejects the API key; `spent`: an API key has no quota left; `resting`: it asked to
+   * slow down; `disconnected`: the push connection or the backend is down; `stale`: watched values are stale, for `reason`.
    */
   readonly state: 'failing' | 'refused' | 'spent' | 'resting' | 'disconnected' | 'stale'
-  /** Since when, whole seconds. */
+  /** How long it has lasted, in whole seconds. */
   readonly seconds: number
   readonly reason?: string
 }
 
-/** What does not work, made from events and from nothing else. */
+/** Detects failing dependencies from events. */
 export interface Troubles {
   readonly observe: Emit
-  /** What does not work at this moment. */
+  /** The current troubles. */
   now(): readonly Trouble[]
 }
 
-/** So many outcomes of late are looked at, and half of them bad is trouble: one caller's mistakes among the calls of others are none. */
+/** Number of recent outcomes considered. Half of them must be bad, so that one caller's faulty requests are no trouble. */
 const OUTCOMES = 6
 
-/** What was not seen for so long is not known any more, in milliseconds: nobody may ask that upstream now. */
-const REMEMBERED = 60_000
+/** How long an outcome counts, in milliseconds. An upstream without calls has no known state. */
+const OUTCOME_LIFETIME = 60_000
 
-/** A backend that can't be used fails at least so often, in milliseconds: each node asks it every five seconds. */
-const SAID_AGAIN = 8000
+/** Time without a failure after which the backend has recovered, in milliseconds. Each node probes it every five seconds. */
+const BACKEND_RECOVERY = 8000
 
-/** A value that begins to be watched may be old until its first answer: it is no trouble before it was stale for this long, in milliseconds. */
-const STALE_FOR = 2000
+/** How long values must be stale to count, in milliseconds. A value may be stale until the first response after a client subscribes. */
+const STALE_TOLERANCE = 2000
 
 const STATES: Partial<Record<ErrorCode, Trouble['state']>> = {
   upstream_failed: 'failing',
@@ -47,60 +47,60 @@ const STATES: Partial<Record<ErrorCode, Trouble['state']>> = {
 
 interface Outcome {
   readonly at: number
-  /** Undefined for a good one. */
+  /** Undefined after a success. */
   readonly bad: Trouble['state'] | undefined
 }
 
 interface Upstream {
   outcomes: readonly Outcome[]
-  /** Until when it asked us to wait, and until when a key that is used up is told. */
-  restsUntil: number
+  /** When the pause requested by the upstream ends. */
+  pausedUntil: number
   spentUntil: number
-  /** Since when there is trouble with it. */
+  /** When the trouble began. */
   since: number | undefined
 }
 
 export function createTroubles(clock: Clock): Troubles {
   const upstreams = new Map<string, Upstream>()
-  /** Feeds that nothing is pushed to: since when, and when that was last seen. */
   let backend:
     | { readonly since: number; readonly seen: number; readonly name: string; readonly reason: string }
     | undefined
+  /** Feeds without a push connection: when they lost it, and the last report. */
   const lost = new Map<string, { readonly since: number; readonly seen: number }>()
-  /** Watched values that are stale, by feed and topic. */
+  /** Stale watched values, by feed and topic. */
   const stale = new Map<string, Map<string, { readonly since: number; readonly reason: string }>>()
 
   function upstreamOf(name: string): Upstream {
-    const known = upstreams.get(name) ?? { outcomes: [], restsUntil: 0, spentUntil: 0, since: undefined }
+    const known = upstreams.get(name) ?? { outcomes: [], pausedUntil: 0, spentUntil: 0, since: undefined }
     upstreams.set(name, known)
     return known
   }
 
   function note(name: string, bad: Outcome['bad']): void {
-    const one = upstreamOf(name)
+    const upstream = upstreamOf(name)
     const at = clock.monotonic()
-    one.outcomes = [...one.outcomes.slice(1 - OUTCOMES), { at, bad }]
-    if (bad === undefined) settle(one)
-    else one.since ??= at
+    upstream.outcomes = [...upstream.outcomes.slice(1 - OUTCOMES), { at, bad }]
+    if (bad === undefined) settle(upstream)
+    else upstream.since ??= at
   }
 
-  function settle(one: Upstream): void {
-    if (stateOf(one) === undefined) one.since = undefined
+  function settle(upstream: Upstream): void {
+    if (stateOf(upstream) === undefined) upstream.since = undefined
   }
 
-  function stateOf({ outcomes, restsUntil, spentUntil }: Upstream): Trouble['state'] | undefined {
+  function stateOf({ outcomes, pausedUntil, spentUntil }: Upstream): Trouble['state'] | undefined {
     const now = clock.monotonic()
-    const late = outcomes.filter(({ at }) => now - at < REMEMBERED)
-    const bad = late.filter(({ bad }) => bad !== undefined)
-    if (bad.length > 0 && bad.length * 2 >= late.length) return bad.at(-1)?.bad
-    if (restsUntil > now) return 'resting'
+    const recent = outcomes.filter(({ at }) => now - at < OUTCOME_LIFETIME)
+    const bad = recent.filter(({ bad }) => bad !== undefined)
+    if (bad.length > 0 && bad.length * 2 >= recent.length) return bad.at(-1)?.bad
+    if (pausedUntil > now) return 'resting'
     return spentUntil > now ? 'spent' : undefined
   }
 
-  function ofUpstream(name: string, one: Upstream): readonly Trouble[] {
-    const state = stateOf(one)
-    if (state === undefined) one.since = undefined
-    return state === undefined ? [] : [{ of: 'upstream', name, state, seconds: secondsSince(one.since) }]
+  function ofUpstream(name: string, upstream: Upstream): readonly Trouble[] {
+    const state = stateOf(upstream)
+    if (state === undefined) upstream.since = undefined
+    return state === undefined ? [] : [{ of: 'upstream', name, state, seconds: secondsSince(upstream.since) }]
   }
 
   function secondsSince(moment: number | undefined): number {
@@ -115,18 +115,18 @@ export function createTroubles(clock: Clock): Troubles {
     else stale.set(feed, topics)
   }
 
-  /** How many of a feed, and why the first of them. */
+  /** Reports how many values of a feed are stale, and the reason of the first one. */
   function ofFeed(name: string, topics: ReadonlyMap<string, { since: number; reason: string }>): readonly Trouble[] {
-    // Those that became so last are at the end.
+    // Insertion order: the value that became stale first is the first one.
     const [first] = topics.values()
-    if (first === undefined || clock.monotonic() - first.since < STALE_FOR) return []
+    if (first === undefined || clock.monotonic() - first.since < STALE_TOLERANCE) return []
     const reason = `${topics.size} watched ${topics.size === 1 ? 'value' : 'values'}: ${first.reason}`
     return [{ of: 'feed', name, state: 'stale', seconds: secondsSince(first.since), reason }]
   }
 
-  /** It is said again and again for as long as it lasts. */
+  /** The trouble of the backend, which repeats its failure event while it lasts. */
   function backendNow(): typeof backend {
-    if (backend !== undefined && clock.monotonic() - backend.seen >= SAID_AGAIN) backend = undefined
+    if (backend !== undefined && clock.monotonic() - backend.seen >= BACKEND_RECOVERY) backend = undefined
     return backend
   }
 
@@ -141,7 +141,7 @@ export function createTroubles(clock: Clock): Troubles {
       const now = clock.monotonic()
       switch (event.type) {
         case 'pool.answered':
-          // What is told of a request, such as 404, is told by an upstream that is well.
+          // An error about the request, such as 404, comes from a healthy upstream.
           if (event.status < 500 && ![401, 403, 418, 429].includes(event.status)) note(event.upstream, undefined)
           break
         case 'attempt.failed': {
@@ -153,10 +153,10 @@ export function createTroubles(clock: Clock): Troubles {
           note(event.provider, 'failing')
           break
         case 'budget.closed': {
-          const one = upstreamOf(event.upstream)
-          one.since ??= now
-          if (Number.isFinite(event.for)) one.restsUntil = Math.max(one.restsUntil, now + event.for)
-          else one.spentUntil = now + REMEMBERED
+          const upstream = upstreamOf(event.upstream)
+          upstream.since ??= now
+          if (Number.isFinite(event.for)) upstream.pausedUntil = Math.max(upstream.pausedUntil, now + event.for)
+          else upstream.spentUntil = now + OUTCOME_LIFETIME
           break
         }
         case 'push.lost':
@@ -178,11 +178,11 @@ export function createTroubles(clock: Clock): Troubles {
 
     now() {
       const now = clock.monotonic()
-      // One that nobody wants any more is not tried again.
-      for (const [feed, { seen }] of lost) if (now - seen >= REMEMBERED) lost.delete(feed)
+      // Without subscribers, the gateway does not reconnect, and the state is unknown.
+      for (const [feed, { seen }] of lost) if (now - seen >= OUTCOME_LIFETIME) lost.delete(feed)
       return [
         ...ofBackend(),
-        ...[...upstreams].flatMap(([name, one]) => ofUpstream(name, one)),
+        ...[...upstreams].flatMap(([name, upstream]) => ofUpstream(name, upstream)),
         ...[...stale].flatMap(([name, topics]) => ofFeed(name, topics)),
         ...[...lost].map(
           ([name, { since }]): Trouble => ({ of: 'push', name, state: 'disconnected', seconds: secondsSince(since) }),
@@ -192,7 +192,7 @@ export function createTroubles(clock: Clock): Troubles {
   }
 }
 
-/** The troubles of several processes, each once: that of longest standing. */
+/** Merges the troubles of several processes, and keeps the longest of each. */
 export function mergedTroubles(all: readonly (readonly Trouble[])[]): readonly Trouble[] {
   const merged = new Map<string, Trouble>()
   for (const trouble of all.flat()) {

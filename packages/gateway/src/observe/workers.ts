@@ -1,18 +1,18 @@
 import type { Snapshot } from './metrics.ts'
 import type { Trouble } from './troubles.ts'
 
-/** All workers of this machine, as one of them sees them. */
+/** All workers of this machine, as seen by one of them. */
 export interface Fleet {
-  /** This one's number. */
+  /** The id of this worker. */
   readonly id: number
   /** @throws WeirError `backend_unavailable` when the primary does not answer within a second */
-  look(): Promise<FleetView>
+  view(): Promise<FleetView>
 }
 
-/** How it stands with all workers, as they said of themselves a second ago at most. */
+/** The state of all workers, at most a second old. */
 export interface FleetView {
   readonly workers: readonly WorkerHealth[]
-  /** What those counted that are no more. */
+  /** Counts of workers that have exited. */
   readonly departed: Snapshot
 }
 
@@ -20,16 +20,16 @@ export interface WorkerHealth {
   readonly id: number
   readonly pid: number
   readonly state: 'starting' | 'serving' | 'leaving'
-  /** Seconds since it was started. */
+  /** Time since the start, in seconds. */
   readonly uptime: number
-  /** Undefined while it has said nothing yet. */
+  /** Undefined until the first report. */
   readonly vitals: Vitals | undefined
 }
 
-/** What a worker says of itself. */
+/** What a worker reports about itself. */
 export interface Vitals {
   readonly connections: number
-  /** Resident memory, bytes. */
+  /** Resident memory, in bytes. */
   readonly rss: number
   readonly metrics: Snapshot
   readonly troubles: readonly Trouble[]

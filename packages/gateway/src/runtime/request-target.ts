@@ -2,21 +2,22 @@ import type { IncomingMessage } from 'node:http'
 import { HOST } from '../call.ts'
 import { show, WeirError } from '../errors.ts'
 
-/** Where a request goes: the path and query it names, or why it names none. */
+/** The target of a request. */
 export interface RequestTarget {
   /** Path and query, still percent-encoded, in origin form (RFC 9112, 3.2.1). */
   readonly url: string
+  /** Why the target or the Host field is invalid. */
   readonly fault: WeirError | undefined
 }
 
 /**
- * Reads the request target and the Host field. The absolute form that proxies send names the same resource, and its host
- * replaces the Host field (RFC 9112, 3.2.2). A fragment has no form, so that what follows `#` is never part of an address.
+ * Reads the request target and the Host field. Proxies send the absolute form, whose host replaces the Host field
+ * (RFC 9112, 3.2.2). A target with a fragment is invalid.
  */
 export function readTarget(request: IncomingMessage): RequestTarget {
   const target = request.url ?? '/'
-  const spoken = formFault(request)
-  if (spoken !== undefined) return { url: '/', fault: spoken }
+  const invalid = formFault(request)
+  if (invalid !== undefined) return { url: '/', fault: invalid }
   if (target.includes('#')) {
     const fault = new WeirError('bad_request', `expected a request target without a fragment, got ${show(target)}`)
     return { url: target.slice(0, target.indexOf('#')) || '/', fault }
@@ -31,7 +32,7 @@ export function readTarget(request: IncomingMessage): RequestTarget {
   return { url: url.startsWith('/') ? url : `/${url}`, fault }
 }
 
-/** Another version of HTTP, and bodies in codings that nobody decodes here (RFC 9112, 6.1), would be read for what they are not. */
+/** Refuses other versions of HTTP, and bodies in transfer codings that are not decoded (RFC 9112, 6.1), since both would be misread. */
 function formFault({ httpVersion, httpVersionMajor, headers }: IncomingMessage): WeirError | undefined {
   if (httpVersionMajor !== 1) return new WeirError('bad_request', `expected HTTP/1.1, got HTTP/${httpVersion}`)
   const coding = headers['transfer-encoding']
@@ -39,12 +40,12 @@ function formFault({ httpVersion, httpVersionMajor, headers }: IncomingMessage):
   return new WeirError('bad_request', `transfer-encoding: expected chunked, got ${show(coding)}`)
 }
 
-/** A request has one Host field, which names a host and nothing else (RFC 9112, 3.2). HTTP/1.0 does without. */
+/** Checks for exactly one Host field with a valid host (RFC 9112, 3.2). HTTP/1.0 may omit it. */
 function hostFault(request: IncomingMessage, host: string | undefined): WeirError | undefined {
   const { rawHeaders, httpVersionMinor } = request
   if (host === undefined)
     return httpVersionMinor > 0 ? new WeirError('bad_request', 'host: expected one field, got none') : undefined
-  if (!HOST.test(host)) return new WeirError('bad_request', `host: expected the name of a host, got ${show(host)}`)
+  if (!HOST.test(host)) return new WeirError('bad_request', `host: expected a host name, got ${show(host)}`)
   let fields = 0
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index]

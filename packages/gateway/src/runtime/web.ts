@@ -3,12 +3,12 @@ import { unchunked } from '../chunk.ts'
 import { WeirError } from '../errors.ts'
 import { noSocket } from '../transport/problem.ts'
 
-/** Bytes that may wait in the stream of a live answer before its reader counts as slow. */
+/** Bytes that may wait in a live answer's stream before its reader counts as slow. */
 const HIGH_WATER = 65_536
 
 /**
- * A site as a Web-standard `fetch(request)`: for Bun, Deno, workers, tests, or a route of another framework.
- * `remote` may come from the platform; without it every client counts as one.
+ * Turns a site into a Web-standard `fetch(request)`, for Bun, Deno, workers, tests, or a route of another framework.
+ * `remote` is the client's address. Without it, all clients count as one.
  */
 export function toFetch(handle: Handler): (request: Request, remote?: string) => Promise<Response> {
   return async (request, remote = '') => respond(await handle(callOf(request, remote)), request)
@@ -21,7 +21,7 @@ function callOf(request: Request, remote: string): Call {
     url: pathname + search,
     path: pathname,
     query: search.slice(1),
-    // A Request names its host in its address; many platforms give it no Host field.
+    // Many platforms omit the Host field, so the host comes from the URL.
     header: (name) => request.headers.get(name) ?? (name === 'host' ? host : undefined),
     headers: () => request.headers,
     remote,
@@ -52,7 +52,7 @@ function respond(answer: Answer, request: Request): Response {
   if (answer.kind === 'socket') return respond(noSocket(), request)
   const { status, body } = answer
   const bodiless = request.method === 'HEAD' || status === 204 || status === 304
-  // A view of memory that others share must not be handed to a stream that could transfer it.
+  // A copy, because a stream could transfer the buffer, which is shared.
   const sent =
     bodiless || body === null
       ? null
@@ -65,7 +65,7 @@ function respond(answer: Answer, request: Request): Response {
 function headersOf(given: AnswerHeaders): Headers {
   const headers = new Headers()
   for (const [name, value] of Object.entries(given)) {
-    for (const one of Array.isArray(value) ? value : [value]) headers.append(name, one)
+    for (const item of Array.isArray(value) ? value : [value]) headers.append(name, item)
   }
   return headers
 }

@@ -5,7 +5,7 @@ import type { SupervisorSide } from './protocol.ts'
 export interface AcceptGateParts {
   readonly accept: (open: boolean) => Promise<void>
   readonly supervisor: IpcRpc<SupervisorSide>
-  /** The most live connections. */
+  /** Limit of live connections. */
   readonly most: number
   readonly report: (error: unknown) => void
 }
@@ -13,70 +13,72 @@ export interface AcceptGateParts {
 /** Whether a worker takes new connections. */
 export interface AcceptGate {
   readonly observe: Emit
-  /** Takes them, full or not. */
+  /** Accepts connections, even above the limit. */
   open(): Promise<void>
-  /** Leaves it as it is from now on. */
-  shut(): void
+  /** Makes no further changes. */
+  stop(): void
 }
 
-/** Of the most connections, the part at which it is as good as full: some come before it has stopped. And that at which there is room. */
+/** Share of the limit at which a worker counts as full, since some connections arrive before it has stopped accepting. */
 const FULL = 0.95
+
+/** Share of the limit below which it accepts retry. */
 const ROOM = 0.9
 
-/** A full one that nobody can stand in for asks again after so long, in milliseconds; so does one that could not open. */
-const AGAIN = 250
+/** Pause before another try, after no other worker could take over or accepting failed, in milliseconds. */
+const RETRY_AFTER = 250
 
 /**
- * The system hands new connections to whichever worker is awake, also to one that is full while others have room. So a full one stops
- * to take any, as long as another does.
+ * The system hands new connections to any worker that is awake, even to a full one. A full worker therefore stops accepting while
+ * another worker accepts.
  */
 export function acceptGateOf({ accept, supervisor, most, report }: AcceptGateParts): AcceptGate {
   let connections = 0
   let isOpen = true
-  let moving = false
-  let done = false
-  let again: NodeJS.Timeout | undefined
+  let updating = false
+  let stopped = false
+  let retry: NodeJS.Timeout | undefined
 
-  async function look(): Promise<void> {
+  async function update(): Promise<void> {
     const wanted = connections < most * (isOpen ? FULL : ROOM)
-    if (moving || done || wanted === isOpen) return
-    moving = true
+    if (updating || stopped || wanted === isOpen) return
+    updating = true
     try {
       if (wanted) await open()
       else if (await supervisor.request('full', [])) {
         await accept(false)
         isOpen = false
-      } else lookAgain()
+      } else updateLater()
     } catch (error) {
       report(error)
-      lookAgain()
+      updateLater()
     } finally {
-      moving = false
+      updating = false
     }
   }
 
   async function open(): Promise<void> {
-    if (done) return
+    if (stopped) return
     await accept(true)
     isOpen = true
     supervisor.notify('room', [])
   }
 
-  function lookAgain(): void {
-    clearTimeout(again)
-    again = setTimeout(() => void look(), AGAIN).unref()
+  function updateLater(): void {
+    clearTimeout(retry)
+    retry = setTimeout(() => void update(), RETRY_AFTER).unref()
   }
 
   return {
     observe({ type }) {
       if (type !== 'hub.joined' && type !== 'hub.left') return
       connections += type === 'hub.joined' ? 1 : -1
-      void look()
+      void update()
     },
     open: () => open().catch(report),
-    shut() {
-      done = true
-      clearTimeout(again)
+    stop() {
+      stopped = true
+      clearTimeout(retry)
     },
   }
 }

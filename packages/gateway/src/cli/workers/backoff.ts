@@ -1,25 +1,27 @@
-/** The first pause is at most so long and each next twice that, up to the last; in milliseconds. */
+/** Upper bound of the first pause, doubled with each exit in a row, in milliseconds. */
 const FIRST = 100
+
+/** Upper bound of every pause, in milliseconds. */
 const MOST = 10_000
 
-/** Who lived so long before it died has begun well: its death is none of a row. */
+/** A process that lived this long started well, so its exit begins a new row. In milliseconds. */
 const STEADY = 30_000
 
-/** How long to wait before what died is started again: at random up to twice as long each time, so that many do not come in step. */
+/** Exponential backoff for restarts. Pauses are random, so that several workers do not restart in step. */
 export class Backoff {
   readonly #random: () => number
-  #deaths = 0
+  #exits = 0
 
   /** `random`: from 0 to 1. */
   constructor(random: () => number = Math.random) {
     this.#random = random
   }
 
-  /** Milliseconds, after one that lived for so many. */
+  /** The pause after a process that lived for `lived` milliseconds, in milliseconds. */
   pause(lived: number): number {
-    if (lived >= STEADY) this.#deaths = 0
-    const most = Math.min(MOST, FIRST * 2 ** this.#deaths)
-    this.#deaths += 1
+    if (lived >= STEADY) this.#exits = 0
+    const most = Math.min(MOST, FIRST * 2 ** this.#exits)
+    this.#exits += 1
     return this.#random() * most
   }
 }

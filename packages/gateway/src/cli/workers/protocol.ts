@@ -1,31 +1,31 @@
 import type { Level } from '@weir/protocol'
 import type { FleetView, Vitals } from '../../observe/workers.ts'
 
-/** What a worker is given when it is started, in `WEIR_WORKER`. */
+/** Parameters of a worker, passed in `WEIR_WORKER`. */
 export interface WorkerStart {
   readonly id: number
-  /** The first, or one for each app. */
+  /** Port of the first app, or one port per app. */
   readonly port: number | readonly number[]
   readonly level: Level
-  /** Whether the primary serves its memory. */
+  /** Whether workers share the primary's memory. */
   readonly shares: boolean
 }
 
-/** Parts of the channel between a worker and its primary. */
+/** Channels between a worker and the primary. */
 export const ORDERS = 'orders'
 export const MEMORY = 'memory'
 
-/** What a worker tells the one that supervises it, and asks. */
+/** Calls from a worker to its supervisor. */
 export interface SupervisorSide {
-  /** It serves at these addresses, one for each app. */
+  /** The worker listens on these addresses, one per app. */
   listening(sites: readonly Serving[]): void
-  /** It can't listen; why, in a sentence. `taken`: somebody else does. Answered, so that it ends only when that is heard. */
-  failed(why: string, taken: boolean): true
+  /** The worker cannot listen. `portTaken`: another program uses the port. The worker exits only after the reply. */
+  failed(reason: string, portTaken: boolean): true
   vitals(vitals: Vitals): void
   fleet(): FleetView
-  /** It has as many connections as it takes. Whether another takes new ones, so that it may stop to. */
+  /** The worker has reached its connection limit. Returns whether it may stop accepting, because another worker accepts. */
   full(): boolean
-  /** It has room again, and takes new connections. */
+  /** The worker has capacity again and accepts connections. */
   room(): void
 }
 
@@ -34,11 +34,11 @@ export interface Serving {
   readonly url: string
 }
 
-/** What it is told. */
+/** Calls from the supervisor to a worker. */
 export interface WorkerOrders {
   level(level: Level): void
-  /** End within so many milliseconds. `handover`: others go on. */
+  /** Exit within `within` milliseconds. `handover`: other workers keep serving. */
   leave(within: number, handover: boolean): void
-  /** Take new connections, full or not: nobody else does. */
+  /** Accept connections even above the limit, because no other worker does. */
   open(): void
 }

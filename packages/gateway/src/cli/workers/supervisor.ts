@@ -14,16 +14,16 @@ import { BY_SIGNAL, NEXT_LEVEL } from '../signals.ts'
 import type { CommandLine } from '../usage.ts'
 import { WorkerPool } from './worker-pool.ts'
 
-/** How often other ports are tried when somebody took the one that was free just now. */
+/** How many times other ports are tried when another program takes a free port before the workers listen. */
 const TRIES = 5
 
-/** Of the machine's memory, what workers may use together unless it is said. */
-const PART = 0.8
+/** Share of the machine's memory that all workers together may use by default. */
+const MEMORY_SHARE = 0.8
 
-/** Serves apps by several processes, which this one starts and replaces. It does no other work, so that it always can. */
+/** Serves apps with several worker processes. The supervisor only starts and replaces them, so that it is always responsive. */
 export async function supervise(line: CommandLine & { readonly workers: number }, drain: number): Promise<number> {
   const { apps, host, workers, options } = line
-  // Workers accept by themselves: with round robin some connections hang or break when one of them dies.
+  // Workers accept connections themselves: with round robin, some connections hang or break when a worker dies.
   cluster.schedulingPolicy = cluster.SCHED_NONE
   cluster.setupPrimary({ serialization: 'advanced' })
   const log = createLog()
@@ -32,16 +32,16 @@ export async function supervise(line: CommandLine & { readonly workers: number }
   const mixed = (upstream: string, limits: readonly MeterLimit[]) =>
     log({ type: 'budget.mixed', upstream, limits: shownLimits(limits) })
   const say = (sentence: string) => void process.stderr.write(`weir: ${sentence}\n`)
-  const mostMemory = line.workerMemory ?? shareOfMemory(workers)
+  const memoryLimit = line.workerMemory ?? shareOfMemory(workers)
   let { level } = line
   const { promise: ready, resolve: isReady } = Promise.withResolvers<WorkerPool>()
-  // Signals are handled from the first moment on: unhandled, they would end this process and all workers with it.
+  // Signals need handlers before the workers start: an unhandled signal would end this process and every worker.
   process.on('SIGUSR2', () => {
     level = NEXT_LEVEL[level]
     log({ type: 'admission.level', level, reason: BY_SIGNAL })
     process.stdout.write(`level ${level}\n`)
-    void ready.then((crew) => {
-      crew.level = level
+    void ready.then((pool) => {
+      pool.level = level
     })
   })
   const hungUp = rollUntilHungUp(ready)
@@ -49,44 +49,46 @@ export async function supervise(line: CommandLine & { readonly workers: number }
   for (let tries = 1; ; tries++) {
     const port = line.port === 0 ? await freePorts(apps.length, host) : line.port
     const memory = redis === undefined ? serving({ bytes, report, mixed }) : undefined
-    const crew = new WorkerPool({ size: workers, port, level, memory, mostMemory, drain, say })
+    const pool = new WorkerPool({ size: workers, port, level, memory, memoryLimit, drain, say })
     const stopped = stopSignal()
-    const came = await Promise.race([crew.start(), stopped])
-    if ('code' in came && came.code !== undefined) {
-      if (came.taken && line.port === 0 && tries < TRIES) continue
-      if (came.why !== undefined) say(came.why)
-      return came.code
+    const outcome = await Promise.race([pool.start(), stopped])
+    if ('code' in outcome && outcome.code !== undefined) {
+      if (outcome.portTaken && line.port === 0 && tries < TRIES) continue
+      if (outcome.reason !== undefined) say(outcome.reason)
+      return outcome.code
     }
-    if (Array.isArray(came)) {
-      isReady(crew)
-      for (const { app, url } of came) process.stdout.write(`${app.padEnd(12)} ${url}\n`)
+    if (Array.isArray(outcome)) {
+      isReady(pool)
+      for (const { app, url } of outcome) process.stdout.write(`${app.padEnd(12)} ${url}\n`)
       process.stdout.write(`${workers} workers\n`)
       await Promise.race([stopped, hungUp])
     }
-    process.stdout.write('Draining: live clients are told to come back, calls under way are finished.\n')
-    // A second Ctrl-C ends it at once; the workers end with it.
+    process.stdout.write('Draining: live clients are asked to reconnect, requests in flight are finished.\n')
+    // A second Ctrl-C exits immediately, and the workers exit with this process.
     process.once('SIGINT', () => process.exit(130))
-    await crew.stop()
+    await pool.stop()
     return 0
   }
 }
 
-/** SIGHUP replaces all workers. It also comes when a terminal is closed: then writing to it fails, and this resolves. */
+/** Replaces all workers on SIGHUP. Resolves when the signal comes from a closed terminal, which a failing write reveals. */
 function rollUntilHungUp(ready: Promise<WorkerPool>): Promise<void> {
   return new Promise((resolve) => {
     process.on('SIGHUP', () => {
       try {
-        writeSync(1, 'Replacing the workers, one after the other.\n')
+        writeSync(1, 'Replacing the workers one by one.\n')
       } catch (error) {
-        // Of a pipe or a file, a reader that is gone or a full disk says nothing of the operator's wish.
+        // Other errors, such as a closed pipe or a full disk, do not mean that the operator left.
         if ((error as NodeJS.ErrnoException).code === 'EIO') {
           resolve()
           return
         }
       }
-      const rolled = ready.then((crew) => crew.roll())
+      const rolled = ready.then((pool) => pool.roll())
       void rolled.then((done) => {
-        process.stdout.write(done ? 'All workers are replaced.\n' : 'A new worker did not listen: the others go on.\n')
+        process.stdout.write(
+          done ? 'All workers were replaced.\n' : 'Stopped replacing workers, because a new one failed to start.\n',
+        )
       })
     })
   })
@@ -99,6 +101,6 @@ function stopSignal(): Promise<{ readonly code?: undefined }> {
 function shareOfMemory(workers: number): number {
   const bound = process.constrainedMemory()
   const machine = bound > 0 ? Math.min(bound, totalmem()) : totalmem()
-  // Near the heap's own limit a process only collects garbage.
-  return Math.min((PART * machine) / workers, getHeapStatistics().heap_size_limit)
+  // Close to the heap limit a process spends its time collecting garbage.
+  return Math.min((MEMORY_SHARE * machine) / workers, getHeapStatistics().heap_size_limit)
 }

@@ -10,29 +10,31 @@ export interface WorkerPoolParts {
   readonly size: number
   readonly port: WorkerStart['port']
   readonly level: Level
+  /** Memory that the workers share; undefined with Redis. */
   readonly memory: SharedMemory | undefined
-  /** Bytes of resident memory beyond which a worker is replaced. */
-  readonly mostMemory: number
-  /** Milliseconds that a worker has for leaving. */
+  /** Resident memory above which a worker is replaced, in bytes. */
+  readonly memoryLimit: number
+  /** How long a worker may take to drain, in milliseconds. */
   readonly drain: number
-  /** Told what an operator must know, in a sentence. */
+  /** Prints a sentence for the operator. */
   readonly say: (sentence: string) => void
 }
 
-/** A worker younger than so many milliseconds is not replaced for its memory: its successor would need no less. */
-const YOUNG = 5000
+/** A younger worker is not replaced for its memory, since its successor would need as much. In milliseconds. */
+const MIN_AGE = 5000
 
-/** All workers, and how they come and go. */
+/** Starts, replaces and stops all workers. */
 export class WorkerPool {
   readonly #parts: WorkerPoolParts
   readonly #slots: readonly WorkerSlot[]
   #level: Level
   #lastId = 0
   #departed: Snapshot = []
-  #burial: Promise<unknown> = Promise.resolve()
-  /** One after the other, so that all the others serve. */
-  #replacing: Promise<unknown> = Promise.resolve()
-  readonly #tired = new Set<WorkerProcess>()
+  #retirements: Promise<unknown> = Promise.resolve()
+  /** Replacements run one by one, so that the other workers keep serving. */
+  #replacements: Promise<unknown> = Promise.resolve()
+  /** Workers above the memory limit that await their replacement. */
+  readonly #oversized = new Set<WorkerProcess>()
   #stopped = false
 
   constructor(parts: WorkerPoolParts) {
@@ -44,25 +46,25 @@ export class WorkerPool {
         new WorkerSlot({
           fork: () => this.#fork(),
           drain: parts.drain,
-          died: (member, pause) =>
-            parts.say(`worker ${member.id} ended; another is started in ${Math.round(pause)} ms`),
+          died: (worker, pause) =>
+            parts.say(`worker ${worker.id} exited; its replacement starts in ${Math.round(pause)} ms`),
         }),
     )
   }
 
-  /** Starts one, and when it listens all others. What they serve, or why the first did not. */
+  /** Starts the first worker, and the others once it listens. Returns the addresses, or why the first one failed. */
   async start(): Promise<readonly Serving[] | Failure> {
     const [first, ...others] = this.#slots
-    const came = (await first?.start().listening) ?? []
-    if (!Array.isArray(came)) {
+    const outcome = (await first?.start().listening) ?? []
+    if (!Array.isArray(outcome)) {
       await this.stop()
-      return came
+      return outcome
     }
     if (!this.#stopped) await Promise.all(others.map((slot) => slot.start().listening))
-    return came
+    return outcome
   }
 
-  /** Replaces all, one after the other. */
+  /** Replaces all workers one by one. Returns false when one was not replaced. */
   roll(): Promise<boolean> {
     return this.#inTurn(async () => {
       for (const slot of this.#slots) {
@@ -74,7 +76,7 @@ export class WorkerPool {
 
   set level(level: Level) {
     this.#level = level
-    for (const member of this.#members) member.tell(level)
+    for (const worker of this.#workers) worker.setLevel(level)
   }
 
   async stop(): Promise<void> {
@@ -82,56 +84,58 @@ export class WorkerPool {
     await Promise.all(this.#slots.map((slot) => slot.stop()))
   }
 
-  get #members(): readonly WorkerProcess[] {
-    return this.#slots.flatMap(({ members }) => members)
+  get #workers(): readonly WorkerProcess[] {
+    return this.#slots.flatMap(({ workers }) => workers)
   }
 
   #fork(): WorkerProcess {
     this.#lastId += 1
     const { port, memory } = this.#parts
-    const member = new WorkerProcess({
+    const worker = new WorkerProcess({
       start: { id: this.#lastId, port, level: this.#level, shares: memory !== undefined },
       memory,
       fleet: () => this.#view(),
-      onVitals: (member, vitals) => this.#weigh(member, vitals),
-      mayClose: (member) => this.#members.some((other) => other !== member && other.accepts),
+      onVitals: (worker, vitals) => this.#checkMemory(worker, vitals),
+      mayStopAccepting: (worker) => this.#workers.some((other) => other !== worker && other.accepts),
     })
-    void member.ended.then(() => this.#bury(member))
-    // Why the first did not listen its starter is told.
+    void worker.ended.then(() => this.#retire(worker))
+    // `start` returns the failure of the first worker.
     if (this.#lastId > 1) {
-      void member.listening.then((came) => {
-        if ('why' in came && came.why !== undefined) this.#parts.say(`worker ${member.id}: ${came.why}`)
+      void worker.listening.then((outcome) => {
+        if ('reason' in outcome && outcome.reason !== undefined)
+          this.#parts.say(`worker ${worker.id}: ${outcome.reason}`)
       })
     }
-    return member
+    return worker
   }
 
   #view(): FleetView {
-    return { workers: this.#members.map(({ health }) => health), departed: this.#departed }
+    return { workers: this.#workers.map(({ health }) => health), departed: this.#departed }
   }
 
-  /** What it counted goes on being counted: a sum that fell would look as if all had begun anew. */
-  #bury({ vitals }: WorkerProcess): void {
-    const left = this.#members
-    if (!left.some(({ accepts }) => accepts)) for (const member of left) member.open()
+  /** Keeps the counts of an exited worker, because a sum that falls looks like a reset of the counter. */
+  #retire({ vitals }: WorkerProcess): void {
+    const left = this.#workers
+    if (!left.some(({ accepts }) => accepts)) for (const worker of left) worker.open()
     if (vitals === undefined) return
-    this.#burial = this.#burial.then(async () => {
+    this.#retirements = this.#retirements.then(async () => {
       this.#departed = await departed([this.#departed, vitals.metrics])
     })
   }
 
-  #weigh(member: WorkerProcess, { rss }: Vitals): void {
-    const slot = this.#slots.find((slot) => slot.has(member))
-    if (slot === undefined || this.#tired.has(member) || rss <= this.#parts.mostMemory || member.lived < YOUNG) return
-    this.#tired.add(member)
-    void member.ended.then(() => this.#tired.delete(member))
-    this.#parts.say(`worker ${member.id} uses ${Math.round(rss / 1024 ** 2)} MB and is replaced`)
-    void this.#inTurn(async () => slot.has(member) && (await slot.replace()))
+  #checkMemory(worker: WorkerProcess, { rss }: Vitals): void {
+    const slot = this.#slots.find((slot) => slot.has(worker))
+    if (slot === undefined || this.#oversized.has(worker)) return
+    if (rss <= this.#parts.memoryLimit || worker.age < MIN_AGE) return
+    this.#oversized.add(worker)
+    void worker.ended.then(() => this.#oversized.delete(worker))
+    this.#parts.say(`worker ${worker.id} uses ${Math.round(rss / 1024 ** 2)} MB and is replaced`)
+    void this.#inTurn(async () => slot.has(worker) && (await slot.replace()))
   }
 
   #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
-    const done = this.#replacing.then(work)
-    this.#replacing = done
+    const done = this.#replacements.then(work)
+    this.#replacements = done
     return done
   }
 }

@@ -9,47 +9,47 @@ import { MEMORY, ORDERS, type Serving, type SupervisorSide, type WorkerOrders, t
 
 export interface WorkerProcessParts {
   readonly start: WorkerStart
-  /** What it shares with the others; undefined where that is a Redis. */
+  /** Memory that the workers share; undefined with Redis. */
   readonly memory: SharedMemory | undefined
   readonly fleet: () => FleetView
-  readonly onVitals: (member: WorkerProcess, vitals: Vitals) => void
-  /** Whether it may stop to take connections. */
-  readonly mayClose: (member: WorkerProcess) => boolean
+  readonly onVitals: (worker: WorkerProcess, vitals: Vitals) => void
+  /** Whether the worker may stop accepting connections. */
+  readonly mayStopAccepting: (worker: WorkerProcess) => boolean
 }
 
-/** How it ended before it listened. */
+/** Why a worker never listened. */
 export interface Failure {
-  /** The exit code it had, or would have. */
+  /** The exit code of the worker. */
   readonly code: number
-  /** In a sentence; undefined when it has said so itself. */
-  readonly why: string | undefined
-  /** Its port is taken. */
-  readonly taken: boolean
+  /** A sentence; undefined when the worker has printed the reason itself. */
+  readonly reason: string | undefined
+  /** Whether another program uses the port. */
+  readonly portTaken: boolean
 }
 
-/** How much longer than it was told a worker may take to leave, in milliseconds. */
-const PATIENCE = 1000
+/** How long to wait beyond a deadline before the worker is killed, in milliseconds. */
+const GRACE = 1000
 
-/** A worker says every second how it is. One that has not for so many milliseconds hangs, with all connections that it has. */
-const HANGS = 10_000
+/** Silence after which a worker counts as hung, in milliseconds. Workers report their vitals every second. */
+const SILENCE_LIMIT = 10_000
 
-/** One worker process, from its start to its end. */
+/** One worker process, from start to exit. */
 export class WorkerProcess {
   readonly id: number
-  readonly began = performance.now()
-  /** What it serves, or why it does not. */
+  readonly startedAt = performance.now()
+  /** The addresses that it serves, or why it failed to listen. */
   readonly listening: Promise<readonly Serving[] | Failure>
   readonly ended: Promise<void>
-  /** Whether it takes new connections. */
+  /** Whether it accepts connections. */
   accepts = false
   #state: WorkerHealth['state'] = 'starting'
   #vitals: Vitals | undefined
   #silence: NodeJS.Timeout | undefined
   readonly #process: Worker['process']
-  readonly #line: IpcRpc<WorkerOrders>
+  readonly #rpc: IpcRpc<WorkerOrders>
 
   constructor(parts: WorkerProcessParts) {
-    const { start, memory, fleet, onVitals, mayClose } = parts
+    const { start, memory, fleet, onVitals, mayStopAccepting } = parts
     this.id = start.id
     const { process: child } = cluster.fork({ WEIR_WORKER: JSON.stringify(start) })
     this.#process = child
@@ -59,28 +59,28 @@ export class WorkerProcess {
       this.#state = 'leaving'
       this.accepts = false
       clearTimeout(this.#silence)
-      const why = signal === null ? undefined : `a worker was ended by ${signal} before it listened`
-      resolve({ code: typeof code === 'number' ? code : 1, why, taken: false })
+      const reason = signal === null ? undefined : `a worker was killed by ${signal} before it listened`
+      resolve({ code: typeof code === 'number' ? code : 1, reason, portTaken: false })
     })
     const answers: SupervisorSide = {
       listening: (sites) => {
         this.#state = 'serving'
         this.accepts = true
-        this.#heard()
+        this.#watchSilence()
         resolve(sites)
       },
-      failed: (why, taken) => {
-        resolve({ code: 1, why, taken })
+      failed: (reason, portTaken) => {
+        resolve({ code: 1, reason, portTaken })
         return true
       },
       vitals: (vitals) => {
         this.#vitals = vitals
-        this.#heard()
+        this.#watchSilence()
         onVitals(this, vitals)
       },
       fleet,
       full: () => {
-        this.accepts = !mayClose(this)
+        this.accepts = !mayStopAccepting(this)
         return !this.accepts
       },
       room: () => {
@@ -89,7 +89,7 @@ export class WorkerProcess {
     }
     const report = (error: unknown) => void process.stderr.write(`weir: worker ${start.id}: ${error}\n`)
     const carrier = processPort(child, ORDERS)
-    this.#line = openIpcRpc({
+    this.#rpc = openIpcRpc({
       carrier,
       answers,
       clock: systemClock,
@@ -105,44 +105,44 @@ export class WorkerProcess {
   }
 
   get health(): WorkerHealth {
-    const uptime = Math.round(this.lived / 1000)
+    const uptime = Math.round(this.age / 1000)
     return { id: this.id, pid: this.#process.pid ?? 0, state: this.#state, uptime, vitals: this.#vitals }
   }
 
-  /** Milliseconds since it was started. */
-  get lived(): number {
-    return performance.now() - this.began
+  /** Time since the start, in milliseconds. */
+  get age(): number {
+    return performance.now() - this.startedAt
   }
 
-  tell(level: WorkerStart['level']): void {
-    this.#line.notify('level', [level])
+  setLevel(level: WorkerStart['level']): void {
+    this.#rpc.notify('level', [level])
   }
 
   open(): void {
     this.accepts = this.#state === 'serving'
-    this.#line.notify('open', [])
+    this.#rpc.notify('open', [])
   }
 
-  #heard(): void {
+  #watchSilence(): void {
     clearTimeout(this.#silence)
-    if (this.#state === 'serving') this.#silence = setTimeout(() => this.#hangs(), HANGS)
+    if (this.#state === 'serving') this.#silence = setTimeout(() => this.#onSilence(), SILENCE_LIMIT)
   }
 
-  /** Where it was this process that stood still, what the worker said meanwhile is heard first. */
-  #hangs(): void {
+  /** Waits a little longer: if this process itself was blocked, messages of the worker are still in its queue. */
+  #onSilence(): void {
     this.#silence = setTimeout(() => {
-      process.stderr.write(`weir: worker ${this.id} has said nothing for ${HANGS / 1000} s and is killed\n`)
+      process.stderr.write(`weir: worker ${this.id} has not responded for ${SILENCE_LIMIT / 1000} s and is killed\n`)
       this.#process.kill('SIGKILL')
-    }, PATIENCE)
+    }, GRACE)
   }
 
-  /** Resolves when it is gone, which is a little later than `within` milliseconds at the latest. */
+  /** Resolves when the process has exited; it is killed shortly after `within` milliseconds. */
   async leave(within: number, handover: boolean): Promise<void> {
     this.#state = 'leaving'
     this.accepts = false
     clearTimeout(this.#silence)
-    this.#line.notify('leave', [within, handover])
-    const late = systemClock.after(within + PATIENCE, () => this.#process.kill('SIGKILL'))
+    this.#rpc.notify('leave', [within, handover])
+    const late = systemClock.after(within + GRACE, () => this.#process.kill('SIGKILL'))
     await this.ended
     late.stop()
   }

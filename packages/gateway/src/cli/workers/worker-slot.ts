@@ -3,19 +3,19 @@ import type { WorkerProcess } from './worker-process.ts'
 
 export interface WorkerSlotParts {
   readonly fork: () => WorkerProcess
-  /** Milliseconds that a worker has for leaving. */
+  /** How long a worker may take to drain, in milliseconds. */
   readonly drain: number
-  /** One died by itself, and another is started in so many milliseconds. */
-  readonly died: (member: WorkerProcess, pause: number) => void
+  /** A worker exited unexpectedly. Its replacement starts in `pause` milliseconds. */
+  readonly died: (worker: WorkerProcess, pause: number) => void
 }
 
-/** The place of one worker: there is always one in it, but for the pause after a death. */
+/** Keeps one worker running. The slot is empty only during the pause after an unexpected exit. */
 export class WorkerSlot {
   readonly #parts: WorkerSlotParts
   readonly #backoff = new Backoff()
-  /** Those that live: the one that counts, and beside it one that begins or leaves. */
-  readonly #living = new Set<WorkerProcess>()
-  #member: WorkerProcess | undefined
+  /** All running processes of the slot: the current one, and those that start or drain. */
+  readonly #running = new Set<WorkerProcess>()
+  #current: WorkerProcess | undefined
   #restart: NodeJS.Timeout | undefined
   #stopped = false
 
@@ -23,30 +23,30 @@ export class WorkerSlot {
     this.#parts = parts
   }
 
-  get members(): readonly WorkerProcess[] {
-    return [...this.#living]
+  get workers(): readonly WorkerProcess[] {
+    return [...this.#running]
   }
 
-  /** Starts the first. */
+  /** Starts a worker and makes it the current one. */
   start(): WorkerProcess {
-    const member = this.#fork()
-    this.#take(member)
-    return member
+    const worker = this.#fork()
+    this.#promote(worker)
+    return worker
   }
 
-  /** Has it this worker? */
-  has(member: WorkerProcess): boolean {
-    return this.#member === member
+  /** Whether this worker is the current one. */
+  has(worker: WorkerProcess): boolean {
+    return this.#current === worker
   }
 
-  /** Another begins, and when it listens the one of now leaves. False, and that one stays, when the other did not get so far. */
+  /** Starts a replacement, and drains the current worker once it listens. Returns false, and keeps the worker, if it never does. */
   async replace(): Promise<boolean> {
     if (this.#stopped) return false
     const next = this.#fork()
-    const came = await next.listening
-    if (!Array.isArray(came) || this.#stopped) return false
-    const before = this.#member
-    this.#take(next)
+    const outcome = await next.listening
+    if (!Array.isArray(outcome) || this.#stopped) return false
+    const before = this.#current
+    this.#promote(next)
     await before?.leave(this.#parts.drain, true)
     return true
   }
@@ -54,28 +54,28 @@ export class WorkerSlot {
   async stop(): Promise<void> {
     this.#stopped = true
     clearTimeout(this.#restart)
-    await Promise.all(this.members.map((member) => member.leave(this.#parts.drain, false)))
+    await Promise.all(this.workers.map((worker) => worker.leave(this.#parts.drain, false)))
   }
 
   #fork(): WorkerProcess {
-    const member = this.#parts.fork()
-    this.#living.add(member)
-    void member.ended.then(() => {
-      this.#living.delete(member)
-      if (this.#member === member && !this.#stopped) this.#lost(member)
+    const worker = this.#parts.fork()
+    this.#running.add(worker)
+    void worker.ended.then(() => {
+      this.#running.delete(worker)
+      if (this.#current === worker && !this.#stopped) this.#restartLater(worker)
     })
-    return member
+    return worker
   }
 
-  #take(member: WorkerProcess): void {
+  #promote(worker: WorkerProcess): void {
     clearTimeout(this.#restart)
-    this.#member = member
+    this.#current = worker
     this.#restart = undefined
   }
 
-  #lost(member: WorkerProcess): void {
-    const pause = this.#backoff.pause(member.lived)
-    this.#parts.died(member, pause)
+  #restartLater(worker: WorkerProcess): void {
+    const pause = this.#backoff.pause(worker.age)
+    this.#parts.died(worker, pause)
     this.#restart = setTimeout(() => this.start(), pause)
   }
 }

@@ -13,7 +13,7 @@ describe('an offer of permessage-deflate', () => {
       'permessage-deflate; server_no_context_takeover; client_no_context_takeover',
     ],
     ['x-other; a=b, permessage-deflate', 'permessage-deflate'],
-    // The first that can be accepted of several.
+    // Several offers: the first acceptable one wins.
     ['permessage-deflate; server_max_window_bits=10, permessage-deflate', 'permessage-deflate'],
   ])('is accepted: %s', (offered, accepted) => {
     expect(acceptableOffer(offered)).toBe(accepted)
@@ -46,6 +46,6 @@ test.each([
   'a b',
   '; a',
   '=',
-])('what is no list of extensions is known as such: %s', (field) => {
+])('is not a list of extensions: %s', (field) => {
   expect(areExtensions(field)).toBe(false)
 })

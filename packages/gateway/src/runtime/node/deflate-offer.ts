@@ -4,17 +4,17 @@ const EXTENSION = `\\s*${TOKEN}\\s*(?:;\\s*${TOKEN}\\s*(?:=\\s*(?:${TOKEN}|"${TO
 /** A list of extensions (RFC 6455, 9.1). */
 const EXTENSIONS = new RegExp(`^(?:${EXTENSION}|\\s*)(?:,(?:${EXTENSION}|\\s*))*$`)
 
-/** The window that frames are compressed with, in bits; it is the largest. */
+/** Compression window of the server's frames, in bits. It is the largest one allowed. */
 const WINDOW = 15
 
-/** Whether the field is a list of extensions at all; if not, the handshake fails (RFC 6455, 9.1). */
+/** Whether the field is a list of extensions. If not, the handshake fails (RFC 6455, 9.1). */
 export function areExtensions(field: string): boolean {
   return EXTENSIONS.test(field)
 }
 
 /**
- * The first offer of permessage-deflate that can be accepted, as ws reads it; undefined when all are to be declined. An offer with a
- * parameter that is unknown, doubled or out of range is declined and not an error (RFC 7692, 5.1 and 7.1).
+ * Returns the first acceptable offer of permessage-deflate, in the form that ws reads, or undefined. An offer with an unknown,
+ * duplicate or out-of-range parameter is declined, and is not an error (RFC 7692, 5.1 and 7.1).
  */
 export function acceptableOffer(extensions: string): string | undefined {
   for (const offer of extensions.split(',')) {
@@ -42,7 +42,7 @@ function acceptable([name, value]: readonly [string, string]): boolean {
       return value === ''
     case 'client_max_window_bits':
       return value === '' || /^([89]|1[0-5])$/.test(value)
-    // One frame serves all connections, so a client that wants a smaller window gets plain ones.
+    // All connections share one frame, so a client that asks for a smaller window gets uncompressed frames.
     case 'server_max_window_bits':
       return value === String(WINDOW)
     default:

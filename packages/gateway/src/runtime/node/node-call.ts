@@ -3,7 +3,7 @@ import type { Call, Identity } from '../../call.ts'
 import { WeirError } from '../../errors.ts'
 import { readTarget } from '../request-target.ts'
 
-/** A request as a Call; nothing is copied out of it before it is asked for. */
+/** A Node request as a Call. It reads headers and body only on demand. */
 export class NodeCall implements Call {
   readonly method: string
   readonly url: string
@@ -23,9 +23,9 @@ export class NodeCall implements Call {
     const { url, fault } = readTarget(request)
     this.url = url
     this.fault = fault
-    const mark = this.url.indexOf('?')
-    this.path = mark === -1 ? this.url : this.url.slice(0, mark)
-    this.query = mark === -1 ? '' : this.url.slice(mark + 1)
+    const queryAt = this.url.indexOf('?')
+    this.path = queryAt === -1 ? this.url : this.url.slice(0, queryAt)
+    this.query = queryAt === -1 ? '' : this.url.slice(queryAt + 1)
   }
 
   get remote(): string {
@@ -47,7 +47,7 @@ export class NodeCall implements Call {
     const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>()
     const chunks: Buffer[] = []
     let bytes = 0
-    // Listeners: to iterate over the stream takes more time than all else of a small call.
+    // Listeners, because iterating over the stream would take most of the time of a small request.
     this.#request
       .on('data', (chunk: Buffer) => {
         bytes += chunk.length
@@ -57,7 +57,7 @@ export class NodeCall implements Call {
       .once('end', () => resolve(Buffer.concat(chunks)))
       .once('error', (error) => {
         if (!this.#request.socket.destroyed) return reject(error)
-        // It left before it had said all: that is no fault of anybody's.
+        // The client disconnected in the middle of its body, so there is no fault to report.
         const { signal } = this
         this.#controller?.abort()
         return reject(signal.reason)
@@ -71,7 +71,7 @@ export class NodeCall implements Call {
       if (status === 102) this.#response.writeProcessing()
       if (status === 103) this.#response.writeEarlyHints({ ...fields })
     } catch {
-      // Node refuses hints that it can't read. They are only hints.
+      // Node rejects malformed hints. Hints are optional, so the request continues without them.
     }
   }
 

@@ -5,22 +5,22 @@ import { WeirError } from '../../errors.ts'
 import { problemAnswer } from '../../transport/problem.ts'
 import { socketWriterOf } from './socket-writer.ts'
 
-/** Bytes of the request line and headers together. */
+/** Size limit of the request line and headers together, in bytes. */
 export const LARGEST_HEAD = 65_536
 
-/** How long a connection may take to send its headers, and a whole request, in milliseconds. */
+/** Time limits for the headers and for the whole request, in milliseconds. */
 export const HEAD_TIMEOUT = 15_000
 export const REQUEST_TIMEOUT = 60_000
 
-/** How long a live client may take to read what was said to it before it was let go, in milliseconds. */
+/** How long a client may take to read the last bytes before its connection is destroyed, in milliseconds. */
 export const FAREWELL = 1000
 
-/** What Node's parser refuses still gets an answer that names the fault. */
+/** Answers a request that Node's parser rejects, with the fault. */
 export function refuse(error: Error & { code?: string; rawPacket?: Buffer }, stream: unknown): void {
   const socket = stream as Socket
-  // The rest of a request that was refused: to close while it is still arriving would reset the connection, and lose the answer.
+  // The rest of a rejected request. Closing while it arrives would reset the connection and lose the answer.
   if (socket.writableEnded && !socket.destroyed) return
-  // In the midst of a live answer another one would be taken for a part of it.
+  // Inside a live answer, the client would take a second answer for a part of the first.
   if (error.code === 'ECONNRESET' || !socket.writable || socketWriterOf(socket) !== undefined) {
     socket.destroy()
     return
@@ -29,8 +29,8 @@ export function refuse(error: Error & { code?: string; rawPacket?: Buffer }, str
 }
 
 /**
- * Calls that came before on this connection are answered first (RFC 9112, 9.3.2). Node keeps the answer that is being sent as `_httpMessage`,
- * and assigns the next one when it has finished; a Node without it refuses at once.
+ * Waits until earlier calls on this connection are answered (RFC 9112, 9.3.2). Node keeps the current answer as `_httpMessage` and
+ * assigns the next one when it has finished. A Node version without this property refuses immediately.
  */
 function afterAnswers(socket: Socket & { readonly _httpMessage?: ServerResponse | null }, refuse: () => void): void {
   const answer = socket._httpMessage
@@ -38,7 +38,7 @@ function afterAnswers(socket: Socket & { readonly _httpMessage?: ServerResponse 
   else answer.once('finish', () => setImmediate(() => socket.writable && afterAnswers(socket, refuse)))
 }
 
-/** There is no resource that it could name here, so no method is allowed either (RFC 9110, 9.3.6). */
+/** CONNECT names no resource of this server, so `allow` is empty (RFC 9110, 9.3.6). */
 export const NO_TUNNEL = new WeirError(
   'method_not_allowed',
   'expected a request for an address of this server, got CONNECT',
@@ -47,7 +47,7 @@ export const NO_TUNNEL = new WeirError(
   },
 )
 
-/** Answers on a socket that Node's server is done with, and closes it. */
+/** Sends an error on a socket that Node's server has released, and closes it. */
 export function refuseWith(socket: Socket, error: WeirError): void {
   const { status, headers, body } = problemAnswer(error)
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
@@ -65,7 +65,7 @@ function refusal({ code, rawPacket, message }: Error & { code?: string; rawPacke
   if (code !== 'HPE_HEADER_OVERFLOW') {
     return new WeirError('bad_request', `expected HTTP/1.1, got something else: ${message}`)
   }
-  // The chunk that exceeded the limit begins inside the request target or inside a header.
+  // The chunk that exceeds the limit starts inside the request target or inside a header.
   const [line = ''] = rawPacket?.toString('latin1').split('\r\n', 1) ?? []
   if (/^\S* HTTP\/1\.\d$/.test(line)) {
     return new WeirError('uri_too_long', `expected an address of at most ${LONGEST_ADDRESS} characters, got more`)

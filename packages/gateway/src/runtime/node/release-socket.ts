@@ -4,8 +4,8 @@ const { on, addListener, prependListener, setEncoding } = Socket.prototype
 const PLAIN = { on, addListener, prependListener, setEncoding }
 
 /**
- * A socket that Node's HTTP server has let go of. The server gave it wrappers of these, closures that are of no use any more. They
- * are overwritten, not deleted: deleting makes V8 keep the socket's properties in a hash table, 3 KB a client.
+ * Restores the plain methods of a socket that Node's HTTP server has released, which frees the server's closures. The methods are
+ * overwritten, not deleted: deleting turns the socket's properties into a hash table, 3 KB per client.
  */
 export function releaseSocket(socket: Socket): void {
   Object.assign(socket, PLAIN)

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import type { Handler } from '../../call.ts'
 import { listen, sendLive } from './server.ts'
 
-test('a live answer over TLS is encrypted as all else', async () => {
+test('a live answer over TLS is encrypted', async () => {
   const pskCallback = () => Buffer.from('0123456789abcdef')
   const secure = { ciphers: 'PSK', maxVersion: 'TLSv1.2' } as const
   const server = createServer({ ...secure, pskCallback }, (request, response) => {
@@ -37,7 +37,7 @@ test('a live answer over TLS is encrypted as all else', async () => {
 describe('pipelined calls', () => {
   const LIMITS = { message: 1000, deflate: false }
 
-  /** Answers each call with its path: at once, or under `/late` after all that was sent has been read. */
+  /** Answers each call with its path: immediately, or under `/late` after the server has read all input. */
   const handle: Handler = (call) => {
     const answer = { kind: 'whole', status: 200, headers: {}, body: Buffer.from(`<${call.path}>`) } as const
     return call.path.startsWith('/late')
@@ -45,7 +45,7 @@ describe('pipelined calls', () => {
       : answer
   }
 
-  /** All that the server sends until it closes the connection. */
+  /** Everything that the server sends until it closes the connection. */
   async function exchange(sent: string): Promise<string> {
     const server = await listen(handle, { port: 0, host: '127.0.0.1' }, LIMITS)
     try {
@@ -66,21 +66,21 @@ describe('pipelined calls', () => {
   const statuses = (text: string) =>
     [...text.matchAll(/HTTP\/1\.1 (\d+)|<(\S+)>/g)].map(([, status, path]) => status ?? path)
 
-  test('in front of one that cannot be read are all answered before it is refused', async () => {
+  test('before a malformed call are all answered before it is refused', async () => {
     const text = await exchange(`${get('/late/1')}${get('/2')}${get('/late/3')}NONSENSE\r\n\r\n`)
     expect(statuses(text)).toEqual(['200', '/late/1', '200', '/2', '200', '/late/3', '400'])
   })
 
-  test('that are answered already leave the refusal alone', async () => {
+  test('already answered do not delay the refusal', async () => {
     const text = await exchange(`${get('/1')}NONSENSE\r\n\r\n`)
     expect(statuses(text)).toEqual(['200', '/1', '400'])
   })
 
-  test('that expect 100-continue get it before their answer, never inside it', async () => {
+  test('that expect 100-continue receive it before their answer, never inside another', async () => {
     const text = await exchange(
       `${get('/1')}${get('/2', 'expect: 100-continue\r\n')}${get('/3', 'connection: close\r\n')}`,
     )
-    expect(statuses(text).filter((one) => one !== '100')).toEqual(['200', '/1', '200', '/2', '200', '/3'])
+    expect(statuses(text).filter((status) => status !== '100')).toEqual(['200', '/1', '200', '/2', '200', '/3'])
     expect(text).not.toMatch(/content-length: \d+\r\n\r\nHTTP/)
   })
 })

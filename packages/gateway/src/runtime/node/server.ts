@@ -13,42 +13,42 @@ import { releaseSocket } from './release-socket.ts'
 import { Outflow } from './socket-writer.ts'
 import { createUpgrade, type SocketLimits, type Upgrade } from './upgrade.ts'
 
-/** Connections that may wait to be accepted: a herd of thousands arrives at once, and the system's 511 would turn most away. */
+/** Length of the accept queue. Thousands of clients may connect at once, and Node's default of 511 would reject most of them. */
 const BACKLOG = 4096
 
-/** Silence after which the system probes whether the peer is still there, in milliseconds. */
+/** Silence after which TCP keep-alive probes the peer, in milliseconds. */
 const PROBE_AFTER = 15_000
 
-/** How often a server that closes looks for connections whose last call has ended, in milliseconds. */
+/** How often a closing server closes idle connections, in milliseconds. */
 const SWEEP_EVERY = 50
 
 /**
- * While another server takes over, an open connection may send so long after the last call on it, in milliseconds: who asks just when
- * it is closed can't know whether he was heard.
+ * During a handover, how long an idle connection stays open, in milliseconds. A client that sends a request just as its connection
+ * closes cannot know whether the server received it.
  */
 const HANDOVER = 2000
 
-/** Bytes of a body that costs less to copy than to write by itself. */
+/** Body size up to which a copy costs less than a separate write, in bytes. */
 const SMALL = 4096
 
-/** A server that listens. */
+/** A listening server. */
 export interface Listening {
   /** Such as `http://127.0.0.1:8080`. */
   readonly url: string
   /**
-   * Stops to take new connections, or begins again. Those it has stay.
+   * Stops or resumes accepting connections. Open connections stay.
    *
-   * @throws the system's error when the address can't be had again
+   * @throws the system's error when it can't listen on the address again
    */
   accept(open: boolean): Promise<void>
   /**
-   * Stops accepting and waits for calls under way, for at most `within` milliseconds. `handover`: another process listens here too,
-   * so connections that wait for their next call stay for a while, and each ends with its next answer.
+   * Stops accepting and waits up to `within` milliseconds for calls in flight. `handover`: another process listens on the same address,
+   * so idle connections stay open for a while, and each closes after its next answer.
    */
   close(within: number, handover: boolean): Promise<void>
 }
 
-/** Serves a site on Node's HTTP server. @throws the system's error when the address can't be had */
+/** Serves a site on Node's HTTP server. @throws the system's error when it can't listen on the address */
 export async function listen(
   handle: Handler,
   at: { readonly port: number; readonly host: string },
@@ -60,9 +60,9 @@ export async function listen(
     headersTimeout: HEAD_TIMEOUT,
     requestTimeout: REQUEST_TIMEOUT,
     keepAliveTimeout: 65_000,
-    // What asks for any other protocol is answered in HTTP.
+    // A request to upgrade to any other protocol is answered over HTTP.
     shouldUpgradeCallback: wantsSocket,
-    // Node's own answer to one without would say nothing of why.
+    // Checked later: Node's own refusal has no body.
     requireHostHeader: false,
   })
   let leaving = false
@@ -103,12 +103,12 @@ function open(server: Server, { port, host }: { readonly port: number; readonly 
   })
 }
 
-/** An HTTP server's own `close` would end the connections that wait for their next call too. */
+/** `close` of an HTTP server would also close idle connections. */
 function stopAccepting(server: Server, done?: () => void): void {
   NetServer.prototype.close.call(server, done)
 }
 
-/** Until all connections have ended with their next call, or for so long. */
+/** Resolves when every connection has closed after its next call, or after `within` milliseconds. */
 function handOver(server: Server, within: number): Promise<void> {
   return new Promise((resolve) => {
     const late = systemClock.after(within, resolve)
@@ -125,7 +125,7 @@ function close(server: Server, { pending }: Upgrades, within: number): Promise<v
       server.closeAllConnections()
       for (const socket of pending) socket.destroy()
     })
-    // Node closes what is idle at this moment; a call that ends later leaves its connection open for more.
+    // Node closes only connections that are idle now. One whose call ends later would stay open.
     const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_EVERY)
     server.close(() => {
       late.stop()
@@ -144,7 +144,7 @@ function serve(handle: Handler, request: IncomingMessage, response: ServerRespon
   }
 }
 
-/** `inListener`: whether Node's parser is still at this request, so that it can be let go. */
+/** `inListener`: whether Node's parser is still at this request, so that its memory can be released. */
 function send(answer: Answer, request: IncomingMessage, response: ServerResponse, inListener: boolean): void {
   if (response.destroyed) {
     if (answer.kind === 'whole' && answer.body instanceof ReadableStream) void answer.body.cancel()
@@ -166,16 +166,16 @@ function sendBytes(
   request: IncomingMessage,
   response: ServerResponse,
 ): void {
-  // 204 and 304 have no length, and an answer to HEAD without a body has its own or none (RFC 9110, 8.6).
+  // 204 and 304 have no length. An answer to HEAD without a body keeps the length it was given, or has none (RFC 9110, 8.6).
   if (status === 204 || status === 304) delete headers['content-length']
   else if (request.method !== 'HEAD' || body !== null) {
     headers['content-length'] = String(body === null ? 0 : Buffer.byteLength(body))
   }
-  // Whatever of its body we did not read must not be taken for the next request.
+  // An unread rest of the body must not be parsed as the next request.
   if (hasBody(request) && !request.complete) headers.connection = 'close'
   response.writeHead(status, headers)
   if (body === null || request.method === 'HEAD') response.end()
-  // As text it leaves in one write with its head.
+  // Node sends a string together with the headers, in one write.
   else if (typeof body !== 'string' && body.byteLength <= SMALL) response.end(latin1(body), 'latin1')
   else response.end(body)
 }
@@ -197,7 +197,7 @@ function sendStream(
     return
   }
   const readable = Readable.fromWeb(body as NodeReadableStream<Uint8Array>).on('error', () => response.destroy())
-  // A client that leaves ends what was on its way to it.
+  // A client that disconnects ends the stream.
   response.once('close', () => readable.destroy())
   readable.pipe(response)
 }
@@ -210,11 +210,11 @@ export function sendLive(
   inListener: boolean,
 ): void {
   if (response.socket === null) {
-    // Pipelined behind a call that is not answered yet: the socket is that one's until then. Behind a live one, for ever.
+    // Pipelined behind an unanswered call, which owns the socket. Behind a live answer this request waits forever.
     response.once('socket', () => sendLive(answer, request, response, false))
     return
   }
-  // What is written are chunks already; HTTP/1.0 knows none, and there the body ends with the connection.
+  // Live connections write complete chunks. HTTP/1.0 has no chunks, so the body ends with the connection.
   const chunked = request.httpVersionMinor > 0
   const framing = chunked ? { 'transfer-encoding': 'chunked' } : {}
   response.useChunkedEncodingByDefault = false
@@ -223,24 +223,24 @@ export function sendLive(
   response.flushHeaders()
   const { socket } = request
   const connection = chunked ? new SocketConnection(socket) : new UnchunkedConnection(socket)
-  if (inListener && !hasBody(request)) letGo(request, response, connection)
+  if (inListener && !hasBody(request)) releaseRequest(request, response, connection)
   answer.open(connection)
 }
 
-/** Live connections whose socket Node is about to hand over. */
+/** Live connections whose socket Node is about to release. */
 const handingOver = new WeakMap<Socket, { readonly response: ServerResponse; readonly connection: SocketConnection }>()
 
 /**
- * After the headers a live connection is its socket: request, response and parser are let go, which is most of the memory
- * of one. Node does that for an upgrade, right after this listener returns, when the request says it is one; so it is
- * told so. Should a later Node not look any more, no upgrade comes and the connection goes on through its response.
+ * Releases request, response and parser after the headers, since they take most of a live connection's memory. Node does so for an
+ * upgrade, right after this listener returns, so the request is marked as one. If a later Node ignores the mark, the connection
+ * keeps working through its response.
  */
-function letGo(request: IncomingMessage, response: ServerResponse, connection: SocketConnection): void {
+function releaseRequest(request: IncomingMessage, response: ServerResponse, connection: SocketConnection): void {
   handingOver.set(request.socket, { response, connection })
   Object.assign(request, { upgrade: true })
 }
 
-/** A socket that Node has let go of: of a live connection, or of a client that asks for a WebSocket. */
+/** Takes over a released socket: of a live connection, or of a client that requests a WebSocket. */
 function upgraded(handle: Handler, upgrades: Upgrades, request: IncomingMessage, socket: Socket, head: Buffer): void {
   const handed = handingOver.get(socket)
   if (handed === undefined) {
@@ -254,11 +254,11 @@ function upgraded(handle: Handler, upgrades: Upgrades, request: IncomingMessage,
 
 interface Upgrades {
   readonly upgrade: Upgrade
-  /** Connections that ask for a WebSocket and are none, yet or ever: Node's server does not know them any more. */
+  /** Connections that requested a WebSocket and have none yet. Node's server no longer tracks them. */
   readonly pending: Set<Socket>
 }
 
-/** Only such a request is handed over by Node: its body would never be read, and HTTP/1.0 has no upgrade (RFC 9110, 7.8). */
+/** Whether Node emits 'upgrade' for a request. A body would stay unread then, and HTTP/1.0 has no upgrade (RFC 9110, 7.8). */
 function wantsSocket(request: IncomingMessage): boolean {
   return (
     request.method === 'GET' &&
@@ -268,7 +268,7 @@ function wantsSocket(request: IncomingMessage): boolean {
   )
 }
 
-/** Answers who asks for a WebSocket: with one, or as any other call, and then the connection ends. */
+/** Answers a WebSocket request with a WebSocket, or like any other call before the connection closes. */
 function serveUpgrade(
   handle: Handler,
   { upgrade, pending }: Upgrades,
@@ -281,26 +281,26 @@ function serveUpgrade(
   try {
     response.assignSocket(socket)
   } catch {
-    // Pipelined behind a call that is not answered yet: the socket is that one's.
+    // Pipelined behind an unanswered call, which owns the socket.
     socket.destroy()
     return
   }
-  const over = () => pending.delete(socket)
+  const forget = () => pending.delete(socket)
   pending.add(socket)
-  socket.on('error', onError).on('close', over)
+  socket.on('error', onError).on('close', forget)
 
   function answered(answer: Answer): void {
     if (answer.kind === 'socket') {
       if (response.destroyed) return
-      over()
+      forget()
       response.detachSocket(socket)
-      socket.off('error', onError).off('close', over)
+      socket.off('error', onError).off('close', forget)
       socket.setTimeout(0)
       socket.setKeepAlive(true, PROBE_AFTER)
       upgrade(answer, request, socket, head)
     } else {
       response.once('finish', () => socket.destroySoon())
-      // Nobody reads what it sends, but that it left must be heard.
+      // Discard further input, or the end of the connection would go unnoticed.
       socket.resume()
       send(answer, request, response, false)
     }
@@ -312,7 +312,7 @@ function serveUpgrade(
 
 /** A live connection on a TCP socket. */
 export class SocketConnection extends Outflow {
-  /** Whether its body is made of chunks. */
+  /** Whether the body is chunked. */
   get chunked(): boolean {
     return true
   }
@@ -322,11 +322,11 @@ export class SocketConnection extends Outflow {
     socket.setTimeout(0)
     socket.setKeepAlive(true, PROBE_AFTER)
     socket.on('error', onError)
-    // HTTP sockets are half open: a client that leaves politely only ends its side, and would stay for ever.
+    // HTTP sockets allow half-open connections, so a client that only ends its side would stay forever.
     socket.on('end', onEnd)
   }
 
-  /** Node has let go: nobody else reads this socket now. */
+  /** Node has released the socket, so this connection has to read it. */
   bare(): void {
     releaseSocket(this.socket)
     this.socket.resume()
@@ -336,12 +336,12 @@ export class SocketConnection extends Outflow {
     const { socket } = this
     if (this.chunked && socket.writable) socket.write(LAST_CHUNK)
     socket.destroySoon()
-    // One that does not read would never be done; Node's server no longer knows it, so nobody else would cut it.
+    // A client that does not read would never finish, and Node's server no longer tracks it.
     setTimeout(() => socket.destroy(), FAREWELL).unref()
   }
 }
 
-/** One of HTTP/1.0. */
+/** A live connection over HTTP/1.0. */
 class UnchunkedConnection extends SocketConnection {
   override get chunked(): boolean {
     return false
@@ -357,7 +357,7 @@ function onEnd(this: Socket): void {
 }
 
 function onError(this: Socket): void {
-  // 'close' follows and tells the owner; without a listener the process would end.
+  // 'close' follows and notifies the owner. Without a listener, the error would end the process.
 }
 
 function hasBody({ headers }: IncomingMessage): boolean {

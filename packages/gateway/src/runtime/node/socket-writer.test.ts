@@ -12,7 +12,7 @@ import { SocketConnection } from './server.ts'
 import type { Outflow } from './socket-writer.ts'
 import { SocketMessages } from './upgrade.ts'
 
-/** A connection and the client at its other end, who reads when he is told to. */
+/** A connection, and a paused client at its other end. */
 async function pair(open: Open, direct: boolean) {
   const server = createServer()
   const opened = new Promise<readonly [Outflow, Socket]>((resolve) => {
@@ -27,15 +27,15 @@ async function pair(open: Open, direct: boolean) {
   const [connection, socket] = await opened
   const chunks: Buffer[] = []
   client.on('data', (chunk) => chunks.push(chunk)).pause()
-  const told = { drained: 0, closed: 0 }
-  connection.owner = { drained: () => void told.drained++, closed: () => void told.closed++ }
+  const calls = { drained: 0, closed: 0 }
+  connection.owner = { drained: () => void calls.drained++, closed: () => void calls.closed++ }
   return {
     connection,
     socket,
     client,
-    told,
-    /** What came after the handshake. */
-    heard() {
+    calls,
+    /** Everything received after the handshake. */
+    received() {
       const all = Buffer.concat(chunks)
       const head = all.subarray(0, 9).toString() === 'HTTP/1.1 ' ? all.indexOf('\r\n\r\n') : -4
       return head === -1 ? Buffer.alloc(0) : all.subarray(head + 4)
@@ -49,7 +49,7 @@ async function pair(open: Open, direct: boolean) {
   }
 }
 
-/** Makes a connection of a request for an upgrade. */
+/** Makes a connection from an upgrade request. */
 type Open = (
   request: IncomingMessage,
   socket: Socket,
@@ -63,7 +63,7 @@ const sockets = new WebSocketServer({ noServer: true, clientTracking: false, clo
 const MESSAGES: Open = (request, socket, head, direct, opened) =>
   sockets.handleUpgrade(request, socket, head, (peer) => opened(new SocketMessages(peer, socket, direct)))
 
-/** What a connection ends with after what it was given: a stream with its last chunk, a WebSocket with a close frame, 1001. */
+/** The last bytes of a connection: the last chunk of a stream, or a close frame with code 1001. */
 const EVENTS_END = Buffer.from('0\r\n\r\n')
 const MESSAGES_END = Buffer.from([0x88, 2, 0x03, 0xe9])
 
@@ -80,26 +80,26 @@ describe.each([
   ['frames past the stream', MESSAGES, true, MESSAGES_END],
   ['frames through the stream', MESSAGES, false, MESSAGES_END],
 ] as const)('a connection that writes %s', (_how, open, direct, end) => {
-  test('lags when the kernel is full, and is told when it has caught up; not a byte is lost', async () => {
+  test('lags when the kernel is full, notifies its owner once it has caught up, and loses no byte', async () => {
     await using peer = await pair(open, direct)
-    const { connection, client, told, heard } = peer
+    const { connection, client, calls, received } = peer
     for (let round = 1; round <= 2; round++) {
-      const before = heard().length
+      const before = received().length
       const sent = fill(connection)
       expect(connection.waiting).toBeGreaterThan(0)
-      expect(told.drained).toBe(round - 1)
+      expect(calls.drained).toBe(round - 1)
       client.resume()
-      await expect.poll(() => heard().length).toBe(before + sent)
-      await expect.poll(() => told.drained).toBe(round)
+      await expect.poll(() => received().length).toBe(before + sent)
+      await expect.poll(() => calls.drained).toBe(round)
       expect(connection.waiting).toBe(0)
       client.pause()
     }
     expect(connection.write(Buffer.from('goes on'))).toBe(true)
     client.resume()
-    await expect.poll(() => heard().subarray(-7).toString()).toBe('goes on')
+    await expect.poll(() => received().subarray(-7).toString()).toBe('goes on')
   })
 
-  test('keeps the order of what it is given, however it is corked and whenever the kernel is full', async () => {
+  test('keeps the order of writes, whether it is corked or the kernel is full', async () => {
     const step = fc.oneof(
       { weight: 4, arbitrary: fc.record({ write: fc.constantFrom(1, 200, 5000, 3_000_000) }) },
       { weight: 1, arbitrary: fc.constant('corked' as const) },
@@ -108,7 +108,7 @@ describe.each([
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (steps) => {
         await using peer = await pair(open, direct)
-        const { connection, client, heard } = peer
+        const { connection, client, received } = peer
         const written: Buffer[] = []
         const write = (size: number) => {
           const bytes = Buffer.alloc(size, written.length)
@@ -127,34 +127,34 @@ describe.each([
         }
         client.resume()
         const all = Buffer.concat(written)
-        await expect.poll(() => heard().length).toBe(all.length)
-        expect(heard().equals(all)).toBe(true)
+        await expect.poll(() => received().length).toBe(all.length)
+        expect(received().equals(all)).toBe(true)
       }),
       { numRuns: 25 },
     )
   })
 
-  test('ends with what was written, and tells its owner once', async () => {
+  test('sends everything before it ends, and notifies its owner once', async () => {
     await using peer = await pair(open, direct)
-    const { connection, client, told, heard } = peer
+    const { connection, client, calls, received } = peer
     const sent = fill(connection)
     connection.write(Buffer.from('goodbye'))
     connection.close()
     client.resume()
     await once(client, 'end')
-    expect(heard().length).toBe(sent + 7 + end.length)
-    expect(heard().subarray(sent)).toEqual(Buffer.concat([Buffer.from('goodbye'), end]))
-    await expect.poll(() => told.closed).toBe(1)
+    expect(received().length).toBe(sent + 7 + end.length)
+    expect(received().subarray(sent)).toEqual(Buffer.concat([Buffer.from('goodbye'), end]))
+    await expect.poll(() => calls.closed).toBe(1)
   })
 
-  test('whose peer is gone closes, however often it is written to', async () => {
+  test('closes once its peer is gone, whatever is written', async () => {
     await using peer = await pair(open, direct)
-    const { connection, client, told } = peer
+    const { connection, client, calls } = peer
     client.resetAndDestroy()
     await expect
       .poll(() => {
         connection.write(Buffer.from('x'))
-        return told.closed
+        return calls.closed
       })
       .toBe(1)
     connection.write(Buffer.from('x'))
@@ -165,18 +165,18 @@ describe.each([
   ['events', EVENTS],
   ['frames', MESSAGES],
 ] as const)('of %s', (_what, open) => {
-  test('what the kernel takes at once does not pass the stream', async () => {
+  test('bytes that the kernel takes immediately bypass the stream', async () => {
     await using peer = await pair(open, true)
-    const { connection, socket, client, heard } = peer
+    const { connection, socket, client, received } = peer
     client.resume()
-    // Node counts here what went through the stream: the handshake.
+    // Node counts only bytes written through the stream: the handshake.
     const before = socket.bytesWritten
     expect(connection.write(Buffer.from('hello'))).toBe(true)
-    await expect.poll(() => heard().toString()).toBe('hello')
+    await expect.poll(() => received().toString()).toBe('hello')
     expect(socket.bytesWritten).toBe(before)
   })
 
-  test('a connection that was destroyed writes nothing to who has its descriptor now', async () => {
+  test('a destroyed connection writes nothing to the new owner of its descriptor', async () => {
     await using peer = await pair(open, true)
     const { connection, socket } = peer
     const { fd } = (socket as Socket & { _handle: { fd: number } })._handle
@@ -184,28 +184,28 @@ describe.each([
     socket.destroy()
     const opened: number[] = []
     try {
-      // The system gives the lowest that is free.
+      // The system assigns the lowest free descriptor.
       while (!opened.includes(fd) && opened.length < 100) opened.push(openSync(path, 'a'))
       expect(opened).toContain(fd)
       connection.write(Buffer.from('not for you'))
       expect(readFileSync(path, 'utf8')).toBe('')
     } finally {
-      for (const one of opened) closeSync(one)
+      for (const descriptor of opened) closeSync(descriptor)
     }
   })
 })
 
-test('after a close frame no frame follows, whoever closed', async () => {
-  for (const whoCloses of ['we', 'the client']) {
+test('no frame follows a close frame, whichever side closed', async () => {
+  for (const closer of ['server', 'client']) {
     await using peer = await pair(MESSAGES, true)
-    const { connection, client, heard } = peer
+    const { connection, client, received } = peer
     client.resume()
-    if (whoCloses === 'we') connection.close()
+    if (closer === 'server') connection.close()
     else client.write(clientFrame(Buffer.from([0x03, 0xe8]), { opcode: OPCODE.close }))
-    await expect.poll(() => heard().length).toBe(4)
+    await expect.poll(() => received().length).toBe(4)
     expect(connection.write(Buffer.from('too late'))).toBe(true)
     client.end(clientFrame(Buffer.from([0x03, 0xe9]), { opcode: OPCODE.close }))
     await expect.poll(() => client.closed).toBe(true)
-    expect(heard()).toEqual(Buffer.from([0x88, 2, 0x03, whoCloses === 'we' ? 0xe9 : 0xe8]))
+    expect(received()).toEqual(Buffer.from([0x88, 2, 0x03, closer === 'server' ? 0xe9 : 0xe8]))
   }
 })

@@ -3,49 +3,49 @@ import { Socket } from 'node:net'
 import type { Connection, ConnectionOwner } from '../../call.ts'
 
 /**
- * How what is told leaves through a TCP socket: past its stream for as long as nothing waits there. Its listeners are shared
- * functions: none is made for each client.
+ * Writes to a TCP socket, bypassing its stream while that is empty. All connections share their listener functions, which saves
+ * memory per client.
  */
 export abstract class Outflow implements Connection {
   owner: ConnectionOwner | undefined
   protected readonly socket: OwnedSocket
-  /** The socket's descriptor while it is open, -1 when it is not, or Node does not say. */
+  /** The descriptor of the open socket; -1 when it is closed or unknown. */
   #descriptor: number
-  /** Whether something may be waiting in the socket's stream, which nothing may overtake. */
+  /** Whether bytes may be waiting in the socket's stream. Nothing may overtake them. */
   #streaming = true
-  /** Whether the owner was told so, and not yet that it is over. */
+  /** Whether the peer is slow, until the owner is notified that it caught up. */
   #lags = false
   #shut = false
 
-  /** `direct`: whether bytes may go to the kernel past the socket's stream. */
+  /** `direct`: whether bytes may bypass the socket's stream. */
   constructor(socket: Socket, direct: boolean) {
     this.socket = socket
     this.socket[OUTFLOW] = this
     this.#descriptor = direct ? descriptorOf(socket) : -1
-    // The system gives a closed descriptor to the next who comes, long before 'close' is told.
+    // The system may reuse a closed descriptor long before 'close' is emitted.
     socket._destroy = onDestroy
     socket.on('drain', onDrain)
     socket.on('close', onClose)
   }
 
   /**
-   * What the kernel takes at once does not pass the socket's stream, which costs a quarter of a microsecond to a half for
-   * each client and message. What it does not take goes that way, and so does all that follows until it is through.
+   * Writes directly to the kernel, because the stream would cost 0.25 to 0.5 µs per client and message. Bytes that the kernel does not
+   * take go through the stream, as do all later bytes until the stream is empty.
    */
   write(bytes: Uint8Array): boolean {
-    if (this.#streaming && !this.#through()) return this.#shut || this.#queue(bytes)
+    if (this.#streaming && !this.#isDrained()) return this.#shut || this.#queue(bytes)
     let taken = 0
     try {
       taken = writeSync(this.#descriptor, bytes)
     } catch {
-      // The kernel has no room, or the peer is gone: the stream waits, or finds out and closes.
+      // The kernel buffer is full, or the peer is gone. The stream waits, or detects it and closes.
     }
     if (taken === bytes.byteLength) return true
     this.#streaming = true
     return this.#queue(bytes.subarray(taken))
   }
 
-  #through(): boolean {
+  #isDrained(): boolean {
     const { writableLength, writableCorked } = this.socket
     this.#streaming = this.#descriptor === -1 || writableLength > 0 || writableCorked > 0
     return !this.#streaming
@@ -55,14 +55,14 @@ export abstract class Outflow implements Connection {
     const { socket } = this
     if (this.#descriptor === -1 || socket.writableCorked > 0) this.#lags = !socket.write(bytes) || this.#lags
     else {
-      // The kernel is full, so the peer lags: there is no need to fill the stream as well, until it says so.
+      // The kernel buffer is full, so the peer counts as slow right away, before the stream fills as well.
       this.#lags = true
       socket.write(bytes, () => this.caughtUp())
     }
     return !this.#lags
   }
 
-  /** Tells the owner once, whatever tells it of an empty stream. */
+  /** Notifies the owner once per lag, however many events report an empty stream. */
   caughtUp(): void {
     if (!this.#lags || this.socket.writableLength > 0) return
     this.#lags = false
@@ -88,7 +88,7 @@ export abstract class Outflow implements Connection {
 
   abstract close(): void
 
-  /** From now on nothing is written: the peer was told that it is over, or the descriptor may be another's. */
+  /** Stops all writes, after a close frame or because the descriptor may be reused. */
   shut(): void {
     this.#shut = true
     this.#descriptor = -1
@@ -105,14 +105,14 @@ const OUTFLOW = Symbol('outflow')
 
 type OwnedSocket = Socket & { [OUTFLOW]?: Outflow }
 
-/** The live connection that is on this socket. */
+/** The live connection on a socket. */
 export function socketWriterOf(socket: Socket): Outflow | undefined {
   return (socket as OwnedSocket)[OUTFLOW]
 }
 
 /**
- * The system's number of a plain socket, which Node keeps in no public place; -1 where it is not found. A TLS socket has
- * one too, and what went there past its stream would be sent in the clear.
+ * The descriptor of a plain socket, which Node does not expose; -1 if unknown. A TLS socket is excluded, because bytes that bypass
+ * its stream would not be encrypted.
  */
 function descriptorOf(socket: Socket & { _handle?: { readonly fd?: unknown } | null }): number {
   if (Object.getPrototypeOf(socket) !== Socket.prototype) return -1

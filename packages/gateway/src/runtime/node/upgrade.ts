@@ -7,55 +7,55 @@ import { acceptableOffer, areExtensions } from './deflate-offer.ts'
 import { releaseSocket } from './release-socket.ts'
 import { Outflow } from './socket-writer.ts'
 
-/** How long a peer may take to answer that it was closed, in milliseconds. */
+/** How long a peer may take to answer a close frame, in milliseconds. */
 const FAREWELL = 1000
 
-/** Pieces of one message: a client that sends bytes one by one would have each of them kept as an object. */
+/** Limit of fragments per message. Each one is buffered as an object, so single-byte fragments would exhaust memory. */
 const MOST_FRAGMENTS = 256
 
-/** What a runtime must know of WebSockets. */
+/** Limits of WebSockets. */
 export interface SocketLimits {
-  /** The largest message that is taken, in bytes, inflated. */
+  /** Size limit of an incoming message, in bytes, after decompression. */
   readonly message: number
-  /** Whether messages may be compressed, both ways (RFC 7692). */
+  /** Whether messages may be compressed, in both directions (RFC 7692). */
   readonly deflate: boolean
 }
 
-/** The names of close codes. */
+/** Names of close codes. */
 const REASONS: ReadonlyMap<number, string> = new Map(
   Object.entries(CLOSE_CODES).map(([name, { code }]) => [code, name]),
 )
 
-/** Makes a WebSocket of the connection of an upgrade. `head`: what the client has sent already. */
+/** Turns an upgraded connection into a WebSocket. `head`: bytes already received after the request. */
 export type Upgrade = (answer: SocketAnswer, request: IncomingMessage, socket: Socket, head: Buffer) => void
 
-/** The handshake and what comes in are the work of ws; what goes out are frames that were made once for many. */
+/** Creates WebSockets. The library ws does the handshake and parses input. Output consists of frames shared by many clients. */
 export function createUpgrade({ message, deflate }: SocketLimits): Upgrade {
   let protocol: string | false = false
-  // Named first: the types of ws don't know all of its options yet.
+  // A separate constant, because the types of ws lack some of these options.
   const options = {
     noServer: true,
     clientTracking: false,
     maxPayload: message,
     maxFragments: MOST_FRAGMENTS,
-    // Answered by the transport, which counts them: of those who don't read, pongs would pile up.
+    // The transport answers pings and limits them, since pongs would pile up for clients that do not read.
     autoPong: false,
     closeTimeout: FAREWELL,
-    // Without context takeover no compressor lives longer than a message, and one frame is good for all.
+    // Without context takeover, no compressor outlives a message, and all clients can share a frame.
     perMessageDeflate: deflate && { serverNoContextTakeover: true, clientNoContextTakeover: true },
     handleProtocols: () => protocol,
   } as const
   const server = new WebSocketServer(options)
   return (answer, request, socket, head) => {
     const { headers } = request
-    // ws answers 400 to offers that are to be declined.
+    // ws would answer 400 to an unacceptable offer, instead of declining it.
     const extensions = headers['sec-websocket-extensions']
     if (extensions !== undefined && areExtensions(extensions)) {
       const offer = acceptableOffer(extensions)
       if (offer === undefined) delete headers['sec-websocket-extensions']
       else headers['sec-websocket-extensions'] = offer
     }
-    // Asked for right below, before anybody else's handshake can come between.
+    // `handleUpgrade` reads it synchronously, before another handshake can change it.
     protocol = answer.protocol ?? false
     server.handleUpgrade(request, socket, head, (peer) => answer.open(new SocketMessages(peer, socket)))
   }
@@ -98,7 +98,7 @@ const MESSAGES = Symbol('messages')
 type OwnedPeer = WebSocket & { [MESSAGES]: SocketMessages }
 
 function readerOf(peer: WebSocket): MessageReader | undefined {
-  // What still comes after we closed is of no use to anybody.
+  // Input after our close frame is ignored.
   return peer.readyState === WebSocket.OPEN ? (peer as OwnedPeer)[MESSAGES].reader : undefined
 }
 
@@ -116,13 +116,13 @@ function onPong(this: WebSocket): void {
   readerOf(this)?.pong()
 }
 
-/** However it came to it: a close frame is the one thing that ws writes, and nothing may follow it (RFC 6455, 5.5.1). */
+/** Closes with a frame that ws writes itself. Nothing may follow it (RFC 6455, 5.5.1). */
 function close(this: WebSocket, code?: number, reason?: string | Buffer): void {
-  // ws names no reason for the faults that it finds in frames.
+  // ws gives no reason for protocol errors.
   WebSocket.prototype.close.call(this, code, reason ?? REASONS.get(code ?? 0))
   ;(this as OwnedPeer)[MESSAGES].shut()
 }
 
 function onError(this: WebSocket): void {
-  // ws has closed it with the code of the fault; without a listener the process would end.
+  // ws has closed the connection with the error's code. Without a listener, the error would end the process.
 }
