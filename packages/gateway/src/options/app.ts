@@ -17,7 +17,7 @@ export const APP_OPTIONS = {
   cors: {
     kind: 'texts',
     default: '',
-    help: "Origins whose pages may call the app and open WebSockets, such as `https://shop.example`; `*` for all. The app's own pages always may. Only listed origins may send cookies.",
+    help: "Origins whose pages may call the app and open WebSockets, such as `https://shop.example`; `*` for all. The app's own pages always may. HTTP requests from other origins carry no cookies; WebSocket handshakes of browsers do.",
   },
   graphql: {
     kind: 'any',

@@ -374,7 +374,7 @@ export const PROXY_OPTIONS = {
   dropCookies: {
     kind: 'boolean',
     default: false,
-    help: 'Removes cookies that the upstream sets, so that its answers can be cached: an answer that sets a cookie is never shared. `cookie` cannot be forwarded then.',
+    help: 'Removes cookies that the upstream sets, so that its answers can be cached: an answer that sets a cookie is not shared otherwise. `cookie` cannot be forwarded then.',
   },
   fresh: {
     kind: 'duration',

@@ -159,7 +159,7 @@ export const WEIR_OPTIONS = {
     kind: 'integer',
     default: 500,
     min: 1,
-    help: "Maximum topics per connection, equal to the origin's `socketTopics`. More topics use further connections.",
+    help: "Maximum topics per connection: the origin's `socketTopics`. More topics use further connections.",
   },
   timeout: { kind: 'duration', default: '5s', min: 1, help: 'Maximum duration of a call.' },
 } as const satisfies OptionTable
