@@ -703,6 +703,17 @@ describe('an unknown past of a long window', () => {
     expect(paths()).toEqual(['probe', 'a', 'b', 'c'])
   })
 
+  test('is seeded by calls and tokens, as language models name them', async () => {
+    const tokens = { limit: 1_000_000, window: 86_400_000, by: 'account', counts: 'cost' } as const
+    const both = [{ ...limits[0], counts: 'calls' }, tokens] as const
+    const { clock, ask, started, paths } = open({ limits: both, pastUsage: 'unknown' })
+    for (const path of ['probe', 'a', 'b', 'c', 'd']) ask(path, { cost: 200 })
+    await clock.advance(500)
+    started[0]?.answer(200, { 'x-ratelimit-remaining-requests': '900', 'x-ratelimit-remaining-tokens': '500' })
+    await clock.settle()
+    expect(paths()).toEqual(['probe', 'a', 'b'])
+  })
+
   test('that no answer reveals is asked one call at a time, and refuses no call for that', async () => {
     const { clock, ask, outcomes, start } = open({ limits, pastUsage: 'unknown', answers: 50 })
     for (let i = 0; i < 10; i++) ask('a', { deadline: start + 5000 })
