@@ -54,7 +54,7 @@ export function busContract(name: string, open: Open): void {
     )
 
     test(
-      'one listener may leave while it is being told',
+      'a listener may leave while it receives a message',
       run(async ({ backend: { bus }, advance }) => {
         const heard: string[] = []
         const stop = bus.subscribe('a', () => {
@@ -71,7 +71,7 @@ export function busContract(name: string, open: Open): void {
     )
 
     test(
-      'channels do not meet, and a message to nobody is lost quietly',
+      'channels are separate, and a message without listeners is lost quietly',
       run(async ({ backend: { bus }, advance }) => {
         const heard: string[] = []
         bus.subscribe('a', () => heard.push('a'))
@@ -83,7 +83,7 @@ export function busContract(name: string, open: Open): void {
     )
 
     test(
-      'a word is heard by all who attend, the one who says it too, until they stop',
+      'a broadcast reaches every listener, also on the sending node, until it stops',
       run(async ({ backend: { bus }, advance }) => {
         const heard: string[] = []
         // An empty one says that some may have been missed.

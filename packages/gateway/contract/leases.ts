@@ -14,7 +14,7 @@ export function leasesContract(name: string, open: Open): void {
     const run = (body: (opened: Opened) => Promise<void>) => withBackend(open, body)
 
     test(
-      'the first who asks holds it, and another is told for how long',
+      'the first owner that asks holds it, and another learns for how long',
       run(async ({ backend: { leases }, advance }) => {
         await held(leases, 'a')
         await advance(400)
@@ -44,7 +44,7 @@ export function leasesContract(name: string, open: Open): void {
     )
 
     test(
-      'the holder goes on holding it, and nobody else prolongs it',
+      'the holder extends it, and no other owner does',
       run(async ({ backend: { leases }, late, advance }) => {
         const token = await held(leases, 'a')
         await advance(TTL / 2)

@@ -16,7 +16,7 @@ export function metersContract(name: string, open: Open): void {
         const meter = opened(backend)
         const { granted, wait } = await meter.acquire(wants(5))
         expect(granted).toHaveLength(3)
-        // A backend of many nodes is not told of the end of every call: it says when to ask again.
+        // A backend of many nodes does not learn of the end of each call: it says when to ask again.
         expect(wait ?? Number.POSITIVE_INFINITY).toBeGreaterThan(0)
         expect(new Set(granted.map(({ id }) => id)).size).toBe(3)
       }),
@@ -60,7 +60,7 @@ export function metersContract(name: string, open: Open): void {
     )
 
     test(
-      'a closed meter grants nothing until then',
+      'a paused meter grants nothing until the pause is over',
       run(async ({ backend, late, advance }) => {
         const meter = opened(backend)
         meter.pause(5000, undefined)
@@ -76,7 +76,7 @@ export function metersContract(name: string, open: Open): void {
     )
 
     test(
-      'a second close extends the first, and a shorter one does not shorten it',
+      'a second pause extends the first, and a shorter one does not shorten it',
       run(async ({ backend, late, advance }) => {
         const meter = opened(backend)
         meter.pause(2000, undefined)
@@ -94,7 +94,7 @@ export function metersContract(name: string, open: Open): void {
     test.each([
       ['with limits', [PER_ACCOUNT]],
       ['without', []],
-    ])('a lane that was closed rests by itself, as long as it was last told to, in a meter %s', (_, limits) =>
+    ])('a pause of a lane is of that lane only, and the longest pause holds, in a meter %s', (_, limits) =>
       run(async ({ backend, late, advance }) => {
         const meter = opened(backend, { limits })
         const lanes = async (...lanes: readonly string[]) => {
@@ -168,7 +168,7 @@ export function metersContract(name: string, open: Open): void {
     )
 
     test(
-      'a closed key rests while the others work',
+      'a paused key is not used while the others are',
       run(async ({ backend, advance }) => {
         const meter = opened(backend, { limits: [PER_KEY], keys: 2 })
         meter.pause(5000, 0)
@@ -228,7 +228,7 @@ export function metersContract(name: string, open: Open): void {
     )
 
     test(
-      'a cost is trued up when the call is over: what it cost less is free at once, what it cost more counts for a window',
+      'the true cost counts from the end of a call: what it cost less is free at once, what it cost more counts for a window',
       run(async ({ backend, advance }) => {
         const meter = opened(backend, { limits: [{ limit: 10, window: 1000, by: 'account' }] })
         const [less] = await take(meter, 1, 8)
@@ -244,7 +244,7 @@ export function metersContract(name: string, open: Open): void {
     )
 
     test(
-      'a cost that fits into no window of its lane never starts; what is before it does, and other lanes take more',
+      'a cost that fits into no window of its lane never starts; calls before it do, and other lanes take more',
       run(async ({ backend }) => {
         const limits: readonly MeterLimit[] = [
           { limit: 100, window: 1000, by: 'account' },
@@ -261,7 +261,7 @@ export function metersContract(name: string, open: Open): void {
     )
 
     test(
-      'lanes have limits of their own, and one that is full holds up itself alone',
+      'lanes have limits of their own, and a full lane holds up no other',
       run(async ({ backend }) => {
         const limits: readonly MeterLimit[] = [
           { limit: 9, window: 1000, by: 'account' },
@@ -280,7 +280,7 @@ export function metersContract(name: string, open: Open): void {
     )
 
     test(
-      'lanes that come and go leave no trace, and their limits hold while they count',
+      'lanes that come and go leave nothing behind, and their limits hold while they count',
       run(async ({ backend, advance }) => {
         const meter = opened(backend, { limits: [{ limit: 1, window: 300, by: 'account', lane: '*' }] })
         const lane = (lane: string) => ({ priority: 'live', cost: 1, lane }) as const
@@ -298,7 +298,7 @@ export function metersContract(name: string, open: Open): void {
     )
 
     test(
-      'a used-up key is used no more, and when all are there is nothing to wait for',
+      'an exhausted key is not used, and if all are exhausted there is nothing to wait for',
       run(async ({ backend }) => {
         const meter = opened(backend, { limits: [PER_KEY], keys: 2 })
         meter.exhaustKey(0)
@@ -309,7 +309,7 @@ export function metersContract(name: string, open: Open): void {
     )
 
     test(
-      'a used-up key is tried again by one call after its time, and by all when that was not refused',
+      'an exhausted key is tried by one call after its time, and used again if that was not refused',
       run(async ({ backend, late, advance }) => {
         const spentFor = 1000 + late
         const meter = opened(backend, { limits: [{ limit: 100, window: 100, by: 'key' }], spentFor })
@@ -335,7 +335,7 @@ export function metersContract(name: string, open: Open): void {
     )
 
     test(
-      'a refusal takes a share of the limits once, and they creep back by the shortest window',
+      'a refusal shrinks the limits once, and they recover by the shortest window',
       run(async ({ backend, advance }) => {
         const limits: readonly MeterLimit[] = [
           { limit: 20, window: 100, by: 'account' },
@@ -469,7 +469,7 @@ export function metersContract(name: string, open: Open): void {
     )
 
     test(
-      'one upstream has one meter, whoever opens it',
+      'one upstream has one meter, however often it is opened',
       run(async ({ backend }) => {
         await take(opened(backend), 2)
         expect(await take(opened(backend), 5)).toHaveLength(1)

@@ -86,7 +86,7 @@ export function valuesContract(name: string, open: Open): void {
     )
 
     test(
-      'from when on it counts as stale is kept and told, and goes by what was checked last',
+      'the moment of staleness is stored and published, and that of the last confirmation counts',
       run(async ({ backend, advance }) => {
         const heard: Stored[] = []
         const stop = backend.bus.subscribe(TOPIC, (message) => heard.push(message))
@@ -143,7 +143,7 @@ export function valuesContract(name: string, open: Open): void {
     )
 
     test(
-      'a large value comes back whole, and is heard in its order among small ones',
+      'a large value comes back whole, and is received in its order among small ones',
       run(async ({ backend, advance }) => {
         const large = (size: number) =>
           content(Array.from({ length: size }, (_, index) => ({ index, price: 1 / index })))
@@ -198,7 +198,7 @@ export function valuesContract(name: string, open: Open): void {
     )
 
     test(
-      'a refused publication tells nobody',
+      'a refused publication is not sent to any listener',
       run(async ({ backend, advance }) => {
         const late = await token(backend, 'sleeper', 100)
         await advance(150)
@@ -213,7 +213,7 @@ export function valuesContract(name: string, open: Open): void {
     )
 
     test(
-      'every publication is told to those who listen, the unchanged ones too',
+      'every publication reaches the listeners, also an unchanged one',
       run(async ({ backend, advance }) => {
         const heard: Stored[] = []
         const stop = backend.bus.subscribe(TOPIC, (message) => heard.push(message))
@@ -324,7 +324,7 @@ export function valuesContract(name: string, open: Open): void {
     )
 
     test(
-      'what comes with a version keeps it and its moments, whoever holds the lease',
+      'a content with a version keeps it and its moments, whichever node holds the lease',
       run(async ({ backend }) => {
         await token(backend, 'somebody', 10_000)
         const taken = await publish(backend, 0, stamped('a', 7))

@@ -78,7 +78,7 @@ test('nodes share one limit, and what one gives back another may take', async ()
   await expect.poll(async () => (await take(b, 9)).length, { timeout: 3000 }).toBe(5)
 })
 
-test('a rest that one node was told to take all take, and a used-up key is used up for all', async () => {
+test('a pause that one node was asked for holds for all, and an exhausted key is exhausted for all', async () => {
   await using all = await cluster()
   const [a, b] = [all.node(), all.node()]
   await join(a, b)
@@ -94,7 +94,7 @@ test('a rest that one node was told to take all take, and a used-up key is used 
     .toBe('exhausted')
 })
 
-test('without limits too: a rest and a used-up key are told, and no call waits for Redis', async () => {
+test('without limits too: pauses and exhausted keys are shared, and no call waits for Redis', async () => {
   await using all = await cluster()
   const plan: MeterPlan = { ...PLAN, limits: [], keys: 2 }
   const [a, b] = [all.node(plan), all.node(plan)]
@@ -114,7 +114,7 @@ test('without limits too: a rest and a used-up key are told, and no call waits f
   await expect.poll(async () => (await b.acquire([want])).never, { timeout: 3000 }).toBe('exhausted')
 })
 
-test('a rest outlives a Redis that forgets it, also for one who did not hear of it from the upstream', async () => {
+test('a pause outlives a Redis that loses it, also for a node that did not get it from the upstream', async () => {
   await using all = await cluster()
   const plan: MeterPlan = { ...PLAN, limits: [{ limit: 8, window: 400, by: 'key' }], keys: 2 }
   const [a, b] = [all.node(plan), all.node(plan)]
@@ -145,7 +145,7 @@ test('a refusal shrinks the limit of all nodes, once', async () => {
   expect(granted.length).toBeLessThan(75)
 })
 
-test('a better class that waits on another node goes first, and the worse one still gets its turn', async () => {
+test('a higher class that waits on another node goes first, and the lower one still gets its turn', async () => {
   await using all = await cluster()
   const plan: MeterPlan = { ...PLAN, limits: [{ limit: 4, window: 200, by: 'account' }] }
   const started = { interactive: 0, background: 0 }
@@ -193,7 +193,7 @@ test('Redis away: after the old grants have died each node has its share, and ba
   expect([...(await take(a, 8)), ...(await take(b, 8))]).toHaveLength(0)
 }, 40_000)
 
-test('who comes while Redis is away from all takes nobody for dead: those who spend their share may be a little later to return', async () => {
+test('a node that comes during an outage of Redis takes no other for dead: those that spend their share may return a little later', async () => {
   await using all = await cluster()
   await using road = await relay(all.server.url)
   const a = all.node(PLAN, systemClock, road.url)
@@ -217,7 +217,7 @@ test('who comes while Redis is away from all takes nobody for dead: those who sp
   await expect.poll(async () => (await take(b, 1)).length, { timeout: 10_000 }).toBe(1)
 }, 40_000)
 
-test('a node that never heard of Redis starts nothing', async () => {
+test('a node that never reached Redis starts nothing', async () => {
   await using all = await cluster()
   await all.server.kill()
   const meter = all.node()
@@ -235,7 +235,7 @@ test('a node that says goodbye leaves its share to the others', async () => {
   expect(whole).toHaveLength(8)
 })
 
-test('who comes starts as soon as the others have heard of it, although they have nothing to ask', async () => {
+test('a new node starts as soon as the others know of it, even if they want nothing', async () => {
   await using all = await cluster()
   // They let themselves be heard once a second.
   const plan: MeterPlan = { ...PLAN, timeout: 10_000 }
@@ -264,7 +264,7 @@ test('a node that vanishes is left its share, until another comes in its place',
   expect(await take(a, 9)).toHaveLength(4)
 })
 
-/** What Redis last heard of the nodes it heard so much longer ago. */
+/** Moves what Redis last received of the nodes that many milliseconds into the past. */
 async function pass(all: Awaited<ReturnType<typeof cluster>>, milliseconds: number): Promise<void> {
   const nodes = all.meterKeys.nodes('upstream')
   for (const [name, record] of Object.entries(await all.admin.hGetAll(nodes))) {
@@ -289,7 +289,7 @@ test('a node that vanishes is left its share for ten minutes and its last calls,
   expect(await take(a, 9)).toHaveLength(4)
 })
 
-test('beside a window of an hour nobody spends alone, so a node that vanishes is left nothing', async () => {
+test('with a window of an hour no node spends alone, so a node that vanishes is left nothing', async () => {
   await using all = await cluster()
   const plan: MeterPlan = { ...PLAN, limits: [...PLAN.limits, { limit: 1000, window: 3_600_000, by: 'account' }] }
   // A machine that stands still looks like a clock that jumped, after which the window of an hour is probed anew.
@@ -322,7 +322,7 @@ test('a node that is cut off stops spending its share before the others take it'
   expect(await take(a, 8)).toHaveLength(0)
 }, 20_000)
 
-test('one whose questions arrive and who hears no answer wastes nothing, and takes no more than its share', async () => {
+test('a node whose requests arrive but whose replies are lost wastes nothing, and takes no more than its share', async () => {
   await using all = await cluster()
   await using road = await relay(all.server.url)
   const [a, deaf] = [all.node(), all.node(PLAN, systemClock, road.url)]
@@ -370,7 +370,7 @@ test.each([
 
 const SECOND: MeterPlan = { ...PLAN, limits: [{ limit: 8, window: 1000, by: 'account' }], timeout: 1000 }
 
-test('a Redis that forgot everything is told what still counts, and goes on at once', async () => {
+test('a Redis that lost everything gets reports of what still counts, and goes on at once', async () => {
   await using all = await cluster()
   const [a, b] = [all.node(SECOND), all.node(SECOND)]
   await join(a, b)
@@ -399,7 +399,7 @@ test.each<[string, (all: Awaited<ReturnType<typeof cluster>>) => unknown]>([
   ['left before it', (all) => all.leave(1)],
   ['leaves without having told', (all) => all.admin.flushAll().then(() => all.leave(1))],
 ])(
-  'after a loss Redis is shut for a window when the past of a node is not told: it %s',
+  'after a loss Redis is shut for a window if a node does not report its past: it %s',
   async (_, happens) => {
     await using all = await cluster()
     const [a, b] = [all.node(SECOND), all.node(SECOND)]
@@ -416,7 +416,7 @@ test.each<[string, (all: Awaited<ReturnType<typeof cluster>>) => unknown]>([
   30_000,
 )
 
-test('a node gets nothing before the others know of it, and who does not know it does not tell the whole past', async () => {
+test('a node gets nothing before the others know of it, and the report of one that does not know it is not complete', async () => {
   await using all = await cluster()
   const [sleeping, dying] = [mortal(), mortal()]
   const a = all.node(SECOND, sleeping)
@@ -438,7 +438,7 @@ test('a node gets nothing before the others know of it, and who does not know it
   expect(performance.now() - lost).toBeGreaterThan(1000 + 250 - 60)
 }, 40_000)
 
-test('a Redis that forgot everything is shut for longer when not all tell: calls of the missing may be under way', async () => {
+test('a Redis that lost everything is shut for longer if not all report: calls of the missing may be under way', async () => {
   await using all = await cluster()
   const plan: MeterPlan = { ...PLAN, timeout: 2500 }
   const dying = mortal()

@@ -3,13 +3,13 @@ import type { Stored } from '../entry.ts'
 import { asWeirError } from '../errors.ts'
 import type { Backend, Publication } from './ports.ts'
 
-/** How long a value that is kept here alone may take to be written, in milliseconds. */
+/** How long a value that is stored only here may take to be written, in milliseconds. */
 const WRITING = 1000
 
 /**
- * A shared backend that this node can do without: while it can't be had, values and leases are this process's own, in epochs of
- * their own. When it is back, what is published next begins an epoch there that is larger than all of them, so that no version goes
- * back. Budgets see to themselves; a log that can't be written refuses the event.
+ * A shared backend that this node can do without. While it can't be reached, values and leases are this process's own, in epochs of their
+ * own. When it is back, the next publication starts an epoch that is larger than all of them, so that no version goes back. Meters have a
+ * fallback of their own; a log that can't be written refuses the event.
  */
 export function withFallback(shared: Backend, own: Backend): Backend {
   /** Reads of one topic at one moment are one command. */
@@ -26,7 +26,7 @@ export function withFallback(shared: Backend, own: Backend): Backend {
   }
 
   async function publishOwn(topic: string, publication: Publication): Promise<Stored | undefined> {
-    // Leased while the shared backend was away already.
+    // Leased while the shared backend could not be reached.
     const leased = await own.values.publish(topic, publication)
     if (leased !== undefined) return leased
     const lease = await own.leases.acquire(topic, 'own', WRITING, publication.token)
@@ -43,7 +43,7 @@ export function withFallback(shared: Backend, own: Backend): Backend {
     logs: shared.logs,
 
     values: {
-      // While the shared one is away this node goes on in its line.
+      // During the outage this node goes on in the shared lineage.
       get lineage() {
         return shared.values.lineage ?? own.values.lineage
       },
@@ -69,7 +69,7 @@ export function withFallback(shared: Backend, own: Backend): Backend {
       acquire: (name, owner, ttl, known) =>
         orOwn(
           () => shared.leases.acquire(name, owner, ttl, known),
-          // One process: whoever else asks here waits in the same flight.
+          // One process: other callers wait in the same flight.
           () => own.leases.acquire(name, owner, ttl, known),
         ),
       claim: (group, names, owner, ttl) =>
@@ -86,7 +86,7 @@ export function withFallback(shared: Backend, own: Backend): Backend {
       },
       async release(name, owner, token) {
         await own.leases.release(name, owner, token)
-        // What can't be given back ends by itself.
+        // A lease that can't be given back expires by itself.
         await orOwn(
           () => shared.leases.release(name, owner, token),
           () => undefined,
@@ -113,7 +113,7 @@ export function withFallback(shared: Backend, own: Backend): Backend {
   }
 }
 
-/** What `ask` gives, or `instead` while the shared backend can't be had. */
+/** What `ask` gives, or `instead` while the shared backend can't be reached. */
 async function orOwn<Given>(ask: () => Promise<Given>, instead: () => Given | Promise<Given>): Promise<Given> {
   try {
     return await ask()

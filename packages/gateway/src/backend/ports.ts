@@ -17,22 +17,22 @@ export interface Backend {
 /** The second cache tier: the latest content of each topic, its version, and the fence against late writers. */
 export interface Values {
   /**
-   * Of which line of epochs the versions are: an opaque text, the same on all nodes that share them, and another one when the epochs begin anew
-   * without knowing of those before. Undefined until it is known.
+   * The lineage of the versions: an opaque text, the same on all nodes that share them. It changes when epochs start again without knowledge of
+   * those before. Undefined until it is known.
    */
   readonly lineage: string | undefined
-  /** What memory has it gives at once, without a promise. */
+  /** A value in memory is given at once, without a promise. */
   read(topic: string): MaybePromise<Stored | undefined>
   /**
-   * Takes a content as the latest: the same version with a new `checkedAt` when it is unchanged, the next sequence
-   * when it changed, a new epoch when the past is lost. Those who listen on the bus are told.
-   * Answers undefined, and changes nothing, when `token` is below the topic's fence.
+   * Stores a content as the latest, and publishes it on the bus. An unchanged content keeps its version and gets a new `checkedAt`, a changed
+   * one gets the next sequence, and one whose past is lost a new epoch. Gives undefined, and changes nothing, if `token` is below the
+   * topic's fence.
    *
-   * A content with a stamp comes with its version: it is taken when that is larger than what is kept, moves `checkedAt` when it is
-   * the same, and changes nothing when it is smaller. Answers what is kept then. Versions decide, so the fence is not asked.
+   * A content with a stamp brings its version. A larger one than the stored is taken, the same moves `checkedAt`, and a smaller one changes
+   * nothing; the stored value is given then. The version decides, so the fence does not.
    */
   publish(topic: string, publication: Publication): Promise<Stored | undefined>
-  /** What is kept of a topic counts as never confirmed, so that nobody takes it for fresh; its version goes on. */
+  /** Marks the stored value as never confirmed, so that no node takes it for fresh. Its version stays. */
   expire(topic: string): Promise<void>
 }
 
@@ -42,40 +42,40 @@ export interface Publication {
   /** The epoch this node last saw for the topic, 0 when none: a new epoch must be larger. */
   readonly knownEpoch: number
   /**
-   * The sequence that it last saw in that epoch. When less is kept, what was written last is lost, as when a replica takes over that had
-   * not heard of it: its versions are in the world, so the next begins an epoch. 0 unless told.
+   * The sequence that it last saw in that epoch, 0 by default. If the stored one is smaller, the last write was lost, as when a replica
+   * takes over that had not received it. Its version may have been sent to clients, so the next one starts an epoch.
    */
   readonly knownSequence?: number
   readonly hash: string
   readonly content: Omit<Content, 'since' | 'staleFrom'>
-  /** How old the content is, in milliseconds: `checkedAt` is as long ago. 0 unless told; of no meaning for one with a stamp. */
+  /** Age of the content in milliseconds, 0 by default: `checkedAt` is as long ago. Ignored for a content with a stamp. */
   readonly age?: number
-  /** In how many milliseconds it counts as stale; never unless told. */
+  /** In how many milliseconds it counts as stale; by default never. */
   readonly staleIn?: number
   /** How long it is kept, in milliseconds. */
   readonly keep: number
 }
 
-/** Who may fetch a topic now, on any node. */
+/** Which node may fetch a topic now. */
 export interface Leases {
-  /** Takes the lease, or says for how many milliseconds another holds it. `known`: the largest token seen before. */
+  /** Takes the lease, or says for how many milliseconds another owner holds it. `known`: the largest token seen before. */
   acquire(name: string, owner: string, ttl: number, known: number): Promise<Lease>
-  /** Holds it for `ttl` milliseconds from now, unless another has it by now or it was given back. */
+  /** Extends it to `ttl` milliseconds from now, unless another owner has it or it was given back. */
   renew(name: string, owner: string, token: number, ttl: number): Promise<void>
   /** Gives it back; does nothing unless owner and token are the holder's. */
   release(name: string, owner: string, token: number): Promise<void>
   /**
-   * Who sees to these for the next `ttl` milliseconds, such as asks for what is watched: for each, whether it is this owner now.
-   * It is unless another claimed it and its time is not over. A `ttl` of 0 gives up what the owner has.
+   * Claims names, such as keys to poll, for `ttl` milliseconds: for each, whether it is this owner's now. It is, unless another owner's
+   * claim still runs. A `ttl` of 0 gives the owner's claims up.
    */
   claim(group: string, names: readonly string[], owner: string, ttl: number): MaybePromise<readonly boolean[]>
 }
 
 export type Lease = { readonly held: true; readonly token: number } | { readonly held: false; readonly for: number }
 
-/** Counts what was spent of the limits of upstreams, exactly. */
+/** Counts exactly what was spent of the limits of upstreams. */
 export interface Meters {
-  /** The meter of one upstream; the same name gives the same meter to all who ask. */
+  /** The meter of one upstream. The same name gives the same meter. */
   open(upstream: string, plan: MeterPlan): Meter
 }
 
@@ -83,15 +83,15 @@ export interface MeterPlan {
   readonly limits: readonly MeterLimit[]
   /** API keys to spread calls over, at least 1: an upstream without keys counts as one with one. */
   readonly keys: number
-  /** A name for each of them that does not depend on its place, and tells nothing of it; by default its place. */
+  /** A name for each key that does not depend on its index, and reveals nothing of the key; by default the index. */
   readonly names?: readonly string[]
-  /** `unknown`: calls may have been made before we came, so nothing is granted for one window. */
+  /** `unknown`: calls may have been made before this process started, so nothing is granted for one window. */
   readonly pastUsage: 'unknown' | 'none'
   /** Spreads starts evenly over each window instead of granting a whole limit at once. */
   readonly pace?: boolean
-  /** Milliseconds that a call may be on its way: the places of a node that died are held so long. 10 s unless told. */
+  /** Milliseconds that a call may be on its way: the places of a dead node are held that long. 10 s by default. */
   readonly timeout?: number
-  /** Milliseconds after which a key that is used up is tried again, by one call: somebody may have paid. An hour unless told. */
+  /** Milliseconds after which one call tries an exhausted key again: it may have been paid for. An hour by default. */
   readonly spentFor?: number
 }
 
@@ -107,29 +107,29 @@ export interface MeterLimit {
   readonly by: 'account' | 'key'
   /** What it counts: the cost of each call (by default), or each call as one. */
   readonly counts?: 'calls' | 'cost'
-  /** Which calls it counts: all (by default), those of the lane of this name, or, as `*`, those of each lane apart. */
+  /** Which calls it counts: all (by default), those of the lane of this name, or with `*` those of each lane separately. */
   readonly lane?: string
 }
 
-/** All windows of one upstream. A grant holds its places in them until one window after it was settled. */
+/** All windows of one upstream. A grant holds its places in them until one window after it was released. */
 export interface Meter {
   /**
    * Grants what may start now, in the order of the wants, and says how long to wait for the first that may not. A want
-   * that a limit of its own lane holds up holds up that lane alone; any other holds up all behind it.
-   * What memory can decide it decides at once, without a promise. A meter that can't be reached may reject.
+   * that is held up by a limit of its own lane holds up that lane only; any other holds up all behind it.
+   * A meter in memory answers at once, without a promise. A meter that can't be reached may reject.
    */
   acquire(wants: readonly Want[]): MaybePromise<Grants>
-  /** The call of a grant is over: its places come free one window from now. `cost`: what it cost in truth. */
+  /** The call of a grant is over: its places come free one window from now. `cost`: its true cost. */
   release(grant: Grant, cost?: number): void
-  /** The call of a grant was never started: its places are free. */
+  /** The call of a grant never started: its places are free. */
   cancel(grant: Grant): void
-  /** The upstream said to wait: nothing is granted, on this key or on all, for so many milliseconds. */
+  /** The upstream asked for a pause: nothing is granted, on this key or on all, for this many milliseconds. */
   pause(duration: number, key: number | undefined): void
-  /** The same, of the calls of one lane. */
+  /** The same for the calls of one lane. */
   pauseLane(duration: number, lane: string): void
-  /** The upstream refused a call that we thought would fit: limits shrink, and creep back. */
+  /** The upstream refused a call that should have fit: the limits shrink, and recover slowly. */
   backOff(): void
-  /** This key is used up: it is granted no more until one call may try it again, after that time or after what is said. */
+  /** This key is used up: it is not granted until one call may try it again, after `duration` or the plan's time. */
   exhaustKey(key: number, duration?: number): void
   /** The upstream says how much is left of its longest windows of each kind: others may have spent the rest. */
   syncRemaining(remaining: Remaining, key: number): void
@@ -138,7 +138,7 @@ export interface Meter {
 export interface Want {
   readonly priority: Priority
   readonly cost: number
-  /** What the upstream counts apart, such as a method. */
+  /** What the upstream counts separately, such as a method. */
   readonly lane?: string
 }
 
@@ -148,7 +148,7 @@ export interface Grant {
   readonly key: number
   readonly cost: number
   readonly lane: string
-  /** Moments on the monotonic clock between which it may be used; a grant that was made at once may be used at once. */
+  /** Moments on the monotonic clock between which it may be used. A grant that was made at once may be used at once. */
   readonly notBefore: number
   readonly expiresAt: number
 }
@@ -160,35 +160,35 @@ export interface Grants {
    * on this node can free a place.
    */
   readonly wait: number | undefined
-  /** Why a want will never be granted: all keys are spent, or it costs more than fits in a window. */
+  /** Why a want will never be granted: all keys are used up, or it costs more than fits in a window. */
   readonly never?: 'exhausted' | 'too large'
-  /** What the nodes share can not be reached, and this node has no share of the limits: nothing is granted until that is over. */
+  /** The backend can't be reached, and this node has no share of its own: nothing is granted until that is over. */
   readonly unavailable?: true
 }
 
-/** Tells all nodes. */
+/** Messages to all nodes. */
 export interface Bus {
   publish(channel: string, message: Stored): void
   /** Returns how to stop listening. */
   subscribe(channel: string, listener: (message: Stored) => void): () => void
-  /** Says a word to all nodes, this one too. It is not kept for those who can't hear it now. */
-  broadcast(channel: string, word: string): void
-  /** Hears words. An empty one says that some may have been missed. Returns how to stop. */
-  onBroadcast(channel: string, listener: (word: string) => void): () => void
+  /** Sends a message to all nodes, including this one. It is not kept for nodes that can't receive it now. */
+  broadcast(channel: string, message: string): void
+  /** Receives such messages. An empty one says that some may have been missed. Returns how to stop. */
+  onBroadcast(channel: string, listener: (message: string) => void): () => void
 }
 
 /** Bounded histories of events in order. */
 export interface Logs {
-  /** Adds an event and answers where it stands: its offsets count from 1 in each epoch. Those who listen are told. */
+  /** Adds an event, publishes it, and gives its position: offsets count from 1 in each epoch. */
   append(log: string, event: Buffer, bounds: LogBounds): Promise<Version>
-  /** The same if the newest event stands at `after`, at offset 0 where there is none; else adds nothing, and answers undefined. */
+  /** The same if the newest event is at `after`, offset 0 for an empty log. Otherwise adds nothing, and gives undefined. */
   appendAfter(log: string, after: Version, event: Buffer, bounds: LogBounds): Promise<Version | undefined>
-  /** At most so many events after an offset, oldest first. One below `oldest - 1` asks for what is lost. */
+  /** At most `most` events after an offset, oldest first. An offset below `oldest - 1` asks for events that are lost. */
   read(log: string, after: number, most: number): Promise<LogHistory>
   /**
-   * Tells of each event that is added on any node, in order. One that got lost on its way shows as a hole before the next.
+   * Gives each event that is added on any node, in order. An event that was lost on its way shows as a hole before the next.
    *
-   * @param missed called when events are missing and it may be long until the next shows it, where that is known
+   * @param missed called when events are known to be missing and it may be long until the next one shows it
    * @returns how to stop listening
    */
   subscribe(log: string, listener: (line: LogLine) => void, missed?: () => void): () => void
@@ -200,14 +200,14 @@ export interface LogBounds {
   readonly age: number
 }
 
-/** An event where it stands. */
+/** An event with its position. */
 export interface LogLine {
   /** A log that lost its past begins a larger epoch, so that no offset ever means two events. */
   readonly epoch: number
   readonly offset: number
-  /** Of which line of epochs the position is, where that is an origin's. Positions that are given here are of the backend's. */
+  /** The lineage of the position, if it is an origin's. Positions that are given here are of the backend's. */
   readonly lineage?: string | undefined
-  /** When it was added, wall time in milliseconds since 1970. */
+  /** When it was added: wall time in milliseconds since 1970. */
   readonly at: number
   /** JSON text. */
   readonly event: Buffer
@@ -219,8 +219,8 @@ export interface LogHistory {
   readonly epoch: number
   /** As of an event. */
   readonly lineage?: string | undefined
-  /** The oldest offset that is kept; one more than the newest when none is. */
+  /** The oldest offset that is kept; one more than the newest if none is. */
   readonly oldest: number
-  /** The newest offset ever given in this epoch; 0 when there was none. */
+  /** The newest offset ever given in this epoch; 0 if there was none. */
   readonly newest: number
 }

@@ -4,7 +4,7 @@ import type { Clock, Timer } from '../clock.ts'
 import type { Emit } from '../events.ts'
 import type { Bus } from './ports.ts'
 
-/** A node that is alive, and how it is. */
+/** A live node and its load. */
 export interface NodeLoad {
   readonly node: string
   readonly version: string
@@ -12,15 +12,15 @@ export interface NodeLoad {
   readonly since: number
   readonly level: Level
   readonly connections: number
-  /** The longest that its event loop was late of late, in milliseconds: 99 times of 100 it was less. */
+  /** The 99th percentile of its recent event loop delay, in milliseconds. */
   readonly delay: number
 }
 
-/** Who is alive, as this node knows. */
+/** The live nodes that this node knows. */
 export interface Presence {
-  /** By when they came, this node among them. */
+  /** In the order in which they came, including this node. */
   all(): readonly NodeLoad[]
-  /** Tells the others that it goes. */
+  /** Announces that this node leaves. */
   close(): void
 }
 
@@ -28,7 +28,7 @@ export interface PresenceParts {
   readonly node: string
   /** Of the gateway. */
   readonly version: string
-  /** What carries words to the others; undefined where there are no others. */
+  /** The bus to the other nodes; undefined if there are none. */
   readonly bus: Pick<Bus, 'broadcast' | 'onBroadcast'> | undefined
   readonly clock: Clock
   readonly emit: Emit
@@ -36,15 +36,15 @@ export interface PresenceParts {
   readonly connections: () => number
 }
 
-/** A node says how it is so often, and one that was not heard for so long is gone. Milliseconds. */
+/** How often a node announces itself, and after what silence it counts as gone. Milliseconds. */
 const BEAT = 2000
 const GONE = 3.5 * BEAT
 
 const CHANNEL = 'nodes'
 
 /**
- * Presence by words on the bus: nothing is kept for those who are not here. Nothing depends on it but what operators see; the budget has its
- * own list of nodes, which changes with the windows and not beside them.
+ * Presence by broadcasts on the bus: nothing is stored. Only what operators see depends on it. The budget has its own list of nodes, which
+ * changes together with the windows.
  */
 export function createPresence({ node, version, bus, clock, emit, level, connections }: PresenceParts): Presence {
   const since = clock.now()
@@ -55,7 +55,7 @@ export function createPresence({ node, version, bus, clock, emit, level, connect
   let told = 1
   let beating: Timer | undefined
   const stop = bus?.onBroadcast(CHANNEL, (word) => {
-    // It is heard from now on, perhaps after a break: the others may have missed it too.
+    // This node listens from now on, perhaps after an interruption. The others may have missed its announcements too.
     if (word === '') say(self())
     else hear(JSON.parse(word))
   })
@@ -75,7 +75,7 @@ export function createPresence({ node, version, bus, clock, emit, level, connect
     else {
       const known = others.has(load.node)
       others.set(load.node, { load, heardAt: clock.monotonic() })
-      // Who comes is not left to wait for the next beat of all.
+      // A new node learns of this one at once, not with the next announcement.
       if (!known) say(self())
     }
     count()

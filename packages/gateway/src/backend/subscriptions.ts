@@ -1,13 +1,13 @@
 import type { MaybePromise } from '../call.ts'
 
-/** Who hears a channel. */
+/** The listener of a channel. */
 export interface ChannelListener<Raw> {
   hear(message: Raw): void
-  /** From now on every message is heard; what was said before may have been missed. Called again after each break. */
+  /** From now on every message is received. Earlier ones may have been missed. Called again after each interruption. */
   joined(): void
 }
 
-/** Channels that this node listens to, as messages come on them. */
+/** Channels that this node listens to. */
 export interface Channels<Raw> {
   /** One listener for each channel. Returns how to stop. */
   listen(channel: string, listener: ChannelListener<Raw>): () => void
@@ -16,18 +16,18 @@ export interface Channels<Raw> {
 export interface SubscriptionsParts<Raw, Message> {
   readonly channels: Channels<Raw>
   readonly channelOf: (name: string) => string
-  /** Undefined for what is no such message. */
+  /** Undefined for anything else than such a message. */
   readonly read: (message: Raw, channel: string) => MaybePromise<Message | undefined>
-  /** What a listener that may have missed something is told. */
+  /** What a listener gets that may have missed something. */
   readonly catchUp: (name: string) => Promise<Message | undefined>
   readonly report: (error: unknown) => void
 }
 
 /**
- * Many listeners on one channel for each name. All are told what there is when the channel is heard, and heard again after a break,
- * so that nothing that was missed stays missed.
+ * Many listeners on one channel for each name. When the channel is joined, and again after each interruption, all get the current state, so
+ * that nothing stays missed.
  *
- * @returns how to listen; that answers how to stop
+ * @returns a function to listen, which returns how to stop
  */
 export function subscriptions<Raw, Message>({
   channels,
@@ -55,10 +55,10 @@ export function subscriptions<Raw, Message>({
     async function catchUpNow(): Promise<void> {
       const before = heard
       const message = await catchUp(name)
-      // What was heard meanwhile is newer, and shows what was missed before it.
+      // A message that came meanwhile is newer, and reveals what was missed before it.
       if (heard === before) tell(message)
     }
-    /** What is still being read: what came after it waits for it. */
+    /** A message that is still being decoded. Later ones wait for it. */
     let reading: Promise<void> | undefined
     function hear(raw: Raw): void {
       const message = read(raw, channel)
@@ -88,7 +88,7 @@ export function subscriptions<Raw, Message>({
 
   return (name: string, listener: Hear): (() => void) => {
     const one = names.get(name) ?? begin(name)
-    // A function of its own: who subscribes twice with one function hears twice, and leaves once at a time.
+    // A function of its own: a caller that subscribes twice with one function gets messages twice, and each stop ends one.
     const hear: Hear = (message) => listener(message)
     one.listeners.add(hear)
     return () => {

@@ -94,7 +94,7 @@ describe('a stream', () => {
 })
 
 describe('a budget', () => {
-  test('starts what there is room for at once, and tells how long each waited', async () => {
+  test('starts what there is room for at once, and reports how long each waited', async () => {
     const { clock, ask, paths, budget, events } = open()
     for (const path of ['a', 'b', 'c']) ask(path)
     await clock.settle()
@@ -115,7 +115,7 @@ describe('a budget', () => {
     expect(started[2]).toMatchObject({ at: 1040, request: { path: 'c' } })
   })
 
-  test('a better class goes first, also when it came later; inside a class the order is kept', async () => {
+  test('a higher class goes first, also if it came later; inside a class the order is kept', async () => {
     const { clock, ask, started, paths } = open({ limits: [{ limit: 1, window: 1000, by: 'account' }] })
     ask('first')
     ask('background', { priority: 'background' })
@@ -130,7 +130,7 @@ describe('a budget', () => {
     expect(paths()).toEqual(['first', 'interactive', 'live 1', 'live 2', 'background'])
   })
 
-  test('who can not start before the deadline is refused at once with over_budget, and takes no place', async () => {
+  test('a call that can not start before its deadline is refused at once with over_budget, and takes no place', async () => {
     const { clock, ask, start, started, outcomes, budget, events } = open()
     for (const path of ['a', 'b']) ask(path)
     ask('late', { deadline: start + 300 })
@@ -144,7 +144,7 @@ describe('a budget', () => {
     expect(started[2]?.request.path).toBe('patient')
   })
 
-  test('who comes after the deadline is refused, even when there is room', async () => {
+  test('a call that comes after its deadline is refused, even if there is room', async () => {
     const { clock, ask, start, started, outcomes } = open()
     ask('late', { deadline: start })
     await clock.settle()
@@ -152,7 +152,7 @@ describe('a budget', () => {
     expect(started).toEqual([])
   })
 
-  test('who started in time is not refused for its deadline', async () => {
+  test('a call that started in time is not refused for its deadline', async () => {
     const { clock, ask, start, started, outcomes } = open()
     ask('a', { deadline: start + 100 })
     await clock.advance(500)
@@ -161,7 +161,7 @@ describe('a budget', () => {
     expect(outcomes).toEqual(['a answered'])
   })
 
-  test('who leaves the queue fails with the reason, and the next in line moves up', async () => {
+  test('a call that leaves the queue fails with the reason, and the next in line moves up', async () => {
     const { clock, ask, started, paths, outcomes, budget } = open()
     const controller = new AbortController()
     for (const path of ['a', 'b']) ask(path)
@@ -177,7 +177,7 @@ describe('a budget', () => {
     expect(paths()).toEqual(['a', 'b', 'next'])
   })
 
-  test('who has left before it came is refused and counted nowhere', async () => {
+  test('a call that was aborted before it came is refused and not counted', async () => {
     const { clock, ask, started, outcomes, budget } = open()
     ask('gone', { signal: AbortSignal.abort(new Error('left')) })
     await clock.settle()
@@ -186,7 +186,7 @@ describe('a budget', () => {
     expect(budget).toMatchObject({ queued: 0, running: 0 })
   })
 
-  test('a timer is kept for nobody who is done', async () => {
+  test('no timer is kept for a call that is over', async () => {
     const { clock, ask, started } = open()
     for (const path of ['a', 'b']) ask(path)
     await clock.settle()
@@ -356,7 +356,7 @@ describe('a 429', () => {
     expect(started).toHaveLength(2)
   })
 
-  test('a second one extends the rest', async () => {
+  test('a second one extends the pause', async () => {
     const { clock, ask, started } = open()
     ask('a')
     ask('b')
@@ -372,7 +372,7 @@ describe('a 429', () => {
     expect(started).toHaveLength(3)
   })
 
-  test('rests the key that was refused while the others go on', async () => {
+  test('pauses the key that was refused while the others go on', async () => {
     const { clock, ask, started } = open({ keys: ['k0', 'k1'], limits: [] })
     ask('a')
     await clock.settle()
@@ -432,7 +432,7 @@ describe('a budget whose meter answers later, as a shared one does', () => {
     expect(most()).toBe(1)
   })
 
-  test('gives a grant to whoever is best when it comes', async () => {
+  test('gives a grant to the call that is best when it comes', async () => {
     const { clock, ask, answered, paths } = openSlow(10)
     ask('live', { priority: 'live' })
     await clock.settle()
@@ -443,7 +443,7 @@ describe('a budget whose meter answers later, as a shared one does', () => {
     expect(paths()).toEqual(['interactive', 'live'])
   })
 
-  test('gives a grant back when everybody has left', async () => {
+  test('gives a grant back if all calls have left', async () => {
     const { clock, ask, answered, started, outcomes } = openSlow(1)
     const controller = new AbortController()
     ask('a', { signal: controller.signal })
@@ -485,7 +485,7 @@ describe('a budget whose meter answers later, as a shared one does', () => {
 })
 
 describe('an early refusal', () => {
-  test('comes at once also for the first who waits, as soon as the wait is known', async () => {
+  test('comes at once also for the first that waits, as soon as the wait is known', async () => {
     const { clock, ask, started, send, start } = open()
     ask('a')
     await clock.settle()
@@ -519,7 +519,7 @@ describe('an early refusal', () => {
     expect(outcomes).toContain('again answered')
   })
 
-  test('is not made for who can start in time: a nearly empty long window holds up nobody', async () => {
+  test('is not made for a call that can start in time: a nearly empty long window delays none', async () => {
     const limits = [
       { limit: 50, window: 1000, by: 'account' },
       { limit: 3000, window: 3_600_000, by: 'account' },
@@ -566,7 +566,7 @@ describe('a crowd', () => {
     expect(p99(beside)).toBeLessThanOrEqual(2 * p99(alone))
   })
 
-  test('of better classes does not stop the others: under 1.5 times the load each of them still moves', async () => {
+  test('of higher classes does not stop the others: under 1.5 times the load each of them still moves', async () => {
     const { clock, ask, outcomes } = open({ limits: [{ limit: 20, window: 1000, by: 'account' }], answers: 20 })
     const patience = 5000
     for (let tick = 0; tick < 600; tick++) {
@@ -584,7 +584,7 @@ describe('a crowd', () => {
 })
 
 describe('a call that becomes more urgent', () => {
-  test('while it waits moves up, and is told of as what it is now', async () => {
+  test('while it waits moves up, and is reported as what it is now', async () => {
     const { clock, ask, started, paths, events } = open({ limits: [{ limit: 1, window: 1000, by: 'account' }] })
     const urgency = new Urgency('background')
     ask('first')
@@ -629,7 +629,7 @@ describe('the lanes of a budget', () => {
     expect(budget).toMatchObject({ running: 2, queued: 3 })
   })
 
-  test('better classes of one do not keep out another for ever', async () => {
+  test('higher classes of one do not keep out another for ever', async () => {
     const limits = [
       { ...all, limit: 10 },
       { ...apart, limit: 10 },
@@ -643,7 +643,7 @@ describe('the lanes of a budget', () => {
     expect(outcomes.filter((outcome) => outcome === 'low answered').length).toBeGreaterThan(15)
   })
 
-  test('are one where the upstream counts nothing apart', async () => {
+  test('are one where the upstream counts nothing separately', async () => {
     const { clock, ask, paths } = open()
     ask('b', { lane: 'b', priority: 'background' })
     ask('a', { lane: 'a', priority: 'background' })
@@ -656,7 +656,7 @@ describe('the lanes of a budget', () => {
 describe('costs', () => {
   const limits = [{ limit: 100, window: 1000, by: 'account' }] as const
 
-  test('are thought, and made true by the answer', async () => {
+  test('are estimated, and corrected by the answer', async () => {
     const { clock, ask, started, paths } = open({ limits })
     ask('a', { cost: 90, costOf: ({ headers }) => Number(headers['x-cost']) })
     ask('b', { cost: 50 })
@@ -667,7 +667,7 @@ describe('costs', () => {
     expect(paths()).toEqual(['a', 'b'])
   })
 
-  test('that were thought too low hold up the next until a window after the answer', async () => {
+  test('that were estimated too low hold up the next until a window after the answer', async () => {
     const { clock, ask, started } = open({ limits })
     ask('a', { cost: 10, costOf: () => 95 })
     await clock.settle()
@@ -680,7 +680,7 @@ describe('costs', () => {
     expect(started).toHaveLength(2)
   })
 
-  test('that never fit are refused, and hold up nobody', async () => {
+  test('that never fit are refused, and hold up no other', async () => {
     const { clock, ask, paths, outcomes } = open({ limits })
     ask('huge', { cost: 101 })
     ask('small', { cost: 1 })
@@ -703,7 +703,18 @@ describe('an unknown past of a long window', () => {
     expect(paths()).toEqual(['probe', 'a', 'b', 'c'])
   })
 
-  test('of which no answer tells is asked one call at a time, and refuses nobody for that', async () => {
+  test('is seeded by calls and tokens, as language models name them', async () => {
+    const tokens = { limit: 1_000_000, window: 86_400_000, by: 'account', counts: 'cost' } as const
+    const both = [{ ...limits[0], counts: 'calls' }, tokens] as const
+    const { clock, ask, started, paths } = open({ limits: both, pastUsage: 'unknown' })
+    for (const path of ['probe', 'a', 'b', 'c', 'd']) ask(path, { cost: 200 })
+    await clock.advance(500)
+    started[0]?.answer(200, { 'x-ratelimit-remaining-requests': '900', 'x-ratelimit-remaining-tokens': '500' })
+    await clock.settle()
+    expect(paths()).toEqual(['probe', 'a', 'b'])
+  })
+
+  test('that no answer reveals is asked one call at a time, and refuses no call for that', async () => {
     const { clock, ask, outcomes, start } = open({ limits, pastUsage: 'unknown', answers: 50 })
     for (let i = 0; i < 10; i++) ask('a', { deadline: start + 5000 })
     await clock.advance(499)
@@ -730,7 +741,7 @@ describe('keys that are used up', () => {
   const SPENT = '{"error":{"code":"insufficient_quota"}}'
   const limits = [{ limit: 1, window: 1000, by: 'key' }] as const
 
-  test('when the last is, all who wait fail at once, and whoever comes', async () => {
+  test('if the last one is, all waiting calls fail at once, and so do later ones', async () => {
     const { clock, ask, started, outcomes, budget } = open({ keys: ['k0', 'k1'], limits })
     for (let i = 0; i < 6; i++) ask(`${i}`)
     await clock.settle()
@@ -748,7 +759,7 @@ describe('keys that are used up', () => {
     expect(clock.timers).toBe(0)
   })
 
-  test('are never used again, and nobody rests for them', async () => {
+  test('are never used again, and nothing is paused for them', async () => {
     const { clock, ask, started, events } = open({ keys: ['k0', 'k1'], limits })
     ask('a')
     await clock.settle()
@@ -766,7 +777,7 @@ describe('keys that are used up', () => {
 })
 
 describe('a 429 on one of several keys', () => {
-  test('rests all where the account is counted', async () => {
+  test('pauses all where the account is counted', async () => {
     const limits = [{ limit: 50, window: 1000, by: 'account' }] as const
     const { clock, ask, started } = open({ keys: ['k0', 'k1'], limits })
     ask('a')
@@ -780,7 +791,7 @@ describe('a 429 on one of several keys', () => {
     expect(started).toHaveLength(2)
   })
 
-  test('and then on the other: they rest in turn, and the first to be rested works first', async () => {
+  test('and then on the other: they are paused in turn, and the first to be paused works first', async () => {
     const { clock, ask, started } = open({ keys: ['k0', 'k1'], limits: [{ limit: 50, window: 1000, by: 'key' }] })
     for (const path of ['a', 'b']) ask(path)
     await clock.settle()
@@ -800,7 +811,7 @@ describe('a 429 on one of several keys', () => {
 })
 
 describe('a budget on a shared meter', () => {
-  test('a meter that can not be asked is asked again, and deadlines still refuse', async () => {
+  test('a meter that can not be reached is asked again, and deadlines still refuse', async () => {
     let reachable = false
     const { clock, start, ask, outcomes, paths, events } = open({
       wrap: (meter) => ({
@@ -818,7 +829,7 @@ describe('a budget on a shared meter', () => {
     expect(paths()).toEqual(['patient'])
   })
 
-  test('a grant for later is not before its moment, and nobody takes a second one for the same waiter', async () => {
+  test('a grant for later is not used before its moment, and no second one is taken for the same call', async () => {
     let given = 0
     const cancelled: number[] = []
     const { clock, ask, started } = open({

@@ -3,13 +3,13 @@ import { describe, expect, test } from 'vitest'
 import { createLiveShare } from './live-share.ts'
 
 describe('an allotment', () => {
-  test('gives what is wished for while all together wish for no more than there is', () => {
+  test('gives each wish while all together fit into the capacity', () => {
     const allotment = createLiveShare(() => 10)
     expect(allotment.allot({}, 4)).toBe(4)
     expect(allotment.allot({}, 6)).toBe(6)
   })
 
-  test('gives each its part when they wish for too much', () => {
+  test('gives each its proportional part if they wish for too much', () => {
     const allotment = createLiveShare(() => 10)
     const [a, b] = [{}, {}]
     allotment.allot(a, 30)
@@ -17,7 +17,7 @@ describe('an allotment', () => {
     expect(allotment.allot(a, 30)).toBe(7.5)
   })
 
-  test('gives what one no longer wishes for to the others', () => {
+  test('gives to the others what one no longer wishes for', () => {
     const allotment = createLiveShare(() => 10)
     const [a, b] = [{}, {}]
     allotment.allot(a, 30)
@@ -25,7 +25,7 @@ describe('an allotment', () => {
     expect(allotment.allot(b, 10)).toBe(10)
   })
 
-  test('heeds a capacity that changes', () => {
+  test('follows a capacity that changes', () => {
     let capacity = 10
     const allotment = createLiveShare(() => capacity)
     const a = {}

@@ -1,19 +1,19 @@
-/** Divides the calls that a budget has for what is watched among those who poll. */
+/** Divides the calls that a budget has for watched values among the feeds that poll. */
 export interface LiveShare {
   /**
-   * @param who who wishes; a later wish takes the place of an earlier one
+   * @param feed what asks; a later wish replaces an earlier one
    * @param wish calls a second
-   * @returns calls a second: as many as are wished for, or the part that is theirs when all together wish for too much
+   * @returns calls a second: the wish, or its proportional part if all wishes together exceed the capacity
    */
-  allot(who: object, wish: number): number
+  allot(feed: object, wish: number): number
 }
 
-/** @param capacity calls a second that may be polled, as things stand */
+/** @param capacity calls a second that polls may use at present */
 export function createLiveShare(capacity: () => number): LiveShare {
   const wishes = new Map<object, number>()
   return {
-    allot(who, wish) {
-      wishes.set(who, wish)
+    allot(feed, wish) {
+      wishes.set(feed, wish)
       let all = 0
       for (const one of wishes.values()) all += one
       const most = capacity()

@@ -18,20 +18,20 @@ function start<Item>(queue: FairQueue<Item>, count: number, now = 0): readonly I
 }
 
 describe('a queue', () => {
-  test('that is empty has nobody', () => {
+  test('that is empty has no next', () => {
     const queue = createQueue<string>()
     expect(queue.best(0)).toBeUndefined()
     expect(queue.size).toBe(0)
     expect([...queue]).toEqual([])
   })
 
-  test('takes the clients of a class in turn, and the asks of a client in order', () => {
+  test('takes the clients of a class in turn, and the calls of a client in order', () => {
     const queue = createQueue<string>()
     for (const item of ['a1', 'a2', 'a3', 'b1', 'c1', 'c2']) queue.add(item, 'live', item.charAt(0), 0)
     expect(start(queue, 9)).toEqual(['a1', 'b1', 'c1', 'a2', 'c2', 'a3'])
   })
 
-  test('a newcomer waits for one of each client, however many one of them has', () => {
+  test('a new client waits for one call of each client, however many one of them has', () => {
     const queue = createQueue<string>()
     for (let i = 0; i < 10_000; i++) queue.add('crowd', 'live', 'crowd', 0)
     start(queue, 10)
@@ -40,13 +40,13 @@ describe('a queue', () => {
     expect(start(queue, 2)).toEqual(['crowd', 'light'])
   })
 
-  test('asking who is best changes nothing', () => {
+  test('asking for the best changes nothing', () => {
     const queue = createQueue<string>()
     for (const client of ['a', 'b']) queue.add(client, 'live', client, 0)
     expect([queue.best(0), queue.best(0), queue.best(0)].map((place) => place?.item)).toEqual(['a', 'a', 'a'])
   })
 
-  test('better classes go first until others have aged', () => {
+  test('higher classes go first until others have aged', () => {
     const queue = createQueue<Priority>()
     for (const priority of [...CLASSES].reverse()) for (let i = 0; i < 3; i++) queue.add(priority, priority, 'a', 0)
     const order = CLASSES.flatMap((priority) => [priority, priority, priority])
@@ -74,7 +74,7 @@ describe('a queue', () => {
     expect(counts).toEqual([140, 10, 10])
   })
 
-  test('a raised one goes with its new class, behind those of its client who are there', () => {
+  test('a raised call goes with its new class, behind those of its client that are there', () => {
     const queue = createQueue<string>()
     queue.add('i1', 'interactive', 'a', 0)
     const place = queue.add('b1', 'background', 'a', 0)
@@ -97,7 +97,7 @@ describe('a queue', () => {
     expect(queue.size).toBe(0)
   })
 
-  test('says how many go first: better classes, and of its own one of each client for each that it has; ageing bounds it', () => {
+  test('says how many go first: higher classes, and of its own one of each client for each that it has; ageing bounds it', () => {
     const queue = createQueue<string>()
     for (let i = 0; i < 5; i++) queue.add('i', 'interactive', 'a', 0)
     for (let i = 0; i < 100; i++) queue.add('l', 'live', 'a', 0)
@@ -110,7 +110,7 @@ describe('a queue', () => {
 })
 
 describe('the law of fairness', () => {
-  test('two clients of a class that always have something to ask are never more than one start apart', () => {
+  test('two clients of a class that always have calls are never more than one start apart', () => {
     fc.assert(
       fc.property(
         fc.array(fc.record({ client: fc.nat({ max: 5 }), extra: fc.nat({ max: 3 }) }), { maxLength: 200 }),
@@ -135,7 +135,7 @@ describe('the law of fairness', () => {
     )
   })
 
-  test('it does what a simple queue does, that looks through all who wait', () => {
+  test('it does what a simple queue does that looks through all waiting calls', () => {
     fc.assert(
       fc.property(fc.array(command, { maxLength: 120, size: 'max' }), (commands) => {
         const queue = createQueue<number>()

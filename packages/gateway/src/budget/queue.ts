@@ -1,39 +1,39 @@
 import type { Priority } from '../events.ts'
 
-/** How long one of a lower class waits before it may go ahead of better ones, in milliseconds, for each class between. */
+/** How long a call of a lower class waits before it may go ahead of a higher one: milliseconds for each class between. */
 const AGED = 500
 
-/** One of so many starts goes to the aged, while there are any. */
+/** One start in this many goes to an aged call, while there is one. */
 const TURN_OF_THE_AGED = 8
 
 const CLASSES: readonly Priority[] = ['interactive', 'live', 'background']
 
-/** Somebody's place in the queue. */
+/** A place in the queue. */
 export interface Place<Item> {
   readonly item: Item
   readonly since: number
-  /** As it is now: it may have been raised. */
+  /** The current one: it may have been raised. */
   readonly priority: Priority
 }
 
 /**
- * Who waits: classes by urgency, and inside a class clients in turn, so that ten thousand asks of one client hold up nobody
- * else by more than one. Every operation is constant work.
+ * A queue of classes by urgency, and inside a class of clients in turn, so that ten thousand calls of one client delay another client by
+ * one call. Every operation is constant work.
  */
 export interface FairQueue<Item> {
   readonly size: number
   add(item: Item, priority: Priority, client: string, now: number): Place<Item>
-  /** Who is to start next. Asking changes nothing. */
+  /** The next to start. It stays in the queue. */
   best(now: number): Place<Item> | undefined
-  /** Takes one out that starts. */
+  /** Removes one that starts. */
   start(place: Place<Item>): void
-  /** Takes one out that does not wait any more; false when it is not there. */
+  /** Removes one that no longer waits; false if it is not there. */
   leave(place: Place<Item>): boolean
-  /** Moves one up to a better class. */
+  /** Moves one up to a higher class. */
   raise(place: Place<Item>, priority: Priority): void
-  /** How many will start before one that comes now, as things stand. */
+  /** How many will start before one that comes now, given the queue as it is. */
   ahead(priority: Priority, client: string): number
-  /** Everybody who waits. */
+  /** All that wait. */
   [Symbol.iterator](): Iterator<Item>
 }
 
@@ -62,7 +62,7 @@ class Client<Item> {
 
 interface Class<Item> {
   readonly clients: Map<string, Client<Item>>
-  /** Whose turn it is. */
+  /** The client whose turn it is. */
   turn: Client<Item> | undefined
   size: number
 }
@@ -92,7 +92,7 @@ export function createQueue<Item>(): FairQueue<Item> {
     size += 1
   }
 
-  /** A newcomer's turn comes after everybody's who is there. */
+  /** A new client's turn comes after those of all others. */
   function enter(of: Class<Item>, name: string, rank: number): Client<Item> {
     const client = new Client<Item>(name, rank)
     const { turn } = of
@@ -135,7 +135,7 @@ export function createQueue<Item>(): FairQueue<Item> {
     return startsSinceAged < TURN_OF_THE_AGED - 1 ? best : (agedBehind(best, now) ?? best)
   }
 
-  /** Two classes that have aged take turns: else a crowd in the middle one would keep out the last for ever. */
+  /** Two aged classes take turns: otherwise a crowd in the middle class would keep out the last one for ever. */
   function agedBehind(best: number, now: number): number | undefined {
     let first: number | undefined
     for (let rank = best + 1; rank < classes.length; rank++) {
@@ -147,7 +147,7 @@ export function createQueue<Item>(): FairQueue<Item> {
     return first
   }
 
-  /** Whether somebody of a better class waits. */
+  /** Whether a call of a higher class waits. */
   function isPassed(rank: number): boolean {
     for (let better = 0; better < rank; better++) if (classes[better]?.size !== 0) return true
     return false
@@ -200,12 +200,12 @@ export function createQueue<Item>(): FairQueue<Item> {
       const of = classes[rank]
       if (of === undefined) return size
       const mine = of.clients.get(name)?.size ?? 0
-      // Every client has one turn for each that I have had: whoever has fewer is done before.
+      // Clients take turns, so each has at most as many starts before as this client has calls.
       const own = Math.min(of.size, (mine + 1) * of.clients.size)
       let better = 0
       for (let above = 0; above < rank; above++) better += classes[above]?.size ?? 0
       if (better === 0) return own
-      // Once it has aged, a class has its turns however many better ones wait; with another such class in turn.
+      // An aged class has its turns however many higher calls wait. Two aged classes share these turns.
       const others = classes.filter((other) => other !== of && other.size > 0).length
       return Math.min(better + own, TURN_OF_THE_AGED * others * (own + 1))
     },

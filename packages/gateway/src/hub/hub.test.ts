@@ -41,7 +41,7 @@ function said(recorder: Recorder, withTopic = false): readonly string[] {
 }
 
 describe('a version', () => {
-  test('is encoded once, and every connection is handed the same bytes', async () => {
+  test('is encoded once, and every connection gets the same bytes', async () => {
     const { clock, wire, channel, publish, peer } = open()
     const sol = channel()
     const peers = Array.from({ length: 100 }, () => peer(sol).recorder)
@@ -52,7 +52,7 @@ describe('a version', () => {
     expect(peers.every(({ buffers }) => buffers.length === 1)).toBe(true)
   })
 
-  test('is said as a step to those who keep up, made once, and whole to those who do not', async () => {
+  test('is sent as a step, encoded once, to listeners without lag, and whole to the others', async () => {
     const { clock, hub, channel, publish } = open()
     const [whole, late, ...others] = Array.from({ length: 4 }, () => new Recorder()) as [Recorder, Recorder]
     const wire = stepWire((connection) => connection !== whole)
@@ -78,7 +78,7 @@ describe('a version', () => {
     expect(sol).toMatchObject({ lastFlushed: sol.latest, delta: undefined })
   })
 
-  test('of one tick: only the last is said', async () => {
+  test('of one tick: only the last is sent', async () => {
     const { clock, channel, publish, peer } = open()
     const sol = channel()
     const { recorder } = peer(sol)
@@ -87,7 +87,7 @@ describe('a version', () => {
     expect(said(recorder)).toEqual(['snapshot 3'])
   })
 
-  test('that is no newer is not said', async () => {
+  test('that is not newer is not sent', async () => {
     const { clock, channel, publish, peer } = open()
     const sol = channel()
     const { recorder } = peer(sol)
@@ -108,7 +108,7 @@ describe('a version', () => {
     expect(sol.latest?.changedAt).toBe(clock.now() - 700)
   })
 
-  test('that nobody heard does not keep the next from those who come', async () => {
+  test('that no listener got does not keep the next from later listeners', async () => {
     const { clock, hub, channel, publish, peer } = open()
     const all = channel('/prices/:mint')
     const sol = channel('/prices/SOL', all)
@@ -176,7 +176,7 @@ describe('joining', () => {
     expect(said(older.recorder)).toEqual(['snapshot 2'])
   })
 
-  test('says beside the snapshot that it is still so, and that it is stale', async () => {
+  test('adds to the snapshot that it still holds, and that it is stale', async () => {
     const { clock, hub, channel, publish, peer } = open()
     const sol = channel()
     publish(sol, 1)
@@ -192,7 +192,7 @@ describe('joining', () => {
     expect(said(late)).toEqual(['snapshot 1', 'heartbeat 1 stale'])
   })
 
-  test('a herd of newcomers shares one heartbeat, of the version that holds', async () => {
+  test('a herd of new listeners shares one heartbeat, of the version that holds', async () => {
     const { clock, hub, wire, channel, publish, peer } = open()
     const sol = channel()
     publish(sol, 1)
@@ -214,7 +214,7 @@ describe('joining', () => {
 })
 
 describe('a slow reader', () => {
-  test('gets the latest when it has caught up, not the backlog, and delays nobody', async () => {
+  test('gets the latest when it has caught up, not the backlog, and delays no other', async () => {
     const { clock, channel, publish, peer, events } = open()
     const sol = channel()
     const [slow, quick] = [peer(sol).recorder, peer(sol).recorder]
@@ -233,7 +233,7 @@ describe('a slow reader', () => {
     ])
   })
 
-  test('who takes nothing for ten heartbeats is gone; who takes a little at a time is not', async () => {
+  test('that takes nothing for ten heartbeats is disconnected; one that takes a little at a time is not', async () => {
     const { clock, hub, channel, publish, peer, events } = open()
     const sol = channel()
     const [vanished, slow] = [peer(sol).recorder, peer(sol).recorder]
@@ -291,7 +291,7 @@ describe('a slow reader', () => {
 })
 
 describe('a parent channel', () => {
-  test('hears every topic in it, and one who also joined the topic hears it once', async () => {
+  test('gets every topic in it, and one that also joined the topic gets it once', async () => {
     const { clock, channel, publish, peer } = open()
     const all = channel('/prices/:mint')
     const [sol, jup] = [channel('/prices/SOL', all), channel('/prices/JUP', all)]
@@ -320,7 +320,7 @@ describe('a parent channel', () => {
 })
 
 describe('silence', () => {
-  test('is never longer than the heartbeat, whenever something was said last', async () => {
+  test('is never longer than the heartbeat, whenever something was sent last', async () => {
     for (const spokeAfter of [1, 2500, 4999, 5000, 5001, 9999]) {
       const { clock, channel, publish, peer } = open()
       const sol = channel()
@@ -355,7 +355,7 @@ describe('silence', () => {
     expect(recorder.heard.filter(({ type }) => type === 'heartbeat')).toEqual([])
   })
 
-  test('needs no timer when nobody listens', async () => {
+  test('needs no timer without listeners', async () => {
     const { clock, channel, peer } = open()
     const { recorder } = peer(channel())
     recorder.leave()
@@ -368,7 +368,7 @@ describe('silence', () => {
 })
 
 describe('staleness', () => {
-  test('is told at once when it turns, and only then', async () => {
+  test('is sent at once when it changes, and only then', async () => {
     const { clock, hub, channel, publish, peer } = open()
     const sol = channel()
     const { recorder } = peer(sol)
@@ -383,7 +383,7 @@ describe('staleness', () => {
 })
 
 describe('the level', () => {
-  test('is told to every connection, whatever it listens to, in one encoding', async () => {
+  test('is sent to every connection, whatever it listens to, in one encoding', async () => {
     const { clock, hub, wire, pressed, channel, peer } = open()
     const peers = [peer(), peer(channel('a')), peer(channel('b'), channel('c'))]
     pressed.level = 'strained'
@@ -395,7 +395,7 @@ describe('the level', () => {
     expect(wire.encoded).toBe(1)
   })
 
-  test('is told to a slow reader when it has caught up', async () => {
+  test('is sent to a slow reader when it has caught up', async () => {
     const { clock, hub, channel, publish, peer } = open()
     const sol = channel()
     const { recorder } = peer(sol)
@@ -410,7 +410,7 @@ describe('the level', () => {
     expect(said(recorder)).toEqual(['snapshot 1', 'level'])
   })
 
-  test('of a heartbeat that newcomers share is never the one before', async () => {
+  test('of a heartbeat that new listeners share is never the one before', async () => {
     const { clock, hub, pressed, channel, publish, peer } = open()
     const sol = channel()
     publish(sol, 1)
@@ -428,7 +428,7 @@ describe('the level', () => {
 describe('a failure', () => {
   const problem = { type: 't', title: 't', status: 502, code: 'upstream_failed', detail: 'away', retry: true }
 
-  test('of a topic that never had a value is told to all who join, until there is one', async () => {
+  test('of a topic that never had a value is sent to all that join, until there is one', async () => {
     const { clock, hub, wire, channel, publish, peer } = open()
     const all = channel('/prices/:mint')
     const sol = channel('/prices/SOL', all)
@@ -450,7 +450,7 @@ describe('a failure', () => {
 })
 
 describe('leaving', () => {
-  test('ends what a connection hears', async () => {
+  test('ends what a connection gets', async () => {
     const { clock, hub, channel, publish, peer, events } = open()
     const sol = channel()
     const { recorder } = peer(sol)
@@ -487,7 +487,7 @@ describe('leaving', () => {
 })
 
 describe('closing', () => {
-  test('says what was still to be said, then goodbye, then ends the connection', async () => {
+  test('sends what was pending, then goodbye, then ends the connection', async () => {
     const { clock, hub, channel, publish, peer } = open()
     const sol = channel()
     const peers = [peer(sol).recorder, peer(sol).recorder]
@@ -506,7 +506,7 @@ describe('closing', () => {
     expect(clock.timers).toBe(0)
   })
 
-  test('of many is spread over the time there is, and those who are left go on', async () => {
+  test('of many is spread over the time there is, and the others go on meanwhile', async () => {
     const { clock, hub, channel, publish, peer } = open()
     const sol = channel()
     const peers = Array.from({ length: 1000 }, () => peer(sol).recorder)
@@ -525,7 +525,7 @@ describe('closing', () => {
     expect(clock.timers).toBe(0)
   })
 
-  test('a value that comes meanwhile is heard by those who are left', async () => {
+  test('a value that comes meanwhile reaches the listeners that are left', async () => {
     const { clock, hub, channel, publish, peer } = open()
     const sol = channel()
     const peers = Array.from({ length: 150 }, () => peer(sol).recorder)

@@ -16,7 +16,7 @@ function open(wire: Wire = jsonWire()) {
   return { clock, hub, publish, recorder, listener, said }
 }
 
-test('who left a channel hears nothing more of it, not even what waited for the tick, and all else', async () => {
+test('a listener that left a channel gets nothing more of it, not even what was pending, and everything else', async () => {
   const { clock, hub, publish, listener, said } = open()
   const [a, b] = [hub.channel('/a'), hub.channel('/b')]
   hub.join(listener, a, undefined)
@@ -35,7 +35,7 @@ test('who left a channel hears nothing more of it, not even what waited for the 
   expect([a.listeners.size, listener.channels]).toEqual([0, [b]])
 })
 
-test('who joins again in the same tick hears the latest, once', async () => {
+test('a listener that joins again in the same tick gets the latest, once', async () => {
   const { clock, hub, publish, listener, said } = open()
   const a = hub.channel('/a')
   hub.join(listener, a, undefined)
@@ -47,7 +47,7 @@ test('who joins again in the same tick hears the latest, once', async () => {
   expect(said()).toEqual(['snapshot /a 2'])
 })
 
-test('who lags and left does not hear of it on waking', async () => {
+test('a lagging listener that left a channel does not get it when it has caught up', async () => {
   const { clock, hub, publish, recorder, listener, said } = open()
   const [a, b] = [hub.channel('/a'), hub.channel('/b')]
   for (const channel of [a, b]) hub.join(listener, channel, undefined)
@@ -63,7 +63,7 @@ test('who lags and left does not hear of it on waking', async () => {
   expect(said()).toEqual(['snapshot /a 1', 'snapshot /b 2'])
 })
 
-test('who leaves and joins again is told a whole entry, and steps from there', async () => {
+test('a listener that leaves and joins again gets a whole entry, and steps from there', async () => {
   const { clock, hub, publish, recorder, listener, said } = open(stepWire())
   const a = hub.channel('/a')
   hub.join(listener, a, undefined)

@@ -4,28 +4,28 @@ import { LAST_ARRIVALS } from '../memory/meters.ts'
 import type { Grant, Meter, MeterPlan, Want } from '../ports.ts'
 import type { TimedGrants } from './protocol.ts'
 
-/** Where workers queue for the meter of one upstream. A worker is whatever stands for one. */
+/** Decides which worker the meter of an upstream grants next. A worker is any object that stands for one. */
 export interface MeterArbiter {
   readonly meter: Meter
-  /** From now on this is taken from; calls that were granted before end where they began. */
+  /** From now on this meter grants. Calls that were granted before end in the meter that granted them. */
   replace(meter: Meter, plan: MeterPlan): void
   take(worker: object, wants: readonly Want[]): TimedGrants
   settle(worker: object, grant: number, cost: number): void
   cancel(worker: object, grant: number): void
-  /** It died: its calls are over, but may still arrive. */
+  /** The worker died: its calls are over, but may still arrive. */
   gone(worker: object): void
 }
 
-/** A worker that was told when to come again has so many milliseconds to do so before others go ahead of it. */
+/** For this many milliseconds after the moment at which a worker was to ask again, its turn is kept. */
 const GRACE = 20
 
-/** Who is behind another asks again after so many milliseconds. */
+/** A worker that is behind another asks again after this many milliseconds. */
 const TURN = 4
 
-/** Who waits for the end of a call of another worker asks again after so many milliseconds at the latest. */
-const AGAIN = 100
+/** A worker that waits for the end of another worker's call asks again after this many milliseconds at the latest. */
+const RETRY = 100
 
-/** Of so many takes that are granted something, one goes by how long workers have waited and not by class. */
+/** One grant in this many goes by how long workers have waited, and not by class. */
 const TURN_OF_THE_AGED = 8
 
 const CLASSES: readonly Priority[] = ['interactive', 'live', 'background']
@@ -37,20 +37,20 @@ interface Running {
 
 interface Waiting {
   readonly rank: number
-  /** Moments on the monotonic clock: since when it waits for its turn, and when it was told to come again. */
+  /** Moments on the monotonic clock: since when it waits for its turn, and when it is to ask again. */
   readonly since: number
   readonly at: number
 }
 
 /**
- * Better classes go first, also those of another worker; within one class, the worker that has waited longest. Each comes by itself
- * when it was told that there may be a place, and for a moment then a place is kept for the one whose turn it is.
+ * Higher classes go first, across workers; within a class, the worker that has waited longest. Each worker asks again when there may be a
+ * place, and for a moment a place is kept for the worker whose turn it is.
  */
 export function openMeterArbiter(first: Meter, plan: MeterPlan, clock: Clock): MeterArbiter {
   let meter = first
-  let again = pauseOf(plan)
+  let retry = retryOf(plan)
   let lastId = 0
-  /** Of a lane, who waits for it. */
+  /** The workers that wait for each lane. */
   const lanes = new Map<string, Map<object, Waiting>>()
   const running = new Map<object, Map<number, Running>>()
   let turns = 0
@@ -69,7 +69,7 @@ export function openMeterArbiter(first: Meter, plan: MeterPlan, clock: Clock): M
     return false
   }
 
-  /** Keeps the place in the queue of whoever did not get all; who got something begins to wait anew. */
+  /** Keeps the place of a worker that did not get everything. One that got something starts to wait again. */
   function queueUp(worker: object, wants: readonly Want[], granted: readonly Grant[], now: number, at: number): void {
     const left = Map.groupBy(wants, laneOf)
     for (const [lane, asked] of left) {
@@ -105,7 +105,7 @@ export function openMeterArbiter(first: Meter, plan: MeterPlan, clock: Clock): M
 
     replace(next, plan) {
       meter = next
-      again = pauseOf(plan)
+      retry = retryOf(plan)
     },
 
     take(worker, wants) {
@@ -122,7 +122,7 @@ export function openMeterArbiter(first: Meter, plan: MeterPlan, clock: Clock): M
         lastId += 1
         return { ...grant, id: lastId }
       })
-      const wait = taken.wait ?? (othersRun(worker) ? again : undefined)
+      const wait = taken.wait ?? (othersRun(worker) ? retry : undefined)
       queueUp(worker, wants, granted, now, now + (wait ?? Number.POSITIVE_INFINITY))
       if (granted.length > 0) turns += 1
       const grants = running.get(worker) ?? new Map<number, Running>()
@@ -160,8 +160,8 @@ export function openMeterArbiter(first: Meter, plan: MeterPlan, clock: Clock): M
   }
 }
 
-function pauseOf({ limits }: MeterPlan): number {
-  return Math.min(AGAIN, ...limits.map(({ window }) => window))
+function retryOf({ limits }: MeterPlan): number {
+  return Math.min(RETRY, ...limits.map(({ window }) => window))
 }
 
 function laneOf({ lane = '' }: Want): string {

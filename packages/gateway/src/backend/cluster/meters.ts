@@ -19,7 +19,7 @@ export function clusterMeters(line: IpcRpc<PrimarySide>, clock: Clock): Meters {
 }
 
 function clusterMeter(upstream: string, line: IpcRpc<PrimarySide>, clock: Clock): Meter {
-  /** A grant was made between when it was asked for and when it is here: it opens late and closes early. */
+  /** A grant was made between the request and the answer: it opens late and closes early. */
   function grantOf({ opensIn, closesIn, ...grant }: TimedGrant, asked: number, now: number): Grant {
     return { ...grant, notBefore: now + Math.max(0, opensIn), expiresAt: asked + closesIn }
   }
@@ -31,18 +31,18 @@ function clusterMeter(upstream: string, line: IpcRpc<PrimarySide>, clock: Clock)
   return {
     async acquire(wants): Promise<Grants> {
       const asked = clock.monotonic()
-      // What is granted too late nobody starts.
+      // A grant whose answer comes after the deadline is given back.
       const answer = await line.request('take', [upstream, wants], cancelAll)
       const now = clock.monotonic()
       return { ...answer, granted: answer.granted.map((grant) => grantOf(grant, asked, now)) }
     },
-    // That it is over is heard later than it was: its places come free later, never sooner.
+    // The primary learns of the end late: the places come free later, never sooner.
     release: ({ id, cost }, truth = cost) => line.notify('settle', [upstream, id, truth]),
     cancel: ({ id }) => line.notify('cancel', [upstream, id]),
-    pause: (duration, key) => line.notify('close', [upstream, duration, key]),
-    pauseLane: (duration, lane) => line.notify('closeLane', [upstream, duration, lane]),
+    pause: (duration, key) => line.notify('pause', [upstream, duration, key]),
+    pauseLane: (duration, lane) => line.notify('pauseLane', [upstream, duration, lane]),
     backOff: () => line.notify('backOff', [upstream]),
-    exhaustKey: (key, duration) => line.notify('spend', [upstream, key, duration]),
-    syncRemaining: (remaining, key) => line.notify('learn', [upstream, remaining, key]),
+    exhaustKey: (key, duration) => line.notify('exhaustKey', [upstream, key, duration]),
+    syncRemaining: (remaining, key) => line.notify('syncRemaining', [upstream, remaining, key]),
   }
 }

@@ -13,9 +13,9 @@ export interface ServingParts {
   /** The most memory of what is kept, as of one process. */
   readonly bytes: number
   readonly clock?: Clock
-  /** Told what goes wrong in the background. */
+  /** Called with errors in the background. */
   readonly report: (error: unknown) => void
-  /** Told when workers share an upstream with different limits, and which hold then. */
+  /** Called when workers begin to share an upstream with different limits, with the limits that hold then. */
   readonly mixed?: (upstream: string, limits: readonly MeterLimit[]) => void
 }
 
@@ -25,47 +25,47 @@ export interface Serving {
   serve(carrier: IpcPort): void
 }
 
-/** Nobody waits for what the primary tells. */
+/** The primary sends only notifications, so this deadline never applies. */
 const NO_ANSWERS = 1000
 
 export function serving({ bytes, clock = systemClock, report, mixed }: ServingParts): Serving {
   const backend = memoryBackend(clock, bytes)
-  const desks = openDesks(clock, mixed)
+  const arbiters = openArbiters(clock, mixed)
   return {
     serve(carrier) {
-      serveWorker(carrier, { backend, desks, clock, report })
+      serveWorker(carrier, { backend, arbiters, clock, report })
     },
   }
 }
 
-interface Desks {
+interface Arbiters {
   open(worker: object, upstream: string, plan: MeterPlan): void
   of(upstream: string): MeterArbiter
   gone(worker: object): void
 }
 
-interface OpenDesk {
-  readonly desk: MeterArbiter
-  /** What each worker would have. Those of another version may have other limits. */
+interface OpenArbiter {
+  readonly arbiter: MeterArbiter
+  /** The plan of each worker. Workers of another version may have other limits. */
   readonly plans: Map<object, MeterPlan>
   form: string
   /** Whether they differ. */
   mixed: boolean
 }
 
-function openDesks(clock: Clock, mixed: ServingParts['mixed']): Desks {
-  const desks = new Map<string, OpenDesk>()
+function openArbiters(clock: Clock, mixed: ServingParts['mixed']): Arbiters {
+  const arbiters = new Map<string, OpenArbiter>()
 
-  /** Workers with different limits have the stricter of them, until those with others are gone. */
-  function agree(upstream: string, one: OpenDesk): void {
+  /** While workers have different limits, the stricter ones hold. */
+  function agree(upstream: string, one: OpenArbiter): void {
     const [first, ...others] = one.plans.values()
     if (first === undefined) return
     const plan = stricter([first, ...others])
     const form = planForm(plan)
     if (form !== one.form) {
-      // What was spent before, a new meter does not know.
+      // A new meter does not know what was spent before.
       const unknown = { ...plan, pastUsage: 'unknown' as const }
-      one.desk.replace(memoryMeter(clock, unknown), unknown)
+      one.arbiter.replace(memoryMeter(clock, unknown), unknown)
       one.form = form
     }
     const differ = others.some(({ limits }) => formOf(limits) !== formOf(first.limits))
@@ -75,23 +75,28 @@ function openDesks(clock: Clock, mixed: ServingParts['mixed']): Desks {
 
   return {
     open(worker, upstream, plan) {
-      const known = desks.get(upstream)
+      const known = arbiters.get(upstream)
       if (known === undefined) {
-        const desk = openMeterArbiter(memoryMeter(clock, plan), plan, clock)
-        desks.set(upstream, { desk, plans: new Map([[worker, plan]]), form: planForm(stricter([plan])), mixed: false })
+        const arbiter = openMeterArbiter(memoryMeter(clock, plan), plan, clock)
+        arbiters.set(upstream, {
+          arbiter,
+          plans: new Map([[worker, plan]]),
+          form: planForm(stricter([plan])),
+          mixed: false,
+        })
         return
       }
       known.plans.set(worker, plan)
       agree(upstream, known)
     },
     of(upstream) {
-      const known = desks.get(upstream)
+      const known = arbiters.get(upstream)
       if (known === undefined) throw new TypeError(`expected an upstream that was opened, got "${upstream}"`)
-      return known.desk
+      return known.arbiter
     },
     gone(worker) {
-      for (const [upstream, known] of desks) {
-        known.desk.gone(worker)
+      for (const [upstream, known] of arbiters) {
+        known.arbiter.gone(worker)
         if (known.plans.delete(worker)) agree(upstream, known)
       }
     },
@@ -104,12 +109,12 @@ function planForm({ limits, keys, pace = false }: MeterPlan): string {
 
 interface WorkerParts {
   readonly backend: MemoryBackend
-  readonly desks: Desks
+  readonly arbiters: Arbiters
   readonly clock: Clock
   readonly report: (error: unknown) => void
 }
 
-function serveWorker(carrier: IpcPort, { backend, desks, clock, report }: WorkerParts): void {
+function serveWorker(carrier: IpcPort, { backend, arbiters, clock, report }: WorkerParts): void {
   const { values, leases, bus, logs } = backend
   const worker = {}
   const owners = new Set<string>()
@@ -152,15 +157,15 @@ function serveWorker(carrier: IpcPort, { backend, desks, clock, report }: Worker
       outbox.drop(kind, name)
     },
 
-    open: (upstream, plan) => desks.open(worker, upstream, plan),
-    take: (upstream, wants) => desks.of(upstream).take(worker, wants),
-    settle: (upstream, grant, cost) => desks.of(upstream).settle(worker, grant, cost),
-    cancel: (upstream, grant) => desks.of(upstream).cancel(worker, grant),
-    close: (upstream, duration, key) => desks.of(upstream).meter.pause(duration, key),
-    closeLane: (upstream, duration, lane) => desks.of(upstream).meter.pauseLane(duration, lane),
-    backOff: (upstream) => desks.of(upstream).meter.backOff(),
-    spend: (upstream, key, duration) => desks.of(upstream).meter.exhaustKey(key, duration),
-    learn: (upstream, remaining, key) => desks.of(upstream).meter.syncRemaining(remaining, key),
+    open: (upstream, plan) => arbiters.open(worker, upstream, plan),
+    take: (upstream, wants) => arbiters.of(upstream).take(worker, wants),
+    settle: (upstream, grant, cost) => arbiters.of(upstream).settle(worker, grant, cost),
+    cancel: (upstream, grant) => arbiters.of(upstream).cancel(worker, grant),
+    pause: (upstream, duration, key) => arbiters.of(upstream).meter.pause(duration, key),
+    pauseLane: (upstream, duration, lane) => arbiters.of(upstream).meter.pauseLane(duration, lane),
+    backOff: (upstream) => arbiters.of(upstream).meter.backOff(),
+    exhaustKey: (upstream, key, duration) => arbiters.of(upstream).meter.exhaustKey(key, duration),
+    syncRemaining: (upstream, remaining, key) => arbiters.of(upstream).meter.syncRemaining(remaining, key),
   }
   const line: IpcRpc<WorkerSide> = openIpcRpc({
     carrier,
@@ -186,6 +191,6 @@ function serveWorker(carrier: IpcPort, { backend, desks, clock, report }: Worker
   line.onClose(() => {
     for (const stop of stops.values()) stop()
     for (const owner of owners) leases.gone(owner)
-    desks.gone(worker)
+    arbiters.gone(worker)
   })
 }

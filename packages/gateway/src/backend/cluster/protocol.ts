@@ -5,7 +5,7 @@ import type { Stored } from '../../entry.ts'
 import type { Remaining } from '../../rate-limit-signal.ts'
 import type { Grant, Grants, Lease, LogBounds, LogHistory, LogLine, MeterPlan, Publication, Want } from '../ports.ts'
 
-/** What a worker asks of the primary, and tells it. */
+/** What a worker requests of the primary, and sends to it. */
 export interface PrimarySide {
   lineage(): string | undefined
   read(topic: string): MaybePromise<Stored | undefined>
@@ -23,7 +23,7 @@ export interface PrimarySide {
 
   send(channel: string, message: Stored): void
   announce(channel: string, word: string): void
-  /** The first news of it says that some may have been missed: those from before it listened. */
+  /** The first news says that some may have been missed: those from before the worker listened. */
   listen(kind: Kind, name: string): void
   unlisten(kind: Kind, name: string): void
 
@@ -31,14 +31,14 @@ export interface PrimarySide {
   take(upstream: string, wants: readonly Want[]): TimedGrants
   settle(upstream: string, grant: number, cost: number): void
   cancel(upstream: string, grant: number): void
-  close(upstream: string, duration: number, key: number | undefined): void
-  closeLane(upstream: string, duration: number, lane: string): void
+  pause(upstream: string, duration: number, key: number | undefined): void
+  pauseLane(upstream: string, duration: number, lane: string): void
   backOff(upstream: string): void
-  spend(upstream: string, key: number, duration: number | undefined): void
-  learn(upstream: string, remaining: Remaining, key: number): void
+  exhaustKey(upstream: string, key: number, duration: number | undefined): void
+  syncRemaining(upstream: string, remaining: Remaining, key: number): void
 }
 
-/** What the primary tells a worker. */
+/** What the primary sends to a worker. */
 export interface WorkerSide {
   news(all: readonly News[]): void
 }
@@ -61,7 +61,7 @@ export interface News {
   readonly missed: boolean
 }
 
-/** A clock that is monotonic is each process's own: moments travel as durations from when the answer was given. */
+/** Each process has its own monotonic clock, so moments are sent as durations from the answer. */
 export interface TimedGrant extends Omit<Grant, 'notBefore' | 'expiresAt'> {
   readonly opensIn: number
   readonly closesIn: number
@@ -72,8 +72,8 @@ export interface TimedGrants extends Omit<Grants, 'granted'> {
 }
 
 /**
- * Bytes that came over a channel are a view of all that came with them: who keeps them copies them, or a short value would hold on
- * to a long message.
+ * Bytes that came over a channel are a view of everything that came with them. They are copied to be kept: otherwise a short value would
+ * hold a long message in memory.
  */
 export function kept(bytes: Uint8Array): Buffer {
   return unpooledCopy(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))

@@ -4,21 +4,21 @@ import { type Grant, type Meter, type MeterLimit, type MeterPlan, type Meters, S
 import { openWindow, type Window } from './window.ts'
 
 /**
- * How long after its death a process's last calls may still arrive at the upstream; a new process waits this long beyond
+ * How long after a process died its last calls may still arrive at the upstream, in milliseconds. A new process waits this much longer than
  * the window before it trusts that the past is over.
  */
 export const LAST_ARRIVALS = 250
 
-/** Windows longer than this are not waited for at start: one call at a time asks the upstream what is left of them. */
+/** Windows longer than this are not waited for at start: one call at a time asks the upstream what is left. Milliseconds. */
 export const LONG = 5000
 
-/** How soon to ask again while such a call is under way, in milliseconds: its end tells more, and may be near. */
+/** How soon to ask again while such a call is under way, in milliseconds. */
 const PROBE = 100
 
-/** A refusal takes this share of the limits; they creep back by so much of the whole in each window. */
+/** A refusal leaves this share of the limits, and never less than the least. In each window, `creep` of the whole comes back. */
 export const BACK_OFF = { keep: 0.7, creep: 0.05, least: 0.1 } as const
 
-/** Lanes that are remembered; those that count nothing any more are forgotten first. */
+/** How many lanes are remembered. Those that count nothing are forgotten first. */
 const LANES = 1000
 
 /** Exact sliding windows in one process. */
@@ -39,9 +39,9 @@ interface Key {
   readonly windows: readonly Window[]
   readonly lanes: Lanes
   closedUntil: number
-  /** Until when it is used up; undefined when it is not. */
+  /** Until when the key is used up; undefined if it is not. */
   spentUntil: number | undefined
-  /** The call that tries it again. */
+  /** The call that tries the key again. */
   probe: number | undefined
 }
 
@@ -59,7 +59,7 @@ export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
     probe: undefined,
   }))
   const longest = Math.max(0, ...plan.limits.map(({ window }) => window))
-  /** Between back-offs, and for each step back: by the shortest, since a day without a second step would be no recovery. */
+  /** The time between back-offs, and of each step of recovery. By a window of a day, the limits would recover too slowly. */
   const shortest = Math.max(1, Math.min(...plan.limits.map(({ window }) => window)))
   const windowsOf = [...whole(of('account')), ...whole(of('key'))]
   const synced = syncedLimits(plan.limits)
@@ -68,7 +68,7 @@ export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
   const shut = Math.max(0, ...plan.limits.map(({ window }) => window).filter((window) => window <= LONG))
   const lanesClosedUntil = new Map<string, number>()
   let closedUntil = plan.pastUsage === 'unknown' && shut > 0 ? begun + shut + LAST_ARRIVALS : 0
-  /** Until then only one call at a time is granted, since what is left of the long windows is not known. */
+  /** Until then one call at a time is granted, since what is left of the long windows is unknown. */
   let probingUntil = plan.pastUsage === 'unknown' && longest > LONG ? begun + longest + LAST_ARRIVALS : 0
   let running = 0
   let slowed = { at: Number.NEGATIVE_INFINITY, share: 1 }
@@ -102,7 +102,7 @@ export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
 
   function choose(want: Want, now: number): { index: number; at: number; byLane: boolean } {
     let best = { index: -1, at: Number.POSITIVE_INFINITY, byLane: false }
-    // Keys take turns, so that none is worn while others rest.
+    // Keys take turns, so that all are used equally.
     for (let i = 0; i < keys.length; i++) {
       const index = (turn + i) % keys.length
       const key = keys[index]
@@ -147,7 +147,7 @@ export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
       const key = keys[index]
       if (key === undefined) return
       running -= 1
-      // Had it been used up still, that would have been said by now.
+      // If the key were still used up, `exhaustKey` would have been called by now.
       if (key.probe === id) Object.assign(key, { spentUntil: undefined, probe: undefined })
       const now = clock.monotonic()
       for (const window of all(key, lane)) window.freeLater(window.units(cost), window.units(truth), now)
@@ -176,7 +176,7 @@ export function memoryMeter(clock: Clock, plan: MeterPlan): Meter {
 
     backOff() {
       const now = clock.monotonic()
-      // Refusals of one burst are one piece of news.
+      // Refusals that come together count as one.
       if (now - slowed.at < shortest) return
       slowed = { at: now, share: Math.max(BACK_OFF.least, share(now) * BACK_OFF.keep) }
     },
@@ -220,7 +220,7 @@ export function remainingOf(limits: readonly MeterLimit[], { calls, cost }: Rema
   return whole(limits).some((limit) => countedBy(limit) === 'calls') ? { calls, cost } : { cost: cost ?? calls }
 }
 
-/** Whether it does not even fit into the empty windows of its lane. */
+/** Whether it does not fit even into the empty windows of its lane. */
 export function tooLarge(limits: readonly MeterLimit[], { cost, lane = '' }: Want): boolean {
   return limits.some(
     ({ limit, counts, lane: counted = lane }) =>

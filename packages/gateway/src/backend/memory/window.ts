@@ -1,25 +1,25 @@
 import type { MeterLimit } from '../ports.ts'
 
 /**
- * Paced starts come so much closer than an even spread would have them. Places that come free together, after a stall, could
- * else never be made up for.
+ * Paced starts come at this part of the distance of an even spread. Otherwise places that come free together, after a stall, could never be
+ * made up for.
  */
 export const CATCHING_UP = 0.8
 
-/** One sliding window: what is under way, and what was over less than a window ago. */
+/** One sliding window: the calls under way, and those that ended less than a window ago. */
 export interface Window {
   readonly limit: number
-  /** What a call of this cost takes here. */
+  /** The units that a call of this cost takes. */
   units(cost: number): number
-  /** The earliest moment at which so many units fit; Infinity when only the end of a call can tell. `share`: of the limit. */
+  /** The earliest moment at which `units` fit; Infinity if only the end of a call can tell. `share`: the part of the limit in use. */
   earliest(units: number, now: number, share: number): number
   use(units: number, now: number): void
-  /** So many units come free one window from now; a call that cost more than was thought takes the rest until then. */
+  /** `units` come free one window from now. A call that cost more than expected takes the difference until then. */
   freeLater(taken: number, units: number, now: number): void
   free(units: number): void
   /** The upstream says that this many units are left: others spent what is missing. */
   sync(left: number, now: number): void
-  /** Nothing is counted any more. */
+  /** Whether nothing is counted. */
   idle(now: number): boolean
 }
 
@@ -48,9 +48,9 @@ export function openWindow({ limit, window, counts }: MeterLimit, pace: boolean)
     if (others > 0 && othersUntil <= now) others = 0
   }
 
-  /** When so many units fit, by what is known to come free. */
+  /** When `units` fit, given what is known to come free. */
   function fits(units: number, now: number): number {
-    // A call larger than a shrunken limit still fits into an empty window: else it would wait for ever.
+    // A call larger than a shrunken limit still fits into an empty window: otherwise it would wait for ever.
     const room = Math.max(most, Math.min(units, limit))
     let left = used + others
     if (left + units <= room) return now
@@ -81,7 +81,7 @@ export function openWindow({ limit, window, counts }: MeterLimit, pace: boolean)
     use(units, now) {
       used += units
       if (!pace) return
-      // Timers fire late: the next start makes up for it, or the pace would lag behind the limit.
+      // Timers fire late. The next start comes sooner, or the rate would stay below the limit.
       const apart = (CATCHING_UP * window * units) / most
       nextStart = Math.max(nextStart, now - apart) + apart
     },

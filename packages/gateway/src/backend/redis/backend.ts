@@ -15,27 +15,27 @@ import { redisValues } from './values.ts'
 export interface RedisOptions {
   /** `redis://user:password@host:port/db`, `rediss://…` for TLS; one server, or some of a cluster's with commas between them. */
   readonly url: string
-  /** PEM text of the authorities that certificates may come from; those that Node knows unless given. */
+  /** PEM text of the authorities that certificates may come from; by default those that Node knows. */
   readonly ca?: string | undefined
-  /** What all keys begin with; nodes that share have the same. */
+  /** The prefix of all keys. Nodes that share a backend have the same. */
   readonly prefix: string
   /** This node: a name that no other process has, nor had before. */
   readonly node: string
   readonly clock?: Clock
-  /** Milliseconds in which every command is answered or has failed. 250 unless told. */
+  /** Milliseconds in which every command is answered or has failed. 250 by default. */
   readonly deadline?: number
-  /** A grant is used within so many milliseconds of its moment, or not at all. 100 unless told; nodes that share have the same. */
+  /** A grant is used within this many milliseconds of its moment, or not at all. 100 by default; the same on all nodes. */
   readonly slack?: number
-  /** Told what goes wrong in the background. */
+  /** Called with errors in the background. */
   readonly report: (error: unknown) => void
-  /** Told when nodes share an upstream with different limits, and which hold then. */
+  /** Called when nodes begin to share an upstream with different limits, with the limits that hold then. */
   readonly mixed?: MeterParts['mixed']
 }
 
 /**
  * All five ports on Redis: the backend of many machines.
  *
- * @throws TypeError when the address is none
+ * @throws TypeError if the address is not valid
  */
 export function redisBackend(options: RedisOptions): Backend {
   const { url, ca, prefix, node, clock = systemClock, deadline = 250, slack, report, mixed } = options

@@ -1,19 +1,19 @@
 import type { Clock } from '../../clock.ts'
 import { WeirError } from '../../errors.ts'
 
-/** After so many failures in a row nothing is asked for a while, but one probe at its end. Milliseconds. */
+/** After this many failures in a row, nothing is sent for a while, and then one probe. Milliseconds. */
 const FAILURES = 5
 const REST = 500
 
 /** Whether a server is worth asking. */
 export interface Breaker {
-  /** Why not to ask now; undefined when it may be asked, which at the end of a rest one may. */
+  /** Why no command may be sent now; undefined if one may. After the pause, one may: the probe. */
   refusal(): WeirError | undefined
-  /** The one that might be the probe is over. */
+  /** A command that may be the probe is over. */
   over(): void
   failed(cause: unknown): WeirError
   answered(): void
-  /** It lives, though too late: the next may try. */
+  /** The server answered, though too late: the next command may try. */
   answeredLate(): void
 }
 

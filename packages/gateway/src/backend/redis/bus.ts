@@ -14,7 +14,7 @@ export interface RedisBusParts {
   readonly report: (error: unknown) => void
 }
 
-/** Publications of values, heard on all nodes: scripts publish where they write. */
+/** Publications of values, received on all nodes: scripts publish where they write. */
 export function redisBus({ connection, channels, values, keys, moments, report }: RedisBusParts): Bus {
   return {
     publish(topic, stored) {

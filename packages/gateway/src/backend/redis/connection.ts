@@ -11,14 +11,14 @@ export interface ConnectionParts {
   readonly clock: Clock
   /** Milliseconds in which every command is answered or has failed. */
   readonly deadline: number
-  /** Told of errors of the connection; they are also in the failures of the commands. */
+  /** Called with errors of the connection. They are also in the failures of the commands. */
   readonly report: (error: unknown) => void
 }
 
-/** Redis, one server or a cluster, as far as it can be trusted: everything asked of it is answered or has failed by its deadline. */
+/** Redis, one server or a cluster. Every command is answered or has failed by its deadline. */
 export interface RedisConnection {
   /**
-   * Runs a script where its keys are, which have one hash tag. `late` gets an answer that comes after the deadline, for undoing what it did.
+   * Runs a script on the server of its keys, which have one hash tag. `late` gets a reply that comes after the deadline, to undo what it did.
    *
    * @throws WeirError `backend_unavailable`
    */
@@ -28,24 +28,24 @@ export interface RedisConnection {
     args: readonly (string | Buffer)[],
     late?: (reply: Reply) => void,
   ): Promise<Reply>
-  /** Any other command, sent where this key or channel is. */
+  /** Any other command, sent to the server of this key or channel. */
   command(key: string, command: Command): Promise<Reply>
-  /** Which server has what. */
+  /** Which server has which key. */
   readonly shards: Topology
   close(): Promise<void>
 }
 
 /**
- * A deadline that is noticed so much too late, in milliseconds, was passed by this process: it may not even have sent the command. It
- * begins anew.
+ * A deadline that is noticed this many milliseconds late was missed by this process, which may not even have sent the command: it starts
+ * again.
  */
 const BUSY = 50
 
-/** A key is looked for at so many other servers: while slots move one knows better than another. */
+/** How many redirections are followed for a key: while slots move, some servers know better than others. */
 const MOST_REDIRECTIONS = 5
 
 /**
- * Each server has a connection and a breaker of its own, so that one that is dead costs only what it had. node-redis's own client for
+ * Each server has a connection and a breaker of its own, so that a dead server costs only its own keys. node-redis's own client for
  * clusters is not used (ARCHITECTURE.md, Decisions).
  */
 export function connectRedis({ address, ca, clock, deadline, report }: ConnectionParts): RedisConnection {
@@ -77,7 +77,7 @@ export function connectRedis({ address, ca, clock, deadline, report }: Connectio
 
   type Attempt = (server: Server, signal: AbortSignal, asking: boolean) => Promise<Reply>
 
-  /** Settled by the deadline whatever happens; what comes later only `late` hears of. */
+  /** Settled by the deadline in any case. A later reply only goes to `late`. */
   function ask(first: string, attempt: Attempt, late?: (reply: Reply) => void): Promise<Reply> {
     const one = begin(first, attempt, late).finally(() => asked.delete(one))
     asked.add(one)
@@ -117,11 +117,11 @@ export function connectRedis({ address, ca, clock, deadline, report }: Connectio
           return
         }
         fail(new Error(`no answer in ${deadline} ms`))
-        // Takes out what was not sent yet; what was sent Redis may still do, so every script bears that.
+        // Removes what was not sent yet. Redis may still run what was sent, so every script tolerates that.
         controller.abort()
       }
       let due = clock.monotonic() + deadline
-      // Answers that came while this process did something else are read first.
+      // Replies that came while this process was busy are read first.
       let timer = clock.after(deadline, () => clock.soon(expire))
       async function follow(): Promise<Reply> {
         let asking = false
@@ -141,7 +141,7 @@ export function connectRedis({ address, ca, clock, deadline, report }: Connectio
       follow().then(
         (reply) => {
           if (over) {
-            // What was done too late can be undone at once.
+            // A script that ran too late can be undone at once.
             server.breaker.answeredLate()
             late?.(reply)
             return
@@ -153,11 +153,11 @@ export function connectRedis({ address, ca, clock, deadline, report }: Connectio
         (error) => {
           if (over) return
           fail(error)
-          // Whoever asked does without; that Redis refuses what nodes do is for the operator.
+          // The caller goes on without a reply. That Redis refuses commands of nodes is for the operator to mend.
           if (refusesUser(error)) report(error)
-          // It is well: what is asked for is on its way from one server to another.
+          // The server is healthy: the slot is moving from one server to another.
           if (says(error, 'TRYAGAIN')) server.breaker.answered()
-          // Who was the master is a replica now, and its address may lead to another: that shows only to a new connection.
+          // The former master is a replica now, and its address may lead to another server: only a new connection shows that.
           if (says(error, 'READONLY') && server.renew()) shards.renewed(server.address)
         },
       )
@@ -173,7 +173,7 @@ export function connectRedis({ address, ca, clock, deadline, report }: Connectio
         try {
           return await server.send(['EVALSHA', sha, ...rest], signal, asking)
         } catch (error) {
-          // A restarted or flushed server does not know it any more; EVAL teaches it.
+          // A restarted or flushed server does not know the script. EVAL sends it.
           if (!says(error, 'NOSCRIPT')) throw error
           return server.send(['EVAL', source, ...rest], signal, asking)
         }
@@ -186,14 +186,14 @@ export function connectRedis({ address, ca, clock, deadline, report }: Connectio
     async close() {
       closed = true
       shards.close()
-      // What was said last is heard, and what was given back is given back.
+      // The last commands still get through, such as those that give leases back.
       await Promise.allSettled(asked)
       for (const server of servers.values()) server.close()
     },
   }
 }
 
-/** Whether it refuses a command for want of a right or of room, and not for what was asked. */
+/** Whether it refuses a command for lack of a permission or of memory, and not for its content. */
 function refusesUser(error: unknown): boolean {
   return ['NOPERM', 'NOAUTH', 'OOM', 'MISCONF'].some((code) => says(error, code))
 }

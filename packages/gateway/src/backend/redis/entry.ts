@@ -5,7 +5,7 @@ import type { Entry } from './server.ts'
 import { redisAddress } from './url.ts'
 
 /**
- * How Redis is entered, as options name it: its address, and the file with the certificates of its authorities.
+ * How to connect to Redis, from the options: its address, and the file with the certificates of its authorities.
  *
  * @throws ConfigError that does not show the password
  */

@@ -1,21 +1,21 @@
 /** The names of keys and channels. All of one topic or upstream have one hash tag, so that no script crosses slots. */
 export interface Keys {
-  /** The name of the line of epochs. */
+  /** The name of the lineage of epochs. */
   lineage(): string
   /** The latest content of a topic. */
   value(topic: string): string
   /** The largest token and epoch of a topic: kept longer than its value. */
   fence(topic: string): string
-  /** Who holds the lease of this name. */
+  /** The holder of the lease of this name. */
   lease(name: string): string
-  /** The channel on which publications of a topic are told, sharded. */
+  /** The sharded channel of a topic's publications. */
   channel(topic: string): string
-  /** The channel on which words are said to all nodes. */
+  /** The channel of broadcasts to all nodes. */
   words(channel: string): string
-  /** Who sees to what in a group, and until when. */
+  /** The owners of the names of a group, and until when. */
   claims(group: string): string
   claimed(group: string): string
-  /** The events of a log, what is known of it, and the channel on which its events are told. */
+  /** The events of a log, its state, and the channel of its events. */
   log(name: string): string
   logState(name: string): string
   logChannel(name: string): string

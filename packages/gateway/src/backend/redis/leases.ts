@@ -5,20 +5,20 @@ import type { Keys } from './keys.ts'
 import { ACQUIRE, CLAIM, RELEASE, RENEW } from './scripts.ts'
 import type { Reply } from './server.ts'
 
-/** The most names of one script: others wait for it. */
+/** How many names one script takes: other commands wait for it. */
 const MOST_CLAIMED = 1000
 
 export interface RedisLeases extends Leases {
-  /** Gives back what is held still: a call that a closing node breaks off holds up no other. */
+  /** Gives back the leases that are held, so that a call that a closing node aborts delays no other. */
   leave(): Promise<void>
 }
 
 /** Leases in Redis, for all nodes. */
 export function redisLeases(connection: RedisConnection, keys: Keys, clock: Clock): RedisLeases {
-  // Only has to grow while this process uses its owner's name; wall time keeps it growing over a restart too.
+  // Must grow while this process uses its owner's name. Wall time makes it grow over a restart too.
   let request = clock.now() * 1000
 
-  /** What this process holds. */
+  /** The leases that this process holds. */
   const held = new Map<string, { readonly name: string; readonly owner: string; readonly token: number }>()
 
   async function release(name: string, owner: string, token: number): Promise<void> {
@@ -30,7 +30,7 @@ export function redisLeases(connection: RedisConnection, keys: Keys, clock: Cloc
     async acquire(name, owner, ttl, known) {
       request += 1
       const args = [owner, String(Math.max(1, Math.ceil(ttl))), String(known), String(request)]
-      // Nobody waits any more for a lease that comes late: others must not wait for its end.
+      // No caller waits for a late lease. It is given back, so that others need not wait for its end.
       const late = (reply: Reply) => {
         const lease = leaseOf(reply)
         if (lease.held) release(name, owner, lease.token).catch(() => {})

@@ -15,7 +15,7 @@ export interface RedisLogsParts {
 
 /** Histories in streams of Redis, for all nodes: the id of an entry is its offset. */
 export function redisLogs({ connection, channels, keys, report }: RedisLogsParts): Logs {
-  /** The largest epoch that this node has seen: one that begins anew is larger, also when the server's clock went back. */
+  /** The largest epoch that this node has seen: a new one is larger, even if the server's clock went back. */
   let largest = 0
 
   const read: Logs['read'] = async (log, after, most) => {
@@ -46,7 +46,7 @@ export function redisLogs({ connection, channels, keys, report }: RedisLogsParts
     return { epoch: number(epoch), sequence: number(offset) }
   }
 
-  /** The last event: one that was missed shows by it, also when the log has fallen silent. */
+  /** The last event. It reveals one that was missed, even if no other follows. */
   async function latest(log: string): Promise<LogLine | undefined> {
     const { newest } = await read(log, 0, 0)
     return (await read(log, newest - 1, 1)).events[0]
@@ -78,7 +78,7 @@ export function redisLogs({ connection, channels, keys, report }: RedisLogsParts
   }
 }
 
-/** An event out of the message on its log's channel: epoch, offset and moment a line each, the event last. */
+/** An event from the message on its log's channel: epoch, offset and moment on a line each, then the event. */
 function lineIn(message: Buffer): LogLine | undefined {
   const fields: number[] = []
   let start = 0

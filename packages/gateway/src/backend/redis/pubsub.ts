@@ -32,11 +32,11 @@ export function connectChannels({ shards, entryOf, clock, report }: ChannelsPart
 
   shards.onChange((renewed) => {
     if (closed) return
-    // Of a copy: one that is begun anew is another.
+    // A copy, since reopening a connection changes the map.
     for (const [server, ear] of [...ears]) {
       const moved = [...ear.channels].filter((channel) => shards.of(channel) !== server)
       if (server === renewed || (moved.length > 0 && !ear.client.isReady)) {
-        // Where it comes back to it would join what it had before, and be refused as a whole when one of those is not there.
+        // After a reconnect the client would rejoin its channels, and be refused as a whole if one of them has moved.
         anew(server, ear)
         continue
       }
@@ -60,7 +60,7 @@ export function connectChannels({ shards, entryOf, clock, report }: ChannelsPart
       shards.doubt(server)
       if (redirection(error, server) !== undefined) anew(server, ear)
     })
-    // Its slot has gone to another server.
+    // Its slot has moved to another server.
     client.on('sharded-channel-moved', (channel) => {
       shards.doubt(server)
       if (ear.channels.delete(String(channel))) join(String(channel))
@@ -69,14 +69,14 @@ export function connectChannels({ shards, entryOf, clock, report }: ChannelsPart
     return ear
   }
 
-  /** What a connection that was cut on purpose leaves undone is no failure, nor is a channel that has moved to another server. */
+  /** A command that a closed connection did not finish is no failure, nor is a channel that has moved to another server. */
   function unlessCut(server: string, ear: Ear): (error: unknown) => void {
     return (error) => {
       if (ears.get(server) === ear && redirection(error, server) === undefined) report(error)
     }
   }
 
-  /** One function for all channels, so that to subscribe again is to subscribe once. */
+  /** One function for all channels, so that a second subscription changes nothing. */
   function hear(message: Buffer, channel: Buffer): void {
     listeners.get(channel.toString())?.hear(message)
   }
@@ -96,7 +96,7 @@ export function connectChannels({ shards, entryOf, clock, report }: ChannelsPart
         if (stillHere()) listeners.get(channel)?.joined()
       },
       (error) => {
-        // Where the connection broke meanwhile, the next one begins anew.
+        // If the connection broke meanwhile, the next one subscribes again.
         if (closed || !stillHere()) return
         const to = redirection(error, server)
         if (to !== undefined) shards.moved(to)
@@ -111,7 +111,7 @@ export function connectChannels({ shards, entryOf, clock, report }: ChannelsPart
   function leave(server: string, ear: Ear, channel: string): void {
     ear.channels.delete(channel)
     if (ear.client.isReady) ear.client.sUnsubscribe(channel, hear, true).catch(unlessCut(server, ear))
-    // The only server keeps its connection: who listens to nothing now listens again soon.
+    // The connection to a single server is kept: a node without channels soon has some again.
     if (ear.channels.size === 0 && !shards.has(server)) cut(server, ear)
   }
 

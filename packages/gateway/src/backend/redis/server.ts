@@ -8,22 +8,22 @@ export type Reply = Buffer | number | null | readonly Reply[]
 /** What is sent to Redis, the command first. */
 export type Command = readonly (string | Buffer)[]
 
-/** How a server is entered. */
+/** How to connect to a server. */
 export interface Entry {
-  /** Its whole address, with the password. */
+  /** Its full address, with the password. */
   readonly url: string
-  /** PEM texts of the authorities that its certificate may come from; those that Node knows unless given. */
+  /** PEM texts of the authorities that its certificate may come from; by default those that Node knows. */
   readonly ca: string | undefined
 }
 
-/** One server of Redis, over one connection that comes back by itself. Nothing waits for it, but for its first connection. */
+/** One server of Redis, over one connection that reconnects by itself. Commands wait only for its first connection. */
 export interface Server {
   /** `host:port` */
   readonly address: string
   readonly breaker: Breaker
   /** `asking`: about a key that is moving here. */
   send(command: Command, signal: AbortSignal, asking: boolean): Promise<Reply>
-  /** Begins a connection anew: who answers at its address may be another now. False when it has just done so. */
+  /** Opens the connection again: another server may answer at its address now. False if that was done just before. */
   renew(): boolean
   close(): void
 }
@@ -35,13 +35,13 @@ export interface ServerParts {
   readonly report: (error: unknown) => void
 }
 
-/** A connection on which nothing came for so long is given up: a black hole tells nobody that it is one. Milliseconds. */
+/** A connection on which nothing came for this long is given up: a black hole gives no error. Milliseconds. */
 export const SILENCE = 3000
 
-/** Of answers that never come, so many are waited for: what is beyond would be memory that nothing bounds. */
+/** How many missing replies are waited for. More would be memory without a bound. */
 const MOST_WAITING = 10_000
 
-/** A server is entered anew at most so often, in milliseconds. */
+/** A connection is opened again at most this often, in milliseconds. */
 const RENEWED = 1000
 
 const require = createRequire(import.meta.url)
@@ -51,7 +51,7 @@ function nodeRedis(): typeof import('@redis/client') {
   return require('@redis/client')
 }
 
-/** node-redis for the wire; deadlines, the breaker and what is safe to repeat are ours. */
+/** node-redis speaks the protocol. Deadlines, the breaker and safe retries are our own. */
 export function redisClient({ url, ca }: Entry, report: (error: unknown) => void) {
   const client = nodeRedis().createClient({
     url,
@@ -59,18 +59,18 @@ export function redisClient({ url, ca }: Entry, report: (error: unknown) => void
     disableOfflineQueue: true,
     commandsQueueMaxLength: MOST_WAITING,
     pingInterval: SILENCE / 3,
-    // Its own timeout is not kept when the server stops (1.6 s were seen for 50 ms): ours is.
+    // Its own timeout does not hold when the server stops (1.6 s were measured for 50 ms), so ours is used.
     commandOptions: { timeout: 0 },
     socket: {
       connectTimeout: 1000,
       socketTimeout: SILENCE,
-      // Full jitter, so that all nodes do not come back in one moment.
+      // Full jitter, so that nodes do not all reconnect at once.
       reconnectStrategy: (retries) => Math.random() * Math.min(1000, 25 * 2 ** Math.min(retries, 10)),
       ...(url.startsWith('rediss:') ? { tls: true as const, ...(ca === undefined ? {} : { ca }) } : {}),
     },
   })
   client.on('error', (error) => {
-    // Of a Redis Cluster, a server that sends elsewhere is well; whoever asked goes there.
+    // In a Redis Cluster, a server that redirects is healthy. The caller follows the redirection.
     if (!/^(MOVED|ASK) /.test(error.message)) report(error)
   })
   return client
@@ -103,7 +103,7 @@ export function openServer({ address, entry, clock, report }: ServerParts): Serv
       if (abortSignal.aborted) throw abortSignal.reason
       const options = { typeMapping, abortSignal, timeout: 0 }
       if (!asking) return client.sendCommand<Reply>([...command], options)
-      // One after the other on one connection, so the first is about the second.
+      // Both on one connection, in order, so that the first applies to the second.
       const [, reply] = await Promise.all([
         client.sendCommand(['ASKING'], options),
         client.sendCommand<Reply>([...command], options),

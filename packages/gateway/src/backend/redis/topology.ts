@@ -2,19 +2,19 @@ import type { Clock, Timer } from '../../clock.ts'
 import type { Reply } from './server.ts'
 import { SLOTS, slotOf } from './slot.ts'
 
-/** Which server has what. One that is in no cluster has all. */
+/** Which server has which key. Without a cluster, one server has all. */
 export interface Topology {
   /** The server of a key or channel. */
   of(key: string): string
-  /** Whether this server is one of them, as far as is known. */
+  /** Whether this server is known to be one of them. */
   has(server: string): boolean
   /** A server said that another has this slot. */
   moved(to: Moved): void
-  /** Something at this server failed: perhaps another has taken its place. */
+  /** A command failed at this server: another may have taken its place. */
   doubt(server: string): void
-  /** The connection to a server was begun anew: what was joined there is to be joined again. */
+  /** The connection to a server was opened again: channels must be joined again. */
   renewed(server: string): void
-  /** Told after each change, and of a server that was begun anew. */
+  /** Called after each change, and when a connection was opened again. */
   onChange(listener: (renewed: string | undefined) => void): void
   close(): void
 }
@@ -22,7 +22,7 @@ export interface Topology {
 export interface TopologyParts {
   readonly seeds: readonly [string, ...string[]]
   readonly clock: Clock
-  /** What a server answers to `CLUSTER SLOTS`. */
+  /** The reply of a server to `CLUSTER SLOTS`. */
   readonly ask: (server: string) => Promise<Reply>
 }
 
@@ -31,15 +31,15 @@ export interface Moved {
   readonly server: string
 }
 
-/** How soon after a question the next is asked, in milliseconds. */
+/** How soon after a request the next is sent, in milliseconds. */
 const AGAIN = 200
 
 /**
- * Nobody has to say whether it is a cluster: a server that does not have a key says who has it (Redis Cluster specification, "MOVED
- * redirection"), and then all of it is asked for. It is asked for again, of others, when something fails.
+ * A cluster need not be declared: a server without a key names the one that has it (Redis Cluster specification, "MOVED redirection"), and
+ * then the whole topology is read. When something fails, it is read again, from other servers.
  */
 export function createTopology({ seeds, clock, ask }: TopologyParts): Topology {
-  /** The server of each slot, once it is known that there are many. */
+  /** The server of each slot, once it is known to be a cluster. */
   let slots: readonly (string | undefined)[] | undefined
   let home = seeds[0]
   let members: readonly string[] = seeds
@@ -68,7 +68,7 @@ export function createTopology({ seeds, clock, ask }: TopologyParts): Topology {
     learnSoon()
   }
 
-  /** Asks one after the other, who is in doubt last: cut off from the others it would believe that nothing changed. */
+  /** Asks one server after the other, a suspect last: one that is cut off from the others would answer that nothing changed. */
   async function learn(): Promise<void> {
     asking = true
     wanted = false
@@ -106,14 +106,14 @@ export function createTopology({ seeds, clock, ask }: TopologyParts): Topology {
   }
 
   function doubt(server: string): void {
-    // What fails while it is asked for is in doubt by that alone.
+    // A server that fails to answer is a suspect.
     if (asking || (slots === undefined && seeds.length === 1)) return
     doubted = server
     wanted = true
     learnSoon()
   }
 
-  // Which of them answers is not known yet.
+  // It is not known yet which of them answers.
   if (seeds.length > 1) learnSoon()
 
   return {
@@ -138,7 +138,7 @@ export function createTopology({ seeds, clock, ask }: TopologyParts): Topology {
   }
 }
 
-/** Where an error sends who asked; undefined for any other error. A host that is not named is that of the server that was asked. */
+/** The target of a redirection error; undefined for any other error. Without a host, it is that of the server that was asked. */
 export function redirection(error: unknown, asked: string): (Moved & { readonly asking: boolean }) | undefined {
   if (!(error instanceof Error)) return undefined
   const [, word, slot, host, port] = /^(MOVED|ASK) (\d+) (.*):(\d+)$/.exec(error.message) ?? []

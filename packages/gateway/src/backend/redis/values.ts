@@ -8,7 +8,7 @@ import type { Moments } from './moments.ts'
 import { EXPIRE, LINEAGE, PUBLISH, READ } from './scripts.ts'
 import { hashText, storedOf } from './value-record.ts'
 
-/** How often a node asks whether Redis was emptied, in milliseconds: the line of epochs is then another. */
+/** How often a node checks whether Redis was emptied, in milliseconds: the lineage is another then. */
 const LOOK_EVERY = 5000
 
 export interface RedisValues extends Values {
@@ -27,11 +27,11 @@ export function redisValues({ connection, keys, moments, clock }: RedisValuesPar
   let lineage: string | undefined
   let looking: Timer | undefined
 
-  /** The first node that comes gives the line its name. While Redis is away it keeps the name that it had. */
+  /** The first node names the lineage. During an outage the name stays. */
   async function look(): Promise<void> {
     const fresh = randomBytes(9).toString('base64url')
     const key = keys.lineage()
-    // A script, as nodes use them for all else: a user without that right is found out at start.
+    // A script, like everything else: a user without that permission is found at start.
     const known = await connection.run(LINEAGE, [key], [fresh]).catch(() => undefined)
     if (known !== undefined) lineage = Buffer.isBuffer(known) ? known.toString() : fresh
     if (!closed) looking = clock.after(LOOK_EVERY, () => void look())
@@ -81,7 +81,7 @@ export function redisValues({ connection, keys, moments, clock }: RedisValuesPar
       const asked = clock.now()
       const reply = await connection.run(PUBLISH, [key, keys.fence(topic)], args)
       if (!Array.isArray(reply)) return undefined
-      // Not taken: what is kept is newer.
+      // Not taken: the stored value is newer.
       if (reply.length > 6) return storedOf(reply, { key, moments, asked })
       const [epoch, sequence, changedAt, checkedAt, staleAt, now] = reply
       moments.learn(key, Number(String(now)), asked)
