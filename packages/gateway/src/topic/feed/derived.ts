@@ -19,7 +19,7 @@ export interface Follower {
   /** When the follower last had a listener, on the monotonic clock. */
   seen(): number
   /** The value has become stale, or is so no more. */
-  judged?(stale: boolean): void
+  stalenessChanged?(stale: boolean): void
 }
 
 export interface DerivedParts {

@@ -265,7 +265,7 @@ export class LogRuntime implements LogRunner {
         if (channel.listeners.size > 0) seen = clock.monotonic()
         return seen
       },
-      judged: (stale) => hub.setStale(channel, stale),
+      stalenessChanged: (stale) => hub.setStale(channel, stale),
     })
     const idle = false
     const watched: Watched = { topic, channel, tail, waiting: new Map(), filling: undefined, idle, unsubscribe, source }

@@ -7,7 +7,7 @@ const MOST = 10_000
  * The last versions that listeners of a whole feed were sent of topics that are no longer watched: when one is watched again they are not sent the
  * same version once more.
  */
-export class LetGo {
+export class SentVersions {
   /** How many listeners of the whole feed there were so far. */
   #joins = 0
   readonly #topics = new Map<string, { readonly version: string; readonly joins: number }>()
@@ -17,7 +17,7 @@ export class LetGo {
   }
 
   /** A topic is no longer watched. */
-  add(topic: string, latest: Entry | undefined, listeners: number): void {
+  ended(topic: string, latest: Entry | undefined, listeners: number): void {
     if (listeners === 0) this.#topics.clear()
     else if (latest !== undefined) this.#topics.set(topic, { version: latest.versionText, joins: this.#joins })
     const [oldest] = this.#topics.keys()
@@ -25,7 +25,7 @@ export class LetGo {
   }
 
   /** Whether all listeners of the whole feed were sent this entry. */
-  knows(entry: Entry): boolean {
+  wasSent(entry: Entry): boolean {
     const known = this.#topics.get(entry.topic)
     return known?.version === entry.versionText && known.joins === this.#joins
   }
