@@ -38,7 +38,7 @@ type Label = string | number
 
 /**
  * A counter, gauge or histogram. prom-client hashes the labels of every count, which takes longer than the rest of a cached read; here a
- * count is three look-ups and an addition, and becomes samples when somebody scrapes.
+ * count is three look-ups and an addition, and becomes samples at a scrape.
  */
 export class Instrument {
   readonly plan: InstrumentPlan

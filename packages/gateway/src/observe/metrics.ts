@@ -21,7 +21,7 @@ export async function departed(all: readonly Snapshot[]): Promise<Snapshot> {
   return (await sumOf(lasting)).getMetricsAsJSON()
 }
 
-/** prom-client takes 17 MB, so it is loaded when somebody scrapes. */
+/** prom-client takes 17 MB, so it is loaded at the first scrape. */
 async function sumOf(all: readonly Snapshot[]) {
   const { AggregatorRegistry } = await import('prom-client')
   return AggregatorRegistry.aggregate([...all])
@@ -144,7 +144,7 @@ const PLANS = {
   },
   rounds: {
     name: 'weir_poller_rounds_total',
-    help: 'Rounds in which watched values were asked for.',
+    help: 'Rounds in which watched values were polled.',
     type: 'counter',
     labels: ['feed'],
   },

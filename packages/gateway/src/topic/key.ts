@@ -34,7 +34,7 @@ export interface KeyReader {
   /**
    * The key of an address: parameters of the path as the router matched them, still percent-encoded, and the query.
    *
-   * @param ours query parameters that are not of the key; those of a feed's forms unless told
+   * @param ours query parameters that are not of the key; by default those of a feed's forms
    * @throws WeirError `bad_key` naming the part, what was expected and what came
    */
   fromAddress(parameters: Readonly<Record<string, string>>, query: string, ours?: readonly string[]): ReadKey
@@ -52,7 +52,7 @@ const OF_FORMS = [...OURS, 'since', 'most']
 
 const SEGMENT = /^:?[A-Za-z0-9_.~-]+$/
 
-/** The longest text of one part of a key, in characters, unless told. */
+/** The default for the longest text of one part of a key, in characters. */
 const LONGEST_PART = 512
 
 /**

@@ -23,6 +23,6 @@ export interface ReadPath {
   tagged(tag: string): readonly string[]
   /** Whether nothing may be asked for now. */
   resting(): boolean
-  /** Of so many calls a second that are wished for: how many the budget has for what is watched. */
+  /** Takes the calls a second that watched values want, and returns how many of them the budget allows. */
   allot(wish: number): number
 }

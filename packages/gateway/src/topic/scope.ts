@@ -3,7 +3,7 @@ import { privateTopic } from '../entry.ts'
 import { ConfigError, WeirError } from '../errors.ts'
 import type { ReadKey } from './key.ts'
 
-/** Who shares a value: everybody, those of one tenant, or one user alone. */
+/** Which callers share a value: all, those of one tenant, or one user. */
 const SCOPES = ['public', 'tenant', 'user'] as const
 export type Scope = (typeof SCOPES)[number]
 

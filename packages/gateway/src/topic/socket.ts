@@ -7,7 +7,7 @@ import type { ReadKey } from './key.ts'
 
 /** A client of an app's own WebSocket. */
 export interface SocketClient {
-  /** Who it is, as the app's `identify` said when it came. */
+  /** The caller, as the app's `identify` said when it connected. */
   readonly identity: Identity | undefined
   /** Sends it a message, as JSON. One that is gone gets nothing. */
   send(message: unknown): void
@@ -15,7 +15,7 @@ export interface SocketClient {
   close(): void
 }
 
-/** A value that the clients of an app's own WebSocket are told of. Made by `follow()`. */
+/** A value that the clients of an app's own WebSocket are sent. Made by `follow()`. */
 export interface Follow {
   readonly kind: 'follow'
   readonly feed: Feed
@@ -27,7 +27,7 @@ export interface Follow {
 export interface SocketOptions {
   /** The socket in metrics and in errors. */
   readonly name: string
-  /** What each client is told when it comes, and at each change. */
+  /** What each client is sent when it connects, and at each change. */
   readonly follow?: readonly Follow[]
   /** What is done with a message of a client, read as JSON. What it throws is logged, and the client hears nothing. */
   readonly receive?: (message: unknown, client: SocketClient) => unknown
@@ -43,9 +43,9 @@ export interface AppSocket {
 }
 
 /**
- * A value for `socket()` to tell its clients of.
+ * A value for `socket()` to send to its clients.
  *
- * @param say the message that says a value; it is made once for each version, whoever many get it
+ * @param say the message that says a value; it is made once for each version, however many get it
  * @throws ConfigError when the feed is not everybody's; WeirError `bad_key`
  */
 export function follow<Key extends Readonly<Record<string, unknown>>, Value>(

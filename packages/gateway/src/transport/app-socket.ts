@@ -30,7 +30,7 @@ export function appSocket(parts: AppSocketParts, declared: AppSocket): (call: Ca
   })
 }
 
-/** What an app has no words for is not said. */
+/** Stands for what the app has no message for: nothing is sent. */
 const UNSAID = Buffer.alloc(0)
 
 function wireOf(emit: Emit, { path, follow }: AppSocket, name: string, frame: (text: string) => Buffer): Wire {
@@ -78,6 +78,6 @@ class Client extends Peer implements SocketClient {
   }
 
   protected override refuse(): void {
-    // The app's messages have no word for it; who goes on is closed.
+    // The app has no message for it. A client that goes on is disconnected.
   }
 }

@@ -38,7 +38,7 @@ export function untilExpiry(identity: Identity | undefined, clock: Clock): numbe
 }
 
 /**
- * The answer to a caller, bounded by the caller's credential: what goes on ends with it, and what comes later is refused. The client hears
+ * The answer to a caller, bounded by the caller's credential: a live one ends with it, and one that comes later is refused. The client gets
  * the code `credential_expired`, and comes back with a credential that holds.
  */
 export function bounded(answer: Answer, { identity }: Call, clock: Clock, hub: Hub): Answer {

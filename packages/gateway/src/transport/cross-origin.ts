@@ -1,6 +1,6 @@
 import type { Answer, AnswerHeaders, Call } from '../call.ts'
 
-/** What pages of other sites may read of an answer, beside what all may (Fetch, 3.3.3). */
+/** The headers that pages of other sites may read, besides those that all may (Fetch, 3.3.3). */
 const EXPOSED =
   'age, cache-status, etag, ratelimit, ratelimit-policy, retry-after, weir-level, weir-stale, weir-version, weir-lineage, date'
 
@@ -11,7 +11,7 @@ const REMEMBERED = 7200
 export interface CrossOrigin {
   /** The answer to a browser that asks whether a page may ask; undefined when that is not what is asked. */
   preflight(call: Call): Answer | undefined
-  /** The same answer, and who may read it. */
+  /** The same answer, with the sites that may read it. */
   allow(call: Call, answer: Answer): Answer
 }
 
@@ -26,7 +26,7 @@ export function crossOrigin(origins: readonly string[]): CrossOrigin | undefined
     return origin !== undefined && origins.includes(origin) ? origin : undefined
   }
 
-  /** Also where nobody is named: a shared cache must not give one site's answer to another's page. */
+  /** Also without a site: a shared cache must not give the answer for one site to a page of another. */
   function headersFor(call: Call, given: AnswerHeaders): AnswerHeaders {
     const origin = who(call)
     const vary = all ? {} : { vary: given.vary === undefined ? 'origin' : `${given.vary}, origin` }
@@ -53,7 +53,7 @@ export function crossOrigin(origins: readonly string[]): CrossOrigin | undefined
     },
 
     allow(call, answer) {
-      // A route of the app may have said itself who may read it.
+      // A route of the app may have named the sites itself.
       if (answer.kind === 'socket' || answer.headers['access-control-allow-origin'] !== undefined) return answer
       return { ...answer, headers: { ...answer.headers, ...headersFor(call, answer.headers) } }
     },

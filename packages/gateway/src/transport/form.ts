@@ -4,13 +4,13 @@ import { show, WeirError } from '../errors.ts'
 /** How a value is answered: as JSON at once, as a live stream, or as JSON when it has changed. */
 export type Form = 'json' | 'sse' | 'poll'
 
-/** The forms of one topic; the first is for those who name none. */
+/** The forms of one topic; the first is the default. */
 export const FORMS = ['json', 'sse', 'poll'] as const
 
 /**
  * The form that a call asks for, by `?as=` or else by `Accept`.
  *
- * @param offered what the address has; the first is for those who name none
+ * @param offered the forms of the address; the first is the default
  * @throws WeirError `bad_request` when `as` names no form of this address
  */
 export function formOf(call: Call, offered: readonly [Form, ...Form[]]): Form {

@@ -14,7 +14,7 @@ export function asksForWebSocket(call: Pick<Call, 'header'>): boolean {
 /**
  * Refuses what is no handshake of a WebSocket (RFC 6455, 4.2.1), and pages of other sites.
  *
- * @param origins sites whose pages may come, beside the one that is called
+ * @param origins sites whose pages may connect, besides the one that is called
  * @throws WeirError `upgrade_required`, `bad_request`, `bad_origin`
  */
 export function checkHandshake(call: Pick<Call, 'header'>, origins: readonly string[]): void {

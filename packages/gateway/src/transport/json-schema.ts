@@ -6,7 +6,7 @@ export type JsonSchema = Readonly<Record<string, unknown>>
 /** A schema as JSON Schema, where it can say itself (Standard JSON Schema); else anything goes. */
 export function jsonSchemaOf(schema: StandardSchemaV1, side: 'input' | 'output'): JsonSchema {
   const standard: StandardSchemaV1.Props & Partial<StandardJSONSchemaV1.Props> = schema['~standard']
-  // A transform has no JSON Schema. Zod then gives up the whole value, unless it is told to leave that part open.
+  // A transform has no JSON Schema. Zod then gives up the whole value, unless that part may stay open.
   const options = standard.vendor === 'zod' ? { libraryOptions: { unrepresentable: 'any' } } : {}
   try {
     const { $schema: _dialect, ...said } = standard.jsonSchema?.[side]({ target: 'draft-2020-12', ...options }) ?? {}

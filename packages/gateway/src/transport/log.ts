@@ -61,7 +61,7 @@ export async function logPoll(
   const asked = readWait(new URLSearchParams(call.query).get('wait') ?? undefined)
   const wait = Math.min(asked, untilExpiry(call.identity, parts.clock))
   const readKey = log.keyOf(parameters, call.query, call.identity, LOG_PARAMETERS.poll)
-  // Now: of a client that leaves while the history is read nothing would be heard later.
+  // Made now: a signal that is made later would not know of a client that left while the history was read.
   const { signal } = call
   const stale = await log.caughtUp(readKey, call.remote)
   const there = await log.part(readKey.topic, after, most)
@@ -83,7 +83,7 @@ export async function logPoll(
   return news === undefined ? { kind: 'whole', status: 204, headers, body: null } : answerOf(news, headers)
 }
 
-/** The position after which a stream begins. What the client heard last goes before what its address says. */
+/** The position after which a stream begins. The last event that the client received goes before the one in its address. */
 export function sinceOf(call: Call): Version | undefined {
   const since = readVersion('since', new URLSearchParams(call.query).get('since') ?? undefined)
   return readVersion('last-event-id', call.header('last-event-id')) ?? since
@@ -99,7 +99,7 @@ function readRange(call: Call): { readonly after: Version | undefined; readonly 
   return { after, most }
 }
 
-/** Events go in as the text they came as: written anew, large numbers would lose digits. */
+/** Events are written as the text they came as: parsed and written again, large numbers would lose digits. */
 function page(
   parts: SnapshotParts,
   call: Call,

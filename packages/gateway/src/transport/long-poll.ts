@@ -10,15 +10,15 @@ import type { SseParts } from './sse.ts'
 const WAIT = 25_000
 const LONGEST_WAIT = 60_000
 
-/** Those whom a server that goes sends away come back spread over so many milliseconds. */
+/** Clients of a server that closes come back spread over this many milliseconds. */
 const RETRY_SPREAD = 3000
 
 /**
- * Waits for news of a topic: what `look` finds, whenever something is said; undefined when the wait is over. A server that goes
+ * Waits for news of a topic: what `look` finds, whenever the hub writes; undefined when the wait is over. A server that closes
  * is news too.
  *
  * @param wait milliseconds
- * @param join has the listener hear the topic
+ * @param join lets the listener join the topic
  * @returns rejects when the client is gone
  */
 export function longPoll<News>(
@@ -46,7 +46,7 @@ export function readWait(text: string | undefined): number {
   throw new WeirError('bad_request', `wait: expected a duration from 0s to 60s, such as 25s, got ${show(text)}`)
 }
 
-/** A poll needs no words from the hub: that something is said makes it look. */
+/** A poll needs no message from the hub: each write only makes it look. */
 const UNSAID: Wire = { name: 'poll', encode: () => NOTHING }
 const NOTHING = Buffer.alloc(0)
 
@@ -89,12 +89,12 @@ class Waiting<News> implements Connection {
     this.#resolve(news)
   }
 
-  /** The client is gone, and nobody reads the answer. */
+  /** The client has left, so the answer has no reader. */
   handleEvent(): void {
     this.end(Promise.reject(this.#signal.reason))
   }
 
-  /** The server goes. */
+  /** The server closes. */
   close(): void {
     const retryAfter = Math.ceil(Math.random() * RETRY_SPREAD)
     this.end(problemOf(new WeirError('draining', 'This server is going away; another takes over.', { retryAfter })))

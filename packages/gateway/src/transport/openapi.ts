@@ -60,7 +60,7 @@ const LINEAGE = { type: 'string' }
 const MOMENT = { type: 'integer', description: 'Milliseconds since 1970, by the clock of the server.' }
 const LEVEL = { type: 'string', enum: ['normal', 'saver', 'strained', 'maintenance'] }
 
-/** Of a log: an event, and what its page has beside events. */
+/** The fields of an event of a log, and of its page besides the events. */
 export const EVENT = {
   position: VERSION,
   at: MOMENT,
@@ -69,7 +69,7 @@ export const EVENT = {
   lineage: { ...LINEAGE, description: 'Of which line of epochs the positions are.' },
   gap: {
     ...object({ from: VERSION, to: VERSION }),
-    description: 'What was asked for and is gone: events after `from`, up to and including `to`.',
+    description: 'Requested events that are gone: those after `from`, up to and including `to`.',
   },
 }
 
@@ -104,7 +104,7 @@ const SCHEMAS: Json = {
       now: MOMENT,
       level: LEVEL,
       values: {
-        description: 'One for each topic, in the order in which they were asked for.',
+        description: 'One for each topic, in the order of the request.',
         type: 'array',
         items: {
           anyOf: [
@@ -193,7 +193,7 @@ const PARAMETERS: Json = {
 }
 
 /**
- * Said in words and not as a second media type: generated clients would have the type of an answer as `string | Price`, and a cast
+ * In the description and not as a second media type: generated clients would have the type of an answer as `string | Price`, and a cast
  * at each use.
  */
 export const LIVE = 'with `as=sse`, as `text/event-stream`,'
@@ -207,7 +207,7 @@ export const EVENTS: Json = {
   },
 }
 
-/** What a call can't run into that the document tells of: WebSockets, GraphQL, and methods that it does not name. */
+/** Errors that no operation of the document has: those of WebSockets, of GraphQL, and of methods that it does not name. */
 const ELSEWHERE: readonly ErrorCode[] = [
   'method_not_allowed',
   'unsupported_type',
@@ -220,7 +220,7 @@ const ELSEWHERE: readonly ErrorCode[] = [
   'query_too_complex',
 ]
 const CODES = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => !ELSEWHERE.includes(code))
-/** What only a `POST` can run into. */
+/** Errors of a `POST` alone. */
 const PUBLISHING: readonly ErrorCode[] = ['bad_event', 'body_too_large', 'not_published']
 const READ = statusesOf(CODES.filter((code) => !PUBLISHING.includes(code)))
 export const PUBLISHED = statusesOf(CODES)
@@ -229,7 +229,7 @@ function statusesOf(codes: readonly ErrorCode[]): readonly number[] {
   return [...new Set(codes.map((code) => ERRORS[code].status))].sort()
 }
 
-/** @param scoped whether it matters who calls */
+/** @param scoped whether the answer depends on the caller */
 export function failed(scoped: boolean, statuses = READ): Json {
   const { unauthenticated } = ERRORS
   const met = statuses.filter((status) => scoped || status !== unauthenticated.status)

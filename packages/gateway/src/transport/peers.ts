@@ -25,13 +25,13 @@ const MOST_UNREADABLE = 10
 /** Pings without an answer until a peer is taken for gone. */
 const MOST_SILENT = 2
 
-/** Pings of all peers are spread over so many moments of a heartbeat. */
+/** Pings of all peers are spread over this many moments of a heartbeat. */
 const SLICES = 16
 
-/** Everybody is told sooner than promised: timers are late, and the network takes its time. */
+/** Heartbeats are sent sooner than promised: timers are late, and the network takes its time. */
 const SOONER = 0.8
 
-/** Every WebSocket of a site: pings them on one timer, whoever many there are. */
+/** Every WebSocket of a site: pings them on one timer, however many there are. */
 export class Peers {
   readonly limits: PeerLimits
   readonly clock: Clock
@@ -95,9 +95,9 @@ export abstract class Peer implements Connection, ConnectionOwner, MessageReader
 
   /** What it says, once it is known to be JSON. False: it can't be read. */
   protected abstract hear(message: unknown): boolean
-  /** Why a message can't be read is to be said. */
+  /** Tells the client why its message can't be read. */
   protected abstract refuse(detail: string): void
-  /** Tells it, at each heartbeat, what there is to tell beside the ping. */
+  /** Sends, at each heartbeat, what the protocol has besides the ping. */
   protected beat(): void {}
 
   write(frame: Uint8Array): boolean {
@@ -187,7 +187,7 @@ export abstract class Peer implements Connection, ConnectionOwner, MessageReader
     this.socket.uncork()
   }
 
-  /** Counts what came, and ends the connection of those who send too much, or ask without reading. */
+  /** Counts messages, and ends the connection of a client that sends too many, or sends without reading. */
   #allow(): boolean {
     this.#silent = 0
     const { rate, burst } = this.#peers.limits

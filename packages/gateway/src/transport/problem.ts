@@ -8,7 +8,7 @@ export function problemAnswer(thrown: unknown, headers: AnswerHeaders = {}): Who
   return answerOf(problemOf(error), { ...error.headers, ...headers })
 }
 
-/** The next call of this client is for another server. */
+/** The next call of this client is to go to another server. */
 const LEAVING: AnswerHeaders = { connection: 'close' }
 
 /** A problem as an answer of its own. */
@@ -28,7 +28,7 @@ export function answerOf(problem: Problem, headers: AnswerHeaders = {}): WholeAn
   }
 }
 
-/** What who asks for a WebSocket gets where there can be none (RFC 9110, 15.5.22). */
+/** The answer to a WebSocket handshake where there can be none (RFC 9110, 15.5.22). */
 export function noSocket(): WholeAnswer {
   const detail = 'expected a connection that can become a WebSocket, got one that can not; /weir/stream says the same'
   return problemAnswer(new WeirError('upgrade_required', detail), { upgrade: 'websocket' })

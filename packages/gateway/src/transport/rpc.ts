@@ -32,7 +32,7 @@ const UNHEALTHY = -32005
 
 /** What a call is answered. */
 interface Reply {
-  /** In JSON. A value stands in it as its entry, and goes out as the text it came as: written anew, large numbers would lose digits. */
+  /** In JSON. A value stands in it as its entry, and goes out as the text it came as: parsed and written again, large numbers would lose digits. */
   readonly texts: readonly (string | Entry)[]
   /** Where it was answered with what is kept, or is from now on. */
   readonly of?: { readonly feed: FeedRuntime; readonly entry: Entry; readonly hit: boolean }
@@ -41,7 +41,7 @@ interface Reply {
 }
 
 /**
- * Answers one call of JSON-RPC 2.0, or an array of them in its order. All of an array are asked for together, and one that fails leaves the
+ * Answers one call of JSON-RPC 2.0, or an array of them in its order. All of an array are loaded together, and one that fails leaves the
  * others as they are. Notifications are answered nothing: there is nothing that one could do here.
  *
  * @throws WeirError `unsupported_type`, `body_too_large`
@@ -69,7 +69,7 @@ export async function rpcAnswers(parts: RpcParts, call: Call): Promise<Answer> {
 
 const NOTHING: Answer = { kind: 'whole', status: 204, headers: { 'cache-control': 'no-store' }, body: null }
 
-/** A page of another site can send no such body without asking first, and nobody is let in who asks. */
+/** A page of another site can send no such body without a preflight, and no preflight is allowed here. */
 function checkType(call: Call): void {
   const type = call.header('content-type')
   const encoding = call.header('content-encoding') ?? 'identity'
@@ -110,7 +110,7 @@ function answerOf(parts: RpcParts, said: unknown, call: Call): MaybePromise<Repl
   const kept = feed.hit(topic)
   if (kept !== undefined) return replyOf(id, { feed, entry: kept, hit: true })
   const failed = (thrown: unknown) => {
-    // The client is gone: there is nobody to tell of this one or of the others.
+    // The client has left: neither this answer nor the others have a reader.
     if (call.signal.aborted && thrown === call.signal.reason) throw thrown
     return failure(id, asWeirError(thrown))
   }
@@ -139,7 +139,7 @@ function replyOf(id: string, of: NonNullable<Reply['of']>): Reply {
 
 const HEAD = '{"jsonrpc":"2.0",'
 
-/** Why there is no result: as the node said it, word for word, and in words of ours where no node said anything. */
+/** Why there is no result: the error of the node, word for word, or one of ours where no node answered. */
 function failure(id: string, error: WeirError): Reply {
   const { code, detail, retry, retryAfter } = problemOf(error)
   if (code === 'bad_key') return refusal(id, BAD_PARAMS, `Invalid params: ${detail}`, { code })
@@ -149,7 +149,7 @@ function failure(id: string, error: WeirError): Reply {
     return retryAfter === undefined ? reply : { ...reply, retryAfter }
   }
   const unhealthy = retry && code !== 'internal'
-  // How far behind it is, which nodes say with this code, nobody knows; then they say null.
+  // Nodes say with this code how far behind they are, and null where that is unknown.
   const data = { ...(unhealthy ? { numSlotsBehind: null } : {}), code, retry, retryAfter }
   const reply = refusal(id, unhealthy ? UNHEALTHY : FAILED, detail, data)
   return retryAfter === undefined ? reply : { ...reply, retryAfter }
@@ -162,7 +162,7 @@ function refusal(id: string, code: number, message: string, data?: object): Repl
 const NO_BYTES = Buffer.alloc(0)
 const PACKED: Encoding<Entry> = { name: 'gzip piece', encode: ({ content }) => gzipPiece(content.json ?? NO_BYTES) }
 
-/** No cache keeps it, since it has an id of somebody's. One call says how old its answer is; of many there is no one age. */
+/** No cache keeps it, since it has the id of its caller. An answer to one call has an age; one to many calls has none. */
 function whole(parts: RpcParts, call: Call, texts: Reply['texts'], replies: readonly Reply[]): Answer {
   const accepted = call.header('accept-encoding')
   const [first] = replies
@@ -179,7 +179,7 @@ function whole(parts: RpcParts, call: Call, texts: Reply['texts'], replies: read
   if (length < WORTH_IT || !accepts(accepted, 'gzip'))
     return { kind: 'whole', status: 200, headers, body: Buffer.concat(parted, length) }
   headers['content-encoding'] = 'gzip'
-  // Each value is packed once, for all who get it; only what is around it is its caller's own.
+  // Each value is compressed once for all callers; only the envelope is made for one.
   const packed = texts.map((text) => (typeof text === 'string' ? gzipPiece(text) : text.encoded.as(PACKED)))
   const checksum = parted.reduce((sum, bytes) => crc32(bytes, sum), 0)
   const body = Buffer.concat([GZIP_HEAD, ...packed, gzipEnd(checksum, length)])

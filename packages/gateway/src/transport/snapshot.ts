@@ -16,7 +16,7 @@ function packed({ name, compress }: Compression): Encoding<Entry> {
   return { name, encode: (entry) => compress(entry.content.json ?? Buffer.alloc(0)) }
 }
 
-/** The longest that is said, in milliseconds (RFC 9111, 1.2.2). */
+/** The longest lifetime in a header, in milliseconds (RFC 9111, 1.2.2). */
 const A_YEAR = 31_536_000_000
 const VARY = 'accept, accept-encoding'
 
@@ -73,7 +73,7 @@ export function cacheStatus(left: number, hit: boolean): string {
   return hit || left <= 0 ? `weir; hit; ttl=${Math.floor(Math.min(left, A_YEAR) / 1000)}` : 'weir; fwd=miss; stored'
 }
 
-/** What an answer that no cache keeps says beside the value: how old it is, whether it is stale, and the level. */
+/** The headers of an answer that no cache keeps: its age, whether it is stale, and the level. */
 export function inBand(
   { clock, level, lineage }: SnapshotParts,
   feed: FeedRuntime,
@@ -89,7 +89,7 @@ export function inBand(
   return headers
 }
 
-/** The value of an entry as an answer, compressed where that pays; 304 to those who have it, 404 when there is none. */
+/** The value of an entry as an answer, compressed where that pays; 304 to clients that have it, 404 when there is none. */
 export function whole(call: Call, entry: Entry, headers: AnswerHeaders): Answer {
   const { json } = entry.content
   headers.vary = entry.private ? `${VARY}, authorization, cookie` : VARY
@@ -111,7 +111,7 @@ function ageOf(entry: Entry, clock: Clock): string {
   return String(Math.floor(Math.max(0, clock.monotonic() - entry.since) / 1000))
 }
 
-/** For how long whoever keeps it may show it (RFC 9111, 5861), and for how long edges may (RFC 9213). */
+/** How long caches may serve it (RFC 9111, 5861), and how long edges may (RFC 9213). */
 function lifetimes(
   { plan: { scope, freshness, mustRevalidate, cdn } }: FeedRuntime,
   { content }: Entry,

@@ -34,7 +34,7 @@ const GZIPPED_HEADERS: AnswerHeaders = { ...HEADERS, 'content-encoding': 'gzip' 
 export interface SseParts {
   readonly hub: Hub
   readonly clock: Clock
-  /** Milliseconds; told to clients. */
+  /** Milliseconds; sent to clients. */
   readonly heartbeat: number
   readonly level: () => Level
   /** Of which line of epochs the versions are, where it is known. */
@@ -68,12 +68,12 @@ export function lastVersion(call: Call): Version | undefined {
 }
 
 /**
- * Opens a stream of events. `join` says which topics the listener hears, `failed` which can't be had.
+ * Opens a stream of events. `join` lets the listener join its topics; `failed` are those that can't be had.
  *
  * A stream is compressed as a whole or not at all, and that is said in its head. Small events would only grow by it, and every
  * client would unpack them: so it is when the client takes it and the usual event is large.
  *
- * @param usual bytes of the events to come, as far as can be said; of a value that nobody knows yet, infinitely many: when it
+ * @param usual bytes of the events to come, as far as is known; Infinity for a value that is not known yet: when it
  *   turns out to be small, an event has five bytes more than it needs, and the other way round most of a large one could have been saved
  */
 export function sse(
@@ -91,7 +91,7 @@ export function sse(
 }
 
 /**
- * The same in other words than ours: those of `wire`, after what is said `first`. `gzipped`: whether the wire's words are pieces of
+ * The same in another format: that of `wire`, after the text `first`. `gzipped`: whether the messages of the wire are pieces of
  * a gzip file.
  */
 export function eventStream(
@@ -118,7 +118,7 @@ export function eventStream(
 }
 
 /**
- * Opens a stream of several topics. Those that can't be had are told as errors, and the others go on.
+ * Opens a stream of several topics. Those that can't be had are sent as errors, and the others go on.
  *
  * @param known the version that the client has of each, in the order of the topics
  */
@@ -136,7 +136,7 @@ export function sseOf(
   function join(listener: Listener): void {
     for (const [index, topic] of topics.entries())
       if (!('problem' in topic)) topic.of.watch(listener, topic.readKey, known[index])
-    // Of nothing it would be silent for ever, and count as lost: it hears that its own address is there.
+    // Without a topic it would be silent for ever, and count as lost: it gets heartbeats of its own address.
     if (failed.length === topics.length) hub.join(listener, hub.channel(path), undefined)
   }
   return sse(parts, client, usual, join, failed)
@@ -153,7 +153,7 @@ function entryEvent(entry: Entry): string {
 function noticeEvent(notice: Notice): string {
   if (notice instanceof LoggedEvent) return `event: event\nid: ${notice.position}\ndata: ${notice.text}\n\n`
   const { type, ...data } = notice
-  // Who heard of a gap goes on behind it.
+  // A client that received a gap resumes after it.
   const id = notice.type === 'gap' ? `id: ${notice.to}\n` : ''
   return `event: ${type}\n${id}data: ${JSON.stringify(data)}\n\n`
 }

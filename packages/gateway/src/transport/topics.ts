@@ -18,12 +18,12 @@ export interface Topic {
 /**
  * The topics of `?topic=…&topic=…`, in the order in which they stand.
  *
- * @param beside what else may stand there, beside `as`
- * @throws WeirError `bad_request` when there is none, when there are too many, or beside anything else
+ * @param beside a further parameter that is allowed, besides `as`
+ * @throws WeirError `bad_request` when there is none, when there are too many, or with any other parameter
  */
 export function topicsOf(call: Call, beside?: string): readonly string[] {
   const query = new URLSearchParams(call.query)
-  // Most likely a topic with a query of its own that was not percent-encoded: half of it would be lost without a word.
+  // Most likely a topic with a query of its own that was not percent-encoded: half of it would be lost silently.
   const other = [...query.keys()].find((name) => !['topic', 'as', beside].includes(name))
   if (other !== undefined)
     throw new WeirError('bad_request', `expected only topic, each percent-encoded, got ${show(other)}`)

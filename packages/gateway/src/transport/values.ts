@@ -13,8 +13,8 @@ import type { SnapshotParts } from './snapshot.ts'
 import { type Topic, topicOr, topicsOf } from './topics.ts'
 
 /**
- * Answers with the values of many topics, in the order in which they were asked for; one that is named twice stands in both
- * places. All are asked for together, so that they share calls, and one that fails leaves the others as they are.
+ * Answers with the values of many topics, in the order of the request; one that is named twice stands in both
+ * places. All are loaded together, so that they share calls, and one that fails leaves the others as they are.
  *
  * @throws WeirError `bad_request`
  */
@@ -27,7 +27,7 @@ export function values(parts: SnapshotParts, find: (topic: string) => Topic, cal
     : answer(parts, found, entries as Had[], call)
 }
 
-/** What came of a topic. */
+/** The result for a topic. */
 type Had = Entry | Newest | Failure
 
 function read({ of, readKey }: Topic, call: Call): MaybePromise<Had> {
@@ -36,7 +36,7 @@ function read({ of, readKey }: Topic, call: Call): MaybePromise<Had> {
     of instanceof LogRuntime ? newest(of, readKey, call.remote) : of.read(readKey, { client: call.remote, signal })
   if (!(had instanceof Promise)) return had
   return had.catch((thrown): Failure => {
-    // The client is gone: there is nobody to tell of this one or of the others.
+    // The client has left: neither this value nor the others have a reader.
     if (signal?.aborted && thrown === signal.reason) throw thrown
     return { type: 'error', ...named(readKey.topic), problem: problemOf(asWeirError(thrown)) }
   })
@@ -67,7 +67,7 @@ function answer(
   return jsonAnswer(call, json, { 'cache-control': 'no-store', 'weir-level': level() })
 }
 
-/** The value goes in as the text it came as: written anew, large numbers would lose digits. */
+/** The value is written as the text it came as: parsed and written again, large numbers would lose digits. */
 function valueText(entry: Entry, stale: boolean): (string | Buffer)[] {
   const { versionText, changedAt, checkedAt, content } = entry
   const times = `"changedAt":${changedAt},"checkedAt":${checkedAt},"stale":${stale}`

@@ -30,7 +30,7 @@ export function websocket(parts: WebSocketParts, { identity, remote }: Call): So
   return { kind: 'socket', open: (socket) => void new Client(parts, socket, { identity, remote }) }
 }
 
-/** Everything that is said on a WebSocket, as a frame. */
+/** Every message on a WebSocket, as a frame. */
 interface Frames extends Encoding<Entry | SocketMessage>, Pick<Wire, 'steps'> {}
 
 const PLAIN = framesBy('ws', textFrame)
@@ -71,7 +71,7 @@ function answering(id: RequestId | undefined): string {
   return id === undefined ? '' : `"id":${JSON.stringify(id)},`
 }
 
-/** A topic that a client hears. */
+/** A topic that a client has joined. */
 interface Subscription {
   readonly topic: Topic
   readonly patches: boolean
@@ -223,7 +223,7 @@ class Client extends Peer {
   }
 
   #fail(thrown: unknown, id: RequestId | undefined): void {
-    // The client is gone: there is nobody to tell, and nothing failed.
+    // The client has left: the answer has no reader, and nothing failed.
     if (this.#leaving?.signal.aborted === true) return
     const error = asWeirError(thrown)
     if (error.code === 'internal') this.#parts.emit({ type: 'failed', where: 'websocket', error: thrown })

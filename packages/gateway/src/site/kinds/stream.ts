@@ -48,7 +48,7 @@ function streamRoute({ of, path, choose, maxKeys, ...stream }: Stream, site: Sit
   }
 }
 
-/** The topic that a value would have if it were a key: the client that named it is told of it by this text. */
+/** The topic that a value would have if it were a key, for the message to the client that named it. */
 function topicText(path: string, part: string, value: string): string {
   const text = encodeURIComponent(value.toWellFormed())
   const filled = path.replaceAll(/:[^/]+/g, (name) => (name === `:${part}` ? text : name))
@@ -64,7 +64,7 @@ function operation({ path, of, choose, maxKeys }: Stream): JsonSchema {
           {
             name: choose.query,
             in: 'query',
-            description: `Which values of ${of.name}; without it every one that anybody watches.`,
+            description: `Which values of ${of.name}; without it every value that is watched.`,
             style: 'form',
             explode: false,
             schema: { type: 'array', minItems: 1, maxItems: maxKeys, items: schemaOf(schema, 'input') },

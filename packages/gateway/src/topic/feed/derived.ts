@@ -3,7 +3,7 @@ import type { PushListener, PushSource } from '../../upstream/push/push.ts'
 import type { ReadKey } from '../key.ts'
 import type { DependencyPlan } from './feed.ts'
 
-/** A value that another is made of, as long as it is followed. */
+/** A value of which another is made, while it is followed. */
 export interface Following {
   /** The moment its age is counted from, on the monotonic clock. */
   readonly since: number
@@ -12,28 +12,28 @@ export interface Following {
   stop(): void
 }
 
-/** A value of this app that is made of another. */
+/** A derived value of this app, or a log that depends on a value. */
 export interface Follower {
-  /** What it is made of has another value, or may have. */
+  /** The value has changed, or may have. */
   changed(): void
-  /** When somebody last listened to it, on the monotonic clock. */
+  /** When the follower last had a listener, on the monotonic clock. */
   seen(): number
-  /** What it is made of is stale now, or is no more. */
-  judged?(stale: boolean): void
+  /** The value has become stale, or is so no more. */
+  stalenessChanged?(stale: boolean): void
 }
 
 export interface DerivedParts {
   readonly dependsOn: DependencyPlan
   readonly listener: PushListener
   readonly clock: Clock
-  /** Keeps a value of the feed at this path moving, and tells of its changes. */
+  /** Keeps a value of the feed at this path up to date, and calls the follower with its changes. */
   readonly follow: (path: string, readKey: ReadKey, follower: Follower) => Following
 }
 
-/** Values made of others, as what is told of by those: they are to be made anew when one of them changes. */
+/** Derived values as pushed ones: they are reloaded when one of their parts changes. */
 export function createDerived({ dependsOn, listener, clock, follow }: DerivedParts): PushSource {
   const followed = new Map<string, readonly Following[]>()
-  /** Of those that wait for what belongs to a change. */
+  /** Topics that wait for further changes which belong to the first one. */
   const waiting = new Map<string, Timer>()
 
   function oldest(topic: string): number {
@@ -66,13 +66,13 @@ export function createDerived({ dependsOn, listener, clock, follow }: DerivedPar
         topic,
         parts.map(({ feed, readKey }) => follow(feed.path, readKey, follower)),
       )
-      // What is kept may have been made of what they were before they were watched.
+      // The cached value may have been made of parts from before they were watched.
       listener.began(topic)
     },
     leave,
     hears: (topic) => followed.has(topic),
     heardAt: oldest,
-    // As long as none of what it is made of is stale, it is not, however long ago it was made.
+    // While none of its parts is stale it is not stale either, however long ago it was made.
     said(topic) {
       const parts = followed.get(topic)
       if (parts === undefined) return undefined

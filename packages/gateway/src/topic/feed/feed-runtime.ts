@@ -292,7 +292,7 @@ export class FeedRuntime implements FeedRunner {
     const watched = this.#watchHere(readKey)
     watched.followers.add(follower)
     const { channel } = watched
-    follower.judged?.(channel.stale)
+    follower.stalenessChanged?.(channel.stale)
     const from = () => (channel.latest === undefined ? Number.POSITIVE_INFINITY : this.staleFrom(channel.latest))
     return {
       get since() {

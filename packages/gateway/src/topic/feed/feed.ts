@@ -83,7 +83,7 @@ export interface LoadMany<Key, Value extends StandardSchemaV1, Client> {
 /** The same for an upstream that answers in an order of its own: each value says which key it is of. */
 export interface LoadMatched<Key, Value extends StandardSchemaV1, Client>
   extends Omit<LoadMany<Key, Value, Client>, 'many'> {
-  /** Values in any order; those of keys nobody asked for are dropped, and what is missing is absent. */
+  /** Values in any order. Those of other keys are dropped, and missing ones are absent. */
   many(keys: readonly Key[], call: Client): Promise<readonly StandardSchemaV1.InferInput<Value>[]>
   /** The key of a value. */
   keyOf(value: StandardSchemaV1.InferInput<Value>): Key
@@ -111,11 +111,11 @@ export interface FeedOptions<Schemas extends KeySchemas, Value extends StandardS
   /** How long a value is served without asking again. `'1s'` by default. */
   readonly fresh?: Duration
   /**
-   * Who shares a value: everybody (`public`, the default), those of one `tenant`, or one `user` alone. The app's `identify` says
+   * Which callers share a value: all (`public`, the default), those of one `tenant`, or one `user`. The app's `identify` says
    * who calls, and the loader's `call.caller` whose value is wanted.
    */
   readonly scope?: Scope
-  /** How long beyond that it may still be served while it is fetched anew. `'30s'` by default. */
+  /** How long beyond that it may still be served while it is refetched. `'30s'` by default. */
   readonly stale?: Duration
   /** How long beyond `fresh` it may be served while the upstream fails; as `stale` by default. */
   readonly staleIfError?: Duration
@@ -133,7 +133,7 @@ export interface FeedOptions<Schemas extends KeySchemas, Value extends StandardS
   readonly asOf?: (value: StandardSchemaV1.InferOutput<Value>) => Date | number | string | undefined
   /** Names by which `dropTagged()` finds it. */
   readonly tags?: (value: StandardSchemaV1.InferOutput<Value>, key: KeyOf<Schemas>) => readonly string[]
-  /** Keys that are asked for at start, before anybody does: a list, or the `file:` URL of a JSON list. */
+  /** Keys that are loaded at start, before the first client: a list, or the `file:` URL of a JSON list. */
   readonly prewarm?: readonly KeyOf<Schemas>[] | URL
   /** False: while the gateway is `strained` it serves what it has and asks for nothing. */
   readonly essential?: boolean
@@ -141,7 +141,7 @@ export interface FeedOptions<Schemas extends KeySchemas, Value extends StandardS
   readonly deadline?: Duration
   /** How long edges may keep it (`CDN-Cache-Control`), where that is not as long as browsers. */
   readonly cdn?: Duration
-  /** How watched values are kept moving: asked for every `fresh` by default, or told by the upstream, with `push()`. */
+  /** How watched values are kept up to date: polled every `fresh` by default, or pushed by the upstream, with `push()`. */
   readonly live?: LiveOptions<KeyOf<Schemas>> | Push<KeyOf<Schemas>, Result<Value>>
 }
 
@@ -149,9 +149,9 @@ export interface FeedOptions<Schemas extends KeySchemas, Value extends StandardS
 type Loaded<Client> = [Client] extends [OriginCall] ? unknown : { readonly load: unknown }
 
 export interface LiveOptions<Key = unknown> {
-  /** How often a watched value is asked for. `'1s'` by default. */
+  /** How often a watched value is polled. `'1s'` by default. */
   readonly every?: Duration
-  /** How long a value is kept moving after the last watcher left. `'30s'` by default. */
+  /** How long a value is kept up to date after its last listener left. `'30s'` by default. */
   readonly linger?: Duration
   /**
    * When the budget is too small for all that is watched, what few watch or what seldom changes is asked for less often, but no
@@ -159,13 +159,13 @@ export interface LiveOptions<Key = unknown> {
    */
   readonly maxInterval?: Duration
   /**
-   * The values of other feeds that one is made of, each as `at(feed, key)`. They are watched as long as it is, and it is made anew when
+   * The values of other feeds that one is made of, each as `at(feed, key)`. They are watched as long as it is, and it is reloaded when
    * one of them changes. It is as old as the oldest of them, and stale when one of them is.
    */
   readonly dependsOn?: (key: Key) => readonly At[]
-  /** With `dependsOn`: how long it waits after a change for others that belong to it, so that all are told at once. Not at all by default. */
+  /** With `dependsOn`: how long it waits after a change for others that belong to it, so that all are sent at once. Not at all by default. */
   readonly within?: Duration
-  /** With `dependsOn`: how often it is made anew although nothing changed. `'30s'` by default. */
+  /** With `dependsOn`: how often it is reloaded although nothing changed. `'30s'` by default. */
   readonly revalidateEvery?: Duration
 }
 
@@ -230,9 +230,9 @@ export interface FeedPlan {
 /** What values are made of. Times in milliseconds. */
 export interface DependencyPlan {
   readonly parts: (key: unknown) => readonly At[]
-  /** How long others may follow a change before they are made anew. */
+  /** How long further changes may follow the first before the value is reloaded. */
   readonly within: number
-  /** How often they are made anew although nothing changed. */
+  /** How often values are reloaded although nothing changed. */
   readonly revalidateEvery: number
 }
 
@@ -355,7 +355,7 @@ function liveOf(
       dependsOn: { parts: dependsOn as DependencyPlan['parts'], within, revalidateEvery },
     }
   }
-  // A connection is one caller: what it is told may not be for others.
+  // A push connection is one caller: its values may not be for others.
   if (scope !== 'public') throw new ConfigError(where, 'scope', '"public" for a feed with live: push(…)', scope)
   const { every, linger, maxInterval } = live.plan
   return { every, linger, maxInterval, push: live.plan, dependsOn: undefined }
@@ -378,7 +378,7 @@ export function loadFrom(
 function scopeFor(where: string, { scope, prewarm }: OptionsOf<typeof FEED_OPTIONS>): Scope {
   const known = scopeOf(where, scope)
   if (known !== 'public' && prewarm !== undefined)
-    throw new ConfigError(where, 'prewarm', 'nothing, since nobody is known', prewarm)
+    throw new ConfigError(where, 'prewarm', 'nothing, since no caller is known at start', prewarm)
   return known
 }
 
@@ -417,7 +417,7 @@ function loadOf(
 ): Pick<FeedPlan, 'load' | 'batch' | 'within' | 'bytes' | 'keyOf' | 'missing'> {
   if (isRecord(given) && typeof given.one === 'function') {
     for (const name of Object.keys(given)) {
-      if (name !== 'one') throw new ConfigError(where, `load.${name}`, 'nothing beside one()', given[name])
+      if (name !== 'one') throw new ConfigError(where, `load.${name}`, 'nothing besides one()', given[name])
     }
     const one = given.one as (key: unknown, client: unknown) => Promise<unknown>
     const load: FeedPlan['load'] = async ([key], client) => [await one(key, client)]

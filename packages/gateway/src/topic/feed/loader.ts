@@ -13,10 +13,10 @@ import { OriginValue } from '../../upstream/weir/origin-value.ts'
 import { type Absent, absent, type FeedPlan, isAbsent } from './feed.ts'
 import { counting, MadeOf } from './made-of.ts'
 
-/** How long beyond the deadline of those who wait a loader is waited for: the stages below it come first, with better words. */
+/** How long a loader may run beyond the deadline, in milliseconds: the stages below it fail first, with better messages. */
 const GRACE = 20
 
-/** This many keys are remembered whose last answer could not be used. */
+/** How many keys with an unusable last answer are remembered. */
 const UNUSABLE = 1000
 
 /**
@@ -39,9 +39,9 @@ export function loader(
     })
   }
 
-  /** What clients do not read the operator does; what came from the upstream was said where it came in. */
+  /** Reports to the operator what clients are not shown. Failures of the upstream were reported where they came in. */
   function report(thrown: unknown, signal: AbortSignal): void {
-    // All who asked have left: nothing failed.
+    // All clients have left: nothing failed.
     if (signal.aborted) return
     if (thrown instanceof WeirError && thrown.cause !== undefined && !(thrown.cause instanceof WeirError))
       emit({ type: 'failed', where: plan.where, error: thrown })
@@ -78,7 +78,7 @@ export function loader(
         return answer
       },
     })
-    // A loader may wait for more than `call`, and one that never ends would hold its keys for ever.
+    // A loader may wait for more than `call`, and one that never ends would block its keys for ever.
     const { promise: late, reject } = Promise.withResolvers<never>()
     const timer = clock.after(deadline + GRACE - clock.monotonic(), () => {
       const error = new WeirError(
@@ -105,10 +105,10 @@ export function loader(
         `${plan.where}: load: expected ${asks.length} results, one for each key in order, got ${got}`,
       )
     }
-    // As old as the oldest of what it was made of; what nobody was asked for is of now.
+    // As old as its oldest part; a value that needed no call is as of now.
     if (!Number.isFinite(since)) since = startedAt
     const age = made?.age(since) ?? { since }
-    // Each for itself: what makes one fail, such as a schema that throws, must not fail the others.
+    // One by one: a failure of one, such as a schema that throws, must not fail the others.
     const contents = await Promise.all(
       results.map(async (result) => {
         const content = await contentOf(plan, result).catch((thrown) => failure(plan, thrown))
@@ -128,7 +128,7 @@ interface Loaded {
 
 const asked = (answered: unknown): Loaded => ({ answered })
 
-/** A value is made anew at most so often because what it was made of moved meanwhile. */
+/** How often at most a value is made when its parts change meanwhile. */
 const MOST_TORN = 3
 
 /** Makes values of others, all of them as of one moment as far as they can be had so. */
@@ -153,7 +153,7 @@ function matched(plan: FeedPlan, asks: readonly Ask[], values: unknown): unknown
   return asks.map(({ topic }) => byTopic.get(addressOf(topic)) ?? missing)
 }
 
-/** Undefined for a value that is of no key: it is nobody's, and harms nobody. */
+/** Undefined for a value that belongs to no key; it is ignored. */
 function topicOf({ keys, keyOf }: FeedPlan, value: unknown): string | undefined {
   try {
     const key = keyOf?.(value)

@@ -1,15 +1,15 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 
-/** A value that another was made of, as it was read. */
+/** A part of a derived value, as it was read. */
 interface Part {
-  /** The moment of which it is, and from when on it counts as stale, on the monotonic clock. */
+  /** The moment its age is counted from, and from when on it is stale, on the monotonic clock. */
   readonly since: number
   readonly staleFrom: number
-  /** Whether it has another value by now. */
+  /** Whether its value has changed since. */
   readonly moved: () => boolean
 }
 
-/** The values of other feeds that a loader without an upstream has read: what it makes is as old, and as stale, as the oldest of them. */
+/** The values that a loader without an upstream has read: its value is as old, and as stale, as the oldest of them. */
 export class MadeOf {
   readonly #parts: Part[] = []
   #over = false
@@ -18,17 +18,17 @@ export class MadeOf {
     if (!this.#over) this.#parts.push(part)
   }
 
-  /** The loader is done: what it reads from now on is not in what it made. */
+  /** The loader is done: later reads are not part of its value. */
   over(): void {
     this.#over = true
   }
 
-  /** Whether one of them moved since it was read: what was made of them would be of two moments. */
+  /** Whether a part changed after it was read: then the value mixes two moments. */
   get torn(): boolean {
     return this.#parts.some(({ moved }) => moved())
   }
 
-  /** How old and how stale it makes what was begun at `startedAt`. */
+  /** The age and staleness of a value whose loader began at `startedAt`. */
   age(startedAt: number): { readonly since: number; readonly staleFrom?: number } {
     const since = Math.min(startedAt, ...this.#parts.map(({ since }) => since))
     if (this.#parts.length === 0) return { since }
@@ -38,12 +38,12 @@ export class MadeOf {
 
 const making = new AsyncLocalStorage<MadeOf | undefined>()
 
-/** Runs a loader and counts what it reads; `undefined` for one that has an upstream: what that was asked for is as old as its answer. */
+/** Runs a loader and records what it reads; with `undefined`, for one that has an upstream, nothing: its value is as old as the answer. */
 export function counting<Made>(made: MadeOf | undefined, load: () => Promise<Made>): Promise<Made> {
   return making.run(made, load)
 }
 
-/** What the loader that runs now counts in. */
+/** The record of the loader that is running. */
 export function madeNow(): MadeOf | undefined {
   return making.getStore()
 }

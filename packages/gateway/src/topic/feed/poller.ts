@@ -2,17 +2,17 @@ import type { MaybePromise } from '../../call.ts'
 import type { Clock, Timer } from '../../clock.ts'
 import type { Emit } from '../../events.ts'
 
-/** Something that is watched, and how its asking goes. Moments and times in milliseconds, moments on the monotonic clock. */
+/** A watched value, and the state of its polls. Times in milliseconds, moments on the monotonic clock. */
 export interface Polled {
-  /** When it was last asked for. */
+  /** When it was last polled. */
   asked: number
-  /** Whether the answer is still awaited. */
+  /** Whether a poll is under way. */
   asking: boolean
-  /** When the last asking ended, here or on another node, with or without an answer. */
+  /** When the last poll ended, here or on another node, with or without an answer. */
   ended: number
   /** How long its last answer took. */
   took: number
-  /** For how long it was left alone before its last answer was asked for. */
+  /** The time between its last two polls. */
   gap: number
   /** How often an answer brings a change, from 0 to 1, of late. */
   changes: number
@@ -22,49 +22,49 @@ export interface PollerParts<Watched extends Polled> {
   readonly feed: string
   readonly clock: Clock
   readonly emit: Emit
-  /** How often a watched value is asked for when the budget allows it, in milliseconds. */
+  /** How often a watched value is polled when the budget allows it, in milliseconds. */
   readonly every: () => number
-  /** No watched value is asked for less often, as far as the budget holds that at all. */
+  /** The longest interval of a watched value, as far as the budget allows. */
   readonly maxInterval: () => number
-  /** How many share a call. */
+  /** The most keys of a call. */
   readonly batch: number
-  /** Of so many calls a second that are wished for: how many the budget has for them. */
+  /** Takes the wanted calls a second, and returns how many of them the budget allows. */
   readonly allot: (wish: number) => number
   /** All that is watched; empty stops the poller until it is woken. */
   readonly watched: () => Iterable<Watched>
-  /** Whether it may be asked for now. */
+  /** Whether it is to be polled now. */
   readonly isDue: (watched: Watched) => boolean
-  /** How many watch it. */
+  /** How many listeners it has. */
   readonly watchers: (watched: Watched) => number
-  /** Of these, those that no other node asks for; and others, in the stead of such. */
+  /** Of these, those that no other node polls; and topics of other nodes that this one polls for them. */
   readonly claim: (some: readonly Watched[]) => MaybePromise<readonly Watched[]>
-  /** Asks for one, and says whether it came and whether it is news. Those of a round are asked together, to share calls. */
+  /** Polls one, and returns what came of it. The polls of a round begin together, to share calls. */
   readonly ask: (watched: Watched) => Promise<'failed' | 'same' | 'changed'>
   /** From 0 to 1, for the jitter. */
   readonly random?: () => number
 }
 
 export interface Poller<Watched extends Polled> {
-  /** Something is watched: begins, unless it already runs. */
+  /** Begins, unless it already runs. */
   wake(): void
-  /** Asks for one now. */
+  /** Polls one now. */
   ask(watched: Watched): Promise<void>
   stop(): void
 }
 
-/** How much a round may come sooner or later, so that nodes and feeds do not ask in step. */
+/** How much sooner or later a round may come, so that nodes and feeds don't poll in step. */
 const JITTER = 0.05
 
-/** How much the last answer counts in how often a value changes. */
+/** The weight of the last answer in how often a value changes. */
 const RECENT = 0.2
 
-/** What never changed of late counts as changing so often: it may begin to. */
+/** The least change rate of a value: one that has not changed lately may begin to. */
 const LEAST_CHANGES = 0.1
 
-/** More than anything that is not overdue is urgent. */
+/** More than the urgency of any value that is not overdue. */
 const OVERDUE = 1e12
 
-/** What a value that was never asked for is taken for. */
+/** The state of a value that was never polled. */
 const NEW: Polled = {
   asked: Number.NEGATIVE_INFINITY,
   asking: false,
@@ -74,15 +74,15 @@ const NEW: Polled = {
   changes: 1,
 }
 
-/** Where each begins. */
+/** The state in which each begins. */
 export function polled(): Polled {
   return { ...NEW }
 }
 
 /**
- * Asks in rounds for what is watched, each key again when its last answer is there: a slow key holds up no other, and rounds
- * never pile up. When the budget has fewer calls than are wished for, those go first that waited longest, weighed by how
- * many watch them and by how often they change.
+ * Polls watched values in rounds, each key again when its last answer is there: a slow key delays no other, and rounds
+ * never pile up. When the budget allows fewer calls than are wanted, those that waited longest go first, weighted by their
+ * listeners and by how often they change.
  */
 export function createPoller<Watched extends Polled>(parts: PollerParts<Watched>): Poller<Watched> {
   const {
@@ -101,7 +101,7 @@ export function createPoller<Watched extends Polled>(parts: PollerParts<Watched>
   } = parts
   let timer: Timer | undefined
   let stopped = false
-  /** Calls that were allotted and not used yet. */
+  /** Allotted calls that were not used yet. */
   let credit = 0
   let lastRound = 0
 
@@ -116,7 +116,7 @@ export function createPoller<Watched extends Polled>(parts: PollerParts<Watched>
       some = true
       if (!isDue(one)) continue
       wishing += 1
-      // Who was asked for within half a round joined between two rounds.
+      // A value that was polled within half a round was first watched between two rounds.
       if (!one.asking && now - one.asked >= interval / 2) due.push(one)
     }
     if (!some) {
@@ -131,7 +131,7 @@ export function createPoller<Watched extends Polled>(parts: PollerParts<Watched>
     plan()
   }
 
-  /** How many calls this round has, of so many a second. What is less than one is saved for the next. */
+  /** How many calls this round has. The fraction of a call is saved for the next round. */
   function calls(allotted: number, now: number, interval: number): number {
     credit += allotted * (Math.min(now - lastRound, 2 * interval) / 1000)
     const whole = Math.floor(credit)
@@ -179,7 +179,7 @@ export function createPoller<Watched extends Polled>(parts: PollerParts<Watched>
     try {
       const came = await parts.ask(watched)
       if (came === 'failed') return came
-      // That it failed slowly is no reason to expect the next answer later.
+      // A slow failure is no reason to expect the next answer later.
       watched.took = clock.monotonic() - now
       if (ended !== Number.NEGATIVE_INFINITY) watched.gap = now - ended
       watched.changes += ((came === 'changed' ? 1 : 0) - watched.changes) * RECENT

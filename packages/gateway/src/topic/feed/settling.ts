@@ -1,10 +1,10 @@
 import type { Clock } from '../../clock.ts'
 
-/** Loaders that wait for what a value is that was said to be another. */
+/** Loaders that wait for the new value of a topic that is known to have changed. */
 export class Settling {
   readonly #waiting = new Set<() => void>()
 
-  /** When it is known what it is, or that this can't be known; after `most` milliseconds at the latest. */
+  /** Resolves when the value is known, or can't be had; after `most` milliseconds at the latest. */
   wait(clock: Clock, most: number): Promise<void> {
     return new Promise((resolve) => {
       const end = () => {
@@ -17,7 +17,7 @@ export class Settling {
     })
   }
 
-  /** It is known. */
+  /** The value is known, or can't be had. */
   over(): void {
     for (const end of this.#waiting) end()
   }

@@ -43,7 +43,7 @@ export class StalenessTracker {
     const stale = this.isStale(channel.latest)
     if (stale === channel.stale) return
     this.#parts.hub.setStale(channel, stale)
-    for (const follower of followers) follower.judged?.(stale)
+    for (const follower of followers) follower.stalenessChanged?.(stale)
     const now = this.#parts.clock.monotonic()
     this.#report(channel.topic, stale ? staleReason(this.#facts(channel.latest), now) : undefined)
   }

@@ -25,7 +25,7 @@ export interface Stream {
 }
 
 /**
- * Declares a stream: the keys that a client chooses, or, where it chooses none, every value that anybody watches.
+ * Declares a stream: the keys that a client chooses, or, where it chooses none, every value that is watched.
  *
  * @throws ConfigError naming the option, what was expected and what came
  */

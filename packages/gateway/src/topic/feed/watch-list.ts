@@ -5,8 +5,8 @@ import type { Channel, Hub, Listener } from '../../hub/hub.ts'
 import type { ReadKey } from '../key.ts'
 import type { ReadPath } from '../read-path.ts'
 import type { FeedPlan } from './feed.ts'
-import { LetGo } from './let-go.ts'
 import { polled } from './poller.ts'
+import { SentVersions } from './sent-versions.ts'
 import { Settling } from './settling.ts'
 import type { Watched } from './watched.ts'
 
@@ -32,7 +32,7 @@ export class WatchList {
   readonly #always = new Set<string>()
   /** The channel of those who listen to the whole feed. */
   readonly #everything: Channel
-  readonly #letGo = new LetGo()
+  readonly #sent = new SentVersions()
 
   constructor(parts: WatchListParts) {
     this.#parts = parts
@@ -66,7 +66,7 @@ export class WatchList {
     }
     this.#topics.set(readKey.topic, watched)
     const kept = path.kept(readKey.topic)
-    if (kept !== undefined) hub.publish(channel, kept, this.#letGo.knows(kept))
+    if (kept !== undefined) hub.publish(channel, kept, this.#sent.wasSent(kept))
     begun(watched)
     return watched
   }
@@ -75,7 +75,7 @@ export class WatchList {
   join(listener: Listener, always: readonly Watched[]): void {
     for (const { readKey } of always) this.#always.add(readKey.topic)
     const { hub } = this.#parts
-    this.#letGo.joined()
+    this.#sent.joined()
     hub.join(listener, this.#everything, undefined)
     for (const { channel } of this.#topics.values()) hub.show(listener, channel)
   }
@@ -115,7 +115,7 @@ export class WatchList {
     unsubscribe()
     this.#topics.delete(readKey.topic)
     ended(watched)
-    this.#letGo.add(readKey.topic, channel.latest, this.#everything.listeners.size)
+    this.#sent.ended(readKey.topic, channel.latest, this.#everything.listeners.size)
     hub.drop(channel)
   }
 

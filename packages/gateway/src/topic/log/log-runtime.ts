@@ -21,14 +21,14 @@ export interface LogRuntimeParts {
   readonly hub: Hub
   readonly clock: Clock
   readonly emit: Emit
-  /** The value that a log of this key follows, where it follows one. */
+  /** The value on which the log of this key depends, where there is one. */
   readonly source?: ((key: unknown) => LogSource) | undefined
 }
 
 /** A value whose loader publishes what is new in a log. */
 export interface LogSource {
   follow(follower: Follower): Following
-  /** What is new is published when it ends. */
+  /** When it ends, new events are published. */
   read(client: string): MaybePromise<unknown>
   readonly stale: boolean
 }
@@ -42,11 +42,11 @@ interface Watched {
   readonly topic: string
   readonly channel: Channel
   readonly tail: LogTail
-  /** Who comes while the tail is filled, and what they know. */
+  /** Listeners that came while the tail is filled, and the positions that they have. */
   readonly waiting: Map<Listener, Version | undefined>
   /** While the tail is filled: events that came meanwhile. */
   filling: { readonly came: LogLine[]; missed: boolean } | undefined
-  /** Nobody listened when it was looked at last. */
+  /** It had no listener at the last sweep. */
   idle: boolean
   readonly unsubscribe: () => void
   readonly source: Following | undefined
@@ -55,13 +55,13 @@ interface Watched {
 /** The most events in one answer. */
 export const MOST_EVENTS = 1000
 
-/** How long a history stays in memory, encoded, when nobody listens any more, in milliseconds; twice that at most. */
+/** How long an encoded history stays in memory after its last listener left, in milliseconds; twice that at most. */
 const LINGER = 15_000
 
-/** A stream that always has its next event at hand lets others have their turn after so many. */
+/** After this many events, a stream that never waits lets other work run. */
 const AT_ONCE = 64
 
-/** A log at work: keeps what is published, and tells those who listen. */
+/** A log at work: it keeps what is published, and sends it to listeners. */
 export class LogRuntime implements LogRunner {
   readonly plan: LogPlan
   readonly #parts: LogRuntimeParts
@@ -94,7 +94,7 @@ export class LogRuntime implements LogRunner {
     identity: Identity | undefined,
   ): Promise<string> {
     const { topic } = this.keyFrom(parts, identity)
-    // Without a pause where the schema needs none: events stand in the order in which they were published.
+    // Without a pause where the schema needs none, so that events stay in the order in which they were published.
     const json = this.#jsonOf(event)
     return this.#append(topic, json instanceof Promise ? await json : json)
   }
@@ -123,7 +123,7 @@ export class LogRuntime implements LogRunner {
   async submit({ topic, key }: ReadKey, event: unknown, identity: Identity | undefined): Promise<string> {
     const { name, mayPublish } = this.plan
     if (mayPublish === undefined || (await mayPublish({ key, identity })) !== true)
-      throw new WeirError('not_published', `log "${name}": expected somebody who may publish, got a caller who may not`)
+      throw new WeirError('not_published', `log "${name}": expected a caller that may publish, got one that may not`)
     return this.#append(topic, await this.#jsonOf(event))
   }
 
@@ -164,8 +164,8 @@ export class LogRuntime implements LogRunner {
   }
 
   /**
-   * Has what is new published, where a feed sees to that, and says whether that feed is stale: then the log may be behind. Undefined where nothing
-   * is known of that. It is not for loaders: the one that publishes here would wait for itself.
+   * Reads the feed whose loader publishes new events, where there is one, and returns whether it is stale: then the log may be behind. Undefined
+   * without such a feed. It is not for loaders: the one that publishes here would wait for itself.
    */
   async caughtUp({ key }: ReadKey, client: string): Promise<boolean | undefined> {
     const source = this.#parts.source?.(key)
@@ -173,7 +173,7 @@ export class LogRuntime implements LogRunner {
       await source?.read(client)
       return source?.stale
     } catch {
-      // Told by the feed. What is kept is worth reading all the same.
+      // Reported by the feed. The kept events can be read all the same.
       return true
     }
   }
@@ -195,7 +195,7 @@ export class LogRuntime implements LogRunner {
     return logs.read(topic, newest - 1, 1)
   }
 
-  /** Bytes of an event, as far as can be said now. Of a log that nobody heard yet, none: most are of small events. */
+  /** Bytes of an event, as far as is known now. None for a log without listeners so far: most events are small. */
   usual(topic: string): number {
     return this.#watched.get(topic)?.tail.usual ?? 0
   }
@@ -252,10 +252,10 @@ export class LogRuntime implements LogRunner {
     const channel = hub.channel(topic)
     const tail = new LogTail(topic, this.plan.history, clock)
     channel.tail = tail
-    // Before it is read: what comes meanwhile is either in what is read, or heard.
+    // Before the history is read: an event that comes meanwhile is in the history or arrives here.
     const unsubscribe = logs.subscribe(
       topic,
-      (line) => this.#heard(watched, line),
+      (line) => this.#received(watched, line),
       () => this.#missed(watched),
     )
     let seen = clock.monotonic()
@@ -265,7 +265,7 @@ export class LogRuntime implements LogRunner {
         if (channel.listeners.size > 0) seen = clock.monotonic()
         return seen
       },
-      judged: (stale) => hub.setStale(channel, stale),
+      stalenessChanged: (stale) => hub.setStale(channel, stale),
     })
     const idle = false
     const watched: Watched = { topic, channel, tail, waiting: new Map(), filling: undefined, idle, unsubscribe, source }
@@ -275,7 +275,7 @@ export class LogRuntime implements LogRunner {
     return watched
   }
 
-  #heard(watched: Watched, line: LogLine): void {
+  #received(watched: Watched, line: LogLine): void {
     if (watched.filling !== undefined) watched.filling.came.push(line)
     else if (watched.tail.add(line)) this.#parts.hub.appended(watched.channel)
     else this.#fill(watched, line)
@@ -286,7 +286,7 @@ export class LogRuntime implements LogRunner {
     else watched.filling.missed = true
   }
 
-  /** Reads what the tail has not heard: all of it at first, later what lies before an event that came. */
+  /** Reads what the tail lacks: all of it at first, later the events before one that arrived. */
   #fill(watched: Watched, ...came: LogLine[]): void {
     watched.filling = { came, missed: false }
     this.#filled(watched).catch((error) => {

@@ -21,12 +21,12 @@ export interface LogOptions<Schemas extends KeySchemas, Event extends StandardSc
   readonly event: Event
   /** Another gateway, `weir(…)`, whose log of the same address it follows. Then events are published there, and not here. */
   readonly from?: Upstream<OriginCall>
-  /** Who shares its events: everybody (`public`, the default), those of one `tenant`, or one `user` alone. */
+  /** Which callers share its events: all (`public`, the default), those of one `tenant`, or one `user`. */
   readonly scope?: Scope
   /** What of the past is kept of each key. */
   readonly history?: HistoryOptions
   /**
-   * The value of a feed whose loader publishes what is new, as `at(feed, key)`: it is watched as long as anybody listens, and read before the log is.
+   * The value of a feed whose loader publishes what is new, as `at(feed, key)`: it is watched as long as the log has listeners, and read before the log is.
    * The log is stale when it is.
    */
   readonly dependsOn?: (key: KeyOf<Schemas>) => At
@@ -49,7 +49,7 @@ export interface HistoryOptions {
 
 /** Where to read on, and how far. */
 export interface LogRange {
-  /** The position of the last event one has; from the oldest that is kept unless told. */
+  /** The position of the last event that the reader has. By default it reads from the oldest that is kept. */
   readonly after?: string
   /** The most events: 1 to 1,000, which is the default. */
   readonly most?: number
@@ -103,23 +103,23 @@ export interface LogRunner {
 /** The events of a log, as code publishes and reads them. */
 export interface ServedLog<Key = never, Given = never, Event = unknown> {
   /**
-   * Adds an event, and answers its position when it is kept: `epoch:offset`. Those who listen are sent it.
+   * Adds an event, and returns its position when it is kept: `epoch:offset`. Listeners are sent it.
    *
    * @param identity whose log it is, for one with a scope
    * @throws WeirError `bad_event` when its schema refuses it, `bad_key` when the key is refused
    */
   publish(key: Key, event: Given, identity?: Identity): Promise<string>
   /**
-   * Adds an event if the newest still is the one at `after`, and answers its position; else adds nothing, and answers undefined. So several
-   * processes that tell of one source, such as a chain, publish each of its events once: who was late reads on and looks again.
+   * Adds an event if the newest still is the one at `after`, and returns its position; otherwise adds nothing, and returns undefined. So several
+   * processes that publish one source, such as a chain, publish each of its events once: one that was late reads on and tries again.
    *
    * @param after `newest` of a reading, or the position of the last event that was published
    * @throws WeirError as `publish`, and `bad_version`
    */
   publishAfter(key: Key, after: string, event: Given, identity?: Identity): Promise<string | undefined>
   /**
-   * Adds the events of a stream as they come, and answers the position of the last; undefined when there was none. One that
-   * fails, or whose event is refused, leaves what came before.
+   * Adds the events of a stream as they come, and returns the position of the last; undefined when there was none. When the stream
+   * fails, or an event is refused, the events before it stay.
    *
    * @throws what the stream throws, and as `publish`
    */
@@ -145,7 +145,7 @@ export interface Log<Key = never, Given = never, Event = unknown> extends Served
   readonly serving: Serving<LogRunner>
 }
 
-/** Query parameters of a log's forms, beside `as`. */
+/** Query parameters of a log's forms, besides `as`. */
 export const LOG_PARAMETERS = {
   json: ['as', 'after', 'most'],
   sse: ['as', 'since'],

@@ -3,7 +3,7 @@ import type { LogLine } from '../../backend/ports.ts'
 import { named } from '../../entry.ts'
 import { parseJson, parseToWrite } from '../../json.ts'
 
-/** An event of a log, as clients are told it. */
+/** An event of a log, as clients are sent it. */
 export class LoggedEvent implements LogEvent {
   readonly type = 'event'
   /** Its address. */

@@ -16,10 +16,10 @@ interface Kept {
 /** Bytes of events beyond the history that stay for readers who lag. All readers of a topic share them. */
 const FOR_LAGGING = 1024 ** 2
 
-/** Bytes that a message takes beside its event. */
+/** Bytes of a message besides its event. */
 const MESSAGE = 200
 
-/** The history of a log that somebody listens to, on this node: each event is encoded once, for those who replay it too. */
+/** The history of a log with listeners on this node: each event is encoded once, also for listeners that replay it. */
 export class LogTail implements Tail {
   readonly #topic: string
   readonly #bounds: LogBounds
@@ -69,7 +69,7 @@ export class LogTail implements Tail {
     if (gap !== undefined) {
       this.#keep(this.#gap(this.newest, gap), this.#clock.now(), 0)
       this.newest = gap
-      // What is before the gap is there for those who lag, and for nobody else.
+      // Events before the gap are kept only for listeners that lag.
       this.#oldest = this.#next
     }
     for (const line of history.events) this.add(line)

@@ -14,7 +14,7 @@ export interface ProxyOptions {
   readonly methods?: readonly string[]
   /** Paths that pass, as the upstream has them: `'/price/v3'`, `'/tokens/:id'`, `'/swap/*'`. All by default. */
   readonly paths?: readonly string[]
-  /** Request headers that pass beside those that say what form the answer should have. None by default. */
+  /** Request headers that pass besides those that say what form the answer should have. None by default. */
   readonly forward?: readonly string[]
   /** How long edges may keep an answer that may be shared: written as `CDN-Cache-Control` (RFC 9213). */
   readonly cdn?: Duration

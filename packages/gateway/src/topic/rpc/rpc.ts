@@ -29,7 +29,7 @@ export interface RpcOptions {
 export interface RpcMethodOptions {
   /** How long a result is served without asking again. `'1s'` by default. */
   readonly fresh?: Duration
-  /** How long beyond that it may still be served while it is asked for anew. Not at all by default. */
+  /** How long beyond that it may still be served while it is refetched. Not at all by default. */
   readonly stale?: Duration
   /** How long beyond `fresh` it may be served while the node fails. `'30s'` by default. */
   readonly staleIfError?: Duration

@@ -23,7 +23,7 @@ export interface Chosen extends Topic {
   readonly since?: Version | undefined
 }
 
-/** What a subscription is told, as the hub tells it. */
+/** What a subscription is sent, as the hub sends it. */
 export type News = Entry | Notice
 
 export type Field = GraphQLFieldConfig<unknown, GraphqlContext>

@@ -3,7 +3,7 @@ import { GraphQLError } from 'graphql'
 import { asWeirError, ERRORS, type ErrorCode, problemOf, WeirError } from '../../errors.ts'
 import type { Emit } from '../../events.ts'
 
-/** Puts our code into the `extensions` of an error; what failed inside keeps its words to itself. */
+/** Puts our code into the `extensions` of an error; the message of an internal failure is not sent. */
 export type CodedError = (error: GraphQLError) => GraphQLError
 
 /** @param suggests whether errors may name what the schema has instead */
@@ -16,7 +16,7 @@ export function codedBy(emit: Emit, suggests: boolean): CodedError {
     if (originalError instanceof WeirError) return withCode(error, extensionsOf(problemOf(originalError)))
     // Only execution knows where in the answer it was, and there only we can be wrong.
     if (path !== undefined || (originalError !== undefined && !(originalError instanceof GraphQLError))) {
-      // Who left before the answer is not told: nothing failed.
+      // The client left before its answer: nothing failed.
       if (originalError?.name !== 'AbortError')
         emit({ type: 'failed', where: 'graphql', error: originalError ?? error })
       const problem = problemOf(asWeirError(originalError))

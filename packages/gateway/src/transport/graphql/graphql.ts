@@ -50,12 +50,12 @@ interface Asking extends GraphqlContext {
   readonly asked: { followed?: Followed }
 }
 
-/** The most words and signs of a document: more than any that a person wrote, and nothing that could hold up the event loop. */
+/** The most tokens of a document: more than any document of a person, and too few to block the event loop. */
 const MOST_TOKENS = 4000
 
 /**
  * The feeds and logs of an app in GraphQL over HTTP, SSE and WebSocket. yoga reads requests, checks documents and executes
- * queries; what subscriptions are sent comes from the hub.
+ * queries; the results of subscriptions come from the hub.
  */
 export async function createGraphql(parts: GraphqlParts): Promise<Graphql> {
   const { topics, options, hub, peers, clock, emit, checkRoom } = parts

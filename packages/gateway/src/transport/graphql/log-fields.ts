@@ -53,7 +53,7 @@ export function logFields(log: LogRuntime, name: string, types: Set<string>): Fi
       events: { type: new GraphQLNonNull(new GraphQLList(new GraphQLNonNull(one))), description: 'Oldest first.' },
       oldest: { type: Text, description: 'The position of the oldest event that is kept.' },
       newest: { type: Text, description: 'The position of the newest event.' },
-      gap: { type: Gap, description: 'What of that which was asked for is gone.' },
+      gap: { type: Gap, description: 'Requested events that are gone.' },
     },
   })
   const news = new GraphQLObjectType<News>({

@@ -122,7 +122,7 @@ function farewell(subject: News, end: Framing['end']): Buffer | undefined {
   return end(JSON.stringify([{ message, extensions: { code } }]))
 }
 
-/** What is known of a value beside it, in `extensions`. */
+/** What is known of a value besides itself, in `extensions`. */
 interface Mark {
   readonly weir: { readonly stale: boolean; readonly checkedAt: number | undefined; readonly now?: number }
 }
@@ -138,11 +138,11 @@ function markOf(news: News): Mark | undefined {
 /** A subscription that was read. */
 export interface Followed {
   readonly follow: SharedSubscription
-  /** From now on the listener hears it. */
+  /** From now on the listener is sent it. */
   join(listener: Listener): void
 }
 
-/** Reads subscriptions. Those that ask for the same thing have the same follow, as long as anybody has it. */
+/** Reads subscriptions. Those for the same thing are one shared subscription, as long as it has a listener. */
 export type ReadSharedSubscription = (
   args: ExecutionArgs,
   asker: GraphqlContext,

@@ -41,7 +41,7 @@ const LONGEST_REASON = 123
 
 const NOTHING = Buffer.alloc(0)
 
-/** The socket itself hears nothing of the hub; it is there to be counted and closed. */
+/** The hub sends nothing to the socket itself; it only counts and closes it. */
 const SILENT: Wire = { name: 'graphql-socket', encode: () => NOTHING }
 
 /**
@@ -72,7 +72,7 @@ class Client extends Peer {
   readonly #asker: GraphqlContext
   readonly #operations = new Map<string, Operation>()
   readonly #late: Timer
-  /** Aborted when it leaves: what it asked for is not waited for any more. */
+  /** Aborted when the client leaves, so that its operations end. */
   readonly #leaving = new AbortController()
   #begun = false
 
@@ -223,7 +223,7 @@ class Operation implements Connection, Wire {
     this.id = id
   }
 
-  /** Goodbyes are said by closing. */
+  /** The goodbye is the closing of the connection. */
   encode(): Buffer {
     return NOTHING
   }

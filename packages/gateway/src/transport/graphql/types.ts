@@ -52,7 +52,7 @@ function whole(digits: string): number | bigint {
 export const TAKEN = ['Query', 'Subscription', 'String', 'Int', 'Float', 'Boolean', 'ID', Json.name, Integer.name]
 
 /**
- * The type of a value, made from its JSON Schema; what GraphQL has no type for is `JSON`. It may be null: errors are told so.
+ * The type of a value, made from its JSON Schema; where GraphQL has no type for it, that is `JSON`. It may be null, as errors are.
  *
  * @param taken names of types that are given; those of now are added
  */

@@ -1,14 +1,14 @@
 import type { Entry } from '../../entry.ts'
 
-/** Topics that are remembered. */
+/** The most topics that are remembered. */
 const MOST = 10_000
 
 /**
- * What those who listen to a whole feed were told last of topics that nobody watches any more: when one is watched again they need not hear the
+ * The last versions that listeners of a whole feed were sent of topics that are no longer watched: when one is watched again they are not sent the
  * same version once more.
  */
-export class LetGo {
-  /** How often anybody began to listen to everything. */
+export class SentVersions {
+  /** How many listeners of the whole feed there were so far. */
   #joins = 0
   readonly #topics = new Map<string, { readonly version: string; readonly joins: number }>()
 
@@ -16,16 +16,16 @@ export class LetGo {
     this.#joins += 1
   }
 
-  /** Nobody watches it any more. */
-  add(topic: string, latest: Entry | undefined, listeners: number): void {
+  /** A topic is no longer watched. */
+  ended(topic: string, latest: Entry | undefined, listeners: number): void {
     if (listeners === 0) this.#topics.clear()
     else if (latest !== undefined) this.#topics.set(topic, { version: latest.versionText, joins: this.#joins })
     const [oldest] = this.#topics.keys()
     if (this.#topics.size > MOST && oldest !== undefined) this.#topics.delete(oldest)
   }
 
-  /** Whether all who listen to everything now were told this entry. */
-  knows(entry: Entry): boolean {
+  /** Whether all listeners of the whole feed were sent this entry. */
+  wasSent(entry: Entry): boolean {
     const known = this.#topics.get(entry.topic)
     return known?.version === entry.versionText && known.joins === this.#joins
   }
