@@ -13,7 +13,7 @@ import { redisBackend } from './backend/redis/backend.ts'
 import { redisEntry } from './backend/redis/entry.ts'
 import { redisFault } from './backend/redis/fault.ts'
 import { systemClock } from './clock.ts'
-import { ConfigError } from './errors.ts'
+import { ConfigError, WeirError } from './errors.ts'
 import type { Emit } from './events.ts'
 import type { Gateway, GatewayOptions } from './gateway-api.ts'
 import { healthRoutes } from './observe/health-routes.ts'
@@ -111,6 +111,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   })
 
   const servers: Listening[] = []
+  let closed = false
   return {
     sites: sites.map((site) => ({ app: site.app, handle: site.handle, fetch: toFetch(site.handle), of: of([site]) })),
     level,
@@ -122,8 +123,12 @@ export function createGateway(options: GatewayOptions): Gateway {
       const limits = { message: read.socketMessage, deflate: read.socketDeflate }
       const opened: Listening[] = []
       try {
-        for (const [index, { handle }] of sites.entries())
+        for (const [index, { handle }] of sites.entries()) {
+          if (closed)
+            throw new WeirError('draining', 'gateway: expected to listen before close(), got listen() after it')
           opened.push(await listen(handle, { port: portOf(port, index), host }, limits))
+        }
+        if (closed) throw new WeirError('draining', 'gateway: expected to listen before close(), got close() meanwhile')
       } catch (error) {
         await Promise.all(opened.map((server) => server.close(0, false)))
         throw error
@@ -137,6 +142,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     },
 
     async close(within = 5000, handover = false) {
+      closed = true
       if (!handover) admission.drain()
       nodes.close()
       const retry = () => Math.round(500 + Math.random() * 2000)

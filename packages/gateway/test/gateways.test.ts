@@ -211,3 +211,13 @@ describe('a gateway that fails to start leaves nothing behind', () => {
     }
   })
 })
+
+test('a gateway that closes or is closed listens nowhere', async () => {
+  const gateway = createGateway({ apps: [defineApp({ name: 'a', use: [] })] })
+  // As when SIGTERM comes while it starts.
+  const starting = gateway.listen({ port: 0 }).catch(() => [])
+  await gateway.close(0)
+  const [url] = await starting
+  if (url !== undefined) await expect(fetch(`${url}/weir/values`)).rejects.toThrow()
+  await expect(gateway.listen({ port: 0 })).rejects.toThrow()
+})

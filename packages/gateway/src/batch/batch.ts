@@ -131,7 +131,7 @@ export function batch<Value = Content>({
           search.fruitless = 0
         }
         const found = failing
-        const halved = found.filter((part) => mayHalve(part, found, search))
+        const halved = toHalve(found, search)
         const rest = found.filter((part) => !halved.includes(part))
         // An answer for other parts may show that it is worth continuing.
         const kept = halved.length > 0 ? rest.filter((part) => !isSingle(part)) : []
@@ -139,6 +139,18 @@ export function batch<Value = Content>({
         const parts = halved.flatMap(({ members }) => halves(members))
         failing = [...kept, ...(await deliver(parts, search))]
       }
+      if (!search.answered && search.fruitless > 0) stragglers.searchFailed()
+    }
+
+    /**
+     * Chooses the parts that are split next. Before the first answer it is only the smallest one that may be, so that the few
+     * splits soon lead to a part without a bad key.
+     */
+    function toHalve(failing: readonly Failing<Value>[], search: Search): readonly Failing<Value>[] {
+      if (search.answered) return failing.filter((part) => mayHalve(part, failing, search))
+      const smallest = failing.toSorted((a, b) => a.members.length - b.members.length)
+      const next = smallest.find((part) => mayHalve(part, failing, search))
+      return next === undefined ? [] : [next]
     }
 
     /**
@@ -151,11 +163,12 @@ export function batch<Value = Content>({
       const shared = clientsOf(part.members).size > 1
       if (search.answered) {
         const lone = failing.filter(({ halfOf }) => halfOf === part.halfOf).length === 1
-        return shared || (lone && part.halfOf !== undefined) || stragglers.mayHalve(false)
+        return shared || (lone && part.halfOf !== undefined) || stragglers.mayHalve(false, 1)
       }
       const many =
         failing.filter((part) => !isSingle(part) && clientsOf(part.members).size === 1).length > MAX_FAILING_PARTS
-      if ((many && !shared) || !stragglers.mayHalve(shared)) return false
+      const needed = search.fruitless === 0 ? Math.ceil(Math.log2(part.members.length)) : 1
+      if ((many && !shared) || !stragglers.mayHalve(shared, needed)) return false
       search.fruitless += 1
       return true
     }

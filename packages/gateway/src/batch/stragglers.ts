@@ -23,6 +23,12 @@ const MAX_SPLITS = 6
 const SPLIT_INTERVAL = 1000
 const RESERVED_SPLITS = 2
 
+/**
+ * A call is not split while each of its keys failed alone within this many milliseconds, and none was answered since. Later
+ * the upstream may be back, and only some of the keys still fail.
+ */
+const HOPELESS_FOR = 10_000
+
 /** Maximum number of separated keys, and of separated clients. */
 const MAX_SEPARATE = 5000
 
@@ -48,14 +54,18 @@ export interface StragglerTracker {
    * Takes one split from the allowance for failing batches, if possible.
    *
    * @param shared whether the keys are of several clients
+   * @param needed splits that lead to a single key. Once the allowance was used up in vain, that many have to be saved: a
+   *   search that ends half-way finds nothing, and the next one would be as short
    */
-  mayHalve(shared: boolean): boolean
+  mayHalve(shared: boolean, needed: number): boolean
   /** Records that a key failed in a call of its own. */
   failedAlone(topic: string): void
   /** Whether each of these keys failed alone since the last answer, so that a split would help none of them. */
   isHopeless(topics: readonly string[]): boolean
   /** Records an answer. */
   answered(): void
+  /** Records that a call was split without a single answer. */
+  searchFailed(): void
   /** Returns splits to the allowance, because they led to an answer. */
   refundSplits(splits: number): void
   /** Whether a client's keys have calls of their own, because one made a call fail or late. */
@@ -80,8 +90,10 @@ export function createStragglerTracker(clock: Clock): StragglerTracker {
   let lastOnTime = Number.NEGATIVE_INFINITY
   /** Separated keys: until when, and how many share a call. The most recent ones are at the end. */
   const slow = new Map<string, { readonly until: number; readonly groupSize: number }>()
-  /** Keys that failed alone since the last answer. */
-  const hopeless = new Set<string>()
+  /** Keys that failed alone since the last answer, and until when they count. */
+  const hopeless = new LRUCache<string, number>({ max: MAX_SEPARATE })
+  /** Whether the allowance was used up without an answer. */
+  let exhausted = false
   /** Separated clients, and until when. */
   const separateClients = new LRUCache<string, number>({ max: MAX_SEPARATE })
 
@@ -107,23 +119,29 @@ export function createStragglerTracker(clock: Clock): StragglerTracker {
       return true
     },
 
-    mayHalve(shared) {
+    mayHalve(shared, needed) {
       const now = clock.monotonic()
       splits = Math.min(MAX_SPLITS, splits + (now - refilledAt) / SPLIT_INTERVAL)
       refilledAt = now
-      if (splits < (shared ? 1 : 1 + RESERVED_SPLITS)) return false
+      const least = exhausted ? needed : 1
+      if (splits < Math.min(MAX_SPLITS, least + (shared ? 0 : RESERVED_SPLITS))) return false
       splits -= 1
       return true
     },
 
     failedAlone(topic) {
-      if (hopeless.size < MAX_SEPARATE) hopeless.add(topic)
+      hopeless.set(topic, clock.monotonic() + HOPELESS_FOR)
     },
 
-    isHopeless: (topics) => topics.every((topic) => hopeless.has(topic)),
+    isHopeless: (topics) => topics.every((topic) => (hopeless.peek(topic) ?? 0) > clock.monotonic()),
 
     answered() {
       hopeless.clear()
+      exhausted = false
+    },
+
+    searchFailed() {
+      exhausted ||= splits < 1
     },
 
     refundSplits(count) {

@@ -37,7 +37,16 @@ export class Seat<W extends Waiter> {
   }
 
   moveTo(queue: FairQueue<Seat<W>>): void {
-    if (!this.leave()) return
+    if (this.leave()) this.#enter(queue)
+  }
+
+  /** Moves on as the next of its queue, so that the turn passes to the next client. */
+  advanceTo(queue: FairQueue<Seat<W>>): void {
+    this.#queue.start(this.#place)
+    this.#enter(queue)
+  }
+
+  #enter(queue: FairQueue<Seat<W>>): void {
     const { priority, since } = this.#place
     this.#queue = queue
     this.#place = queue.add(this, priority, this.waiter.start.client, since)
@@ -173,7 +182,7 @@ export class Lanes<W extends Waiter> {
       for (let room = this.#bulkhead.room(compartment); room > 0; room--) {
         const seat = this.#parked[compartment].best(this.#clock.monotonic())?.item
         if (seat === undefined) break
-        seat.moveTo(this.#queueOf(seat.waiter.start))
+        seat.advanceTo(this.#queueOf(seat.waiter.start))
       }
     }
   }

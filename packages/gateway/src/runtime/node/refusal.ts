@@ -34,7 +34,8 @@ export function refuse(error: Error & { code?: string; rawPacket?: Buffer }, str
  */
 function afterAnswers(socket: Socket & { readonly _httpMessage?: ServerResponse | null }, refuse: () => void): void {
   const answer = socket._httpMessage
-  if (answer === undefined || answer === null) refuse()
+  // An answer to a request that ends here unfinished never comes.
+  if (answer === undefined || answer === null || !answer.req.complete) refuse()
   else answer.once('finish', () => setImmediate(() => socket.writable && afterAnswers(socket, refuse)))
 }
 
