@@ -42,7 +42,7 @@ const pages: Readonly<Record<string, string>> = {
 
 const stale = Object.entries(pages).filter(([path, text]) => read(path) !== text)
 if (process.argv.includes('--check')) {
-  for (const [path] of stale) process.stderr.write(`${path}is out of date; run "npm run fix"\n`)
+  for (const [path] of stale) process.stderr.write(`${path} is out of date; run "npm run fix"\n`)
   process.exitCode = stale.length === 0 ? 0 : 1
 } else {
   mkdirSync(join(ROOT, 'docs'), { recursive: true })
