@@ -12,21 +12,21 @@ const ARGS = [
   '--disable-sync',
 ]
 
-/** Chromium, as the machine has it. */
+/** Launches the Chromium of this machine. */
 export function launch(): Promise<Browser> {
   return chromium.launch({ executablePath: process.env.CHROMIUM_PATH ?? '/usr/bin/chromium', args: ARGS })
 }
 
-/** A page in a browser profile of its own. `await using` closes it. */
+/** A page in its own browser profile. `await using` closes it. */
 export interface Visit extends AsyncDisposable {
   readonly page: Page
-  /** What the page complained of in its console, and what it threw. */
+  /** Console warnings and errors, and uncaught exceptions. */
   readonly complaints: readonly string[]
-  /** Addresses outside the site that it asked for. */
+  /** Requested URLs outside the site. */
   readonly strangers: readonly string[]
 }
 
-/** Opens an address, and listens to all that the page says and asks from its first moment on. */
+/** Opens a URL, and records console output and requests from the start. */
 export async function visit(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<Visit> {
   const context = await browser.newContext(options)
   const page = await context.newPage()
@@ -43,21 +43,21 @@ export async function visit(browser: Browser, url: string, options: BrowserConte
   return { page, complaints, strangers, [Symbol.asyncDispose]: () => context.close() }
 }
 
-/** What a browser says by itself of a server that is not there. */
+/** Messages that a browser logs when a server is unreachable. */
 export const UNREACHED = /net::ERR_(CONNECTION_REFUSED|INCOMPLETE_CHUNKED_ENCODING|CONNECTION_RESET|EMPTY_RESPONSE)/
 
-/** Waits until the connection's pill says this word. */
+/** Waits until the connection pill shows this state. */
 export async function connection(page: Page, word: string): Promise<void> {
   await page.locator(`.pill[data-status="${word}"]`).waitFor()
 }
 
-/** Waits until a text is another than it was, and returns it. */
+/** Waits until a text changes, and returns it. */
 export async function change(text: Locator, before: string | null): Promise<string | null> {
   await expect.poll(() => text.textContent(), { timeout: 10_000 }).not.toBe(before)
   return text.textContent()
 }
 
-/** A token's colour as the page computes it now. */
+/** The computed colour of a CSS token. */
 export function token(page: Page, name: string): Promise<string> {
   return page.evaluate((name) => {
     const probe = document.body.appendChild(document.createElement('i'))
@@ -72,7 +72,7 @@ export function colorOf(element: Locator): Promise<string> {
   return element.evaluate((each) => getComputedStyle(each).color)
 }
 
-/** When a page first showed anything, in milliseconds since it was asked for, and how much what it showed has moved since. */
+/** The first contentful paint of a page, in milliseconds since navigation, and its layout shift. */
 export function paintOf(page: Page): Promise<{ readonly painted: number | undefined; readonly shifted: number }> {
   return page.evaluate(
     () =>
@@ -82,18 +82,18 @@ export function paintOf(page: Page): Promise<{ readonly painted: number | undefi
         new PerformanceObserver((list) => {
           for (const entry of list.getEntries()) shifted += (entry as PerformanceEntry & { value: number }).value
         }).observe({ type: 'layout-shift', buffered: true })
-        // What was buffered is handed over in a task of its own, before this one.
+        // Buffered entries are delivered in a task before this one.
         setTimeout(() => resolve({ painted: paint?.startTime, shifted }), 50)
       }),
   )
 }
 
-/** Pixels by which a page is wider than its window. */
+/** Number of pixels by which a page is wider than its window. */
 export function overflow(page: Page): Promise<number> {
   return page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
 }
 
-/** What one can press or fill in and has no name. */
+/** Controls without an accessible name. */
 export function nameless(page: Page): Promise<readonly string[]> {
   return page
     .locator('a, button, input')

@@ -1,5 +1,5 @@
 /**
- * Runs the cache tests of the HTTP Working Group against a proxy as a shared cache, and says what came of them:
+ * Runs the cache tests of the HTTP Working Group against a proxy as a shared cache, and prints the results:
  *
  *   node scripts/cache-tests.ts DIR [test-id]
  *
@@ -27,12 +27,12 @@ interface Suite {
   tests: readonly Test[]
 }
 
-/** How a result reads in the suite's own legend. */
+/** Labels of results, as in the legend of the suite. */
 type Result = readonly [icon: string, colour: string, sign: string]
 
 const [directory, only] = process.argv.slice(2)
 if (directory === undefined) {
-  process.stderr.write('expected the directory of the cache tests\n')
+  process.stderr.write('expected the directory of the cache tests as an argument, got nothing\n')
   process.exit(1)
 }
 const engine = join(resolve(directory), 'test-engine')
@@ -55,7 +55,7 @@ const suites = all.default.map((suite) => ({
 }))
 for (const { tests } of suites) for (const test of tests) test.dump = only !== undefined
 
-// What the tests send must reach their origin, once.
+// Headers of the tests must reach their origin, without duplicates.
 const sent = suites.flatMap(({ tests }) => tests.flatMap(({ requests }) => requests))
 const named = sent.flatMap(({ request_headers = [] }) => request_headers.map(([name]) => name.toLowerCase()))
 const judged = /^(if-|range$|cache-control$|pragma$|cookie$|connection$)/
@@ -74,7 +74,7 @@ async function run(tests: readonly Test[]): Promise<void> {
   await gateway.close(0)
 }
 
-// Origins that fail on purpose, two at a time and a new gateway for each: five failures in a row would open its breaker.
+// Some origins fail on purpose. Each pair has a new gateway, because five failures in a row would open its breaker.
 const FEW = 2
 const fails = ({ requests }: Test) =>
   requests.some(({ response_status: [status] = [200], disconnect }) => status >= 500 || disconnect === true)

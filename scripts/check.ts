@@ -1,4 +1,4 @@
-/** `npm run check`: everything that can be known without running a test. Says all that is wrong, not only the first. */
+/** `npm run check`: runs all static checks, and reports every failure, not only the first. */
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 
@@ -23,7 +23,7 @@ const failed = CHECKS.filter(([what, script, ...args]) => {
 const docs = spawnSync(process.execPath, ['scripts/docs.ts', '--check'], { cwd: ROOT, stdio: 'inherit' })
 if (docs.status !== 0 || failed.length > 0) {
   process.stderr.write(
-    `Checks that failed: ${[...failed.map(([what]) => what), ...(docs.status === 0 ? [] : ['docs'])].join(', ')}\n`,
+    `Failed checks: ${[...failed.map(([what]) => what), ...(docs.status === 0 ? [] : ['docs'])].join(', ')}\n`,
   )
   process.exitCode = 1
 }

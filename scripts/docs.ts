@@ -1,4 +1,4 @@
-/** Writes the references in docs/ from the tables they describe; with `--check`, says whether they are up to date. */
+/** Generates the references in docs/ from the code's tables. With `--check`, reports whether they are up to date. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ERRORS } from '../packages/gateway/src/errors.ts'
@@ -47,7 +47,7 @@ const pages: Readonly<Record<string, string>> = {
 
 const stale = Object.entries(pages).filter(([path, text]) => read(path) !== text)
 if (process.argv.includes('--check')) {
-  for (const [path] of stale) process.stderr.write(`${path}: expected what "npm run fix" writes, got something else\n`)
+  for (const [path] of stale) process.stderr.write(`${path} is out of date; run "npm run fix"\n`)
   process.exitCode = stale.length === 0 ? 0 : 1
 } else {
   mkdirSync(join(ROOT, 'docs'), { recursive: true })

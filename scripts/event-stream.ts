@@ -1,12 +1,12 @@
-/** One server-sent event as it came. */
+/** A server-sent event. */
 export interface StreamEvent {
   readonly event: string
   readonly id: string | undefined
-  // What a server says is checked by the test that reads it.
+  // Not validated, since each test checks the data it reads.
   readonly data: Record<string, unknown>
 }
 
-/** Reads server-sent events from a response, one after another. */
+/** Reads server-sent events from a response. */
 export class EventStream implements AsyncDisposable {
   readonly response: Response
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>
@@ -20,7 +20,7 @@ export class EventStream implements AsyncDisposable {
     this.#reader = response.body.getReader()
   }
 
-  /** The next event; undefined when the stream has ended. */
+  /** Returns the next event; undefined at the end of the stream. */
   async next(): Promise<StreamEvent | undefined> {
     for (;;) {
       const end = this.#text.indexOf('\n\n')
@@ -40,7 +40,7 @@ export class EventStream implements AsyncDisposable {
     }
   }
 
-  /** The next event of this name; those before it are passed over. */
+  /** Returns the next event with this name, and skips others. */
   async until(name: string, accept: (event: StreamEvent) => boolean = () => true): Promise<StreamEvent> {
     for (;;) {
       const event = await this.next()

@@ -3,8 +3,8 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 
 /**
- * A port of this machine that nobody listens on, for programs that can't choose one themselves. It lies below those that the system gives
- * away, so that no connection of another test has it when the program comes to it, or comes back.
+ * Finds a free port, for programs that can't choose one themselves. It is below the system's ephemeral ports, so that no connection of
+ * another test takes it before the program listens or restarts.
  */
 export async function freePort(): Promise<number> {
   for (;;) {

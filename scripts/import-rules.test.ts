@@ -89,7 +89,7 @@ const ALLOWED: readonly Import[] = [
   [`${SRC}/cache/probe.ts`, './other.ts'],
   [`${SRC}/cache/probe.ts`, '@weir/protocol'],
   [`${SRC}/cache/probe.ts`, 'lru-cache'],
-  // Tests of a stage may use the real thing behind a port.
+  // Tests of a stage may use the real implementation of a port.
   [`${SRC}/cache/probe.test.ts`, '../backend/memory/backend.ts'],
   [`${SRC}/errors.ts`, './clock.ts'],
   [`${SRC}/topic/probe.ts`, '../hub/hub.ts'],
@@ -125,7 +125,7 @@ const CYCLES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
 }
 
-/** What Biome reports. */
+/** The report of Biome. */
 interface Report {
   readonly diagnostics: readonly { readonly category: string; readonly location: { readonly path: string } }[]
 }

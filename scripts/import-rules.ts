@@ -1,4 +1,4 @@
-/** Which file may import which: one table, the check of it (part of `npm run check`), and nothing else. */
+/** The import rules: one table, and its check, which is part of `npm run check`. */
 import { globSync, readFileSync } from 'node:fs'
 import { join, matchesGlob, posix } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -7,16 +7,16 @@ import ts from 'typescript5'
 const ROOT = join(import.meta.dirname, '..')
 const SRC = 'packages/gateway/src'
 
-/** Files that may import the same things. The first group whose globs match a file decides. */
+/** Files with the same import rules. A file belongs to the first group whose globs match. */
 interface Group {
   readonly name: string
   /** Globs of its files, from the root of the repository. */
   readonly files: readonly string[]
-  /** Globs of the files that they may import, besides those of their own group. */
+  /** Globs of the files that they may import, in addition to their own group. */
   readonly imports: readonly string[]
   /** Exceptions to `imports`. */
   readonly except?: readonly string[]
-  /** Packages that they may import; all where it is left out. */
+  /** Packages that they may import. Default: all packages. */
   readonly packages?: readonly string[]
   readonly rule: string
 }
@@ -167,7 +167,7 @@ export const GROUPS: readonly Group[] = [
   },
 ]
 
-/** One import that a file may not make. */
+/** A forbidden import. */
 export interface Violation {
   readonly file: string
   readonly imported: string
@@ -180,16 +180,16 @@ function matches(file: string, globs: readonly string[]): boolean {
   return positive.some((glob) => matchesGlob(file, glob)) && !negative.some((glob) => matchesGlob(file, glob))
 }
 
-/** The group of a file, by its path from the root of the repository. */
+/** The group of a file, by its path relative to the repository. */
 export function groupOf(file: string): Group | undefined {
   return GROUPS.find(({ files }) => matches(file, files))
 }
 
 /**
- * What is wrong with one import.
+ * Checks one import.
  *
- * @param file from the root of the repository
- * @param imported as it is written: `./other.ts`, `@weir/protocol`, `node:fs`
+ * @param file path relative to the repository
+ * @param imported specifier as written: `./other.ts`, `@weir/protocol`, `node:fs`
  */
 export function violation(file: string, imported: string): Violation | undefined {
   const group = groupOf(file)
@@ -210,14 +210,14 @@ function mayImportPackage({ packages }: Group, imported: string): boolean {
   return refused.length > 0 ? !refused.includes(`!${name}`) : packages.includes(name)
 }
 
-/** All that a file imports: values, types, dynamic imports. */
+/** All imports of a file: values, types and dynamic imports. */
 function importsOf(file: string): readonly string[] {
   return ts
     .preProcessFile(readFileSync(join(ROOT, file), 'utf8'), true, true)
     .importedFiles.map(({ fileName }) => fileName)
 }
 
-/** The files to which the rules apply. */
+/** The files that the rules cover. */
 export function sourceFiles(): readonly string[] {
   return globSync('{packages,apps}/**/*.{ts,tsx}', { cwd: ROOT, exclude: ['**/node_modules', '**/dist'] }).toSorted()
 }

@@ -14,15 +14,20 @@ function alive(pid: number): boolean {
   }
 }
 
-test.skipIf(process.platform !== 'linux')('what a test starts ends with it, also when the test is killed', async () => {
-  const lines = `
+test.skipIf(process.platform !== 'linux')(
+  'a program exits with the test that started it, even when the test is killed',
+  async () => {
+    const lines = `
     import { runProgram } from ${JSON.stringify(RUNNING)}
     process.stdout.write(String(runProgram('sleep', ['600']).pid))
     setInterval(() => {}, 1000)`
-  const parent = spawn(process.execPath, ['--input-type=module', '-e', lines], { stdio: ['ignore', 'pipe', 'inherit'] })
-  const [text] = await once(parent.stdout, 'data')
-  const pid = Number(text)
-  expect(alive(pid)).toBe(true)
-  parent.kill('SIGKILL')
-  await expect.poll(() => alive(pid)).toBe(false)
-})
+    const parent = spawn(process.execPath, ['--input-type=module', '-e', lines], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const [text] = await once(parent.stdout, 'data')
+    const pid = Number(text)
+    expect(alive(pid)).toBe(true)
+    parent.kill('SIGKILL')
+    await expect.poll(() => alive(pid)).toBe(false)
+  },
+)

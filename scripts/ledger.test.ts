@@ -20,7 +20,7 @@ describe('a row of a ledger', () => {
     '`node scripts/check.ts`',
     '`node bench/crowd.ts 10 5`',
     '`scripts/ledger.ts`',
-    '`scripts/ledger.test.ts › may name nothing only when it says that there is nothing`',
+    '`scripts/ledger.test.ts › may omit evidence only when it is marked as missing`',
   ])('may name %s', (shown) => expect(row(shown)).toBeUndefined())
 
   test.each([
@@ -31,18 +31,18 @@ describe('a row of a ledger', () => {
     '`node bench/nothing.ts`',
     '`bench`',
     '`scripts/nothing.test.ts › may name nothing`',
-    // In two pieces, or this file would have a test of this name.
+    // Split, or this file would contain a test of this name.
     `\`scripts/ledger.test.ts › ${'a test '}that nobody wrote\``,
     '`npm start` and `bench/nothing.ts`',
   ])('may not name %s', (shown) => expect(row(shown)).toContain('a promise: expected'))
 
-  test('may name nothing only when it says that there is nothing', () => {
+  test('may omit evidence only when it is marked as missing', () => {
     expect(row('–', '**not yet**')).toBeUndefined()
     expect(row('–', '**not here**: a host does it')).toBeUndefined()
     expect(row('`bench/nothing.ts`', '**not yet**')).toBeDefined()
   })
 
-  test('may not take a figure from a command that is not there', () => {
+  test('must not cite figures of a missing command', () => {
     expect(row('`npm start`', 'something', '3 ms (`node bench/nothing.ts`)')).toBeDefined()
   })
 

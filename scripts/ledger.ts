@@ -3,10 +3,10 @@ import { join } from 'node:path'
 
 const ROOT = join(import.meta.dirname, '..')
 
-/** What the cell of a row that has nothing to show must say instead. */
+/** Required text in a row without evidence. */
 const MISSING = /\*\*(not yet|not here)\*\*/
 
-/** The rows of a README's ledger: the text of their cells, without the head. Empty when it has none. */
+/** Returns the rows of a README's ledger as cell texts, without the header. Empty without a ledger. */
 export function ledgerRows(readme: string): readonly (readonly string[])[] {
   const ledger = readme.split(/^## Ledger$/m)[1]?.split(/^## /m)[0] ?? ''
   const lines = ledger.split('\n').filter((line) => line.startsWith('|'))
@@ -19,9 +19,9 @@ export function ledgerRows(readme: string): readonly (readonly string[])[] {
 }
 
 /**
- * What is wrong with a row; undefined when nothing is. Its third cell must name what shows the promise: `npm start`,
- * `node FILE`, a file, or `FILE › name of a test`, all from the root of the repository. Only a row that says **not yet** or
- * **not here** may name nothing. Commands and files that other cells name must be there too.
+ * Checks a row; undefined when it is valid. The third cell must contain evidence: `npm start`, `node FILE`, a file, or
+ * `FILE › name of a test`, with paths relative to the repository. Only a row with **not yet** or **not here** may omit it. Commands and
+ * files in other cells must exist too.
  */
 export function wrongWith(row: readonly string[]): string | undefined {
   const [promise = '', there = '', shown = ''] = row

@@ -1,12 +1,12 @@
-/** How a run of tests ended. */
+/** The result of a test run. */
 export interface Outcome {
   readonly passed: number
   readonly failed: number
 }
 
 /**
- * Counts in Vitest's JSON report. A file that could not load has no tests in it, and counts as one that failed; so does
- * a run that failed for a reason the report does not name, such as an error after the last test.
+ * Counts the results in Vitest's JSON report. A file that failed to load contains no tests and counts as one failure. So does a run
+ * that failed without a reported reason, such as an error after the last test.
  */
 export function readOutcome(report: unknown, exitCode: number): Outcome {
   let passed = 0

@@ -4,13 +4,13 @@ import { build } from 'vite'
 
 const ROOT = join(import.meta.dirname, '..')
 
-/** Every app's folder, prices first. */
+/** The folders of all apps, prices first. */
 export function appFolders(): readonly string[] {
   const folders = globSync('apps/*/app.ts', { cwd: ROOT }).map(dirname).sort()
   return folders.sort((a, b) => Number(b === 'apps/prices') - Number(a === 'apps/prices'))
 }
 
-/** Builds the pages of apps whose sources are newer than what was built. */
+/** Builds the pages whose sources are newer than their build. */
 export async function buildPages(apps: readonly string[]): Promise<void> {
   for (const app of apps) {
     const page = join(ROOT, app, 'page')
@@ -20,7 +20,7 @@ export async function buildPages(apps: readonly string[]): Promise<void> {
   }
 }
 
-/** Builds the client for those who have no bundler: its sources need no build here. */
+/** Builds the client for users without a bundler. */
 export async function buildClient(): Promise<void> {
   const client = join(ROOT, 'packages/client')
   await build({ root: client, configFile: join(client, 'vite.config.ts'), logLevel: 'warn' })

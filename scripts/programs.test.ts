@@ -15,7 +15,7 @@ async function folderOf(...commands: readonly string[]) {
 }
 
 describe('finding a program', () => {
-  test('the best of its names counts, in whatever folder it is', async () => {
+  test('the preferred name wins, in any folder', async () => {
     await using first = await folderOf('plain')
     await using second = await folderOf('nice')
     const PATH = ['', first.path, second.path].join(delimiter)
@@ -24,7 +24,7 @@ describe('finding a program', () => {
     expect(find(store, { PATH })).toBeUndefined()
   })
 
-  test('its variable is believed, and only that', async () => {
+  test('its variable wins over PATH', async () => {
     await using folder = await folderOf('nice', 'mine')
     const mine = join(folder.path, 'mine')
     expect(find(browser, { PATH: folder.path, BROWSER_PATH: mine })).toBe(mine)
@@ -32,7 +32,7 @@ describe('finding a program', () => {
     expect(find(browser, { PATH: folder.path, BROWSER_PATH: '' })).toBe(join(folder.path, 'nice'))
   })
 
-  test('a file that may not be run is none', async () => {
+  test('a file that is not executable is ignored', async () => {
     await using folder = await folderOf('nice')
     await chmod(join(folder.path, 'nice'), 0o644)
     expect(find(browser, { PATH: folder.path })).toBeUndefined()
@@ -40,12 +40,12 @@ describe('finding a program', () => {
 })
 
 describe('locating all', () => {
-  test('tells the tests where those with a variable are', async () => {
+  test('sets the variables for the tests', async () => {
     await using folder = await folderOf('nice', 'store-server')
     expect(locate([browser, store], { PATH: folder.path })).toEqual({ BROWSER_PATH: join(folder.path, 'nice') })
   })
 
-  test('says in one sentence what is missing and how to get it', async () => {
+  test('reports missing programs and how to install them', async () => {
     await using folder = await folderOf('nice')
     expect(locate([browser, store], { PATH: folder.path })).toBe(
       'The tests need Store, not found here: install with "sudo apt-get install store".',

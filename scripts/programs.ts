@@ -2,19 +2,19 @@ import { type SpawnSyncOptions, spawnSync } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
-/** A program that tests run for real, and that npm does not bring. */
+/** A program that tests need and npm does not install. */
 export interface Program {
-  /** As a person calls it. */
+  /** Display name. */
   readonly name: string
-  /** What it may be called on PATH, the best first. */
+  /** Names on PATH, in order of preference. */
   readonly commands: readonly string[]
-  /** The package of Debian and Ubuntu. */
+  /** The package in Debian and Ubuntu. */
   readonly apt: string
-  /** The variable that says where it is, if there is one: it is believed, and set for the tests when it is not. */
+  /** An environment variable with its path. If it is unset, the tests get the path that was found. */
   readonly variable?: string
 }
 
-/** Every program the tests need. */
+/** All programs that the tests need. */
 export const NEEDED: readonly Program[] = [
   {
     name: 'Chromium',
@@ -24,13 +24,13 @@ export const NEEDED: readonly Program[] = [
   },
   { name: 'Redis', commands: ['redis-server'], apt: 'redis-server' },
   { name: 'curl', commands: ['curl'], apt: 'curl' },
-  // Debian puts it where only root's PATH leads.
+  // Debian installs it in a folder that only root's PATH contains.
   { name: 'nginx', commands: ['nginx'], apt: 'nginx', variable: 'NGINX_PATH' },
 ]
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** Where a program is on this machine; undefined when it is not. */
+/** Finds the path of a program; undefined when it is missing. */
 export function find(program: Program, environment: Environment): string | undefined {
   const named = program.variable === undefined ? undefined : environment[program.variable]
   if (named !== undefined && named !== '') return runnable(named) ? named : undefined
@@ -39,7 +39,7 @@ export function find(program: Program, environment: Environment): string | undef
   return places.find(runnable)
 }
 
-/** What the programs' variables are to be for the tests; a text instead says what is missing and how to get it. */
+/** Returns the environment variables for the tests, or a message about missing programs. */
 export function locate(programs: readonly Program[], environment: Environment): Record<string, string> | string {
   const missing = programs.filter((program) => find(program, environment) === undefined)
   if (missing.length > 0) return complaint(missing, environment)
@@ -51,15 +51,15 @@ export function locate(programs: readonly Program[], environment: Environment): 
   return variables
 }
 
-/** Installs what is missing, where that is possible without asking: as root, with apt-get. */
+/** Installs missing programs with apt-get, if this process runs as root. */
 export function install(programs: readonly Program[], environment: Environment): void {
-  // One that a variable points at is not found anywhere else, so installing it would help nobody.
+  // A program with a variable is only looked up there, so installing it would not help.
   const missing = programs.filter(
     (program) => find(program, environment) === undefined && !isNamed(program, environment),
   )
   const apt = find({ name: 'apt', commands: ['apt-get'], apt: 'apt' }, environment)
   if (missing.length === 0 || apt === undefined || process.getuid?.() !== 0) return
-  // At runlevel 1 the packages' services are not started: a Redis nobody asked for would sit on its usual port.
+  // At runlevel 1, packages start no services. Otherwise Redis would occupy its default port.
   const options: SpawnSyncOptions = {
     stdio: ['ignore', 'inherit', 'inherit'],
     env: { ...environment, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' },

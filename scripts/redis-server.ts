@@ -7,23 +7,23 @@ import { createClient } from 'redis'
 import { freePort } from './free-port.ts'
 import { leashed } from './leash.ts'
 
-/** A real redis-server of a test's own, that keeps nothing on disk. */
+/** A redis-server for one test, without persistence. */
 export interface RedisServer extends AsyncDisposable {
   readonly url: string
   readonly port: number
-  /** Forgets everything it keeps. */
+  /** Deletes all data. */
   flush(): Promise<void>
-  /** Scripts it has run since it was started. */
+  /** Number of scripts run since the start. */
   scripts(): Promise<number>
-  /** Stops it dead as it stands, connections open, and lets it go on. */
+  /** Suspends the process with open connections, and resumes it. */
   freeze(): void
   thaw(): void
   kill(): Promise<void>
-  /** Starts it again on the same port, empty. */
+  /** Restarts it empty on the same port. */
   start(): Promise<void>
 }
 
-/** `flags`: what the server is started with besides. */
+/** `flags`: additional arguments of the server. */
 export async function redisServer(flags: readonly string[] = []): Promise<RedisServer> {
   const port = await freePort()
   const url = `redis://127.0.0.1:${port}`
@@ -40,13 +40,13 @@ export async function redisServer(flags: readonly string[] = []): Promise<RedisS
     const listens = new Promise<void>((resolve) => {
       ready = resolve
     })
-    let said = ''
+    let output = ''
     child.stdout.on('data', (data) => {
-      said += data
-      if (said.includes('Ready to accept connections')) ready()
+      output += data
+      if (output.includes('Ready to accept connections')) ready()
     })
     const ends = Promise.race([once(child, 'exit'), once(child, 'error')])
-    const failed = ends.then(() => Promise.reject(new Error(`expected redis-server to listen, it said: ${said}`)))
+    const failed = ends.then(() => Promise.reject(new Error(`expected redis-server to listen, got: ${output}`)))
     failed.catch(() => {})
     await Promise.race([listens, failed])
   }

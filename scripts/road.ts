@@ -1,23 +1,23 @@
 import { createServer, type IncomingMessage, request } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 
-/** How values come. */
+/** A transport of the client. */
 type Transport = 'sse' | 'ws' | 'poll'
 
-/** A road to a server that refuses what it is told to, and counts what goes over it. */
+/** A proxy to a server that blocks selected transports, and counts their connections. */
 export interface Road extends AsyncDisposable {
   readonly url: string
-  /** Connections of a transport that were let through so far. */
+  /** Number of connections of a transport that passed. */
   readonly opened: Readonly<Record<Transport, number>>
-  /** Refuses these from now on, and cuts those that are open. */
+  /** Blocks these transports, and closes their open connections. */
   block(...transports: Transport[]): void
-  /** From now on nothing of these reaches the client; their connections stay. */
+  /** Drops all data of these transports to the client, but keeps their connections open. */
   hush(...transports: Transport[]): void
-  /** Leads to another server from now on; what is open is cut. */
+  /** Switches to another server, and closes open connections. */
   leadTo(url: string): void
 }
 
-/** Which transport a request belongs to; undefined where it is none, as a page or a single value. */
+/** The transport of a request; undefined for others, such as a page or a single value. */
 function transportOf({ url = '' }: IncomingMessage): Transport | undefined {
   if (url.startsWith('/weir/stream')) return 'sse'
   if (url.startsWith('/weir/ws')) return 'ws'
@@ -30,7 +30,7 @@ export async function openRoad(target: string): Promise<Road> {
   const open = new Map<Socket, Transport | undefined>()
   const opened = { sse: 0, ws: 0, poll: 0 }
 
-  /** Whether it may pass. */
+  /** Whether the request may pass. */
   function admit(call: IncomingMessage): boolean {
     const transport = transportOf(call)
     if (transport !== undefined && blocked.includes(transport)) {
@@ -51,7 +51,7 @@ export async function openRoad(target: string): Promise<Road> {
     on.once('response', (from) => {
       const quiet = () => transport !== undefined && hushed.includes(transport)
       if (quiet()) return
-      // Each request its own connection: cutting one transport must not cut another's.
+      // One connection per request, so that blocking one transport does not close another.
       answer.writeHead(from.statusCode ?? 502, { ...from.headers, connection: 'close' })
       answer.flushHeaders()
       from.on('data', (bytes: Buffer) => {

@@ -5,31 +5,31 @@ import { WEIR } from './weir.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 
-/** How long a program may take to print what a test waits for, in milliseconds; on a busy machine it takes long. */
-const PATIENCE = 45_000
+/** How long a test waits for output, in milliseconds. A busy machine takes long. */
+const OUTPUT_TIMEOUT = 45_000
 
-/** A program of ours in a process of its own. `await using` ends it, however far it came. */
+/** A program in its own process. `await using` ends it at any stage. */
 export interface Running extends AsyncDisposable {
   readonly pid: number
-  /** What it has written on standard output so far. */
+  /** The standard output so far. */
   readonly said: string
-  /** What it has written on standard error so far. */
+  /** The standard error so far. */
   readonly complained: string
-  /** Its exit code, or the signal that ended it. */
+  /** The exit code, or the signal that killed the process. */
   readonly ended: Promise<number | NodeJS.Signals>
   /**
-   * The first match in what it says on standard output.
+   * Returns the first match in the standard output.
    *
-   * @throws Error when it ends before, or says nothing of the kind within so many milliseconds
+   * @throws Error when the process exits first, or no match appears within `within` milliseconds
    */
   says(pattern: RegExp, within?: number): Promise<RegExpExecArray>
-  /** Sends a signal to this process alone. */
+  /** Sends a signal to this process only. */
   signal(name: NodeJS.Signals): void
 }
 
 /**
- * Runs a script with this Node, from the root of the repository. Of this process's environment it gets no more than PATH:
- * a PORT or an upstream of the developer's must not decide a test.
+ * Runs a script with this Node, from the root of the repository. It inherits only PATH, so that variables of the developer do not
+ * affect a test.
  */
 export function run(args: readonly string[], environment: Readonly<Record<string, string>> = {}): Running {
   return runProgram(process.execPath, args, environment)
@@ -54,7 +54,7 @@ export function runProgram(
     child.once('error', reject)
     child.once('close', (code, signal) => resolve(code ?? signal ?? 1))
   })
-  // Whoever waits for the end hears of a program that could not be started; nobody else has to.
+  // `ended` rejects if the program can't start. Without a listener, that must not end the test run.
   ended.catch(() => {})
   const kill = () => child.kill('SIGKILL')
   process.once('exit', kill)
@@ -69,7 +69,7 @@ export function runProgram(
       return complained.join('')
     },
     ended,
-    says: (pattern, within = PATIENCE) => heard(child, pattern, within, said, complained),
+    says: (pattern, within = OUTPUT_TIMEOUT) => waitForOutput(child, pattern, within, said, complained),
     signal(name) {
       child.kill(name)
     },
@@ -85,7 +85,7 @@ export function weir(args: readonly string[], environment: Readonly<Record<strin
   return run([...WEIR, ...args], environment)
 }
 
-function heard(
+function waitForOutput(
   child: ChildProcess,
   pattern: RegExp,
   within: number,

@@ -1,11 +1,11 @@
 import { type Running, weir } from './running.ts'
 
-/** An app, served by the `weir` command in a process of its own. */
+/** An app, served by the `weir` command in its own process. */
 export interface Served extends Running {
   readonly url: string
 }
 
-/** Serves the app of a name, on any free port unless told. */
+/** Serves an app by name, by default on a free port. */
 export async function serveApp(
   name: string,
   environment: Readonly<Record<string, string>>,

@@ -10,27 +10,27 @@ const [jupiter, solana] = STAND_INS
 if (jupiter === undefined || solana === undefined) throw new Error('expected two upstreams that npm start knows')
 
 describe('npm start decides for each upstream', () => {
-  test('to simulate it when nobody named it', () => {
+  test('to simulate it when it is not configured', () => {
     expect(reach(jupiter, false, {})).toBeUndefined()
     expect(reach(jupiter, false, { JUPITER_URL: '' })).toBeUndefined()
   })
 
-  test('to leave alone what the user named', () => {
+  test('to keep the configuration of the user', () => {
     expect(reach(jupiter, false, { JUPITER_URL: 'http://127.0.0.1:9' })).toEqual({})
     expect(reach(jupiter, true, { JUPITER_URL: 'http://127.0.0.1:9', JUPITER_API_KEYS: 'jup_mine' })).toEqual({})
   })
 
-  test('with --live to ask the real one, within what it gives without a key', () => {
+  test('with --live to use the real one, within its limits without a key', () => {
     expect(reach(jupiter, true, {})).toEqual({ JUPITER_URL: 'https://api.jup.ag', JUPITER_PLAN: 'keyless' })
     expect(reach(jupiter, true, { JUPITER_API_KEYS: '' })).toMatchObject({ JUPITER_PLAN: 'keyless' })
   })
 
-  test("to simulate also with --live what is nobody's but the user's, until it is named", () => {
+  test('even with --live to simulate one without a public service', () => {
     expect(reach(solana, true, {})).toBeUndefined()
     expect(reach(solana, true, { LOTTERY_POT: 'x' })).toEqual({})
   })
 
-  test("with --live and a key to ask the real one by the user's plan", () => {
+  test("with --live and a key to use the real one with the user's plan", () => {
     expect(reach(jupiter, true, { JUPITER_API_KEYS: 'jup_mine' })).toEqual({ JUPITER_URL: 'https://api.jup.ag' })
   })
 })
@@ -50,7 +50,7 @@ describe('npm start', () => {
       const [, lottery = ''] = await running.says(/^lottery +(http:\S+)$/m)
       expect(await (await fetch(`${lottery}/api/state`)).json()).toMatchObject({ participants: expect.any(Number) })
       expect(all).toHaveLength(3)
-      // A terminal's Ctrl-C reaches all of them; a signal from elsewhere the first alone.
+      // Ctrl-C in a terminal reaches all processes, but another signal only the first.
       for (const pid of name === 'SIGINT' ? [running.pid, ...all] : [running.pid]) process.kill(pid, name)
       expect(await running.ended).toBe(0)
       await vi.waitFor(() => expect(all.filter(isRunning)).toEqual([]), 5000)
@@ -60,7 +60,7 @@ describe('npm start', () => {
     60_000,
   )
 
-  test('starts no simulator of an upstream that the user named', async () => {
+  test('starts no simulator of a configured upstream', async () => {
     await using own = await startJupiter({ strict: true })
     await using running = run(['scripts/start.ts', '--host', '127.0.0.1'], {
       PORT: '0',
@@ -79,14 +79,14 @@ describe('npm start', () => {
     expect(await running.ended).toBe(0)
   })
 
-  test('hands on the exit code of a command that could not start, and leaves nothing behind', async () => {
+  test('forwards the exit code of a command that failed to start, and leaves no process behind', async () => {
     await using running = run(['scripts/start.ts', '--prot', '1'])
     expect(await running.ended).toBe(2)
     expect(running.complained).toContain('--prot: expected a known option')
   })
 })
 
-test('every script of package.json runs a file that is there', () => {
+test('every script of package.json runs an existing file', () => {
   const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
     readonly scripts: Readonly<Record<string, string>>
   }
@@ -95,7 +95,7 @@ test('every script of package.json runs a file that is there', () => {
   expect(paths.filter((path) => !existsSync(join(ROOT, path)))).toEqual([])
 })
 
-/** The processes that a program started, and theirs. */
+/** All descendants of a process. */
 function descendants({ pid }: Running): readonly number[] {
   const childrenOf = (parent: number): readonly number[] => {
     const listed = readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8')

@@ -1,8 +1,8 @@
 import { appFolders, buildClient, buildPages } from './pages.ts'
 
-/** Once before all tests: those that serve an app serve its page, and two files building one page would trip each other up. */
+/** Builds the pages once before all tests, because parallel test files must not build the same page. */
 export async function setup(): Promise<void> {
-  // Vitest says "test" here, and Vite would build React as it is for developers: larger, slower, another page.
+  // Vitest sets "test", for which Vite would build the development version of React.
   const before = process.env.NODE_ENV
   process.env.NODE_ENV = 'production'
   try {

@@ -1,6 +1,6 @@
 /**
- * `npm test`: finds or installs the programs the tests need, checks the sources, runs every test, and says
- * `N passed, N failed` in its last line. Arguments go to Vitest: `npm test -- packages/gateway`.
+ * `npm test`: finds or installs the programs that tests need, runs all checks and tests, and prints `N passed, N failed` as its last
+ * line. Arguments go to Vitest: `npm test -- packages/gateway`.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
@@ -48,7 +48,7 @@ async function runTests(args: readonly string[], environment: Readonly<Record<st
   }
 }
 
-/** Runs one of our own scripts with this Node; its exit code, 1 when a signal ended it. */
+/** Runs a script with this Node. Returns its exit code, or 1 after a signal. */
 function run(args: readonly string[], environment: Readonly<Record<string, string>>): Promise<number> {
   return new Promise((resolve, reject) => {
     const started = spawn(process.execPath, args, {
@@ -62,7 +62,7 @@ function run(args: readonly string[], environment: Readonly<Record<string, strin
   })
 }
 
-/** What a file says; undefined when there is none: Vitest writes no report when it could not begin. */
+/** Reads a file; undefined if it is missing. Vitest writes no report when it fails to start. */
 async function readJson(path: string): Promise<unknown> {
   try {
     return JSON.parse(await readFile(path, 'utf8'))

@@ -1,2 +1,2 @@
-/** How Node runs the `weir` command: as its first line says, which a program that starts it by name of the file passes by. */
+/** Arguments for Node to run the `weir` command, taken from its first line, which the shell would apply. */
 export const WEIR: readonly string[] = ['--max-semi-space-size=4', 'packages/gateway/bin/weir.js']

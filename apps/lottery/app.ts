@@ -10,7 +10,7 @@ import { lottery, participants, state } from './state.ts'
 const GetState = z.object({ type: z.literal('getState') })
 const update = (state: unknown) => ({ type: 'stateUpdate', state })
 
-/** The seed's own WebSocket: the state when one comes, whenever it changes, and when one asks. */
+/** A WebSocket that sends the state to each new client, after every change, and on request. */
 const ws = socket('/ws', {
   name: 'ws',
   follow: [follow(state, {}, update)],
@@ -20,7 +20,7 @@ const ws = socket('/ws', {
   },
 })
 
-/** The node itself, for clients that speak its language: what only reads, and is the same for all who ask. */
+/** JSON-RPC of the node, limited to read methods whose result is the same for all clients. */
 const node = rpc('/api/rpc', {
   name: 'rpc',
   to: solana,

@@ -7,7 +7,7 @@ import { associated, mintIn, Pubkey, TOKEN_PROGRAM, tokensIn, walletAt, whole } 
 
 const { mint, pot: address, socket, ticket } = SETTINGS
 
-/** What a mint is. Its supply moves, and is asked for as seldom as the rest, which never does. */
+/** A mint. Its supply may change, but is loaded as rarely as the other fields, which never change. */
 export const token = feed('/api/tokens/:tokenMint', {
   name: 'token',
   key: { tokenMint: Pubkey },
@@ -33,7 +33,7 @@ export const token = feed('/api/tokens/:tokenMint', {
   prewarm: [{ tokenMint: mint }],
 })
 
-/** Decimals of mints that were asked for: what is pushed has to be read at once. */
+/** Decimals of loaded mints, because pushed accounts are parsed synchronously. */
 const decimalsOf = new Map<string, number>()
 
 async function tokenOf(tokenMint: string) {
@@ -42,7 +42,7 @@ async function tokenOf(tokenMint: string) {
   return value
 }
 
-/** What is in the pot, in whole tokens, as the chain says it. */
+/** The balance of the pot on the chain, in whole tokens. */
 export const pot = feed('/api/lottery/pot', {
   name: 'pot',
   key: {},
@@ -71,24 +71,24 @@ export const pot = feed('/api/lottery/pot', {
       return { jackpot: whole(tokens.amount, decimals), amount: String(tokens.amount) }
     },
     silenceTimeout: '10s',
-    // A node that lies behind keeps its connection, and says nothing of what it does not know.
+    // A lagging node keeps its connection, but its older updates are ignored.
     revalidateEvery: '10s',
   }),
 })
 
-/** Each transaction that entered somebody, or paid the pot out. */
+/** All transactions that bought tickets or paid out the pot. */
 export const history: History = log('/api/lottery/history', {
   name: 'history',
   key: {},
   event: Event,
   history: { events: 100_000, age: '90d' },
-  // The book is written when the round is asked for: who reads the history has it read from the chain.
+  // Loading the round writes the book, so readers of the history trigger a read of the chain.
   dependsOn: () => at(round, {}),
 })
 
 let ledger: Ledger | undefined
 
-/** Who takes part in the round of now, and who won before. Nobody enters without moving the pot: it is read when that moves. */
+/** The participants of the current round, and earlier winners. It reloads with the pot, because every entry changes the pot. */
 export const round = feed('/api/lottery/round', {
   name: 'round',
   key: {},
@@ -113,7 +113,7 @@ interface Holding {
   readonly wallet: string
 }
 
-/** What a wallet has of a token, in its associated account. */
+/** The token balance of a wallet, in its associated account. */
 export const balance = feed('/api/tokens/:tokenMint/balances/:wallet', {
   name: 'balance',
   key: { tokenMint: Pubkey, wallet: Pubkey },

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { COMMITMENT, condition, seen } from './solana.ts'
 import { whole } from './token.ts'
 
-/** One transaction of the pot: who entered by it, and what it paid out. */
+/** A transaction of the pot: its entries, and its payout. */
 export const Event = z.object({
   signature: z.string(),
   slot: z.int(),
@@ -19,7 +19,7 @@ export const Winner = z.object({ winner: z.string(), amount: z.number(), signatu
 
 export type Winner = z.infer<typeof Winner>
 
-/** How a round stands: its tickets and who has them, and the draws of late, the last first. */
+/** The state of a round: tickets by wallet, and recent draws, newest first. */
 export const Round = z.object({ tickets: z.int(), participants: z.int(), winners: z.array(Winner).readonly() })
 
 export type Round = z.infer<typeof Round>
@@ -30,31 +30,31 @@ export interface LedgerParts {
   readonly pot: string
   readonly mint: string
   readonly history: History
-  /** What a ticket costs, in the smallest unit. */
+  /** Price of a ticket, in the smallest unit. */
   readonly ticket: bigint
   readonly decimals: number
 }
 
-/** Signatures of one answer, the most that a node gives. */
+/** Signatures per response, which is the limit of a node. */
 const PAGE = 1000
 
-/** At first the history is read back to the last draw, and so many transactions at least. */
+/** The first read goes back to the last draw, and at least this many transactions. */
 const PAST = 1000
 
-/** Transactions that are known again, should a node not know the one that is to be the last. */
+/** Number of recent transactions to recognize, in case a node does not know the latest one. */
 const KNOWN = 10_000
 
-/** Winners that are told. */
+/** Number of winners in the state. */
 const WINNERS = 10
 
-/** Transactions that are asked for at once: the budget lets them go one by one, and what is known of them is kept. */
+/** Transactions loaded at once. The budget spaces the calls, and results are kept if one fails. */
 const AT_ONCE = 16
 
 const Signatures = z.array(z.object({ signature: z.string(), slot: z.int(), err: z.unknown() }))
 
 const Amount = z.string().transform((digits) => BigInt(digits))
 
-/** A transfer of the token program, as `jsonParsed` says it. */
+/** A transfer of the token program, in the form of `jsonParsed`. */
 const Transfer = z.object({
   program: z.literal('spl-token'),
   parsed: z.object({
@@ -88,33 +88,33 @@ const Transaction = z
 
 type Transaction = NonNullable<z.infer<typeof Transaction>>
 
-/** What of a transaction concerns the pot. */
+/** The effects of a transaction on the pot. */
 interface Read {
   readonly signature: string
   readonly slot: number
   readonly at: number
-  /** What each wallet paid in, in the smallest unit. */
+  /** Payments by wallet, in the smallest unit. */
   readonly paid: ReadonlyMap<string, bigint>
-  /** What each was paid out. */
+  /** Payouts by wallet, in the smallest unit. */
   readonly won: ReadonlyMap<string, bigint>
 }
 
 /**
- * The book of a lottery. Whatever moves tokens into its pot or out of it is read from the chain, in the order of the chain, and written
- * to the history once, whichever process was first: an event is added only behind the one that its writer knows.
+ * The book of a lottery. It reads all token transfers of the pot from the chain, in order, and writes each to the history once. Several
+ * processes may write: an event is appended only after the last event that its writer knows.
  */
 export class Ledger {
   readonly #parts: LedgerParts
-  /** The place of the last event of the history that was counted. */
+  /** Position of the last counted event in the history. */
   #position = ''
-  /** The last transaction of the history, and the newest that was looked at. */
+  /** The last transaction in the history, and the newest one read. */
   #written: string | undefined
   #newest: string | undefined
-  /** Whether all of the round that is in the history was counted: its beginning may be gone there. */
+  /** Whether the whole round was counted. The history may have dropped its beginning. */
   #whole = true
-  /** What transactions did that are read and not written yet; nothing, where it does not concern the pot. */
+  /** Transactions that are read but not written yet; undefined if one does not affect the pot. */
   readonly #read = new Map<string, Read | undefined>()
-  /** The latest that were looked at or are in the history. */
+  /** Recent transactions that were read or are in the history. */
   readonly #known = new Set<string>()
   readonly #wallets = new Set<string>()
   #tickets = 0
@@ -126,9 +126,10 @@ export class Ledger {
   }
 
   /**
-   * Reads what is new, and answers how the round stands then. What was read stays when it fails, so that a long past is read in several goes.
+   * Reads new transactions and returns the state of the round. A failed read keeps its progress, so that a long history is read in
+   * several attempts.
    *
-   * @throws WeirError as of the calls, `backend_unavailable` when the history can't be written
+   * @throws WeirError of a failed call; `backend_unavailable` when the history can't be written
    */
   catchUp(call: JsonRpcCall): Promise<Round> {
     this.#reading ??= this.#catchUp(call).finally(() => {
@@ -144,7 +145,7 @@ export class Ledger {
     return { tickets: this.#tickets, participants: this.#wallets.size, winners: this.#winners }
   }
 
-  /** Counts what is in the history and was not counted: what other processes wrote, and at first all. */
+  /** Counts new events of the history: those written by other processes, and at first all events. */
   async #replay(): Promise<void> {
     const { history } = this.#parts
     for (;;) {
@@ -182,9 +183,9 @@ export class Ledger {
     this.#tickets = 0
   }
 
-  /** Counts transactions, given the newest first, and adds them to the history. False: another process added something meanwhile. */
+  /** Counts transactions, newest first, and appends them to the history. Returns false when another process has appended meanwhile. */
   async #writeAll(signatures: readonly string[]): Promise<boolean> {
-    // The round is counted from the chain, and what is in the history is not written again.
+    // The round is recounted from the chain, without writing events that are already in the history.
     let writing = this.#whole || !signatures.includes(this.#written ?? '')
     if (!this.#whole) {
       this.#begin()
@@ -213,7 +214,7 @@ export class Ledger {
     return true
   }
 
-  /** Adds an event to the history, unless another process was quicker. */
+  /** Appends an event to the history, unless another process was faster. */
   async #write(event: Event): Promise<boolean> {
     const position = await this.#parts.history.publishAfter({}, this.#position, event)
     if (position === undefined) return false
@@ -222,7 +223,7 @@ export class Ledger {
     return this.#counted(event)
   }
 
-  /** Signatures of transactions that were not looked at, the newest first. What they did is in `#read` then. */
+  /** Reads new transactions into `#read`. Returns their signatures, newest first. */
   async #unread(call: JsonRpcCall): Promise<readonly string[]> {
     const until = this.#whole ? this.#newest : undefined
     const found: string[] = []
@@ -230,15 +231,15 @@ export class Ledger {
     for (;;) {
       const range = { limit: PAGE, ...(until !== undefined && { until }), ...(before !== undefined && { before }) }
       const params = [this.#parts.pot, { ...range, ...condition() }]
-      const told = await call('getSignaturesForAddress', params, { answer: Signatures })
-      // A node that does not have the last one tells all before it again: that must not be written twice.
-      const end = until === undefined ? -1 : told.findIndex(({ signature }) => this.#known.has(signature))
-      const page = end === -1 ? told : told.slice(0, end)
+      const received = await call('getSignaturesForAddress', params, { answer: Signatures })
+      // A node that lacks the last transaction repeats all earlier ones, which must not be written twice.
+      const end = until === undefined ? -1 : received.findIndex(({ signature }) => this.#known.has(signature))
+      const page = end === -1 ? received : received.slice(0, end)
       for (const { slot } of page.slice(0, 1)) seen(slot)
-      const news = page.filter(({ signature, err }) => err === null && !this.#read.has(signature))
-      for (let at = 0; at < news.length; at += AT_ONCE) {
+      const fresh = page.filter(({ signature, err }) => err === null && !this.#read.has(signature))
+      for (let at = 0; at < fresh.length; at += AT_ONCE) {
         call.signal.throwIfAborted()
-        await Promise.all(news.slice(at, at + AT_ONCE).map(({ signature }) => this.#look(call, signature)))
+        await Promise.all(fresh.slice(at, at + AT_ONCE).map(({ signature }) => this.#look(call, signature)))
       }
       found.push(...page.map(({ signature }) => signature))
       before = page.at(-1)?.signature
@@ -251,7 +252,7 @@ export class Ledger {
   async #look(call: JsonRpcCall, signature: string): Promise<void> {
     const options = { encoding: 'jsonParsed', maxSupportedTransactionVersion: 0, commitment: COMMITMENT }
     const transaction = await call('getTransaction', [signature, options], { answer: Transaction })
-    // It is on the chain, so this node lies behind: what is passed over now would be lost.
+    // The transaction is on the chain, so this node lags. Skipping the transaction would lose it.
     if (transaction === null) throw new WeirError('upstream_failed', `${signature}: expected the transaction, got none`)
     this.#read.set(signature, transaction.meta.err === null ? this.#readOf(signature, transaction) : undefined)
   }
@@ -295,7 +296,7 @@ export class Ledger {
   }
 }
 
-/** Nothing is lost where the owner is not told: it is nobody's ticket, and in the pot all the same. */
+/** A transfer without a known owner buys no ticket, but its tokens are still in the pot. */
 function add(sums: Map<string, bigint>, owner: string | undefined, amount: bigint): void {
   if (owner !== undefined) sums.set(owner, (sums.get(owner) ?? 0n) + amount)
 }

@@ -3,10 +3,10 @@ import { z } from 'zod'
 import { jupiter } from '../prices/jupiter.ts'
 import { Pubkey } from './token.ts'
 
-/** `GET /price/v3`: mints without a price are left out. */
+/** The response of `GET /price/v3`, which omits mints without a price. */
 const Prices = z.record(z.string(), z.object({ usdPrice: z.number() }))
 
-/** What one token costs, in US dollars. */
+/** The price of one token, in US dollars. */
 export const price = feed('/api/price/:tokenMint', {
   name: 'price',
   key: { tokenMint: Pubkey },
@@ -27,7 +27,7 @@ export const price = feed('/api/price/:tokenMint', {
   fresh: '5s',
   stale: '30s',
   staleIfError: '1h',
-  // The lottery's state is told without a price that takes longer.
+  // The state does not wait longer for a price.
   deadline: '3s',
   live: { every: '5s' },
 })

@@ -5,15 +5,15 @@ import { balance } from './chain.ts'
 import { SETTINGS } from './settings.ts'
 import { Pubkey } from './token.ts'
 
-/** Wallets of one question. */
+/** Limit of wallets per request. */
 const MOST = 1000
 
 const Question = z.object({ wallets: z.array(z.unknown()).min(1).max(MOST), tokenMint: Pubkey })
 
-/** What is not a feed: the page's settings, and balances of many wallets at once. */
+/** Routes that are not feeds: the settings of the page, and the balances of many wallets. */
 export const routes = new Hono()
 
-// The gateway has the words for what goes wrong.
+// The gateway formats errors.
 routes.onError((error) => {
   throw error
 })
@@ -24,7 +24,7 @@ routes.get('/api/config', (context) => {
   return context.json({ ...page, tokenMint: mint, pot, ticket })
 })
 
-/** Balances that are being read: hundreds who ask for the same thousand wallets wait for a thousand promises, and not for each its own. */
+/** Reads in flight, so that hundreds of requests for the same thousand wallets share a thousand promises. */
 const readings = new Map<string, Promise<number>>()
 
 function reading(tokenMint: string, wallet: string): Promise<number> {

@@ -3,7 +3,7 @@ import { isAddress } from '@solana/kit'
 import { ConfigError, type Limit } from '@weir/gateway'
 
 const CLUSTERS = ['devnet', 'testnet', 'mainnet']
-/** Those that Helius has. */
+/** Clusters that Helius serves. */
 const OF_HELIUS = ['devnet', 'mainnet']
 
 function fail(name: string, expected: string): never {
@@ -20,10 +20,10 @@ function pubkey(name: string): string {
   return isAddress(given) ? given : fail(name, 'an address of Solana, 32 bytes in base58')
 }
 
-/** The nodes, best first: those that are named, or Helius where there is a key of it, or the cluster's own. */
+/** The nodes, best first: those in the environment, Helius if it has a key, or the public nodes of the cluster. */
 function nodes(): readonly string[] {
   const { SOLANA_URL = '', HELIUS_API_KEY: key = '' } = env
-  // One that is empty counts as unset.
+  // An empty variable counts as unset.
   const cluster = env.SOLANA_CLUSTER || 'devnet'
   const named = SOLANA_URL.split(',').filter((url) => url !== '')
   if (named.length > 0) return named
@@ -33,7 +33,7 @@ function nodes(): readonly string[] {
   return [`https://${cluster}.helius-rpc.com/?api-key=${encodeURIComponent(key)}`]
 }
 
-/** The cluster's own nodes give each address 100 calls in ten seconds, and 40 of one method. */
+/** The public nodes allow 100 calls per address in ten seconds, and 40 calls of one method. */
 const OPEN: readonly Limit[] = [
   { calls: 100, per: '10s' },
   { calls: 40, per: '10s', lane: '*' },
@@ -42,16 +42,16 @@ const OPEN: readonly Limit[] = [
 const asked = nodes()
 const isOpen = asked.some((url) => URL.parse(url)?.hostname.endsWith('.solana.com') === true)
 
-/** What the environment says; the README has each of its names. */
+/** Settings from the environment. The README lists the variables. */
 export const SETTINGS = {
   nodes: asked,
   socket: (env.SOLANA_WS_URL || asked[0]?.replace(/^http/, 'ws')) ?? '',
   limits: isOpen ? OPEN : ([{ calls: whole('SOLANA_CALLS_PER_SECOND', 100), per: '1s' }] satisfies readonly Limit[]),
   mint: pubkey('LOTTERY_TOKEN_MINT'),
   pot: pubkey('LOTTERY_POT'),
-  /** What one ticket costs, in whole tokens. */
+  /** Price of a ticket, in whole tokens. */
   ticket: whole('LOTTERY_TICKET', 1000),
-  /** Other sites that the page may come from. */
+  /** Other origins that may serve the page. */
   origins: (env.PAGE_ORIGINS ?? '').split(',').filter((origin) => origin !== ''),
   page: { apiBaseUrl: env.API_BASE_URL ?? '', wsUrl: env.WS_URL ?? '' },
 }

@@ -2,10 +2,10 @@ import { anyOf, type JsonRpcCall, jsonRpc } from '@weir/gateway'
 import { z } from 'zod'
 import { SETTINGS } from './settings.ts'
 
-/** Two of the ten connections to a node are those on which it pushes: of the pot, and of token accounts. */
+/** Two of the ten connections to a node are push connections: for the pot, and for token accounts. */
 const CONNECTIONS = 8
 
-/** The nodes, each with a budget of its own: when one fails, or lies behind, the next is asked. */
+/** The nodes, each with its own budget. When one fails or lags, calls go to the next. */
 export const solana = anyOf(
   'solana',
   SETTINGS.nodes.map((url, index) =>
@@ -20,12 +20,12 @@ export const solana = anyOf(
   ),
 )
 
-/** Two thirds of the cluster have voted for it. */
+/** Confirmed by two thirds of the cluster. */
 export const COMMITMENT = 'confirmed'
 
 const Context = z.object({ slot: z.int() })
 
-/** An account, its data as bytes. */
+/** An account, with its data as bytes. */
 const Account = z
   .object({
     owner: z.string(),
@@ -39,20 +39,20 @@ const OneAccount = z.object({ context: Context, value: Account })
 const ManyAccounts = z.object({ context: Context, value: z.array(Account) })
 const OfProgram = z.object({ context: Context, value: z.object({ pubkey: z.string(), account: Account }) })
 
-/** The newest slot that was heard of. What a node says of an older one is not news: it lies behind, or was asked before. */
+/** The newest slot received. An update for an older slot comes from a lagging node or an earlier call, and is ignored. */
 let newest = 0
 
-/** From now on a node is asked for no less than this. */
+/** Raises the minimum slot of later calls. */
 export function seen(slot: number): void {
   newest = Math.max(newest, slot)
 }
 
-/** With every call: a node that lies behind what we know says so, and another is asked, or the same one later. */
+/** Options of every call. A lagging node refuses it, and the call goes to another node, or to the same one later. */
 export function condition() {
   return { commitment: COMMITMENT, ...(newest > 0 && { minContextSlot: newest }) }
 }
 
-/** How accounts are asked for. */
+/** Options of calls for accounts. */
 export const ACCOUNT = { encoding: 'base64', commitment: COMMITMENT }
 
 export async function account(call: JsonRpcCall, address: string): Promise<Account> {
@@ -62,7 +62,7 @@ export async function account(call: JsonRpcCall, address: string): Promise<Accou
   return value
 }
 
-/** At most 100. */
+/** Loads up to 100 accounts. */
 export async function accounts(call: JsonRpcCall, addresses: readonly string[]): Promise<readonly Account[]> {
   const params = [addresses, { ...ACCOUNT, ...condition() }]
   const { context, value } = await call('getMultipleAccounts', params, { answer: ManyAccounts })
@@ -70,7 +70,7 @@ export async function accounts(call: JsonRpcCall, addresses: readonly string[]):
   return value
 }
 
-/** What a node pushes of an account; undefined when it is no news. */
+/** Parses a pushed account; undefined when it is outdated. */
 export function pushedAccount(result: unknown): Account | undefined {
   const { context, value } = OneAccount.parse(result)
   if (context.slot < newest) return undefined
@@ -78,7 +78,7 @@ export function pushedAccount(result: unknown): Account | undefined {
   return value
 }
 
-/** The same of an account of a program, and whether it is news. */
+/** Parses a pushed account of a program, and checks that it is not outdated. */
 export function pushedOfProgram(result: unknown): z.infer<typeof OfProgram>['value'] & { readonly isNews: boolean } {
   const { context, value } = OfProgram.parse(result)
   const isNews = context.slot >= newest

@@ -7,7 +7,7 @@ import { SETTINGS } from './settings.ts'
 
 const { mint, pot: potAddress, ticket } = SETTINGS
 
-/** The token's price; null where it has none, and where none was ever had. The rest is worth telling without it. */
+/** The token's price; null if it is unknown, since the rest of the state is useful without it. */
 async function tokenPrice(): Promise<{ readonly value: number | null; readonly age: number }> {
   try {
     const { value, age } = await price.get({ tokenMint: mint })
@@ -18,12 +18,12 @@ async function tokenPrice(): Promise<{ readonly value: number | null; readonly a
   }
 }
 
-/** A function that says when the oldest of some values was so. */
+/** Returns a function that computes the time of the oldest of several values. */
 function updates(): (...parts: readonly { readonly age: number }[]) => number {
   let last = 0
   return (...parts) => {
     const oldest = Date.now() - Math.max(...parts.map(({ age }) => age))
-    // In whole seconds: a value that moves by a millisecond would be news to every player. It never steps back, though a part may be older than before.
+    // Whole seconds, since a change by a millisecond would be sent to every player. It never decreases, even if a part is older than before.
     last = Math.max(last, Math.floor(oldest / 1000) * 1000)
     return last
   }
@@ -32,7 +32,7 @@ function updates(): (...parts: readonly { readonly age: number }[]) => number {
 const lastUpdate = updates()
 const lastCount = updates()
 
-/** All that there is to say; each feed takes what its schema names. */
+/** All fields of the state. Each feed picks those of its schema. */
 async function standing() {
   const parts = await Promise.all([tokenPrice(), pot.get({}), round.get({})])
   const [price, { value: inPot }, { value: standing }] = parts
@@ -41,7 +41,7 @@ async function standing() {
 }
 
 const kept = { fresh: '5s', stale: '30s', staleIfError: '1h' } as const
-/** An entry is in the pot before it is in the book: a state has both. */
+/** An entry reaches the pot before the book, and a state must contain both. */
 const live = {
   dependsOn: () => [at(price, { tokenMint: mint }), at(pot, {}), at(round, {})],
   within: '300ms',
@@ -55,7 +55,7 @@ const State = z.object({
   lastUpdate: z.int(),
 })
 
-/** What every player sees. */
+/** The state that every player sees. */
 export const state = feed('/api/state', {
   ...{ name: 'state', key: {}, value: State, load: { one: standing }, live },
   ...kept,
@@ -69,13 +69,13 @@ const Lottery = State.extend({
   winners: z.array(Winner).readonly(),
 })
 
-/** The same, and all else that there is to say of the round. */
+/** The state with all details of the round. */
 export const lottery = feed('/api/lottery/state', {
   ...{ name: 'lottery', key: {}, value: Lottery, load: { one: standing }, live },
   ...kept,
 })
 
-/** How many wallets have entered this round. */
+/** Number of wallets in this round. */
 export const participants = feed('/api/lottery/participants/count', {
   name: 'participants',
   key: {},

@@ -13,10 +13,10 @@ export const TOKEN_PROGRAM = 'TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA'
 const TOKEN_2022 = 'TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb'
 const ASSOCIATED = address('ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL')
 
-/** Associated accounts that are remembered: each takes a millisecond to derive. */
+/** Limit of cached associated accounts, each of which takes a millisecond to derive. */
 const REMEMBERED = 100_000
 
-/** Addresses that were found to be some: to look takes ten microseconds, and the same wallets are asked for again and again. */
+/** Cache of valid addresses, since a check takes ten microseconds and the same wallets recur. */
 const valid = new Set<string>()
 
 function isPubkey(text: string): boolean {
@@ -32,12 +32,12 @@ export const Pubkey = z.string().refine(isPubkey, 'expected an address of Solana
 const encoder = getAddressEncoder()
 const decoder = getAddressDecoder()
 
-/** Whether an account is of the token program, or of its successor: both lie the same way as far as we read. */
+/** Whether an account belongs to the token program or its successor. Both share the layout of the fields read here. */
 export function isOfTokens(account: Account): account is NonNullable<Account> {
   return account !== null && (account.owner === TOKEN_PROGRAM || account.owner === TOKEN_2022)
 }
 
-/** Tokens that somebody has, in the smallest unit: mint at 0, owner at 32, amount at 64, state at 108. Undefined when it is none such. */
+/** Parses a token account: mint at 0, owner at 32, amount at 64, state at 108. Undefined for any other account. */
 export function tokensIn(
   account: Account,
 ): { readonly mint: string; readonly owner: string; readonly amount: bigint } | undefined {
@@ -46,16 +46,16 @@ export function tokensIn(
   return { mint: decoder.decode(data), owner: decoder.decode(data, 32), amount: data.readBigUInt64LE(64) }
 }
 
-/** A mint: supply at 36, decimals at 44, whether it is initialized at 45. Undefined when it is none. */
+/** Parses a mint: supply at 36, decimals at 44, initialized flag at 45. Undefined for any other account. */
 export function mintIn(account: Account): { readonly supply: bigint; readonly decimals: number } | undefined {
   if (!isOfTokens(account) || account.data.length < 82 || account.data[45] !== 1) return undefined
-  // Behind the base of 165 bytes, extended accounts say what they are: 1 is a mint.
+  // In extended accounts, the byte after the 165 base bytes is the type: 1 is a mint.
   if (account.data.length >= 165 && account.data[165] !== 1) return undefined
   const { data } = account
   return { supply: data.readBigUInt64LE(36), decimals: data.readUInt8(44) }
 }
 
-/** Whole tokens. Beyond 2^53 of the smallest unit the last digits are lost, as in every client that shows a number. */
+/** Converts to whole tokens. Above 2^53 of the smallest unit, the last digits are lost. */
 export function whole(amount: bigint, decimals: number): number {
   return Number(amount) / 10 ** decimals
 }
@@ -63,7 +63,7 @@ export function whole(amount: bigint, decimals: number): number {
 const accountOf = new Map<string, Address>()
 const walletOf = new Map<string, string>()
 
-/** Where the tokens of a wallet are: its associated account. */
+/** Derives the associated account of a wallet. */
 export async function associated(wallet: string, mint: string, program: string): Promise<Address> {
   const name = `${wallet} ${mint} ${program}`
   const known = accountOf.get(name)
@@ -80,7 +80,7 @@ export async function associated(wallet: string, mint: string, program: string):
   return account
 }
 
-/** The wallet whose associated account this is, as far as it was asked for. */
+/** The wallet of an associated account, if it was derived before. */
 export function walletAt(account: string): string | undefined {
   return walletOf.get(account)
 }

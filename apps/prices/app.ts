@@ -17,7 +17,7 @@ export const price = feed('/prices/:mint', {
     },
   },
   fresh: '1s',
-  // The first reader after a quiet time waits for what it is now; only while Jupiter fails an older price is better than none.
+  // After a quiet period, the first reader waits for a new price. Only while Jupiter fails is an old price better than none.
   stale: '2s',
   staleIfError: '30s',
   live: { every: '1s', linger: '30s' },
@@ -39,7 +39,7 @@ export const token = feed('/tokens/:mint', {
   },
   fresh: '10m',
   stale: '1d',
-  // A list without names and a search that rests are borne for a while; prices that stand still are not.
+  // Users can do without names and search for a while, but not without prices.
   essential: false,
 })
 
@@ -55,11 +55,11 @@ export const search = feed('/tokens/search', {
   essential: false,
 })
 
-/** `?mints=a,b` follows these; without it, everything that anybody watches, and the popular ones. */
+/** `?mints=a,b` selects tokens. Without it, the stream carries all watched and all popular tokens. */
 export const prices = stream('/api/stream', { of: price, choose: { query: 'mints', part: 'mint' }, always: POPULAR })
 
-/** Jupiter's own answers, for those who speak its API: asked once a second for all. Edges keep prices for a minute, and no quotes: those are traded on. */
-const own = proxy('/api/jupiter/*', {
+/** Proxies Jupiter's own API, with at most one call per second and URL. A CDN may cache prices for a minute, but no quotes, because users trade on them. */
+const jupiterApi = proxy('/api/jupiter/*', {
   to: jupiter,
   name: 'jupiter',
   paths: ['/price/v3', '/swap/v1/quote'],
@@ -70,7 +70,7 @@ const own = proxy('/api/jupiter/*', {
 
 export default defineApp({
   name: 'prices',
-  use: [price, token, search, prices, own],
+  use: [price, token, search, prices, jupiterApi],
   graphql: true,
   page: new URL('./page/dist/', import.meta.url),
 })

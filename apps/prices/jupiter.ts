@@ -4,13 +4,13 @@ import { z } from 'zod'
 
 interface Plan {
   readonly limit: Limit
-  /** Calls of each window that are left to others who use the same account. */
+  /** Calls per window left to other users of the same account. */
   readonly reserve: number
 }
 
 /**
- * Jupiter counts 60 s sliding windows over an organisation: 3,000 calls on Launch. So many in any one second hold that
- * and spread the calls besides. Without a key it is 0.5 calls a second, and a burst of six is refused.
+ * Jupiter limits an organisation over sliding windows of 60 s, such as 3,000 calls on Launch. Limits per second keep within these
+ * and spread the calls. Without a key, the limit is 0.5 calls per second, and a burst of six is refused.
  */
 const PLANS: Readonly<Record<string, Plan>> = {
   keyless: { limit: { calls: 1, per: '2s' }, reserve: 0 },
@@ -20,12 +20,12 @@ const PLANS: Readonly<Record<string, Plan>> = {
   pro: { limit: { calls: 150, per: '1s' }, reserve: 15 },
 }
 
-// One that is empty counts as unset.
+// An empty variable counts as unset.
 const name = env.JUPITER_PLAN || 'launch'
 const plan = PLANS[name]
 if (plan === undefined) throw new ConfigError('app "prices"', 'JUPITER_PLAN', Object.keys(PLANS).join(', '), name)
 
-/** One account, whichever app asks: all of them share its budget. */
+/** All apps use one account and share its budget. */
 export const jupiter = http({
   name: 'jupiter',
   url: env.JUPITER_URL,
@@ -36,10 +36,10 @@ export const jupiter = http({
   concurrency: 10,
 })
 
-/** The address of a mint: 32 bytes in base58. */
+/** A mint address: 32 bytes in base58. */
 export const Mint = z.string().regex(/^[1-9A-HJ-NP-Za-km-z]{32,44}$/, 'expected a mint address in base58')
 
-/** What the price of a token is. `blockId` is left out on purpose: it moves every block, and no price with it. */
+/** The price of a token. `blockId` is omitted, since it changes with every block, even when the price does not. */
 export const Price = z.object({
   usdPrice: z.number(),
   /** Percent. */
@@ -48,10 +48,10 @@ export const Price = z.object({
   decimals: z.int(),
 })
 
-/** `GET /price/v3`: mints without a price are left out. */
+/** The response of `GET /price/v3`, which omits mints without a price. */
 export const Prices = z.record(z.string(), Price)
 
-/** What a token is. */
+/** The metadata of a token. */
 export const Token = z.object({
   mint: z.string(),
   name: z.string(),
@@ -63,7 +63,7 @@ export const Token = z.object({
   usdPrice: z.number().nullable(),
 })
 
-/** `GET /tokens/v2/search`. */
+/** The response of `GET /tokens/v2/search`. */
 export const Tokens = z.array(
   z
     .object({

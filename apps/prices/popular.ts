@@ -1,4 +1,4 @@
-/** The tokens that are shown to those who have not chosen. */
+/** The tokens shown to visitors without a list of their own. */
 export const POPULAR = [
   'So11111111111111111111111111111111111111112',
   'JUPyiwrYJFskUPiHa7hkeR8VUtAeFoSYbKedZNsDvCN',

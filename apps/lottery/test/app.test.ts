@@ -19,7 +19,7 @@ const at = (site: { readonly url: string }, path: string) => fetch(`${site.url}$
 const json = async <Answer>(site: { readonly url: string }, path: string) => (await at(site, path)).json() as Answer
 const state = (site: { readonly url: string }) => json<State>(site, '/api/state')
 
-/** What the chain says of the round of now, by those who made it. */
+/** The current round according to the simulated chain. */
 const onChain = ({ entrants }: Lottery) => entrants.length
 
 function post(site: { readonly url: string }, path: string, body: unknown): Promise<Response> {
@@ -39,7 +39,7 @@ describe('the interface of the guide', () => {
     await here?.[Symbol.asyncDispose]()
   })
 
-  test('GET /api/state is the state, and nothing beside', async () => {
+  test('GET /api/state is the state only', async () => {
     const said = await state(site)
     expect(said).toEqual({
       tokenPrice: expect.closeTo(0.0000138, 6),
@@ -51,7 +51,7 @@ describe('the interface of the guide', () => {
     expect(Date.now() - said.lastUpdate).toBeLessThan(60_000)
   })
 
-  test('GET /api/lottery/state says all of the round', async () => {
+  test('GET /api/lottery/state is the whole round', async () => {
     expect(await json(site, '/api/lottery/state')).toEqual({
       ...{ tokenMint: here.lottery.mint, pot: here.lottery.pot, ticket: 1000, tokenPrice: expect.any(Number) },
       ...{ jackpot: expect.any(Number), participants: onChain(here.lottery), tickets: expect.any(Number) },
@@ -59,7 +59,7 @@ describe('the interface of the guide', () => {
     })
   })
 
-  test('GET /api/price/:tokenMint and /api/lottery/participants/count say one thing each', async () => {
+  test('GET /api/price/:tokenMint and /api/lottery/participants/count are single values', async () => {
     const { mint } = here.lottery
     expect(await json(site, `/api/price/${mint}`)).toEqual({ tokenMint: mint, price: expect.any(Number) })
     expect(await json(site, '/api/lottery/participants/count')).toEqual({
@@ -69,7 +69,7 @@ describe('the interface of the guide', () => {
     expect((await at(site, '/api/price/BONK')).status).toBe(400)
   })
 
-  test('ws://…/ws says the state to who comes, to who asks, and whenever it changes', async () => {
+  test('ws://…/ws sends the state on connect, on request and after every change', async () => {
     const socket = new WebSocket(`${site.url.replace(/^http/, 'ws')}/ws`)
     const heard: { readonly type: string; readonly state: State; readonly error?: string }[] = []
     socket.addEventListener('message', ({ data }) => void heard.push(JSON.parse(String(data))))
@@ -89,7 +89,7 @@ describe('the interface of the guide', () => {
     socket.close()
   })
 
-  test('POST /api/tokens/balances: a balance for each wallet, none for who has no account', async () => {
+  test('POST /api/tokens/balances: a balance for each wallet, 0 without an account', async () => {
     const [player] = here.lottery.players
     const wallet = player?.signer.address ?? ''
     const nobody = 'So11111111111111111111111111111111111111112'
@@ -136,7 +136,7 @@ describe('the interface of the guide', () => {
       expect(metrics).toContain(name)
   })
 
-  test('POST /api/rpc is the node, for @solana/kit, and reads only', async () => {
+  test('POST /api/rpc is the node, read-only, for @solana/kit', async () => {
     const rpc = createSolanaRpc(`${site.url}/api/rpc`)
     const { value } = await rpc.getAccountInfo(address(here.lottery.pot), { encoding: 'base64' }).send()
     expect(value?.space).toBe(165n)
@@ -145,14 +145,14 @@ describe('the interface of the guide', () => {
   })
 })
 
-/** A player who has no ticket in this round. */
+/** A player without a ticket in this round. */
 function newcomer({ players, entrants }: Lottery) {
   const player = players.find((one) => !entrants.includes(one))
   if (player === undefined) throw new Error('expected a player without a ticket')
   return player
 }
 
-test('while the node is dead the round is stale in every form and at every moment, and so is all that is made of it', async () => {
+test('while the node is down, the round and all values derived from it are stale in every form at all times', async () => {
   await using here = await world({ players: 30, entries: 12 })
   await using site = await serve(here.environment)
   const paths = ['/api/state', '/api/lottery/state', '/api/lottery/participants/count', '/api/lottery/round']
@@ -168,7 +168,7 @@ test('while the node is dead the round is stale in every form and at every momen
   await expect.poll(async () => (await values()).every(({ stale }) => !stale), { timeout: 10_000 }).toBe(true)
   here.solana.fault({ kind: 'dead' })
   here.solana.fault({ kind: 'socket-drop' })
-  // Two rounds of a second, and what the connection takes to be missed.
+  // Two polls of a second each, and the time until the connection counts as lost.
   await expect.poll(async () => (await values()).every(({ stale }) => stale), { timeout: 8000 }).toBe(true)
   for (let sample = 0; sample < 30; sample++) {
     expect((await values()).map(({ stale }) => stale)).toEqual([true, true, true, true])
@@ -179,7 +179,7 @@ test('while the node is dead the round is stale in every form and at every momen
   await expect.poll(async () => (await values()).some(({ stale }) => stale), { timeout: 20_000 }).toBe(false)
 }, 90_000)
 
-test('while nobody says prices the rest of the state is told, and the price when there is one', async () => {
+test('the state is served without a price, and with it once there is one', async () => {
   await using here = await world({ players: 30, entries: 12 })
   here.jupiter.fault({ kind: 'dead' })
   await using site = await serve(here.environment)
@@ -189,7 +189,7 @@ test('while nobody says prices the rest of the state is told, and the price when
   await stream.until('snapshot', ({ data }) => (data.value as State).tokenPrice !== null)
 }, 60_000)
 
-test('the history is live by itself, and says when it may be behind', async () => {
+test('the history is live without other reads, and reports when it may lag', async () => {
   await using here = await world({ players: 30, entries: 12 })
   await using site = await serve(here.environment)
   const history = async () => {
@@ -210,7 +210,7 @@ test('the history is live by itself, and says when it may be behind', async () =
   await stream.until('heartbeat', ({ data }) => data.stale === true)
 }, 60_000)
 
-test('while the node refuses to be asked but still pushes, a jackpot beside tickets of before is never told as live', async () => {
+test('while the node refuses calls but still pushes, a new jackpot with old tickets is never marked live', async () => {
   await using here = await world({ players: 30, entries: 12 })
   await using site = await serve(here.environment)
   await using stream = new EventStream(await fetch(`${site.url}/api/state?as=sse`))

@@ -34,7 +34,7 @@ async function written(site: Served): Promise<readonly Event[]> {
   return page.events.map(({ event }) => event)
 }
 
-/** Until the app says of a round what those who made it know. */
+/** Waits until the app reports the expected round. */
 async function tells(site: Served, expected: Partial<Said>, timeout = 20_000): Promise<void> {
   await expect.poll(() => said(site), { timeout, interval: 100 }).toMatchObject(expected)
 }
@@ -46,7 +46,7 @@ function player({ players }: Lottery, index: number): Player {
 }
 
 describe('the book', () => {
-  test('counts who paid for a ticket, and nobody else, however it looked', async () => {
+  test('counts only wallets that paid for a ticket, in every form of transfer', async () => {
     await using here = await world({ players: 20 })
     const { lottery } = here
     await using site = await serve(here.environment)
@@ -58,7 +58,7 @@ describe('the book', () => {
     lottery.forge('two-owners', player(lottery, 7))
     lottery.forge('twice', player(lottery, 9))
     lottery.enter(player(lottery, 0))
-    // What was underpaid is in the pot all the same.
+    // An underpayment is still in the pot.
     await tells(site, { participants: 4, tickets: 8, jackpot: 8999.99999 })
     expect(lottery.entrants).toHaveLength(4)
     const events = await written(site)
@@ -66,7 +66,7 @@ describe('the book', () => {
     expect(events.map(({ signature }) => signature)).not.toEqual(expect.arrayContaining(forged))
   })
 
-  test('a draw pays out, begins the next round, and is told', async () => {
+  test('a draw pays out, starts the next round, and is in the history', async () => {
     await using here = await world({ players: 20 })
     const { lottery } = here
     await using site = await serve(here.environment)
@@ -83,7 +83,7 @@ describe('the book', () => {
     await tells(site, { participants: 1, tickets: 1, jackpot: 1000 })
   })
 
-  test('a process that begins anew reads the round from the chain, behind the last draw', async () => {
+  test('a restarted process reads the round from the chain, after the last draw', async () => {
     await using here = await world({ players: 40, entries: 60 })
     const { lottery } = here
     lottery.draw(player(lottery, 2))
@@ -95,7 +95,7 @@ describe('the book', () => {
     }
   })
 
-  test('two processes over one Redis write each transaction once, and one that comes later counts what is written', async () => {
+  test('two processes on one Redis write each transaction once, and a later one counts the written history', async () => {
     await using redis = await redisServer()
     await using here = await world({ players: 60, entries: 10 })
     const { lottery } = here
@@ -120,10 +120,10 @@ describe('the book', () => {
   })
 })
 
-test('a node that does not know the last transaction tells all again, and none of it is written twice', async () => {
+test('a node without the last transaction repeats all earlier ones, and none is written twice', async () => {
   await using here = await world({ players: 30, entries: 10 })
   const { lottery, solana } = here
-  // The node, but it forgets what is to be the last.
+  // A proxy to the node that drops the `until` parameter.
   const road = createServer(async (request, response) => {
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk)
@@ -152,7 +152,7 @@ test('a node that does not know the last transaction tells all again, and none o
   }
 }, 60_000)
 
-describe('when the node fails', () => {
+describe('node failures', () => {
   test.each([
     ['drops its WebSocket', { kind: 'socket-drop', for: 4000 }, 0],
     ['falls 200 slots behind', { kind: 'behind', slots: 200, for: 4000 }, 2],
@@ -172,7 +172,7 @@ describe('when the node fails', () => {
       const socket = new WebSocket(`${site.url.replace(/^http/, 'ws')}/ws`)
       await new Promise((resolve) => socket.addEventListener('open', resolve))
       await expect.poll(() => here.solana.stats().gauges?.subscriptions).toBeGreaterThan(0)
-      // Far enough from the beginning that there is something to fall behind to.
+      // Late enough that the node can fall behind.
       const first = here.solana.chain.slot
       if ('slots' in fault)
         await expect.poll(() => here.solana.chain.slot - first, { timeout: 60_000 }).toBeGreaterThan(20)
@@ -202,7 +202,7 @@ describe('when the node fails', () => {
   )
 })
 
-test('balances of a thousand wallets, asked by two hundred at once, are ten calls', async () => {
+test('two hundred simultaneous requests for the balances of a thousand wallets make ten calls', async () => {
   await using here = await world({ players: 1000 })
   await using site = await serve(here.environment)
   const wallets = here.lottery.players.map(({ signer }) => signer.address)

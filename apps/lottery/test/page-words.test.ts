@@ -6,7 +6,7 @@ import { isRound, newWinner, type Winner } from '../page/src/round.ts'
 const config: Config = { apiBaseUrl: '', wsUrl: '', tokenMint: 'm', pot: 'p', ticket: 1000 }
 const PAGE = 'https://page.test'
 
-test('values are asked for at API_BASE_URL, and WebSockets go to WS_URL; each where the page comes from unless told', () => {
+test('values come from API_BASE_URL and WebSockets go to WS_URL, with the origin of the page as default', () => {
   const where = (given: Partial<Config>) => {
     const { url, socketUrl } = reaching({ ...config, ...given }, PAGE)
     return [url, socketUrl]
@@ -20,7 +20,7 @@ test('values are asked for at API_BASE_URL, and WebSockets go to WS_URL; each wh
   ])
 })
 
-test('a winner is news once, and neither to who has just come nor when it was long ago', () => {
+test('a winner is announced once, and never to a new visitor or after a long time', () => {
   const won = (signature: string, at: number): Winner => ({ winner: 'w', amount: 1, signature, at })
   const [first, second] = [won('a', 1000), won('b', 2000)]
   expect(newWinner(undefined, [first], 1000)).toBeUndefined()
@@ -30,7 +30,7 @@ test('a winner is news once, and neither to who has just come nor when it was lo
   expect(newWinner([first], [second, first], 500_000)).toBeUndefined()
 })
 
-test('what an earlier server left is no round', () => {
+test('a value of an older server is not a round', () => {
   expect(isRound({ jackpot: 1, participants: 1, tickets: 1, winners: [], lastUpdate: 1 })).toBe(true)
   for (const other of [
     null,
@@ -42,7 +42,7 @@ test('what an earlier server left is no round', () => {
     expect(isRound(other)).toBe(false)
 })
 
-test('amounts are written as people write them', () => {
+test('amounts are formatted for readers', () => {
   expect([59_000, 1234.567, 0.012345, 0].map(formatAmount)).toEqual(['59,000', '1,234.57', '0.01235', '0'])
   expect([812_345.1, 0.5, 0.001, 0].map(formatMoney)).toEqual(['$812,345.10', '$0.50', 'under $0.01', '$0.00'])
 })

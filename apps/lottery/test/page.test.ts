@@ -50,7 +50,7 @@ function serve(more: Readonly<Record<string, string>> = {}, args: readonly strin
   return serveIn({ ...chain.environment, ...more }, args)
 }
 
-/** Opens the page in a fresh profile. Whatever it complains of, and whoever else it asks, fails the test. */
+/** Opens the page in a fresh profile. Console errors and requests to other hosts fail the test. */
 async function open(url = served.url, options: BrowserContextOptions = {}): Promise<Page> {
   const visited = await visit(browser, url, options)
   visited.page.setDefaultTimeout(10_000)
@@ -67,7 +67,7 @@ function player(index: number): Player {
 const wallet = (index: number): string => player(index).signer.address
 const short = (index: number): string => `${wallet(index).slice(0, 4)}…${wallet(index).slice(-4)}`
 
-/** The jackpot as it is read aloud. */
+/** The jackpot for screen readers. */
 const jackpot = (page: Page): Locator => page.locator('.jackpot-amount > .hidden')
 const figure = (page: Page, name: string): Locator => page.locator(`[data-figure="${name}"] dd`).first()
 const fact = (page: Page, name: string): Locator => page.locator(`.holding [data-fact="${name}"] dd`)
@@ -78,7 +78,7 @@ async function says(text: Locator, words: string | RegExp): Promise<void> {
   await expect.poll(() => text.textContent(), { timeout: 15_000 }).toMatch(words)
 }
 
-/** Tickets in the pot of the chain. */
+/** Tickets in the pot on the chain. */
 let inPot = 0
 
 function enter(index: number, tickets = 1): void {
@@ -91,17 +91,17 @@ function draw(index: number): void {
   inPot = 0
 }
 
-/** Waits until the page has what the chain has. */
+/** Waits until the page matches the chain. */
 async function catchesUp(page: Page): Promise<void> {
   await says(jackpot(page), new RegExp(`^${(inPot * 1000).toLocaleString('en-US')}$`))
 }
 
 describe('the round', () => {
-  test('that is empty says so, with what a ticket costs; it is painted within a second, and nothing moves', async () => {
+  test('that is empty says so, with the ticket price; it is painted within a second, and the layout does not shift', async () => {
     const page = await open()
     await says(jackpot(page), /^0$/)
-    await page.getByText('Nobody has entered yet.').waitFor()
-    await page.getByText('Nobody has won yet.').waitFor()
+    await page.getByText('No entries yet.').waitFor()
+    await page.getByText('No winners yet.').waitFor()
     expect(await figure(page, 'A ticket costs').textContent()).toBe('1,000 tokens')
     expect(await figure(page, 'Tickets').textContent()).toBe('0')
     await connection(page, 'live')
@@ -110,13 +110,13 @@ describe('the round', () => {
     expect(shifted).toBeLessThan(0.01)
   })
 
-  test('moves with each entry: jackpot, worth, tickets, participants, and the list', async () => {
+  test('updates with each entry: jackpot, worth, tickets, participants, and the list', async () => {
     const page = await open()
     await says(jackpot(page), /^0$/)
     enter(0, 3)
     enter(1, 2)
     await says(jackpot(page), /^5,000$/)
-    // It counts up to what is read aloud.
+    // It counts up to the value for screen readers.
     await says(page.locator('.jackpot-amount > [aria-hidden]'), /^5,000$/)
     await says(figure(page, 'Tickets'), /^5$/)
     await says(figure(page, 'Participants'), /^2$/)
@@ -126,12 +126,12 @@ describe('the round', () => {
     expect(await figure(page, 'Token price').textContent()).toMatch(/0\.0000\d+ US dollars/)
     expect(await page.title()).toBe('5,000 · Lottery')
     await says(statusLine(page), /^Confirmed (now|\d+ s ago), by WebSocket\.$/)
-    // Who comes later sees the same, from the history.
+    // A later visitor sees the same, from the history.
     const later = await open()
     await expect.poll(() => entries(later).count()).toBe(2)
   })
 
-  test('that is drawn begins anew, and its winner is told once, and quietly', async () => {
+  test('that is drawn restarts, and its winner is announced once, politely', async () => {
     enter(0, 4)
     const had = inPot
     const page = await open()
@@ -143,11 +143,11 @@ describe('the round', () => {
     await says(page.locator('.winners li').first(), `${short(1)}${had},000 tokens`)
     await says(entries(page).first(), `won ${had},000 tokens: a new round`)
     expect(await page.getByRole('status').allTextContents()).toContain(`${short(1)} has won ${had},000 tokens`)
-    // Nothing else is read aloud: what ticks is in no live region.
+    // Screen readers get no other announcement: ticking values are in no live region.
     expect(
       await page.locator('main [aria-live]:not(.icon-button *), main [role="status"], main [role="log"]').count(),
     ).toBe(0)
-    // Who comes after it sees who won, and no celebration.
+    // A later visitor sees the winner without the celebration.
     const later = await open()
     await says(later.locator('.last-draw'), `${short(1)} won ${had},000 tokens`)
     expect(await later.locator('[data-fresh="true"]').count()).toBe(0)
@@ -158,7 +158,7 @@ describe('a wallet', () => {
   const field = (page: Page) => page.getByRole('textbox', { name: 'Address of a wallet' })
   const hint = (page: Page) => page.locator('.hint')
 
-  test('is read as one types, with blanks that came along, and what is wrong with it is said', async () => {
+  test('is parsed while typing, ignoring blanks, and explains errors', async () => {
     const page = await open()
     await field(page).fill('So1')
     await says(hint(page), '32 to 44 characters')
@@ -172,12 +172,12 @@ describe('a wallet', () => {
     await says(hint(page), /44 characters at most|not 32 bytes/)
     expect(await page.locator('.holding').count()).toBe(0)
     await field(page).fill(`  ${wallet(2).slice(0, 20)} \t${wallet(2).slice(20)} `)
-    await says(hint(page), 'Remembered on this device alone.')
+    await says(hint(page), 'Stored only on this device.')
     await says(fact(page, 'Balance'), / tokens$/)
     await says(fact(page, 'Worth'), /^\$[\d,]+\.\d\d$/)
   })
 
-  test('has its balance and its tickets live, is `you` in the lists, and is there on the next visit until it is forgotten', async () => {
+  test('shows its balance and tickets live, is `you` in the lists, and is stored for the next visit until it is cleared', async () => {
     enter(3, 2)
     const page = await open()
     await catchesUp(page)
@@ -204,7 +204,7 @@ describe('a wallet', () => {
     expect(await field(page).inputValue()).toBe('')
   })
 
-  test('that wins is told so', async () => {
+  test('that wins sees a message', async () => {
     const page = await open()
     await field(page).fill(wallet(5))
     enter(5)
@@ -217,7 +217,7 @@ describe('a wallet', () => {
   })
 })
 
-describe('how it looks', () => {
+describe('appearance', () => {
   test.each([390, 768, 1440])('fits %i pixels without a horizontal scroll, in both themes', async (width) => {
     const page = await open(served.url, { viewport: { width, height: 844 }, colorScheme: 'dark' })
     await says(jackpot(page), /^\d/)
@@ -229,7 +229,7 @@ describe('how it looks', () => {
     await expect.poll(() => colorOf(page.locator('.jackpot-amount'))).not.toBe(dark)
   })
 
-  test('everything one can press or fill in has a name, and every part a heading', async () => {
+  test('every control has an accessible name, and every section a heading', async () => {
     const page = await open()
     await says(jackpot(page), /^\d/)
     await page.getByRole('textbox').fill(wallet(0))
@@ -269,8 +269,8 @@ describe('how it looks', () => {
   })
 })
 
-describe('when something fails', () => {
-  test('a server that dies leaves its last words, muted; one that comes back is live again, and its history begins anew', async () => {
+describe('failures', () => {
+  test('after a server fails, its last state stays muted; when it returns, the page is live again and the history restarts', async () => {
     excused = UNREACHED
     enter(6, 2)
     const first = await serve()
@@ -284,7 +284,7 @@ describe('when something fails', () => {
     await connection(page, 'reconnecting')
     await says(
       statusLine(page),
-      /^Connection lost\. The last that came is shown; (trying now|next try in \d+ s)\. Try now$/,
+      /^Connection lost\. The last state is shown; (trying now|next try in \d+ s)\. Try now$/,
     )
     await expect.poll(() => colorOf(page.locator('.jackpot-amount'))).toBe(await token(page, '--muted'))
     await using second = await serve({}, ['--port', new URL(first.url).port])
@@ -292,12 +292,12 @@ describe('when something fails', () => {
     await connection(page, 'live')
     enter(7, 1)
     await catchesUp(page)
-    await page.getByText('The history was begun anew here.').or(entries(page).nth(11)).first().waitFor()
+    await page.getByText('The history restarted here.').or(entries(page).nth(11)).first().waitFor()
     await says(entries(page).first(), `${short(7)}1 ticket`)
     expect(new Set(await entries(page).allTextContents()).size).toBeGreaterThan(1)
   }, 60_000)
 
-  test('blocked transports give way to the next, down to polling, and news comes by each', async () => {
+  test('falls back from blocked transports to the next, down to polling, and each delivers updates', async () => {
     excused = UNREACHED
     await using road = await openRoad(served.url)
     const page = await open(road.url)
@@ -316,16 +316,16 @@ describe('when something fails', () => {
     await moves('Polling', 10)
     road.block()
     await moves('WebSocket', 11)
-    // Up to ten seconds pass until a better transport is tried again.
+    // A better transport is retried within ten seconds.
   }, 90_000)
 
-  test('a history with a hole says so', async () => {
+  test('a history with a gap says so', async () => {
     excused = UNREACHED
     await using road = await openRoad(served.url)
     const page = await open(road.url)
     await catchesUp(page)
     await expect.poll(() => entries(page).count()).toBeGreaterThan(0)
-    // Of what is said next, one message is lost, as a server might that forgot it.
+    // Drops one of the next messages, as a server without it would.
     await page.evaluate(() => {
       const { parse } = JSON
       let lost = false
@@ -338,10 +338,10 @@ describe('when something fails', () => {
       }
     })
     enter(0, 1)
-    await page.getByText('3 transactions could not be had here.').waitFor()
+    await page.getByText('Missing here: 3 transactions.').waitFor()
   })
 
-  test('WebSockets go where WS_URL says, and where that refuses them the page goes on without', async () => {
+  test('WebSockets go to WS_URL, and the page works without them if it refuses', async () => {
     excused = /WebSocket connection to/
     await using road = await openRoad(served.url)
     await using own = await serve({ WS_URL: road.url.replace('http', 'ws') })
@@ -351,14 +351,14 @@ describe('when something fails', () => {
     expect(road.opened.ws).toBeGreaterThan(0)
   })
 
-  test('served from elsewhere it asks where API_BASE_URL and WS_URL say, if PAGE_ORIGINS there lets it', async () => {
+  test('served from another origin, the page uses API_BASE_URL and WS_URL, if PAGE_ORIGINS allows it', async () => {
     await using api = await serve({ PAGE_ORIGINS: '*' })
     const elsewhere = { API_BASE_URL: api.url, WS_URL: api.url.replace('http', 'ws') }
     await using shell = await serve(elsewhere)
     const visited = await visit(browser, shell.url)
     await using _ = visited
     await says(statusLine(visited.page), /, by WebSocket\.$/)
-    // What has to be asked for over HTTP is asked for there too.
+    // HTTP requests go there too.
     expect(visited.strangers.some((url) => url.startsWith(api.url))).toBe(true)
     expect(visited.complaints).toEqual([])
     await using closed = await serve({ ...elsewhere, API_BASE_URL: served.url, WS_URL: '' })
@@ -367,7 +367,7 @@ describe('when something fails', () => {
     await expect.poll(() => refused.complaints.some((complaint) => complaint.includes('CORS'))).toBe(true)
   })
 
-  test('a server that does not say what its lottery is is told of, with what one can do', async () => {
+  test('a server without a configuration is reported, with the possible action', async () => {
     excused = /50[0-9]/
     const visited = await visit(browser, `${served.url}/api/config`)
     await using _ = visited
@@ -379,7 +379,7 @@ describe('when something fails', () => {
     await says(jackpot(visited.page), /^\d/)
   })
 
-  test('opened again while the server is away, it is there as it last was, and says so', async () => {
+  test('opened while the server is down, the page shows its last state and says so', async () => {
     excused = /Failed to (load resource|fetch)|net::ERR/
     enter(6, 2)
     const first = await serve()
@@ -397,27 +397,27 @@ describe('when something fails', () => {
     await page.reload()
     await says(jackpot(page), new RegExp(`^${last}$`))
     expect(await colorOf(page.locator('.jackpot-amount'))).toBe(await token(page, '--muted'))
-    // What is not kept says so: nothing loads for ever, and no room is left for what can't come.
+    // Parts that are not stored say so: nothing loads forever, and no space is reserved for them.
     await says(fact(page, 'Tickets'), /^–$/)
     await page.getByText('The entries are not kept for offline.').waitFor()
     expect(await page.locator('.skeleton').count()).toBe(0)
     expect((await page.locator('.history').boundingBox())?.height).toBeLessThan(200)
   })
 
-  test('a chain that is away from the start makes the pill amber, though there is no round that could be stale', async () => {
+  test('a chain that is down from the start makes the pill amber, even without a stale round', async () => {
     solana.fault({ kind: 'dead' })
     solana.fault({ kind: 'socket-drop' })
     try {
       await using app = await serve()
       const page = await open(app.url)
       await page.locator('.pill[data-status="stale"]').waitFor({ timeout: 40_000 })
-      await says(statusLine(page), /^The round can’t be had now: /)
+      await says(statusLine(page), /^The round is unavailable: /)
     } finally {
       solana.clearFaults()
     }
   }, 90_000)
 
-  test('a chain that can’t be reached makes the round stale, and fresh when it is back', async () => {
+  test('the round is stale while the chain is unreachable, and fresh when it is back', async () => {
     await using app = await serve()
     const page = await open(app.url)
     await says(jackpot(page), /^\d/)
@@ -428,7 +428,7 @@ describe('when something fails', () => {
       await page.locator('.pill[data-status="stale"]').waitFor({ timeout: 40_000 })
       await says(
         statusLine(page),
-        /^Not being confirmed at the source\. The last that came is shown, confirmed \d+ (s|min) ago/,
+        /^Not being confirmed at the source\. The last state is shown, confirmed \d+ (s|min) ago/,
       )
       await expect.poll(() => colorOf(page.locator('.jackpot-amount'))).toBe(await token(page, '--muted'))
     } finally {
@@ -440,7 +440,7 @@ describe('when something fails', () => {
   }, 90_000)
 })
 
-test('on a phone a large win stays within its line, in the list and under the jackpot', async () => {
+test('on a phone a large win fits its line, in the list and under the jackpot', async () => {
   const page = await open(served.url, { viewport: { width: 390, height: 844 } })
   await connection(page, 'live')
   const spills = await page.evaluate(() => {
@@ -456,7 +456,7 @@ test('on a phone a large win stays within its line, in the list and under the ja
     )
   })
   expect(spills).toEqual([false, false])
-  // A short one fills the width as well, and stands in the middle of the room that is kept for a long one.
+  // A short line fills the width too, and is centred in the space for a long one.
   const { room, words, width } = await page.locator('.last-draw').evaluate((last) => {
     last.innerHTML = '<code>ABCD…WXYZ</code> won 3 tokens <time class="age">12 s ago</time>'
     const [box, text] = [last, last.firstElementChild ?? last].map((each) => each.getBoundingClientRect())

@@ -2,12 +2,12 @@ import { type Jupiter, startJupiter } from '@weir/simulators'
 import { type Lottery, type LotteryOptions, openLottery, type Solana, startSolana } from '@weir/simulators/solana'
 import { type Served, serveApp } from '../../../scripts/served.ts'
 
-/** What the app stands on: a chain with a lottery, its node, and who says prices. */
+/** Dependencies of the app: a chain with a lottery, its node, and a price service. */
 export interface World extends AsyncDisposable {
   readonly solana: Solana
   readonly lottery: Lottery
   readonly jupiter: Jupiter
-  /** What the app is told of them. */
+  /** Environment variables for the app. */
   readonly environment: Readonly<Record<string, string>>
 }
 
@@ -31,7 +31,7 @@ export async function world(options: LotteryOptions = {}): Promise<World> {
   }
 }
 
-/** Serves the app, on any free port unless told. */
+/** Serves the app, by default on a free port. */
 export function serve(environment: Readonly<Record<string, string>>, args: readonly string[] = []): Promise<Served> {
   return serveApp('lottery', environment, args)
 }

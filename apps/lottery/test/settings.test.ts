@@ -5,12 +5,12 @@ import { serve } from './served.ts'
 const POT = 'EBxuMdw7vR743iwPw7X91VFfxQR233pD9FHoM3bwqcFV'
 const MINT = 'DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263'
 
-/** Nothing listens there. */
+/** A closed port. */
 const NOWHERE = 'http://127.0.0.1:9'
 
 const GOOD = { SOLANA_URL: NOWHERE, LOTTERY_TOKEN_MINT: MINT, LOTTERY_POT: POT, JUPITER_URL: NOWHERE }
 
-describe('a setting that is wrong is refused at start, by its name', () => {
+describe('an invalid setting is refused at start, by name', () => {
   test.each([
     [{ LOTTERY_POT: '' }, 'LOTTERY_POT: expected an address of Solana, 32 bytes in base58, got ""'],
     [
@@ -34,7 +34,7 @@ describe('a setting that is wrong is refused at start, by its name', () => {
   })
 })
 
-test('the key of Helius is asked for on its devnet, and told to nobody', async () => {
+test('the Helius key works on devnet, and is never exposed', async () => {
   const key = 'c0ffee00-0000-4000-8000-000000000000'
   await using site = await serve({ ...GOOD, SOLANA_URL: '', HELIUS_API_KEY: key })
   const answer = await fetch(`${site.url}/api/lottery/pot`)
@@ -46,7 +46,7 @@ test('the key of Helius is asked for on its devnet, and told to nobody', async (
   for (const text of [said, ...told, site.said, site.complained]) expect(text).not.toContain('c0ffee')
 })
 
-test('several nodes are one: the page is told where to go, and the first that answers is asked', async () => {
+test('several nodes act as one, and calls go to the first that responds', async () => {
   await using site = await serve({
     ...GOOD,
     SOLANA_URL: `${NOWHERE},${NOWHERE}/`,
@@ -64,13 +64,13 @@ test('several nodes are one: the page is told where to go, and the first that an
   expect(health).toContain('node-2')
 }, 30_000)
 
-test('what is empty counts as unset, also of the other apps on the same account', async () => {
+test('empty variables count as unset, also for other apps on the same account', async () => {
   const empty = { JUPITER_PLAN: '', SOLANA_CLUSTER: '', SOLANA_WS_URL: '', LOTTERY_TICKET: '', PAGE_ORIGINS: '' }
   await using site = await serve({ ...GOOD, ...empty })
   expect((await (await fetch(`${site.url}/api/config`)).json()).ticket).toBe(1000)
 }, 30_000)
 
-test('its own routes refuse what they do not take in the words of the gateway', async () => {
+test('its own routes refuse invalid input in the error format of the gateway', async () => {
   await using site = await serve(GOOD)
   const asked = await fetch(`${site.url}/api/tokens/balances`)
   expect([asked.status, asked.headers.get('allow'), asked.headers.get('content-type')]).toEqual([

@@ -8,7 +8,7 @@ import { ticketWords } from '../page/src/wallet-check.tsx'
 
 const EPOCH = 5
 
-/** A history of which everything before `oldest` is gone, and what is told of it. */
+/** A history without the events before `oldest`, and a way to send updates. */
 function world(events: readonly (readonly [wallet: string, tickets: number] | 'draw')[], oldest = 1) {
   const log = events.map((each, index): HistoryEvent => {
     const base = { signature: `s${index}`, at: 0 }
@@ -62,7 +62,7 @@ function world(events: readonly (readonly [wallet: string, tickets: number] | 'd
 const mine = (tickets: number) => ({ entries: [{ wallet: 'me', tickets, amount: 1 }] })
 const draw = { winner: 'w', amount: 1, tickets: 1 }
 
-test('counts what was bought since the last draw, however long that is, and what is gone makes it a least', async () => {
+test('counts tickets since the last draw, at any length, and missing events make the count a minimum', async () => {
   const bought = fc.oneof(
     fc.tuple(fc.constantFrom('me', 'you'), fc.integer({ min: 1, max: 5 })),
     fc.constant('draw' as const),
@@ -79,7 +79,7 @@ test('counts what was bought since the last draw, however long that is, and what
           ...Array.from({ length: many }, () => ['you', 1] as const),
           ...some.filter((each) => each !== 'draw'),
         ]
-        // All of it may be gone, and no more than that.
+        // At most the whole history may be missing.
         const first = Math.min(before, events.length + 1)
         const { count } = world(events, first)
         await expect.poll(() => count.get().known, { interval: 1 }).toBe(true)
@@ -94,7 +94,7 @@ test('counts what was bought since the last draw, however long that is, and what
   )
 })
 
-test('what is bought while the history is read counts once, and a draw ends the reading', async () => {
+test('a ticket bought while the history is read counts once, and a draw ends the read', async () => {
   const one = world([['me', 2]])
   one.say(mine(3))
   await expect.poll(() => one.count.get()).toEqual({ count: 5, whole: true, known: true })
@@ -104,14 +104,14 @@ test('what is bought while the history is read counts once, and a draw ends the 
   expect(two.count.get()).toEqual({ count: 1, whole: true, known: true })
 })
 
-test('a very long round is read for ten answers, and then it is a least', async () => {
+test('a very long round is read for ten responses, and is then a minimum', async () => {
   const all = world(Array.from({ length: 12_000 }, () => ['me', 1] as const))
   await expect.poll(() => all.count.get()).toEqual({ count: 10_000, whole: false, known: true })
   expect(all.asked).toBe(10)
   expect(ticketWords(all.count.get(), 12_000)).toBe('at least 10000 of 12000')
 })
 
-test('where the beginning is gone, what is left is counted once', async () => {
+test('without the beginning, the remaining events count once', async () => {
   const rest = world(
     Array.from({ length: 1500 }, () => ['me', 1] as const),
     401,
@@ -119,7 +119,7 @@ test('where the beginning is gone, what is left is counted once', async () => {
   await expect.poll(() => rest.count.get()).toEqual({ count: 1100, whole: false, known: true })
 })
 
-test('a gap makes it a least, until the next draw; a history that begins anew is counted anew', async () => {
+test('a gap makes the count a minimum until the next draw, and a restarted history is recounted', async () => {
   const one = world([['me', 2]])
   await expect.poll(() => one.count.get().known).toBe(true)
   one.miss('5:1', '5:4')
@@ -133,7 +133,7 @@ test('a gap makes it a least, until the next draw; a history that begins anew is
   expect(one.count.get()).toEqual({ count: 0, whole: false, known: true })
 })
 
-test('two numbers that come by two ways are not said to contradict each other', () => {
+test('two numbers from different sources never contradict each other', () => {
   const tickets = { count: 4, whole: true, known: true }
   expect([ticketWords(tickets, 9), ticketWords(tickets, 3), ticketWords(tickets, 0)]).toEqual(['4 of 9', '4', '4'])
 })

@@ -3,7 +3,7 @@ import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { readWallet } from '../page/src/wallet-address.ts'
 
-test('every 32 bytes are a wallet, with blanks anywhere, and no other number of bytes is', () => {
+test('32 bytes are a wallet, with blanks anywhere, and any other length is not', () => {
   const bytes = fc.uint8Array({ minLength: 32, maxLength: 32 })
   fc.assert(
     fc.property(bytes, fc.nat(43), fc.constantFrom(' ', '\n', '\t\u00a0'), (bytes, place, blank) => {
@@ -18,7 +18,7 @@ test('every 32 bytes are a wallet, with blanks anywhere, and no other number of 
   )
 })
 
-test('what can’t become one is said at once, and what can is waited for', () => {
+test('an impossible address is reported immediately, and an incomplete one is not', () => {
   expect(readWallet(' ')).toEqual({ state: 'empty' })
   expect(readWallet('So1').state).toBe('short')
   for (const letter of '0OIl_é') expect(readWallet(`So${letter}`)).toMatchObject({ state: 'wrong' })

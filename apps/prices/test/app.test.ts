@@ -9,8 +9,8 @@ import { KEY, reaching, serve } from './served.ts'
 const SOL = 'So11111111111111111111111111111111111111112'
 const JUP = 'JUPyiwrYJFskUPiHa7hkeR8VUtAeFoSYbKedZNsDvCN'
 const BONK = 'DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263'
-/** Shaped like a mint, and nobody's. */
-const NOBODY = 'Nobody1111111111111111111111111111111111111'
+/** A valid but unknown mint. */
+const UNKNOWN = 'Nobody1111111111111111111111111111111111111'
 
 let jupiter: Jupiter
 let served: Served
@@ -37,7 +37,7 @@ async function openStream(url: string): Promise<EventStream> {
   return new EventStream(await fetch(url, { headers: { accept: 'text/event-stream' } }))
 }
 
-/** The topics of the next snapshots, until there are so many different ones. */
+/** Reads snapshots until they cover `count` different topics. */
 async function topicsOf(events: EventStream, count: number): Promise<ReadonlySet<string>> {
   const topics = new Set<string>()
   while (topics.size < count) topics.add(topicOf(await events.until('snapshot')))
@@ -54,7 +54,7 @@ function pricedMints(count: number): readonly string[] {
 }
 
 describe('a price', () => {
-  test('is the JSON of what the upstream says, with version, tag and freshness', async () => {
+  test('is the value of the upstream as JSON, with version, tag and freshness', async () => {
     const answer = await get(`/prices/${SOL}`)
     expect(answer.status).toBe(200)
     expect(answer.headers.get('content-type')).toBe('application/json')
@@ -69,15 +69,15 @@ describe('a price', () => {
     })
   })
 
-  test('of a mint that nobody knows is absent: 404, and when to ask again', async () => {
-    const answer = await get(`/prices/${NOBODY}`)
+  test('of an unknown mint is absent: 404 with Retry-After', async () => {
+    const answer = await get(`/prices/${UNKNOWN}`)
     expect(answer.status).toBe(404)
     expect(answer.headers.get('content-type')).toBe('application/problem+json')
     expect(answer.headers.get('retry-after')).toBe('10')
-    expect(await answer.json()).toMatchObject({ code: 'absent', detail: `/prices/${NOBODY}: not priced`, retry: true })
+    expect(await answer.json()).toMatchObject({ code: 'absent', detail: `/prices/${UNKNOWN}: not priced`, retry: true })
   })
 
-  test('of what is no mint is refused: 400, and what was expected', async () => {
+  test('of an invalid mint is refused: 400 with the expected form', async () => {
     const before = jupiter.stats().asked
     const answer = await get('/prices/SOL')
     expect(answer.status).toBe(400)
@@ -89,33 +89,33 @@ describe('a price', () => {
     expect(jupiter.stats().asked).toBe(before)
   })
 
-  test('a thousand who ask at once cost no more calls than one', async () => {
+  test('a thousand simultaneous readers cost no more calls than one', async () => {
     await get(`/prices/${BONK}`)
     const before = jupiter.stats().asked
     const answers = await Promise.all(Array.from({ length: 1000 }, () => get(`/prices/${BONK}`)))
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]))
-    // A value is fresh for a second, and a thousand answers may take two.
+    // A value is fresh for a second, and a thousand responses may take two.
     expect(jupiter.stats().asked - before).toBeLessThanOrEqual(3)
   })
 })
 
-test('in GraphQL, a subscription is told the price and then every change', async () => {
+test('in GraphQL, a subscription receives the price and then every change', async () => {
   const query = `subscription { price(mint: "${SOL}") { usdPrice decimals } }`
   const answer = await fetch(`${served.url}/graphql?${new URLSearchParams({ query })}`, {
     headers: { accept: 'text/event-stream' },
   })
-  const told = new Set<unknown>()
+  const values = new Set<unknown>()
   await using events = new EventStream(answer)
-  while (told.size < 2) {
+  while (values.size < 2) {
     const { data } = await events.until('next')
-    // On a busy machine it may be marked as stale for a moment, beside the data.
+    // On a busy machine, extensions may mark the value as stale for a moment.
     expect(data.data).toEqual({ price: { usdPrice: expect.closeTo(147, -2), decimals: 9 } })
-    told.add(JSON.stringify(data.data))
+    values.add(JSON.stringify(data.data))
   }
 })
 
 describe('the stream', () => {
-  test('with ?mints= carries these and no others', async () => {
+  test('with ?mints= carries only these tokens', async () => {
     await using others = await openStream(`${served.url}/api/stream?mints=${BONK}`)
     await others.until('snapshot')
     await using events = await openStream(`${served.url}/api/stream?mints=${SOL},${JUP}`)
@@ -127,7 +127,7 @@ describe('the stream', () => {
     expect(new Set(topics)).toEqual(new Set([`/prices/${SOL}`, `/prices/${JUP}`]))
   })
 
-  test('without it carries the popular ones and whatever anybody watches', async () => {
+  test('without ?mints= carries popular and watched tokens', async () => {
     const seldom = 'MEW1gQWJ3nEXg2qgERiKu7FAFj79PHvQVREQUzScPP5'
     await using watcher = await openStream(`${served.url}/api/stream?mints=${seldom}`)
     await watcher.until('snapshot')
@@ -137,7 +137,7 @@ describe('the stream', () => {
     while (!wanted.every((topic) => seen.has(topic))) seen.add(topicOf(await events.until('snapshot')))
   })
 
-  test('moves, with versions that only rise', async () => {
+  test('delivers changes, with increasing versions', async () => {
     await using events = await openStream(`${served.url}/api/stream?mints=${SOL}`)
     const sequences: number[] = []
     while (sequences.length < 3) {
@@ -148,21 +148,21 @@ describe('the stream', () => {
     expect(sequences).toEqual([...new Set(sequences)].sort((a, b) => a - b))
   })
 
-  test('says that a token has no price, and goes on', async () => {
-    await using events = await openStream(`${served.url}/api/stream?mints=${NOBODY},${SOL}`)
-    expect((await events.until('absent')).data).toMatchObject({ topic: `/prices/${NOBODY}`, reason: 'not priced' })
+  test('reports a token without a price, and continues', async () => {
+    await using events = await openStream(`${served.url}/api/stream?mints=${UNKNOWN},${SOL}`)
+    expect((await events.until('absent')).data).toMatchObject({ topic: `/prices/${UNKNOWN}`, reason: 'not priced' })
     await events.until('snapshot')
   })
 
-  test('says what is no mint, and goes on with the others', async () => {
+  test('reports an invalid mint, and continues with the others', async () => {
     await using events = await openStream(`${served.url}/api/stream?mints=SOL,${JUP}`)
-    const heard = new Map<string, StreamEvent>()
-    while (heard.size < 2) {
+    const received = new Map<string, StreamEvent>()
+    while (received.size < 2) {
       const event = await events.next()
-      if (event?.event === 'error' || event?.event === 'snapshot') heard.set(topicOf(event), event)
+      if (event?.event === 'error' || event?.event === 'snapshot') received.set(topicOf(event), event)
     }
-    expect(heard.get('/prices/SOL')?.data).toMatchObject({ problem: { code: 'bad_key' } })
-    expect(heard.get(`/prices/${JUP}`)?.event).toBe('snapshot')
+    expect(received.get('/prices/SOL')?.data).toMatchObject({ problem: { code: 'bad_key' } })
+    expect(received.get(`/prices/${JUP}`)?.event).toBe('snapshot')
   })
 
   test('refuses more than 500 mints', async () => {
@@ -185,7 +185,7 @@ describe('the stream', () => {
   })
 })
 
-/** How many calls each of the next rounds makes: calls with less than half a second between them are one round's. */
+/** The number of calls in each of the next rounds. Calls less than half a second apart belong to one round. */
 async function rounds(jupiter: Jupiter, count: number): Promise<readonly number[]> {
   const counts: number[] = []
   let asked = jupiter.stats().asked
@@ -197,7 +197,7 @@ async function rounds(jupiter: Jupiter, count: number): Promise<readonly number[
       asked += more
       if (more > 0) {
         if (now - moved > 500) counts.push(more)
-        // What belongs to a round that was under way when this began is not counted.
+        // Calls of a round that started earlier do not count.
         else if (counts.length > 0) counts.push((counts.pop() ?? 0) + more)
         moved = now
       }
@@ -209,7 +209,7 @@ async function rounds(jupiter: Jupiter, count: number): Promise<readonly number[
 }
 
 describe('tokens', () => {
-  test('one by its mint', async () => {
+  test('are found by mint', async () => {
     const answer = await get(`/tokens/${JUP}`)
     expect(answer.status).toBe(200)
     expect(await answer.json()).toMatchObject({
@@ -219,10 +219,10 @@ describe('tokens', () => {
       decimals: 6,
       verified: true,
     })
-    expect((await get(`/tokens/${NOBODY}`)).status).toBe(404)
+    expect((await get(`/tokens/${UNKNOWN}`)).status).toBe(404)
   })
 
-  test('several by a word, in whatever case', async () => {
+  test('are found by a word, in any case', async () => {
     const answer = await get('/tokens/search?query=%20BoNk')
     expect(answer.status).toBe(200)
     expect((await answer.json())[0]).toMatchObject({ mint: BONK, symbol: 'BONK' })
@@ -231,7 +231,7 @@ describe('tokens', () => {
     expect(jupiter.stats().asked).toBe(before)
   })
 
-  test('a search for nothing is refused, one that finds nothing is an empty list', async () => {
+  test('an empty search is refused, and a search without matches is an empty list', async () => {
     expect((await get('/tokens/search')).status).toBe(400)
     const blank = await get('/tokens/search?query=%20')
     expect(await blank.json()).toMatchObject({
@@ -242,7 +242,7 @@ describe('tokens', () => {
   })
 })
 
-test('the first who reads a price after a quiet time gets one of now', async () => {
+test('the first reader after a quiet period gets a current price', async () => {
   const [, mint = ''] = pricedMints(2)
   await get(`/prices/${mint}`)
   await new Promise((resolve) => setTimeout(resolve, 3500))
@@ -251,11 +251,11 @@ test('the first who reads a price after a quiet time gets one of now', async () 
 })
 
 describe("Jupiter's own API", () => {
-  test('gives its prices, once for all who ask within a second, and to edges for a minute', async () => {
-    const path = `/api/jupiter/price/v3?ids=${SOL},${NOBODY}`
+  test('serves its prices with one call a second, cacheable for a minute by a CDN', async () => {
+    const path = `/api/jupiter/price/v3?ids=${SOL},${UNKNOWN}`
     const before = jupiter.stats().asked
     const answers = await Promise.all(Array.from({ length: 100 }, () => get(path)))
-    // An answer is fresh for a second, and a hundred may take two.
+    // A response is fresh for a second, and a hundred may take two.
     expect(jupiter.stats().asked - before).toBeLessThanOrEqual(3)
     const [answer] = answers
     expect(answer?.status).toBe(200)
@@ -265,7 +265,7 @@ describe("Jupiter's own API", () => {
     expect(await answer?.json()).toEqual({ [SOL]: expect.objectContaining({ usdPrice: expect.closeTo(147, -2) }) })
   })
 
-  test('gives its quotes, a second old at most and not to edges, and what it refuses is passed on', async () => {
+  test('serves its quotes, at most a second old and not cacheable by a CDN, and passes errors on', async () => {
     const quote = await get(`/api/jupiter/swap/v1/quote?inputMint=${SOL}&outputMint=${JUP}&amount=1000000000`)
     expect(quote.status).toBe(200)
     expect(quote.headers.get('cdn-cache-control')).toBe(null)
@@ -276,13 +276,13 @@ describe("Jupiter's own API", () => {
     expect(await refused.json()).toMatchObject({ errorCode: 'CIRCULAR_ARBITRAGE_IS_DISABLED' })
   })
 
-  test('gives nothing else of it', async () => {
+  test('serves no other paths', async () => {
     expect((await get('/api/jupiter/tokens/v2/recent')).status).toBe(404)
     expect((await fetch(`${served.url}/api/jupiter/swap/v1/quote`, { method: 'POST', body: '{}' })).status).toBe(405)
   })
 })
 
-describe('the gateway around it', () => {
+describe('the gateway', () => {
   test('health names status, connections, queue, cacheSize and timestamp', async () => {
     await using events = await openStream(`${served.url}/api/stream?mints=${SOL}`)
     await events.until('snapshot')
@@ -296,8 +296,8 @@ describe('the gateway around it', () => {
     expect(Math.abs(Date.now() - Number(health.timestamp))).toBeLessThan(5000)
   })
 
-  test('health and metrics have what an operator holds against his targets', async () => {
-    // A second one is served from memory, whether somebody watches the token or not.
+  test('health and metrics contain the figures that an operator compares with targets', async () => {
+    // The second read is a cache hit, whether the token is watched or not.
     for (let reads = 0; reads < 2; reads++) await get(`/prices/${SOL}`)
     const health: Readonly<Record<string, unknown>> = await (await get('/api/health')).json()
     expect(health).toMatchObject({
@@ -314,13 +314,13 @@ describe('the gateway around it', () => {
     expect(metrics).toMatch(/^weir_connections \d+$/m)
   })
 
-  test('edges may keep a search for a minute, and browsers for half of it', async () => {
+  test('a search is cacheable for a minute by a CDN, and for half a minute by browsers', async () => {
     const { headers } = await get('/tokens/search?query=orca')
     expect(headers.get('cache-control')).toContain('max-age=30')
     expect(headers.get('cdn-cache-control')).toContain('max-age=60')
   })
 
-  test('popular prices are there before anybody asks for them', async () => {
+  test('popular prices are loaded before the first request', async () => {
     await using own = await simulator()
     await using app = await serve(reaching(own))
     await vi.waitFor(
@@ -334,7 +334,7 @@ describe('the gateway around it', () => {
     )
   })
 
-  test('strained, what is not essential rests and prices go on; the operator presses and lets go while it runs', async () => {
+  test('the operator switches levels at run time: strained suspends non-essential feeds, and prices continue', async () => {
     await using own = await simulator()
     await using app = await serve(reaching(own), ['--level', 'saver'])
     await using events = await openStream(`${app.url}/api/stream?mints=${SOL}`)
@@ -352,7 +352,7 @@ describe('the gateway around it', () => {
     expect((await fetch(`${app.url}/tokens/search?query=bonk`)).status).toBe(200)
   })
 
-  test('the page revalidates, and what it is made of never changes', async () => {
+  test('the page is revalidated, and its assets are immutable', async () => {
     const index = await get('/', { 'accept-encoding': 'identity' })
     expect(index.status).toBe(200)
     expect(index.headers.get('content-type')).toBe('text/html; charset=utf-8')
@@ -367,12 +367,12 @@ describe('the gateway around it', () => {
       const asset = await get(path)
       expect(asset.status).toBe(200)
       expect(asset.headers.get('cache-control')).toBe('public, max-age=31536000, immutable')
-      // Node's fetch asks for compression, and has undone it.
+      // Node's fetch requests compression and decodes the body.
       if (/\.(js|css)$/.test(path)) expect(asset.headers.get('content-encoding')).toMatch(/^(br|gzip)$/)
     }
   })
 
-  test('an address where nothing is says so', async () => {
+  test('an unknown path is 404', async () => {
     const answer = await get('/nowhere')
     expect(answer.status).toBe(404)
     expect(await answer.json()).toMatchObject({ code: 'not_found', detail: 'GET /nowhere: nothing is served here' })
@@ -380,7 +380,7 @@ describe('the gateway around it', () => {
 })
 
 describe('JUPITER_PLAN', () => {
-  test('chooses the limits, a tenth of which is left to others', async () => {
+  test('selects the limits, and reserves a tenth for other users', async () => {
     await using own = await simulator({ plan: 'developer' })
     await using app = await serve({ ...reaching(own), JUPITER_PLAN: 'developer' })
     const answers = await Promise.all(
@@ -395,14 +395,14 @@ describe('JUPITER_PLAN', () => {
     })
   })
 
-  test('keyless goes without a key', async () => {
+  test('keyless works without a key', async () => {
     await using own = await simulator()
     await using app = await serve({ JUPITER_URL: own.url, JUPITER_PLAN: 'keyless' })
     expect((await fetch(`${app.url}/prices/${SOL}`)).status).toBe(200)
     expect(own.stats().byOrganisation).toHaveProperty('keyless')
   })
 
-  test('an unknown one is refused with those there are, before anything is served', async () => {
+  test('an unknown plan is refused with the list of plans, before the server starts', async () => {
     await using running = weir(['start', 'apps/prices', '--port', '0'], {
       JUPITER_URL: jupiter.url,
       JUPITER_PLAN: 'gold',
@@ -413,7 +413,7 @@ describe('JUPITER_PLAN', () => {
     )
   })
 
-  test('without JUPITER_URL the error says what is missing', async () => {
+  test('without JUPITER_URL the error names the missing option', async () => {
     await using running = weir(['start', 'apps/prices', '--port', '0'])
     expect(await running.ended).toBe(1)
     expect(running.complained).toBe(

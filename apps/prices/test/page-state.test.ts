@@ -9,27 +9,27 @@ function read(address: string) {
   return readPageState(url)
 }
 
-test('an address without a list is not one with an empty list', () => {
+test('a URL without a list differs from one with an empty list', () => {
   expect(read('/').mints).toBeUndefined()
   expect(read('/?mints=').mints).toEqual([])
 })
 
-test('what is no mint is left out and counted, and what is named twice is shown once', () => {
+test('invalid mints are left out and counted, and duplicates are shown once', () => {
   expect(read(`/?mints=${SOL},0OIl,${JUP},${SOL},,<b>`)).toMatchObject({ mints: [SOL, JUP], malformed: 2 })
 })
 
-test('what is written reads the same', () => {
+test('a written state parses to the same state', () => {
   const state = { mints: [SOL, JUP], token: JUP, sort: { by: 'change', descending: true } } as const
   const address = writePageState(state)
   expect(address).toBe(`?mints=${SOL},${JUP}&sort=-change&token=${JUP}`)
   expect(read(address)).toEqual({ ...state, malformed: 0 })
 })
 
-test('a page that shows nothing special has nothing to say', () => {
+test('the default state is an empty string', () => {
   expect(writePageState({ mints: undefined, token: undefined, sort: undefined })).toBe('')
 })
 
-test('a long list stands behind the #, where no server has to read it', () => {
+test('a long list goes into the hash, which servers do not read', () => {
   const mints = Array.from(
     { length: 1_000 },
     (_, index) => SOL.slice(0, 40) + String(1111 + index).replaceAll('0', 'Z'),
@@ -41,6 +41,6 @@ test('a long list stands behind the #, where no server has to read it', () => {
   expect(read(tokenAddress(page, JUP))).toMatchObject({ mints, token: JUP })
 })
 
-test('an unknown sort or a malformed token is as good as none', () => {
+test('an unknown sort or a malformed token is ignored', () => {
   expect(read('/?sort=-age&token=nobody')).toMatchObject({ sort: undefined, token: undefined })
 })

@@ -21,8 +21,8 @@ import { KEY, reaching, serve } from './served.ts'
 const SOL = 'So11111111111111111111111111111111111111112'
 const JUP = 'JUPyiwrYJFskUPiHa7hkeR8VUtAeFoSYbKedZNsDvCN'
 const BONK = 'DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263'
-/** Shaped like a mint, and nobody's. */
-const NOBODY = 'Nobody1111111111111111111111111111111111111'
+/** A valid but unknown mint. */
+const UNKNOWN = 'Nobody1111111111111111111111111111111111111'
 
 let browser: Browser
 let jupiter: Jupiter
@@ -54,7 +54,7 @@ function simulator(): Promise<Jupiter> {
   return startJupiter({ strict: true, keys: { [KEY]: 'weir' } })
 }
 
-/** Opens the page in a fresh profile. Whatever it complains of, and whoever else it asks, fails the test. */
+/** Opens the page in a fresh profile. Console errors and requests to other hosts fail the test. */
 async function open(path: string, options: BrowserContextOptions = {}, site: Served = served): Promise<Page> {
   const visited = await visit(browser, `${site.url}${path}`, options)
   visited.page.setDefaultTimeout(10_000)
@@ -66,12 +66,12 @@ function row(page: Page, mint: string): Locator {
   return page.locator(`tr[data-mint="${mint}"]`)
 }
 
-/** The mints of the rows, from the top. */
+/** The mints of the rows, in order. */
 function rows(page: Page): Promise<readonly (string | null)[]> {
   return page.locator('tbody tr').evaluateAll((all) => all.map((each) => each.getAttribute('data-mint')))
 }
 
-/** The price that a row says aloud. */
+/** The price of a row for screen readers. */
 function priceOf(page: Page, mint: string): Locator {
   return row(page, mint).locator('.price .hidden')
 }
@@ -79,7 +79,7 @@ function priceOf(page: Page, mint: string): Locator {
 const PHONE = { viewport: { width: 390, height: 844 } }
 
 describe('the list', () => {
-  test('a copied link carries the list also when it is the common one: a reader with a list of their own sees the one that was sent', async () => {
+  test('a copied link contains even the default list, so a reader with another list sees the shared one', async () => {
     const sender = await open('/')
     await sender.context().grantPermissions(['clipboard-read', 'clipboard-write'])
     await sender.getByRole('button', { name: 'Copy link' }).click()
@@ -109,13 +109,13 @@ describe('the list', () => {
     expect(await overflow(page)).toBe(0)
   })
 
-  test('of a hundred tokens all are there, for printing and for the browser\u2019s own search', async () => {
-    // Nobody has heard of them, and a browser says so in its console.
+  test('a list of a hundred tokens is rendered completely, for printing and the browser\u2019s search', async () => {
+    // The tokens are unknown, which the browser logs in its console.
     excused = /404/
     const mints = Array.from(
       { length: 100 },
       (_, index) =>
-        `${NOBODY.slice(0, -2)}${String(index + 11)
+        `${UNKNOWN.slice(0, -2)}${String(index + 11)
           .padStart(2, '1')
           .replaceAll('0', 'z')}`,
     )
@@ -123,13 +123,13 @@ describe('the list', () => {
     await expect.poll(async () => (await rows(page)).length).toBe(new Set(mints).size)
   })
 
-  test('a search that is too long says so in its own words', async () => {
+  test('a search that is too long explains the limit', async () => {
     const page = await open('/')
     await page.getByRole('combobox').fill('x'.repeat(120))
-    await page.getByText('Search with at most 100 of them.').waitFor()
+    await page.getByText('Use at most 100 characters.').waitFor()
   })
 
-  test('opened again, it does not say that what is not confirmed yet can not be confirmed', async () => {
+  test('after a reload, unconfirmed prices are not reported as stale', async () => {
     const page = await open('/')
     await connection(page, 'live')
     await priceOf(page, SOL).waitFor()
@@ -147,8 +147,8 @@ describe('the list', () => {
 })
 
 describe('a first visit', () => {
-  test('names its tokens within a second, before any price is there, and nothing moves when prices come', async () => {
-    // A gateway that just began: its budget is shut for a second, so the page is painted well before any price.
+  test('shows names within a second, before any price, and the layout does not shift when prices arrive', async () => {
+    // The budget of a new gateway is closed for a second, so the page is painted well before any price.
     await using fresh = await serve(reaching(jupiter))
     const page = await open('/', {}, fresh)
     await row(page, SOL).waitFor()
@@ -160,7 +160,7 @@ describe('a first visit', () => {
     expect(shifted).toBeLessThan(0.01)
   })
 
-  test('shows prices that are the upstream’s, and that change', async () => {
+  test('shows the upstream’s prices and their changes', async () => {
     const page = await open('/')
     await connection(page, 'live')
     const price = priceOf(page, SOL)
@@ -174,17 +174,17 @@ describe('a first visit', () => {
     expect(await page.locator('.list-head .status-line').textContent()).toContain('14 tokens')
   })
 
-  test('a token that nobody prices says so, and the others go on', async () => {
-    const page = await open(`/?mints=${NOBODY},${SOL}`)
-    await page.locator(`tr[data-mint="${NOBODY}"][data-state="absent"]`).waitFor()
-    expect(await row(page, NOBODY).locator('[data-column="price"]').textContent()).toBe('not priced')
+  test('a token without a price says so, and the others continue', async () => {
+    const page = await open(`/?mints=${UNKNOWN},${SOL}`)
+    await page.locator(`tr[data-mint="${UNKNOWN}"][data-state="absent"]`).waitFor()
+    expect(await row(page, UNKNOWN).locator('[data-column="price"]').textContent()).toBe('not priced')
     await change(priceOf(page, SOL), null)
     await connection(page, 'live')
-    // Its name is looked for, and that nobody knows it is no failure of the page.
+    // The page looks for its name, and the 404 is not a failure of the page.
     excused = /404/
   })
 
-  test('what is no mint in a link is left out, and said', async () => {
+  test('an invalid mint in a link is left out and reported', async () => {
     const page = await open(`/?mints=${SOL},nonsense`)
     await row(page, SOL).waitFor()
     expect(await page.locator('.list-head .status-line').textContent()).toContain(
@@ -194,7 +194,7 @@ describe('a first visit', () => {
 })
 
 describe('the list', () => {
-  test('a token is found and added by keyboard alone, and the address carries it', async () => {
+  test('a token is found and added with the keyboard only, and the URL contains it', async () => {
     const page = await open(`/?mints=${SOL}`)
     await row(page, SOL).waitFor()
     await page.keyboard.press('/')
@@ -209,13 +209,13 @@ describe('the list', () => {
     expect(await rows(page)).toEqual([BONK, SOL])
     expect(new URL(page.url()).searchParams.get('mints')).toBe(`${BONK},${SOL}`)
     expect(await page.getByRole('status').filter({ hasText: 'BONK added' }).count()).toBe(1)
-    // Whoever is sent the address sees the same list.
+    // The URL shows the same list to another reader.
     const other = await open(new URL(page.url()).search)
     await row(other, SOL).waitFor()
     expect(await rows(other)).toEqual([BONK, SOL])
   })
 
-  test('a search that finds nothing says what else to try', async () => {
+  test('a search without matches suggests alternatives', async () => {
     const page = await open(`/?mints=${SOL}`)
     await page.getByRole('combobox').fill('zzzzzzzz')
     await page.getByText('No token matches “zzzzzzzz”').waitFor()
@@ -223,7 +223,7 @@ describe('the list', () => {
     expect(await page.getByRole('combobox').inputValue()).toBe('')
   })
 
-  test('a row is removed by keyboard, and taken back', async () => {
+  test('a row is removed with the keyboard and restored', async () => {
     const page = await open(`/?mints=${SOL},${JUP},${BONK}`)
     await priceOf(page, JUP).waitFor({ state: 'attached' })
     await row(page, SOL).getByRole('link').focus()
@@ -238,17 +238,17 @@ describe('the list', () => {
     expect(new URL(page.url()).searchParams.get('mints')).toBe(`${SOL},${JUP},${BONK}`)
   })
 
-  test('the last row gone, the page says how to go on', async () => {
+  test('an empty list explains how to continue', async () => {
     const page = await open(`/?mints=${SOL}`)
     await page.getByRole('button', { name: 'Remove SOL' }).click()
-    await page.getByText('Nothing is being watched').waitFor()
+    await page.getByText('Your list is empty').waitFor()
     await connection(page, 'idle')
     await page.getByRole('button', { name: 'Start with common tokens' }).click()
     await connection(page, 'live')
     expect(await page.locator('tbody tr').count()).toBe(14)
   })
 
-  test('columns sort, and say how', async () => {
+  test('columns sort and announce their order', async () => {
     const page = await open(`/?mints=${JUP},${SOL},${BONK}`)
     for (const mint of [JUP, SOL, BONK]) await priceOf(page, mint).waitFor({ state: 'attached' })
     const header = page.getByRole('columnheader', { name: 'Price, USD' })
@@ -263,8 +263,8 @@ describe('the list', () => {
   })
 })
 
-describe('the detail of a token', () => {
-  test('opens by a link, is in the address, and closes by Escape or by going back', async () => {
+describe('the details of a token', () => {
+  test('open by a link, are in the URL, and close by Escape or the back button', async () => {
     const page = await open(`/?mints=${SOL},${JUP}`)
     await priceOf(page, JUP).waitFor({ state: 'attached' })
     await row(page, JUP).getByRole('link').click()
@@ -284,8 +284,8 @@ describe('the detail of a token', () => {
   })
 })
 
-describe('how it looks', () => {
-  test('follows the system’s theme until one is chosen, and remembers that', async () => {
+describe('appearance', () => {
+  test('follows the system’s theme until the user chooses one, and remembers the choice', async () => {
     const page = await open('/', { colorScheme: 'dark' })
     const dark = await page.evaluate(() => getComputedStyle(document.body).backgroundColor)
     await page.getByRole('button', { name: 'Switch to light theme' }).click()
@@ -310,7 +310,7 @@ describe('how it looks', () => {
     },
   )
 
-  test('everything one can press or fill in has a name, and the table has one', async () => {
+  test('every control has an accessible name, and so has the table', async () => {
     const page = await open(`/?mints=${SOL},${JUP}&token=${SOL}`)
     await page.getByRole('slider').waitFor({ state: 'attached' })
     expect(await nameless(page)).toEqual([])
@@ -323,14 +323,14 @@ describe('how it looks', () => {
   })
 })
 
-describe('when something fails', () => {
-  test('a server that dies leaves its last prices, muted; one that comes back is live again without a reload', async () => {
+describe('failures', () => {
+  test('after a server fails, its last prices stay muted, and the page is live again without a reload when it returns', async () => {
     excused = UNREACHED
     const first = await serve(reaching(jupiter))
     const page = await open(`/?mints=${SOL},${JUP}&token=${SOL}`, {}, first)
     await connection(page, 'live')
     await priceOf(page, SOL).waitFor({ state: 'attached' })
-    // Every version that is shown of SOL, from here to the end.
+    // Records every version of SOL that the page shows.
     const version = page.locator('[data-fact="Version"] code')
     await expect.poll(() => version.textContent()).toMatch(/^\d+:\d+$/)
     await page.evaluate(() => {
@@ -376,7 +376,7 @@ describe('when something fails', () => {
     expect(new Set(versions.map(([epoch]) => epoch)).size).toBe(2)
   })
 
-  test('an upstream that is away from the start makes the pill amber, though there is no price that could be stale', async () => {
+  test('an upstream that is down from the start makes the pill amber, even without a stale price', async () => {
     await using own = await simulator()
     own.fault({ kind: 'dead' })
     await using app = await serve(reaching(own))
@@ -388,7 +388,7 @@ describe('when something fails', () => {
     await priceOf(page, SOL).waitFor({ state: 'attached' })
   }, 90_000)
 
-  test('an upstream that dies makes the rows stale, and fresh when it is back', async () => {
+  test('rows are stale while the upstream is down, and fresh when it is back', async () => {
     await using own = await simulator()
     await using app = await serve(reaching(own))
     const page = await open(`/?mints=${SOL},${JUP}`, {}, app)
@@ -401,11 +401,11 @@ describe('when something fails', () => {
     await expect.poll(() => colorOf(row(page, SOL).locator('.price'))).toBe(await token(page, '--muted'))
     expect(await page.locator('.list-head .status-line').textContent()).toContain('not being confirmed at the source')
     expect(await row(page, SOL).locator('.age').textContent()).toMatch(/ s ago$/)
-    // On a phone the detail covers the line and the pill that say so: it says it itself.
+    // On a phone the details cover the status line and the pill, so they show the state themselves.
     await page.setViewportSize({ width: 390, height: 844 })
     await row(page, SOL).getByRole('link').click()
     await page.getByText('Not being confirmed at the source. The last price is shown.').waitFor()
-    // The chart's line is solid for as long as the price was confirmed, and no longer.
+    // The line of the chart is solid only while the price was confirmed.
     const ends = () =>
       page.locator('.chart-plot').evaluate((plot) =>
         ['.chart-line', '.chart-unsure', '.chart-dot'].map((part) => {
@@ -426,7 +426,7 @@ describe('when something fails', () => {
     await change(priceOf(page, SOL), last)
   })
 
-  test('blocked transports give way to the next, down to polling, and the best is back when it may', async () => {
+  test('falls back from blocked transports to the next, down to polling, and returns to the best once it works', async () => {
     excused = UNREACHED
     await using road = await openRoad(served.url)
     const page = await open(`/?mints=${SOL}`, {}, Object.assign(Object.create(served), { url: road.url }))
@@ -446,7 +446,7 @@ describe('when something fails', () => {
     road.block()
     await moves('SSE')
     expect(await page.evaluate(() => performance.timeOrigin)).toBe(loaded)
-    // Up to ten seconds pass until a better transport is tried again.
+    // A better transport is retried within ten seconds.
   }, 60_000)
 
   test('ten tabs share one connection', async () => {
@@ -466,10 +466,10 @@ describe('when something fails', () => {
     } finally {
       await context.close()
     }
-    // Ten pages are loaded: that takes its time on a busy machine.
+    // Loading ten pages takes a while on a busy machine.
   }, 60_000)
 
-  test('opened again while the server is away, it is there with its last prices and their age', async () => {
+  test('opened while the server is down, the page shows its last prices and their age', async () => {
     excused = /Failed to (load resource|fetch)|net::ERR/
     const first = await serve(reaching(jupiter))
     const page = await open(`/?mints=${SOL},${JUP}`, {}, first)
@@ -489,7 +489,7 @@ describe('when something fails', () => {
     expect(await colorOf(row(page, SOL).locator('.price'))).toBe(await token(page, '--muted'))
   })
 
-  test('a server that says goodbye is waited for as it asked', async () => {
+  test('after a goodbye, the client waits as long as the server asked', async () => {
     excused = UNREACHED
     const first = await serve(reaching(jupiter))
     const page = await open(`/?mints=${SOL}`, {}, first)

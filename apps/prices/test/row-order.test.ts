@@ -9,12 +9,12 @@ const facts = {
   change: () => undefined,
 }
 
-test('without a sort the list keeps its own order', () => {
+test('without a sort the list keeps its order', () => {
   const mints = ['c', 'a']
   expect(orderRows(mints, undefined, facts)).toBe(mints)
 })
 
-test('rows without a value come last, whichever way the others go', () => {
+test('rows without a value come last in both directions', () => {
   expect(orderRows(['a', 'b', 'c', 'd'], { by: 'price', descending: true }, facts)).toEqual(['a', 'd', 'b', 'c'])
   expect(orderRows(['a', 'b', 'c', 'd'], { by: 'price', descending: false }, facts)).toEqual(['b', 'd', 'a', 'c'])
   expect(orderRows(['b', 'a'], { by: 'change', descending: false }, facts)).toEqual(['b', 'a'])
@@ -25,7 +25,7 @@ test('symbols are sorted by name', () => {
   expect(orderRows(['b', 'a', 'c'], { by: 'symbol', descending: true }, facts)).toEqual(['c', 'b', 'a'])
 })
 
-test('a history keeps its beginning and its end, and does not grow without bound', () => {
+test('a history keeps its beginning and its end, and is bounded', () => {
   let points: ReturnType<typeof addPoint> = []
   for (let at = 0; at < 5_000; at += 1) points = addPoint(points, { at, value: at }, 100)
   expect(points.length).toBeLessThanOrEqual(100)

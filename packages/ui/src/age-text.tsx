@@ -4,15 +4,15 @@ import type { Clock } from './clock.ts'
 
 interface AgeTextProps {
   readonly clock: Clock
-  /** Milliseconds since 1970 by the same clock. */
+  /** Start of the age, in milliseconds since 1970 by the same clock. */
   readonly since: number
-  /** What happened then, for the exact time on hover: `confirmed`. */
+  /** A label for the exact time on hover: `confirmed`. */
   readonly what: string
-  /** How often it is said anew at least, in milliseconds: a smaller age is not known any better. */
+  /** Interval of confirmations, in milliseconds. A smaller age is not shown, because it would be no more precise. */
   readonly every?: number | undefined
 }
 
-/** `12 s ago`, kept up to date. Renders again only when its words change, so a page may show hundreds. */
+/** An age such as `12 s ago`, kept up to date. It renders only when the text changes, so a page can show hundreds. */
 export function AgeText({ clock, since, what, every = 0 }: AgeTextProps) {
   const words = useSyncExternalStore(clock.subscribe, () => {
     const age = clock.now() - since

@@ -3,7 +3,7 @@ const MINUTE = 60 * SECOND
 const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
 
-/** A length of time in its largest whole unit: `12 s`, `3 min`, `5 h`, `2 d`. Below zero counts as zero. */
+/** Formats a duration in its largest whole unit: `12 s`, `3 min`, `5 h`, `2 d`. Negative durations count as zero. */
 export function formatDuration(milliseconds: number): string {
   if (milliseconds < MINUTE) return `${Math.max(0, Math.floor(milliseconds / SECOND))} s`
   if (milliseconds < HOUR) return `${Math.floor(milliseconds / MINUTE)} min`
@@ -11,12 +11,12 @@ export function formatDuration(milliseconds: number): string {
   return `${Math.floor(milliseconds / DAY)} d`
 }
 
-/** How long ago: `now` below two seconds, then `12 s ago`. */
+/** Formats an age: `now` below two seconds, then `12 s ago`. */
 export function formatAge(milliseconds: number): string {
   return milliseconds < 2 * SECOND ? 'now' : `${formatDuration(milliseconds)} ago`
 }
 
-/** The exact local time of an instant, to the second, with the date unless it is today's. */
+/** Formats a local time to the second, with the date unless it is today. */
 export function formatExactTime(instant: number, now: number): string {
   const date = new Date(instant)
   const time = date.toLocaleTimeString('en-GB')

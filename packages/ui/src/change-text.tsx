@@ -1,11 +1,11 @@
 import { formatPercent } from './number-format.ts'
 
 interface ChangeTextProps {
-  /** Percent, or null where the upstream does not know it. */
+  /** Percent; null if unknown. */
   readonly percent: number | null
 }
 
-/** A signed, coloured change in percent; a dash where there is none. */
+/** A signed, coloured change in percent, or a dash. */
 export function ChangeText({ percent }: ChangeTextProps) {
   if (percent === null) {
     return (

@@ -1,7 +1,7 @@
-/** The time a page counts ages by, and a beat to repaint them on. */
+/** The clock of a page, with a tick to repaint ages. */
 export interface Clock {
-  /** Milliseconds since 1970, by the server's clock where one is known. */
+  /** Milliseconds since 1970, by the server's clock if it is known. */
   now(): number
-  /** Calls `beat` about once a second until the returned function is called. */
-  subscribe(beat: () => void): () => void
+  /** Calls `tick` about once a second until the returned function is called. */
+  subscribe(tick: () => void): () => void
 }

@@ -4,23 +4,23 @@ import { formatAge, formatDuration } from './age.ts'
 import type { Clock } from './clock.ts'
 import { type ConnectionStatus, StatusPill } from './status-pill.tsx'
 
-/** What transports are called. */
+/** Labels of the transports. */
 export const TRANSPORTS: Readonly<Record<Transport, string>> = { sse: 'SSE', ws: 'WebSocket', poll: 'Polling' }
 
 interface ConnectionPillProps {
   readonly clock: Clock
   readonly status: Status
-  /** How many of the values on the page can't be confirmed, or can't be had. */
+  /** Number of values on the page that are stale or failed to load. */
   readonly stale: number
-  /** How many there are. */
+  /** Number of values on the page. */
   readonly total: number
-  /** When the one longest unconfirmed last was, milliseconds since 1970 by the clock; Infinity if none of them ever came. */
+  /** The earliest confirmation of a stale value, in milliseconds since 1970; Infinity if none was ever received. */
   readonly oldest: number
-  /** What the values are, for the list of facts: `Tokens`. */
+  /** Label of the values in the list of facts: `Tokens`. */
   readonly what: string
 }
 
-/** How the connection is doing, in a word. */
+/** Shows the state of the connection. */
 export function ConnectionPill({ clock, status, stale, total, oldest, what }: ConnectionPillProps) {
   const online = useOnline()
   const shown = Number.isFinite(oldest)

@@ -2,15 +2,15 @@ import { type ReactNode, useEffect, useState } from 'react'
 import { Icon, type IconName } from './icon.tsx'
 
 interface CopyButtonProps {
-  /** What goes to the clipboard, asked for at the press. */
+  /** Returns the text to copy, called on each click. */
   readonly text: () => string
-  /** The button's name: `Copy mint`. */
+  /** Accessible name of the button: `Copy mint`. */
   readonly label: string
   readonly icon?: IconName
   readonly children?: ReactNode
 }
 
-/** Copies a text and says so for two seconds, in place, without changing its size. */
+/** Copies a text and confirms it in place for two seconds, without a change of size. */
 export function CopyButton({ text, label, icon = 'copy', children }: CopyButtonProps) {
   const [state, setState] = useState<'ready' | 'copied' | 'refused'>('ready')
   useEffect(() => {
@@ -19,7 +19,7 @@ export function CopyButton({ text, label, icon = 'copy', children }: CopyButtonP
     return () => clearTimeout(timer)
   }, [state])
   const copy = () => {
-    // Without a secure context there is no clipboard; the button then says so rather than pretending.
+    // Without a secure context there is no clipboard. The button then shows the failure.
     const written: Promise<void> | undefined = navigator.clipboard?.writeText(text())
     if (written === undefined) setState('refused')
     else
@@ -28,13 +28,13 @@ export function CopyButton({ text, label, icon = 'copy', children }: CopyButtonP
         () => setState('refused'),
       )
   }
-  const said = state === 'copied' ? 'Copied' : state === 'refused' ? 'Copying was refused' : label
+  const message = state === 'copied' ? 'Copied' : state === 'refused' ? 'Copying is blocked' : label
   return (
-    <button type="button" className={children === undefined ? 'icon-button' : 'button'} title={said} onClick={copy}>
+    <button type="button" className={children === undefined ? 'icon-button' : 'button'} title={message} onClick={copy}>
       <Icon name={state === 'copied' ? 'check' : state === 'refused' ? 'close' : icon} />
       {children}
       <span className="hidden" aria-live="polite">
-        {children === undefined || state !== 'ready' ? said : ''}
+        {children === undefined || state !== 'ready' ? message : ''}
       </span>
     </button>
   )

@@ -14,7 +14,7 @@ const PATHS = {
 
 export type IconName = keyof typeof PATHS
 
-/** A 16-pixel line icon in the colour of the text. It is decoration: the control around it carries the name. */
+/** A 16-pixel line icon in the colour of the text. It is decorative; the control around it has the accessible name. */
 export function Icon({ name }: { readonly name: IconName }) {
   return (
     <svg className="icon" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">

@@ -1,4 +1,4 @@
-/** Weir's sign, beside a page's name. */
+/** Weir's logo, next to the name of a page. */
 export function Mark() {
   return (
     <svg className="mark" viewBox="0 0 24 24" width="24" height="24" aria-hidden="true">

@@ -1,13 +1,13 @@
 import type { CSSProperties } from 'react'
 
 interface MonogramProps {
-  /** What the letters come from: a symbol. */
+  /** Source of the letters: a symbol. */
   readonly label: string
-  /** What the colour comes from: an address, so that two tokens of one symbol look different. */
+  /** Source of the colour: an address, so that tokens with the same symbol look different. */
   readonly seed: string
 }
 
-/** A quiet circle with the first letters of a name. It stands in for remote images, which a page never asks for. */
+/** A circle with the first letters of a name, because pages never load remote images. */
 export function Monogram({ label, seed }: MonogramProps) {
   const style: CSSProperties & Record<'--hue', number> = { '--hue': hue(seed) }
   return (

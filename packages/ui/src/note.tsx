@@ -1,17 +1,17 @@
 import type { ReactNode } from 'react'
 
 interface NoteProps {
-  /** What happened. */
+  /** A summary of the state. */
   readonly title: string
-  /** What it means and what one can do. */
+  /** An explanation, with the possible action. */
   readonly children?: ReactNode
-  /** `lost` for errors; `calm` for what is merely empty. */
+  /** `lost` for errors; `calm` for empty states. */
   readonly tone?: 'calm' | 'lost'
   /** Buttons or links. */
   readonly actions?: ReactNode
 }
 
-/** An empty or failed state in words, with what one can do about it. */
+/** A message for an empty or failed state. */
 export function Note({ title, children, tone = 'calm', actions }: NoteProps) {
   return (
     <div className="note" data-tone={tone}>

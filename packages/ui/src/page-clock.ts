@@ -1,7 +1,7 @@
 import type { Client } from '@weir/client'
 import type { Clock } from './clock.ts'
 
-/** The server's time as the client knows it, and one timer for every age on the page. */
+/** Creates a clock with the server's time, and one timer for all ages on the page. */
 export function createPageClock(client: Pick<Client, 'now'>): Clock {
   const beats = new Set<() => void>()
   let timer: ReturnType<typeof setInterval> | undefined

@@ -4,7 +4,7 @@ import type { Plugin, UserConfig } from 'vite'
 
 const SCRIPT_BUDGET_KB = 120
 
-/** How the page of an app is built: from `index.html` and `src/service-worker.ts` into `dist`. */
+/** The build configuration of an app's page: from `index.html` and `src/service-worker.ts` into `dist`. */
 export const PAGE_CONFIG: UserConfig = {
   plugins: [react(), scriptBudget()],
   build: {
@@ -13,14 +13,14 @@ export const PAGE_CONFIG: UserConfig = {
     emptyOutDir: true,
     rolldownOptions: {
       input: { index: 'index.html', 'service-worker': 'src/service-worker.ts' },
-      // A service worker is in charge of what lies below its address, and is found again by it.
+      // A service worker controls the paths below its URL, which must not change.
       output: { entryFileNames: ({ name }) => (name === 'service-worker' ? '[name].js' : 'assets/[name]-[hash].js') },
     },
   },
   worker: { format: 'es' },
 }
 
-/** Fails the build when the page's script, gzipped, is over its budget: the size one notices is the size one keeps. */
+/** Fails the build when the gzipped script of the page exceeds its size budget. */
 function scriptBudget(): Plugin {
   return {
     name: 'script-budget',

@@ -4,11 +4,11 @@ import { formatPrice, splitPrice } from './number-format.ts'
 interface PriceTextProps {
   /** US dollars. */
   readonly price: number
-  /** Which way the last change went: it is shown as an arrow, so that the colour of the flash is not alone. */
+  /** Direction of the last change, shown as an arrow in addition to the colour of the flash. */
   readonly direction: -1 | 0 | 1
 }
 
-/** A price that lines up with others on the decimal point and flashes once, for 300 ms, when it changes. */
+/** A price aligned on the decimal point. It flashes for 300 ms when it changes. */
 export function PriceText({ price, direction }: PriceTextProps) {
   const element = useRef<HTMLSpanElement>(null)
   const shown = useRef(price)

@@ -1,7 +1,7 @@
 import { type KeyboardEvent, type ReactNode, useEffect, useId, useRef, useState } from 'react'
 import { Icon } from './icon.tsx'
 
-/** One line of the list under a search box. */
+/** An option in the list of a search box. */
 export interface SearchOption {
   readonly id: string
   readonly content: ReactNode
@@ -12,16 +12,16 @@ interface SearchBoxProps {
   readonly placeholder: string
   readonly text: string
   readonly options: readonly SearchOption[]
-  /** Shown in the list's place while there are no options: progress, nothing found, an error. */
+  /** Shown instead of the list while there are no options: progress, no results, or an error. */
   readonly note?: ReactNode
-  /** Nothing is shown under the box before there is something to say. */
+  /** Whether the list or the note is visible. */
   readonly open: boolean
   onText(text: string): void
-  /** Enter or a press on an option. */
+  /** Called on Enter or on a click on an option. */
   onChoose(id: string): void
 }
 
-/** A search box with a listbox: `/` focuses it from anywhere, arrows move, Enter chooses, Escape closes and clears. */
+/** A search box with a listbox: `/` focuses it, arrow keys move, Enter chooses, Escape closes and clears. */
 export function SearchBox({ label, placeholder, text, options, note, open, onText, onChoose }: SearchBoxProps) {
   const id = useId()
   const input = useRef<HTMLInputElement>(null)
@@ -52,7 +52,7 @@ export function SearchBox({ label, placeholder, text, options, note, open, onTex
   }
   const press = (event: KeyboardEvent) => {
     const act = keys[event.key]
-    // While an input method composes, Enter and the arrows belong to it.
+    // During composition, the input method handles Enter and the arrow keys.
     if (act === undefined || event.nativeEvent.isComposing) return
     event.preventDefault()
     act()
@@ -110,7 +110,7 @@ export function SearchBox({ label, placeholder, text, options, note, open, onTex
               role="option"
               tabIndex={-1}
               aria-selected={option === chosen}
-              // The box keeps the focus, so that one can go on typing after choosing with the pointer.
+              // The input keeps the focus, so that the user can type on after a click.
               onPointerDown={(event) => event.preventDefault()}
               onPointerMove={() => setActive(index)}
               onClick={() => onChoose(option.id)}

@@ -1,9 +1,9 @@
 interface SkeletonProps {
-  /** Width in `ch`, that of the text to come. */
+  /** Expected width of the text, in `ch`. */
   readonly width: number
 }
 
-/** Holds the place of a text that has not come yet, so that nothing moves when it does. */
+/** A placeholder for a text that is loading, so that the layout does not shift. */
 export function Skeleton({ width }: SkeletonProps) {
   return (
     <span className="skeleton" style={{ width: `${width}ch` }}>

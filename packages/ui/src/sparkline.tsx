@@ -1,29 +1,29 @@
-/** One value at one time. */
+/** A value at a point in time. */
 export interface SeriesPoint {
   /** Milliseconds since 1970. */
   readonly at: number
   readonly value: number
-  /** Until when it was confirmed, where it then was not until the next point. */
+  /** End of the confirmed period, if the value was unconfirmed before the next point. */
   readonly heldUntil?: number
 }
 
 interface SparklineProps {
   readonly points: readonly SeriesPoint[]
-  /** What the line shows, for screen readers. */
+  /** Description for screen readers. */
   readonly label: string
 }
 
 const WIDTH = 120
 const HEIGHT = 32
 const EDGE = 3
-// Two points a second apart are no trend: the line shows at least this long a time, growing in from the right.
+// The shortest time span of the line, since two points a second apart are no trend. New points enter from the right.
 const SHORTEST_SPAN = 30_000
-// A stablecoin's last digit must not look like a crash: the scale never shows less than this share of the price.
+// The smallest scale, as a share of the price, so that the last digit of a stablecoin does not look like a crash.
 const SMALLEST_SPAN = 0.002
-// A value holds until the next: over a longer pause a slope would show prices that never were.
+// A longer pause is drawn as a step, because a slope would show prices that never existed.
 const LONGEST_SLOPE = 2_000
 
-/** A small line of the points seen so far, newest at the right; dotted for the time before the first. */
+/** A small line chart, newest point on the right, dotted before the first point. */
 export function Sparkline({ points, label }: SparklineProps) {
   const line = trace(points)
   return (
@@ -72,6 +72,6 @@ function trace(points: readonly SeriesPoint[]): { before: string; path: string; 
     return `${hold}L${x(p.at).toFixed(1)} ${y(p.value).toFixed(1)}`
   })
   const before = `M0 ${y(first.value).toFixed(1)}H${x(first.at).toFixed(1)}`
-  // A line of no length with round ends: unlike a circle it stays round however wide the picture is drawn.
+  // A line of zero length with round caps, which stays round at any width, unlike a circle.
   return { before, path: path.join(''), end: `M${x(last.at).toFixed(1)} ${y(last.value).toFixed(1)}h0` }
 }

@@ -1,17 +1,17 @@
 import { type ReactNode, useId } from 'react'
 
-/** How a page's live connection is doing. */
+/** The state of a page's live connection. */
 export type ConnectionStatus = 'connecting' | 'live' | 'stale' | 'reconnecting' | 'offline' | 'idle'
 
 interface StatusPillProps {
   readonly status: ConnectionStatus
-  /** A number that changes by the second, kept from screen readers: `12 s`. */
+  /** A number that changes every second, hidden from screen readers: `12 s`. */
   readonly detail?: string | undefined
-  /** Shown on hover and focus: transport, level, heartbeat. */
+  /** Details on hover and focus: transport, level, heartbeat. */
   readonly facts: readonly (readonly [name: string, value: ReactNode])[]
 }
 
-/** The header's word on the connection. Screen readers hear it when the word changes, not at every second. */
+/** The connection state in the header. Screen readers announce changes of the state, but not every second. */
 export function StatusPill({ status, detail, facts }: StatusPillProps) {
   const id = useId()
   return (

@@ -2,7 +2,7 @@ import { useEffect, useState } from 'react'
 import { Icon } from './icon.tsx'
 import { chooseTheme, currentTheme, type Theme } from './theme.ts'
 
-/** Switches between light and dark, and remembers it. */
+/** Switches between the light and the dark theme, and stores the choice. */
 export function ThemeSwitch() {
   const [theme, setTheme] = useState<Theme>(currentTheme)
   useEffect(() => {

@@ -2,30 +2,30 @@ export type Theme = 'light' | 'dark'
 
 const KEY = 'weir.theme'
 
-/** What the system prefers. */
+/** The theme that the system prefers. */
 export function systemTheme(): Theme {
   return matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light'
 }
 
-/** The theme in force: the chosen one, or the system's. */
+/** The active theme: the user's choice, or the system's. */
 export function currentTheme(): Theme {
   return chosenTheme() ?? systemTheme()
 }
 
-/** Puts the chosen theme on the page; to be called before the first render. */
+/** Applies the chosen theme to the page. Call it before the first render. */
 export function applyTheme(): void {
   const chosen = chosenTheme()
   if (chosen === undefined) delete document.documentElement.dataset.theme
   else document.documentElement.dataset.theme = chosen
 }
 
-/** Chooses a theme. Choosing what the system prefers gives the page back to the system. */
+/** Chooses a theme. The system's theme clears the choice, so that the page follows the system again. */
 export function chooseTheme(theme: Theme): void {
   try {
     if (theme === systemTheme()) localStorage.removeItem(KEY)
     else localStorage.setItem(KEY, theme)
   } catch {
-    // Storage is blocked: the choice holds for this page alone.
+    // Storage is blocked, so the choice applies only to this page.
     document.documentElement.dataset.theme = theme
     return
   }

@@ -13,7 +13,7 @@ test.each([
   expect(formatAge(age)).toBe(text)
 })
 
-test('an exact time has its date unless that is today', () => {
+test('an exact time includes the date unless it is today', () => {
   const noon = new Date(2026, 4, 17, 12, 3, 4).getTime()
   expect(formatExactTime(noon, noon + 1_000)).toBe('12:03:04')
   expect(formatExactTime(noon, noon + 86_400_000)).toBe('2026-05-17 12:03:04')

@@ -20,14 +20,14 @@ test.each([
   expect(formatPrice(price)).toBe(text)
 })
 
-test('a price that ticks keeps its width', () => {
+test('a changing price keeps its width', () => {
   for (const base of [0.00001234, 0.5123, 0.9998, 12.5, 142.3, 97_000]) {
     const widths = Array.from({ length: 40 }, (_, tick) => formatPrice(base * (1 + tick * 1e-5)).length)
     expect(new Set(widths).size).toBe(1)
   }
 })
 
-test('the parts of a price meet at the decimal point', () => {
+test('a price is split at the decimal point', () => {
   expect(splitPrice(97_000)).toEqual({ whole: '97,000', zeros: '', digits: '.00' })
   expect(splitPrice(0.00001234)).toEqual({ whole: '0', zeros: '.0000', digits: '1234' })
   expect(splitPrice(Number.NaN)).toEqual({ whole: '–', zeros: '', digits: '' })

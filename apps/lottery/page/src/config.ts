@@ -1,41 +1,41 @@
 import type { ClientOptions } from '@weir/client'
 
-/** What the server says of itself, at `/api/config`. */
+/** The configuration from `/api/config`. */
 export interface Config {
-  /** Where values are asked for; empty: where the page comes from. */
+  /** Base URL of the API; empty for the origin of the page. */
   readonly apiBaseUrl: string
-  /** Where WebSockets go; empty: there as well. */
+  /** Base URL of WebSockets; empty for that of the API. */
   readonly wsUrl: string
   readonly tokenMint: string
   readonly pot: string
-  /** What a ticket costs, in tokens. */
+  /** Price of a ticket, in tokens. */
   readonly ticket: number
 }
 
-/** @throws Error when there is no answer, or another than was expected */
+/** @throws Error when the server is unreachable or responds with anything else */
 export async function loadConfig(): Promise<Config> {
   const answer = await fetch('/api/config').catch(() => {
-    throw new Error('The server could not be reached.')
+    throw new Error('The server is unreachable.')
   })
-  const said: Partial<Config> = answer.ok ? await answer.json() : {}
-  const { apiBaseUrl, wsUrl, tokenMint, pot, ticket } = said
+  const config: Partial<Config> = answer.ok ? await answer.json() : {}
+  const { apiBaseUrl, wsUrl, tokenMint, pot, ticket } = config
   const texts = [apiBaseUrl, wsUrl, tokenMint, pot]
   if (!texts.every((text) => typeof text === 'string') || typeof ticket !== 'number')
-    throw new Error(`The server answered ${answer.status}, and not what its lottery is.`)
-  return said as Config
+    throw new Error(`The server responded with ${answer.status} instead of the configuration of the lottery.`)
+  return config as Config
 }
 
 /**
- * How the server is reached. WebSockets go first: each of the browser's tabs may have one, where streams share six connections.
+ * Options of the client. WebSockets come first, because each tab may open one, while streams share six connections.
  *
- * @param origin where the page comes from
+ * @param origin the origin of the page
  */
 export function reaching({ apiBaseUrl, wsUrl }: Config, origin: string): ClientOptions {
   const url = base(apiBaseUrl) || origin
   return { url, socketUrl: base(wsUrl) || url, transports: ['ws', 'sse', 'poll'] }
 }
 
-/** What stands before a path: people write addresses with the stroke at their end, and that of a socket with its path. */
+/** Normalizes a base URL: removes a trailing slash, and the path of a socket URL. */
 function base(address: string): string {
   return address.replace(/\/(ws)?$/, '')
 }

@@ -5,10 +5,10 @@ interface CountingNumberProps {
   readonly format: (value: number) => string
 }
 
-/** How long a number counts, in milliseconds. */
+/** Duration of the animation, in milliseconds. */
 const DURATION = 900
 
-/** A number that counts up to what it became; falling, or where motion is not wanted, it is there at once. Screen readers hear the end. */
+/** A number that counts up to its new value. A lower value, or reduced motion, skips the animation. Screen readers get the final value. */
 export function CountingNumber({ value, format }: CountingNumberProps) {
   const element = useRef<HTMLSpanElement>(null)
   const shown = useRef(value)
@@ -26,7 +26,7 @@ export function CountingNumber({ value, format }: CountingNumberProps) {
     const start = performance.now()
     let frame = requestAnimationFrame(function step(now) {
       const rest = 1 - Math.min(1, Math.max(0, (now - start) / DURATION))
-      // Whole numbers count in whole numbers.
+      // Whole numbers count in whole steps.
       const reached = value - (value - from) * rest ** 3
       show(rest === 0 ? value : Number.isInteger(value) ? Math.floor(reached) : reached)
       if (rest > 0) frame = requestAnimationFrame(step)

@@ -1,7 +1,7 @@
 import type { Entry } from '@weir/client'
 import { parseVersion } from '@weir/protocol'
 
-/** One transaction of the pot, as `/api/lottery/history` tells it. */
+/** A transaction of the pot, from `/api/lottery/history`. */
 export interface HistoryEvent {
   readonly signature: string
   /** Milliseconds since 1970. */
@@ -10,7 +10,7 @@ export interface HistoryEvent {
   readonly draw?: { readonly winner: string; readonly amount: number; readonly tickets: number }
 }
 
-/** What one line of the list says. */
+/** A line of the list. */
 export type HistoryLine =
   | {
       readonly kind: 'entry'
@@ -26,25 +26,25 @@ export type HistoryLine =
       readonly wallet: string
       readonly amount: number
     }
-  /** `missed`: how many transactions; undefined when nobody knows. */
+  /** `missed`: the number of missing transactions; undefined if unknown. */
   | { readonly kind: 'gap'; readonly key: string; readonly missed: number | undefined }
 
 export const HISTORY = '/api/lottery/history'
 
-/** Lines that are shown. */
+/** Limit of lines. */
 export const MOST_LINES = 12
 
-/** The lines after news of the log, the newest first. */
-export function addNews(lines: readonly HistoryLine[], news: Entry<HistoryEvent>): readonly HistoryLine[] {
-  if (news.gap !== undefined) {
-    const [from, to] = [parseVersion(news.gap.from), parseVersion(news.gap.to)]
+/** Adds an update of the log, newest line first. */
+export function addUpdate(lines: readonly HistoryLine[], update: Entry<HistoryEvent>): readonly HistoryLine[] {
+  if (update.gap !== undefined) {
+    const [from, to] = [parseVersion(update.gap.from), parseVersion(update.gap.to)]
     const same = from !== undefined && to !== undefined && from.epoch === to.epoch
-    const gap = { kind: 'gap', key: news.gap.to, missed: same ? to.sequence - from.sequence : undefined } as const
-    // A history that began anew tells all of it again: what stands here would stand here twice.
+    const gap = { kind: 'gap', key: update.gap.to, missed: same ? to.sequence - from.sequence : undefined } as const
+    // A history that restarted sends all its events again, which would duplicate the lines.
     return same ? cut([gap, ...lines]) : [gap]
   }
-  if (news.value === undefined) return lines
-  const { signature, at, entries, draw } = news.value
+  if (update.value === undefined) return lines
+  const { signature, at, entries, draw } = update.value
   const entered = entries.map(({ wallet, tickets }) => ({
     kind: 'entry' as const,
     key: `${signature} ${wallet}`,

@@ -7,20 +7,18 @@ import { usePage } from './page-context.ts'
 import type { Round } from './round.ts'
 import { WalletName } from './wallet-name.tsx'
 
-/** The newest entries as they come. Their place is kept from the beginning, so that nothing below moves, unless none can come. */
+/** The newest entries, live. Space is reserved from the start so that the layout does not shift, unless no entries can arrive. */
 export function HistoryList({ round, own }: { readonly round: Round | undefined; readonly own: string }) {
   const { history } = usePage()
-  const heard = useSyncExternalStore(history.subscribe, history.lines)
+  const received = useSyncExternalStore(history.subscribe, history.lines)
   const { state } = useStatus()
-  // An empty history says nothing while the round is still being read from the chain.
-  const lines = round === undefined && heard?.length === 0 ? undefined : heard
+  // While the round is read from the chain, an empty history is not final.
+  const lines = round === undefined && received?.length === 0 ? undefined : received
   const cut = lines === undefined && state === 'offline'
   return (
     <section className="history" aria-labelledby="history">
       <h2 id="history">Newest entries</h2>
-      {lines?.length === 0 && (
-        <p className="nothing">Nobody has entered yet. The first entry shows here as it comes.</p>
-      )}
+      {lines?.length === 0 && <p className="nothing">No entries yet. New entries appear here live.</p>}
       {cut && (
         <p className="nothing">The entries are not kept for offline. They show here once the connection is back.</p>
       )}
@@ -48,8 +46,8 @@ function LineWords({ line, own }: { readonly line: HistoryLine; readonly own: st
     return (
       <span>
         {line.missed === undefined
-          ? 'The history was begun anew here.'
-          : `${countOf(line.missed, 'transaction')} could not be had here.`}
+          ? 'The history restarted here.'
+          : `Missing here: ${countOf(line.missed, 'transaction')}.`}
       </span>
     )
   return (

@@ -1,13 +1,13 @@
 import type { Client, Entry } from '@weir/client'
 import { formatVersion, type LogPage, parseVersion, type Version } from '@weir/protocol'
-import { addNews, HISTORY, type HistoryEvent, type HistoryLine, MOST_LINES } from './history-lines.ts'
+import { addUpdate, HISTORY, type HistoryEvent, type HistoryLine, MOST_LINES } from './history-lines.ts'
 
-/** How long until a part of the history that could not be had is asked for again, in milliseconds. */
+/** Pause before a failed part of the history is loaded again, in milliseconds. */
 const AGAIN = 5000
 
 type Asked = Pick<Client, 'get' | 'subscribe'>
 
-/** A part of the history; asked for until it comes. @throws what `signal` was aborted with */
+/** Loads a part of the history, with retries. @throws the reason of `signal` */
 export async function askHistory(client: Asked, query: string, signal?: AbortSignal): Promise<LogPage> {
   for (;;) {
     const { value } = await client.get<LogPage>(`${HISTORY}?${query}`).catch(() => ({ value: undefined }))
@@ -18,12 +18,12 @@ export async function askHistory(client: Asked, query: string, signal?: AbortSig
   }
 }
 
-/** The newest of the history, live. It begins with what one list shows of it: all of it may be a hundred thousand transactions. */
+/** The live end of the history. It starts with the lines of one list, since the whole history may have a hundred thousand transactions. */
 export class HistoryStore {
-  /** Undefined until anything is known. */
+  /** Undefined until the first response. */
   #lines: readonly HistoryLine[] | undefined
   #position: Version | undefined
-  readonly #listeners = new Set<(news: Entry<HistoryEvent> | undefined) => void>()
+  readonly #listeners = new Set<(update: Entry<HistoryEvent> | undefined) => void>()
 
   constructor(client: Asked) {
     void askHistory(client, 'most=1').then(({ oldest, newest }) => {
@@ -32,29 +32,29 @@ export class HistoryStore {
       const since = { ...last, sequence: Math.max(last.sequence - MOST_LINES, first.sequence - 1) }
       this.#position = since
       this.#lines = []
-      this.#tell(undefined)
-      client.subscribe<HistoryEvent>(HISTORY, (news) => this.#hear(news), { since: formatVersion(since) })
+      this.#notify(undefined)
+      client.subscribe<HistoryEvent>(HISTORY, (update) => this.#receive(update), { since: formatVersion(since) })
     })
   }
 
   lines = (): readonly HistoryLine[] | undefined => this.#lines
 
-  /** How far it was heard; undefined before it begins. */
+  /** The last received position; undefined before the start. */
   position = (): Version | undefined => this.#position
 
-  /** Hears of each piece of news, and, without one, that it begins. */
-  subscribe = (heard: (news: Entry<HistoryEvent> | undefined) => void): (() => void) => {
-    this.#listeners.add(heard)
-    return () => this.#listeners.delete(heard)
+  /** Calls the listener with each update, and without one at the start. */
+  subscribe = (listener: (update: Entry<HistoryEvent> | undefined) => void): (() => void) => {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
   }
 
-  #hear(news: Entry<HistoryEvent>): void {
-    this.#position = parseVersion(news.version ?? '') ?? this.#position
-    this.#lines = addNews(this.#lines ?? [], news)
-    this.#tell(news)
+  #receive(update: Entry<HistoryEvent>): void {
+    this.#position = parseVersion(update.version ?? '') ?? this.#position
+    this.#lines = addUpdate(this.#lines ?? [], update)
+    this.#notify(update)
   }
 
-  #tell(news: Entry<HistoryEvent> | undefined): void {
-    for (const heard of this.#listeners) heard(news)
+  #notify(update: Entry<HistoryEvent> | undefined): void {
+    for (const listener of this.#listeners) listener(update)
   }
 }

@@ -8,12 +8,12 @@ import { WalletName } from './wallet-name.tsx'
 
 interface JackpotProps {
   readonly round: Round | undefined
-  /** Who has just won. */
+  /** The latest winner, for a short time. */
   readonly winner: Winner | undefined
   readonly own: string
 }
 
-/** What is in the pot, what that is worth, and what it takes to have a part in it. */
+/** The pot, its value, and the price of a ticket. */
 export function Jackpot({ round, winner, own }: JackpotProps) {
   const { config } = usePage()
   const price = round?.tokenPrice ?? undefined
@@ -34,7 +34,7 @@ export function Jackpot({ round, winner, own }: JackpotProps) {
         {round === undefined ? (
           <Skeleton width={12} />
         ) : price === undefined ? (
-          'Nobody prices this token now'
+          'This token has no price'
         ) : (
           <>worth {formatMoney(round.jackpot * price)}</>
         )}
@@ -54,7 +54,7 @@ export function Jackpot({ round, winner, own }: JackpotProps) {
   )
 }
 
-/** One line, always there: who won last, and louder while that is news. */
+/** A permanent line with the last winner, emphasized after a draw. */
 function LastDraw({ last, fresh, own }: { last: Winner | undefined; fresh: boolean; own: string }) {
   const { clock } = usePage()
   return (
@@ -71,7 +71,7 @@ function LastDraw({ last, fresh, own }: { last: Winner | undefined; fresh: boole
 
 interface FigureProps {
   readonly name: string
-  /** The same in another unit. */
+  /** The value in another unit. */
   readonly beside?: string | 0 | undefined
   readonly children: ReactNode
 }

@@ -12,7 +12,7 @@ import { WalletCheck } from './wallet-check.tsx'
 import { rememberedWallet, rememberWallet } from './wallet-store.ts'
 import { WinnersList } from './winners-list.tsx'
 
-/** A lottery as it goes. */
+/** A live lottery. */
 export function LotteryPage({ page }: { readonly page: Page }) {
   return (
     <WeirContext value={page.client}>

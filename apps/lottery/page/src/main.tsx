@@ -8,11 +8,11 @@ import { LotteryPage } from './lottery-page.tsx'
 
 applyTheme()
 const place = document.getElementById('page')
-if (place === null) throw new Error('index.html has no element #page to draw the page in.')
+if (place === null) throw new Error('index.html: expected an element with id "page", got none')
 const root = createRoot(place)
 loadConfig().then(open, refuse)
 
-// Where it may not run, as in private windows of some browsers, the page only does not open offline.
+// Some browsers block service workers in private windows. Then the page only lacks offline support.
 navigator.serviceWorker?.register('/service-worker.js', { type: 'module' }).catch(() => {})
 
 function open(config: Config): void {

@@ -4,7 +4,7 @@ import { createContext, useContext } from 'react'
 import type { Config } from './config.ts'
 import type { HistoryStore } from './history-store.ts'
 
-/** What one page has for as long as it is open. */
+/** The stores of the page, created once. */
 export interface Page {
   readonly client: Client
   readonly clock: Clock
@@ -14,9 +14,9 @@ export interface Page {
 
 export const PageContext = createContext<Page | undefined>(undefined)
 
-/** That of the page around this component. */
+/** Returns the stores of the page. */
 export function usePage(): Page {
   const page = useContext(PageContext)
-  if (page === undefined) throw new Error('A component of the lottery stands outside <LotteryPage>.')
+  if (page === undefined) throw new Error('usePage(): expected a component inside <LotteryPage>, got one outside')
   return page
 }

@@ -1,14 +1,14 @@
-/** How the round stands, as `/api/lottery/state` says it. */
+/** The state of the round, from `/api/lottery/state`. */
 export interface Round {
-  /** US dollars; null where nobody prices the token. */
+  /** US dollars; null if the token has no price. */
   readonly tokenPrice: number | null
   /** Whole tokens. */
   readonly jackpot: number
   readonly participants: number
   readonly tickets: number
-  /** The last first. */
+  /** Newest first. */
   readonly winners: readonly Winner[]
-  /** Of when the oldest part of this is, milliseconds since 1970 by the server's clock. */
+  /** Time of the oldest part, in milliseconds since 1970 by the server's clock. */
   readonly lastUpdate: number
 }
 
@@ -23,7 +23,7 @@ export interface Winner {
 
 export const ROUND = '/api/lottery/state'
 
-/** Checks that a value is how a round stands: what is kept from an earlier visit may be of an earlier server. */
+/** Checks that a value is a round, since a stored value may come from an older server. */
 export function isRound(value: unknown): value is Round {
   if (typeof value !== 'object' || value === null) return false
   const { jackpot, participants, tickets, winners, lastUpdate } = value as Partial<Round>
@@ -31,7 +31,7 @@ export function isRound(value: unknown): value is Round {
   return numbers.every((number) => typeof number === 'number') && Array.isArray(winners)
 }
 
-/** The winner that is new to who knew these; undefined when nobody is, or it was long ago. */
+/** The latest winner, unless it is already known or its draw was long ago. */
 export function newWinner(
   known: readonly Winner[] | undefined,
   winners: readonly Winner[],
@@ -42,5 +42,5 @@ export function newWinner(
   return now - last.at < NEWS ? last : undefined
 }
 
-/** How long a draw is news, in milliseconds: one that this page slept through is not. */
+/** How long a draw counts as recent, in milliseconds. A draw that happened while the page slept does not. */
 const NEWS = 120_000

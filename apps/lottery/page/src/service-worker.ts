@@ -1,4 +1,4 @@
 import { keepPage } from '@weir/client/service-worker'
 
-// Offline, the page opens as it was; how the round stood is in `keepValues()`.
+// Caches the page for offline use. `keepValues()` caches the round.
 keepPage({ name: 'weir.lottery' })

@@ -6,17 +6,17 @@ import { askHistory, type HistoryStore } from './history-store.ts'
 /** A wallet's tickets in this round. */
 export interface Tickets {
   readonly count: number
-  /** False: it may have more, in what the history does not have any more or is too long to be read here. */
+  /** Whether the count is complete. The history may lack older entries, or be too long to read. */
   readonly whole: boolean
-  /** False while the history is being read. */
+  /** Whether the history has been read. */
   readonly known: boolean
 }
 
-/** Events of one answer, the most that a server gives, and answers that one count takes: some megabytes. */
+/** Events per response, which is the server's limit, and responses per count, which are some megabytes. */
 const PAGE = 1000
 const MOST_PAGES = 10
 
-/** Counts a wallet's tickets: back from where the history stands to the last draw, and from there on as they come. */
+/** Counts a wallet's tickets: first back to the last draw, then live. */
 export class TicketCount {
   readonly #client: Pick<Client, 'get' | 'subscribe'>
   readonly #history: Pick<HistoryStore, 'position' | 'subscribe'>
@@ -34,7 +34,7 @@ export class TicketCount {
     this.#client = client
     this.#history = history
     this.#wallet = wallet
-    this.#stop = history.subscribe((news) => this.#hear(news))
+    this.#stop = history.subscribe((update) => this.#receive(update))
     this.#read()
   }
 
@@ -50,20 +50,20 @@ export class TicketCount {
     this.#reading?.abort()
   }
 
-  #hear(news: Entry<HistoryEvent> | undefined): void {
-    if (news === undefined) this.#read()
-    else if (news.gap !== undefined) {
-      const [from, to] = [parseVersion(news.gap.from), parseVersion(news.gap.to)]
+  #receive(update: Entry<HistoryEvent> | undefined): void {
+    if (update === undefined) this.#read()
+    else if (update.gap !== undefined) {
+      const [from, to] = [parseVersion(update.gap.from), parseVersion(update.gap.to)]
       if (from?.epoch === to?.epoch) this.#become({ whole: false })
       else this.#begin(to?.sequence === 0)
-    } else if (news.value !== undefined) {
-      if (news.value.draw !== undefined) this.#begin(true)
-      const count = ticketsIn(news.value, this.#wallet)
+    } else if (update.value !== undefined) {
+      if (update.value.draw !== undefined) this.#begin(true)
+      const count = ticketsIn(update.value, this.#wallet)
       if (count > 0) this.#become({ count: this.#tickets.count + count })
     }
   }
 
-  /** A round whose entries are all yet to be heard, or of which nobody knows what it had before. */
+  /** Starts a round, which is complete only if no earlier entries can exist. */
   #begin(whole: boolean): void {
     this.#reading?.abort()
     this.#become({ count: 0, whole, known: true })
@@ -75,7 +75,7 @@ export class TicketCount {
     this.#reading = new AbortController()
     countBack(this.#client, this.#wallet, until, this.#reading.signal).then(
       ({ count, whole }) => this.#become({ count: this.#tickets.count + count, whole, known: true }),
-      // Nobody waits for it any more.
+      // The count was stopped.
       () => {},
     )
   }
@@ -90,7 +90,7 @@ function ticketsIn({ entries }: HistoryEvent, wallet: string): number {
   return entries.reduce((sum, entry) => sum + (entry.wallet === wallet ? entry.tickets : 0), 0)
 }
 
-/** Tickets of a wallet between the last draw and `until`, that one included. */
+/** Counts the tickets of a wallet between the last draw and `until`, inclusive. */
 async function countBack(
   client: Pick<Client, 'get' | 'subscribe'>,
   wallet: string,
@@ -106,7 +106,7 @@ async function countBack(
     const { events, gap } = await askHistory(client, query, signal)
     for (const { position, event } of events.toReversed() as readonly HistoryPageEvent[]) {
       const at = parseVersion(position)
-      // What is newer is heard live.
+      // Newer events arrive live.
       if (at === undefined || at.epoch !== epoch || at.sequence > last) continue
       count += ticketsIn(event, wallet)
       if (event.draw !== undefined) return { count, whole: true }

@@ -3,15 +3,15 @@ import { useEffect, useRef, useState } from 'react'
 import { usePage } from './page-context.ts'
 import { isRound, newWinner, ROUND, type Round, type Winner } from './round.ts'
 
-/** How the round stands, and how well that is known. */
+/** The round, with its freshness. */
 export interface RoundNews {
-  /** Undefined until anything came. */
+  /** Undefined until the first update. */
   readonly round: Round | undefined
-  /** Of when it is, milliseconds since 1970 by the server's clock; 0 while nothing came. */
+  /** Time of the round, in milliseconds since 1970 by the server's clock; 0 before the first update. */
   readonly asOf: number
-  /** It can't be confirmed, or the connection is lost: what is shown is the last that there was. */
+  /** Whether the round is unconfirmed or the connection is lost. */
   readonly stale: boolean
-  /** Why it can't be had. */
+  /** Why the server fails to load it. */
   readonly problem: string | undefined
 }
 
@@ -24,7 +24,7 @@ export function useRound(): RoundNews {
 /** How long a winner is celebrated, in milliseconds. */
 const CELEBRATED = 30_000
 
-/** Who has just won, for half a minute. */
+/** Returns the latest winner for half a minute. */
 export function useNewWinner(round: Round | undefined): Winner | undefined {
   const { clock } = usePage()
   const known = useRef<readonly Winner[]>(undefined)

@@ -1,6 +1,6 @@
 import { isAddress } from '@solana/kit'
 
-/** What a text is that should be an address of Solana. */
+/** The result of parsing a Solana address. */
 export type WalletText =
   | { readonly state: 'empty' | 'short' }
   | { readonly state: 'wrong'; readonly why: string }
@@ -8,7 +8,7 @@ export type WalletText =
 
 const NOT_BASE58 = /[^1-9A-HJ-NP-Za-km-z]/
 
-/** Reads an address as somebody types or pastes it, with whatever blanks came along. `short` is not yet wrong. */
+/** Parses an address while the user types it, ignoring blanks. `short`: incomplete, but valid so far. */
 export function readWallet(typed: string): WalletText {
   const text = typed.replace(/\s+/g, '')
   if (text === '') return { state: 'empty' }

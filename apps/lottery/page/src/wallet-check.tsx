@@ -8,13 +8,13 @@ import { TicketCount, type Tickets } from './ticket-count.ts'
 import { readWallet } from './wallet-address.ts'
 
 interface WalletCheckProps {
-  /** The wallet that is checked; empty for none. */
+  /** The checked wallet; empty for none. */
   readonly wallet: string
   readonly round: Round | undefined
   onWallet(wallet: string): void
 }
 
-/** What a wallet has, and what it has in this round. Nobody signs in: an address is public. */
+/** The balance of a wallet and its tickets in this round. Addresses are public, so no login is needed. */
 export function WalletCheck({ wallet, round, onWallet }: WalletCheckProps) {
   const id = useId()
   const [text, setText] = useState(wallet)
@@ -51,8 +51,8 @@ export function WalletCheck({ wallet, round, onWallet }: WalletCheckProps) {
       <p className="hint" id={`${id}-hint`} data-tone={read.state === 'wrong' ? 'lost' : 'calm'}>
         {read.state === 'wrong' && read.why}
         {read.state === 'short' && 'An address has 32 to 44 characters.'}
-        {read.state === 'empty' && 'Shown as it changes, and remembered on this device alone.'}
-        {read.state === 'wallet' && 'Remembered on this device alone.'}
+        {read.state === 'empty' && 'Updated live, and stored only on this device.'}
+        {read.state === 'wallet' && 'Stored only on this device.'}
       </p>
       {wallet !== '' && <Holding key={wallet} wallet={wallet} round={round} />}
     </section>
@@ -95,7 +95,7 @@ function Holding({ wallet, round }: { readonly wallet: string; readonly round: R
   )
 }
 
-/** `at least` where a part of the round is not in the history. The two numbers come by two ways, and one may be a moment ahead. */
+/** Shows `at least` when the history lacks a part of the round. The two numbers have different sources, so one may be slightly ahead. */
 export function ticketWords({ count, whole }: Tickets, all: number): string {
   return `${whole ? '' : 'at least '}${count}${all >= count && all > 0 ? ` of ${all}` : ''}`
 }

@@ -2,11 +2,11 @@ import { shortAddress } from '@weir/ui'
 
 interface WalletNameProps {
   readonly wallet: string
-  /** The wallet that is being checked here. */
+  /** The checked wallet. */
   readonly own: string
 }
 
-/** A wallet in short, in full on hover; `you` where it is one's own. */
+/** A short address, with the full one on hover, or `you` for the checked wallet. */
 export function WalletName({ wallet, own }: WalletNameProps) {
   if (wallet === own)
     return (

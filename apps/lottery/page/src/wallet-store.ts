@@ -1,21 +1,21 @@
 const KEY = 'weir.lottery.wallet'
 
-/** The address that was asked for last, kept on this device and nowhere else. */
+/** The last checked address, stored only on this device. */
 export function rememberedWallet(): string {
   try {
     return localStorage.getItem(KEY) ?? ''
   } catch {
-    // Storage is blocked: each visit begins without one.
+    // Storage is blocked, so each visit starts without an address.
     return ''
   }
 }
 
-/** Remembers an address; an empty one is forgotten. */
+/** Stores an address. An empty one clears it. */
 export function rememberWallet(wallet: string): void {
   try {
     if (wallet === '') localStorage.removeItem(KEY)
     else localStorage.setItem(KEY, wallet)
   } catch {
-    // This visit has it all the same.
+    // Storage is blocked, so only this visit has the address.
   }
 }

@@ -10,7 +10,7 @@ interface WinnersListProps {
   readonly own: string
 }
 
-/** The draws of late, the last first. */
+/** Recent draws, newest first. */
 export function WinnersList({ round, winner, own }: WinnersListProps) {
   const { clock } = usePage()
   return (
@@ -21,7 +21,7 @@ export function WinnersList({ round, winner, own }: WinnersListProps) {
           <Skeleton width={24} />
         </p>
       )}
-      {round?.winners.length === 0 && <p className="nothing">Nobody has won yet.</p>}
+      {round?.winners.length === 0 && <p className="nothing">No winners yet.</p>}
       <ol className="lines">
         {round?.winners.map((each) => (
           <li className="line" key={each.signature} data-fresh={each.signature === winner?.signature}>

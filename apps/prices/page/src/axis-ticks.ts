@@ -1,10 +1,10 @@
-/** A line of an axis, with just as many decimals as tell it from its neighbours. */
+/** A tick of an axis, with just enough decimals to differ from its neighbours. */
 export interface AxisTick {
   readonly value: number
   readonly text: string
 }
 
-/** Up to `most` round values between two bounds, in steps of 1, 2 or 5 times a power of ten. */
+/** Returns up to `most` round values between two bounds, in steps of 1, 2 or 5 times a power of ten. */
 export function axisTicks(low: number, high: number, most: number): readonly AxisTick[] {
   const rough = (high - low) / most
   if (!(rough > 0) || !Number.isFinite(rough)) return []

@@ -1,4 +1,4 @@
-/** A token as its search and its page describe it. */
+/** A token in search results and on the page. */
 export interface Token {
   readonly mint: string
   readonly symbol: string
@@ -6,7 +6,7 @@ export interface Token {
   readonly verified: boolean
 }
 
-/** What a first visitor watches. Their names are built in, so that the first paint waits for nobody. */
+/** The list of a new visitor. Names are built in, so that the first paint needs no request. */
 export const DEFAULT_TOKENS: readonly Token[] = [
   token('SOL', 'Solana', 'So11111111111111111111111111111111111111112'),
   token('JUP', 'Jupiter', 'JUPyiwrYJFskUPiHa7hkeR8VUtAeFoSYbKedZNsDvCN'),

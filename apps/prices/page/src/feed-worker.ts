@@ -1,4 +1,4 @@
 import { leadTabs } from '@weir/client/tabs'
 
-// Connects for all tabs of this page.
+// Holds the connection for all tabs of this page.
 leadTabs()

@@ -20,15 +20,15 @@ const prices = new PriceStore(client)
 const watchlist = new WatchlistStore()
 const follow = () => {
   const { mints, token } = watchlist.get()
-  // A shared address may open a token that is on nobody's list.
+  // A shared link may open a token that is not on the list.
   prices.follow(token === undefined || mints.includes(token) ? mints : [...mints, token])
 }
 watchlist.subscribe(follow)
 follow()
 
-// Where it may not run, as in private windows of some browsers, the page only does not open offline.
+// Some browsers block service workers in private windows. Then the page only lacks offline support.
 navigator.serviceWorker?.register('/service-worker.js', { type: 'module' }).catch(() => {})
 
-const place = document.getElementById('page')
-if (place === null) throw new Error('index.html has no element #page to draw the page in.')
-createRoot(place).render(<PricesPage page={{ client, clock, prices, watchlist, tokens: new TokenBook() }} />)
+const root = document.getElementById('page')
+if (root === null) throw new Error('index.html: expected an element with id "page", got none')
+createRoot(root).render(<PricesPage page={{ client, clock, prices, watchlist, tokens: new TokenBook() }} />)

@@ -5,7 +5,7 @@ import type { PriceStore } from './price-store.ts'
 import type { TokenBook } from './token-book.ts'
 import type { WatchlistStore } from './watchlist-store.ts'
 
-/** The stores of one page. They live as long as it does; components subscribe to the parts they show. */
+/** The stores of the page, created once. Components subscribe to the parts that they show. */
 export interface Page {
   readonly client: Client
   readonly clock: Clock
@@ -16,9 +16,9 @@ export interface Page {
 
 export const PageContext = createContext<Page | undefined>(undefined)
 
-/** The stores of the page around this component. */
+/** Returns the stores of the page. */
 export function usePage(): Page {
   const page = useContext(PageContext)
-  if (page === undefined) throw new Error('A component that reads prices stands outside <PricesPage>.')
+  if (page === undefined) throw new Error('usePage(): expected a component inside <PricesPage>, got one outside')
   return page
 }

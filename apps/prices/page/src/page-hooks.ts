@@ -5,14 +5,14 @@ import { usePage } from './page-context.ts'
 import type { PriceEntry } from './price-entry.ts'
 import type { Watchlist } from './watchlist-store.ts'
 
-/** One token's price; renders again when that one changes and at no other time. */
+/** The price of one token. Only a change of this token renders again. */
 export function usePriceEntry(mint: string): PriceEntry {
   const { prices } = usePage()
   const subscribe = useCallback((changed: () => void) => prices.subscribe(mint, changed), [prices, mint])
   return useSyncExternalStore(subscribe, () => prices.entry(mint))
 }
 
-/** A token's name; asks for it when nobody knows it yet. */
+/** The metadata of a token, which is loaded if it is unknown. */
 export function useToken(mint: string): Token | undefined {
   const { tokens } = usePage()
   useEffect(() => tokens.want(mint), [tokens, mint])
@@ -31,7 +31,7 @@ export function useStatus(): Status {
 
 const LONGEST_SILENCE = 30_000
 
-/** Whether a value has gone unconfirmed for longer than a live connection allows, whatever the server said of it. */
+/** Whether a price has been unconfirmed for longer than a live connection allows, even if the server has not marked it stale. */
 export function useOverdue(entry: PriceEntry): boolean {
   const { client, clock } = usePage()
   return useSyncExternalStore(clock.subscribe, () => {

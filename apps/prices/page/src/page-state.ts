@@ -1,6 +1,6 @@
 import { isMint } from './mint.ts'
 
-/** What the rows are sorted by, if not by the list's own order. */
+/** The sort order of the rows. */
 export interface Sort {
   readonly by: SortKey
   readonly descending: boolean
@@ -8,22 +8,22 @@ export interface Sort {
 
 export type SortKey = 'symbol' | 'price' | 'change'
 
-/** What an address says about the page. */
+/** The state of the page in its URL. */
 export interface PageState {
-  /** Undefined when the address names no list; empty when it names an empty one. */
+  /** Undefined when the URL contains no list; empty when it contains an empty one. */
   readonly mints: readonly string[] | undefined
-  /** How many of the addresses it names are no mints. */
+  /** Number of entries in the list that are not mints. */
   readonly malformed: number
-  /** The token whose detail is open. */
+  /** The token whose details are open. */
   readonly token: string | undefined
   readonly sort: Sort | undefined
 }
 
-// Servers and proxies refuse long request lines (8 KB is common); the part after # is never sent to them.
+// Servers and proxies refuse long request lines, often above 8 KB. The part after # is never sent.
 const LONGEST_QUERY = 6_000
 const SORT_KEYS: readonly SortKey[] = ['symbol', 'price', 'change']
 
-/** Reads a page's address. The list may stand in the query or, where it is long, behind the #. */
+/** Parses the URL of the page. The list is in the query or, if it is long, in the hash. */
 export function readPageState(address: { readonly search: string; readonly hash: string }): PageState {
   const query = new URLSearchParams(address.search)
   const list = query.get('mints') ?? new URLSearchParams(address.hash.slice(1)).get('mints')
@@ -38,18 +38,18 @@ export function readPageState(address: { readonly search: string; readonly hash:
   }
 }
 
-/** The address that says all this, from its `?` on, or an empty text when there is nothing to say. */
+/** Builds the URL for a state, from the `?` on. Returns an empty string for the default state. */
 export function writePageState(state: Omit<PageState, 'malformed'>): string {
   const list = state.mints === undefined ? undefined : `mints=${state.mints.join(',')}`
-  const behind = list !== undefined && list.length > LONGEST_QUERY
+  const inHash = list !== undefined && list.length > LONGEST_QUERY
   const query: string[] = []
-  if (list !== undefined && !behind) query.push(list)
+  if (list !== undefined && !inHash) query.push(list)
   if (state.sort !== undefined) query.push(`sort=${state.sort.descending ? '-' : ''}${state.sort.by}`)
   if (state.token !== undefined) query.push(`token=${state.token}`)
-  return (query.length > 0 ? `?${query.join('&')}` : '') + (behind ? `#${list}` : '')
+  return (query.length > 0 ? `?${query.join('&')}` : '') + (inHash ? `#${list}` : '')
 }
 
-/** The address of a token's detail, from the address of the page without one. */
+/** Adds the details of a token to the URL of the page. */
 export function tokenAddress(page: string, mint: string): string {
   const hash = page.indexOf('#')
   const [before, after] = hash < 0 ? [page, ''] : [page.slice(0, hash), page.slice(hash)]

@@ -2,7 +2,7 @@ import { formatPrice } from '@weir/ui'
 import { usePage } from './page-context.ts'
 import { usePriceEntry, useToken } from './page-hooks.ts'
 
-/** The document's title: the first token's price, readable from another tab. */
+/** Sets the document title to the price of the first token, so that it is visible from another tab. */
 export function PageTitle({ mint }: { readonly mint: string | undefined }) {
   return mint === undefined ? <title>Prices</title> : <PricedTitle mint={mint} />
 }

@@ -4,7 +4,7 @@ import { axisTicks } from './axis-ticks.ts'
 
 interface PriceChartProps {
   readonly points: readonly SeriesPoint[]
-  /** Until when the last price was confirmed, where it is not now; milliseconds since 1970. */
+  /** When the last price was last confirmed, if that is no longer current; milliseconds since 1970. */
   readonly heldUntil: number | undefined
   readonly clock: Clock
   /** The token's symbol. */
@@ -13,12 +13,12 @@ interface PriceChartProps {
 
 const HEIGHT = 192
 const AXIS = 80
-// A page opened a moment ago has no history: the axis begins at this width and grows from there.
+// A page that has just opened has no history, so the axis starts with this span and grows.
 const SHORTEST_SPAN = 60_000
 
 /**
- * The prices seen since the page was opened, as steps, for a price holds until the next; dashed where nothing confirmed it. Pointing at it, or the arrow
- * keys once it has the focus, read single points.
+ * A step chart of the prices since the page was opened, dashed while a price was unconfirmed. The pointer or the arrow keys select
+ * single points.
  */
 export function PriceChart({ points, heldUntil, clock, label }: PriceChartProps) {
   const frame = useRef<HTMLDivElement>(null)
@@ -114,7 +114,7 @@ function bounds(points: readonly SeriesPoint[]): { readonly low: number; readonl
   return { low, high }
 }
 
-/** The line where prices were confirmed, and where they were not. `held`: until when the last one was; `end`: now. */
+/** Returns SVG paths for confirmed and unconfirmed prices. `held`: when the last price was last confirmed; `end`: now. */
 function steps(
   points: readonly SeriesPoint[],
   x: (at: number) => number,

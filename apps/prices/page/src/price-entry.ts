@@ -1,7 +1,7 @@
 import type { Entry } from '@weir/client'
 import type { Problem } from '@weir/protocol'
 
-/** What the price feed says of a token. */
+/** A value of the price feed. */
 export interface Price {
   /** US dollars. */
   readonly usdPrice: number
@@ -12,26 +12,26 @@ export interface Price {
   readonly decimals: number
 }
 
-/** What is known of one token's price. Entries are never changed, only replaced. */
+/** The current state of a token's price. Entries are immutable. */
 export interface PriceEntry {
-  /** `absent`: the upstream does not price it. `price` then holds the last one there was, if any. */
+  /** `absent`: the upstream has no price. `price` is then the last known price, if any. */
   readonly state: 'waiting' | 'priced' | 'absent'
-  /** `epoch:sequence` of what is shown. */
+  /** `epoch:sequence` of the shown value. */
   readonly version: string | undefined
   /** Milliseconds since 1970 by the server's clock. */
   readonly changedAt: number
   readonly checkedAt: number
   readonly stale: boolean
   readonly price: Price | undefined
-  /** Which way the last change went. */
+  /** The direction of the last change. */
   readonly direction: -1 | 0 | 1
   /** Why there is no price. */
   readonly reason: string | undefined
-  /** Set while the server can't get the value; the last one stays. */
+  /** Set while the server fails to load the value. The last price stays. */
   readonly problem: Problem | undefined
 }
 
-export const NOTHING_YET: PriceEntry = {
+export const INITIAL_ENTRY: PriceEntry = {
   state: 'waiting',
   version: undefined,
   changedAt: 0,
@@ -43,19 +43,20 @@ export const NOTHING_YET: PriceEntry = {
   problem: undefined,
 }
 
-/** The entry after news of the client, whose versions only rise. */
-export function nextEntry(before: PriceEntry, news: Entry): PriceEntry {
-  const { version, changedAt, checkedAt, stale, problem } = news
+/** Applies an update of the client, whose versions only increase. */
+export function nextEntry(before: PriceEntry, update: Entry): PriceEntry {
+  const { version, changedAt, checkedAt, stale, problem } = update
   const now = { ...before, version, changedAt, checkedAt, stale, problem }
   if (version === undefined || version === before.version) return now
-  const price = news.absent === undefined ? readPrice(news.value) : undefined
-  if (price === undefined) return { ...now, state: 'absent', reason: news.absent ?? 'the server sent something else' }
+  const price = update.absent === undefined ? readPrice(update.value) : undefined
+  if (price === undefined)
+    return { ...now, state: 'absent', reason: update.absent ?? 'the server sent an invalid price' }
   const move = before.price === undefined ? 0 : Math.sign(price.usdPrice - before.price.usdPrice)
   const direction = move > 0 ? 1 : move < 0 ? -1 : before.direction
   return { ...now, state: 'priced', price, direction, reason: undefined }
 }
 
-/** Checks that a value is a price; undefined when it is not. */
+/** Parses a price; undefined when the value is not a price. */
 export function readPrice(value: unknown): Price | undefined {
   if (typeof value !== 'object' || value === null || !('usdPrice' in value)) return undefined
   const { usdPrice } = value

@@ -3,9 +3,8 @@ import type { SeriesPoint } from '@weir/ui'
 const MOST_POINTS = 600
 
 /**
- * The points of one token since the page was opened, oldest first. Once there are too many, every second one of the
- * older half goes: the beginning stays, at a coarser grain, and memory does not grow with the hours. A new array each
- * time there is news, so that a change can be told by identity.
+ * Adds a point to the history of a token, oldest first. A full history drops every second point of its older half, which bounds
+ * memory and keeps the beginning at a lower resolution. Returns a new array after each change, so that identity reveals a change.
  */
 export function addPoint(
   points: readonly SeriesPoint[],
@@ -19,7 +18,7 @@ export function addPoint(
   return [...points.filter((_, index) => index >= half || index % 2 === 0), point]
 }
 
-/** The same with an end to the last value: from this moment on nothing confirmed it. */
+/** Marks the last value as unconfirmed from `heldUntil` on. */
 export function endLast(points: readonly SeriesPoint[], heldUntil: number): readonly SeriesPoint[] {
   const last = points.at(-1)
   if (last === undefined || last.heldUntil !== undefined) return points

@@ -1,22 +1,22 @@
 import type { Client, Entry } from '@weir/client'
 import type { SeriesPoint } from '@weir/ui'
-import { NOTHING_YET, nextEntry, type PriceEntry } from './price-entry.ts'
+import { INITIAL_ENTRY, nextEntry, type PriceEntry } from './price-entry.ts'
 import { addPoint, endLast } from './price-history.ts'
 
 const PREFIX = '/prices/'
 const NO_POINTS: readonly SeriesPoint[] = []
-// A price that was confirmed within this time, in milliseconds, may begin the chart.
+// The chart may start with a price that was confirmed within this time, in milliseconds.
 const RECENT = 3_000
-// A connection that lives confirms each price within this time, in milliseconds.
-const CONFIRMED_EACH = 20_000
-// How often whatever depends on all prices at once (the order of rows, the count of stale ones) may be worked out anew.
-const OVERVIEW = 1_000
+// A live connection confirms each price within this time, in milliseconds.
+const CONFIRM_INTERVAL = 20_000
+// How often values that depend on all prices, such as the row order, may be recomputed, in milliseconds.
+const OVERVIEW_INTERVAL = 1_000
 
-/** Every price the page has heard of. A change is told to those who watch that token alone. */
+/** All prices that the page has received. A change notifies only the subscribers of that token. */
 export class PriceStore {
   readonly #client: Pick<Client, 'subscribe' | 'now'>
   readonly #entries = new Map<string, PriceEntry>()
-  /** What ends the following of each. */
+  /** Subscriptions by mint, each with its cancel function. */
   readonly #followed = new Map<string, () => void>()
   readonly #points = new Map<string, readonly SeriesPoint[]>()
   readonly #listeners = new Map<string, Set<() => void>>()
@@ -29,7 +29,7 @@ export class PriceStore {
   }
 
   entry(mint: string): PriceEntry {
-    return this.#entries.get(mint) ?? NOTHING_YET
+    return this.#entries.get(mint) ?? INITIAL_ENTRY
   }
 
   /** The prices seen since the page was opened. */
@@ -46,15 +46,15 @@ export class PriceStore {
     }
   }
 
-  /** From now on these tokens are kept up to date. One that comes back within some seconds has its price at once: the client keeps it. */
+  /** Sets the tokens to keep up to date. The client keeps a dropped price for some seconds, so a token that returns has it immediately. */
   follow(mints: readonly string[]): void {
     const wanted = new Set(mints)
-    // The new ones first: the client never finds itself with nothing to hear.
+    // Subscribe to new tokens first, so that the client always has a subscription.
     for (const mint of wanted) {
       if (this.#followed.has(mint)) continue
       this.#followed.set(
         mint,
-        this.#client.subscribe(PREFIX + mint, (entry) => this.#hear(mint, entry)),
+        this.#client.subscribe(PREFIX + mint, (entry) => this.#receive(mint, entry)),
       )
     }
     for (const [mint, stop] of this.#followed) {
@@ -65,7 +65,7 @@ export class PriceStore {
     }
   }
 
-  /** A number that moves at most once a second, some time after any price did. */
+  /** A counter that increases after any price changes, at most once a second. */
   overview = (): number => this.#overview
 
   subscribeOverview = (changed: () => void): (() => void) => {
@@ -73,34 +73,34 @@ export class PriceStore {
     return () => this.#overviewListeners.delete(changed)
   }
 
-  #hear(mint: string, news: Entry): void {
+  #receive(mint: string, update: Entry): void {
     const before = this.entry(mint)
-    const after = nextEntry(before, news)
+    const after = nextEntry(before, update)
     this.#entries.set(mint, after)
     this.#chart(mint, before, after)
     for (const changed of this.#listeners.get(mint) ?? []) changed()
-    this.#overviewTimer ??= setTimeout(this.#tellOverview, this.#overview === 0 ? 0 : OVERVIEW)
+    this.#overviewTimer ??= setTimeout(this.#notifyOverview, this.#overview === 0 ? 0 : OVERVIEW_INTERVAL)
   }
 
   #chart(mint: string, before: PriceEntry, after: PriceEntry): void {
     let points = this.points(mint)
-    // A price that nothing confirmed may have been another: the line stops, and goes on where there is a price again.
-    if (after.stale || after.checkedAt - before.checkedAt > CONFIRMED_EACH) points = endLast(points, before.checkedAt)
-    // What is shown from an earlier visit is no point: the chart begins with the page.
+    // The price is unknown while it is unconfirmed, so the line ends and continues with the next confirmed price.
+    if (after.stale || after.checkedAt - before.checkedAt > CONFIRM_INTERVAL) points = endLast(points, before.checkedAt)
+    // The chart starts with the page, so a price from an earlier visit is not a point.
     if (after.price !== undefined && after.state === 'priced' && !after.stale) {
-      // The first point is a price that still held when it came: an older one was not the price at that time.
+      // The first point must be a current price, since an older one may have been outdated on arrival.
       const first = points.length === 0
       const at = first ? after.checkedAt : after.changedAt
-      const holds = this.#client.now() - after.checkedAt <= RECENT
+      const isCurrent = this.#client.now() - after.checkedAt <= RECENT
       const { usdPrice: value } = after.price
-      if (first ? holds : after.version !== before.version) points = addPoint(points, { at, value })
-      // The same price again, or one that changed before it was lost.
+      if (first ? isCurrent : after.version !== before.version) points = addPoint(points, { at, value })
+      // After a gap the price may be unchanged, or may have changed before the gap.
       if (points.at(-1)?.heldUntil !== undefined) points = addPoint(points, { at: after.checkedAt, value })
     }
     if (points.length > 0) this.#points.set(mint, points)
   }
 
-  #tellOverview = (): void => {
+  #notifyOverview = (): void => {
     this.#overviewTimer = undefined
     this.#overview += 1
     for (const changed of this.#overviewListeners) changed()

@@ -9,7 +9,7 @@ import { useRowOrder } from './use-row-order.ts'
 import { useStaleness } from './use-staleness.ts'
 import { WatchlistTable } from './watchlist-table.tsx'
 
-/** Live prices of the tokens one watches. */
+/** Live prices of the watched tokens. */
 export function PricesPage({ page }: { readonly page: Page }) {
   return (
     <PageContext value={page}>
@@ -66,7 +66,7 @@ function EmptyList({ restore }: { readonly restore: () => void }) {
   return (
     <div className="empty">
       <Note
-        title="Nothing is being watched"
+        title="Your list is empty"
         actions={
           <button type="button" className="button" onClick={restore}>
             Start with common tokens

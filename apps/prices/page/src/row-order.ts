@@ -1,6 +1,6 @@
 import type { Sort } from './page-state.ts'
 
-/** What a row is sorted by. */
+/** The values that rows are sorted by. */
 export interface RowFacts {
   symbol(mint: string): string
   price(mint: string): number | undefined
@@ -9,7 +9,7 @@ export interface RowFacts {
 
 const NAMES = new Intl.Collator('en', { sensitivity: 'base', numeric: true })
 
-/** The mints in the order they are shown. Rows without the value come last either way; equals keep the list's order. */
+/** Sorts the mints. Rows without a value come last in both directions, and equal rows keep the order of the list. */
 export function orderRows(mints: readonly string[], sort: Sort | undefined, facts: RowFacts): readonly string[] {
   if (sort === undefined) return mints
   const way = sort.descending ? -1 : 1

@@ -1,4 +1,4 @@
 import { keepPage } from '@weir/client/service-worker'
 
-// Offline, the page opens as it was; its prices are in `keepValues()`.
+// Caches the page for offline use. `keepValues()` caches the prices.
 keepPage({ name: 'weir.prices' })

@@ -1,10 +1,10 @@
-import { LostWords } from '@weir/ui'
+import { LostConnection } from '@weir/ui'
 import type { ReactNode } from 'react'
 import { usePage } from './page-context.ts'
 import { useStatus, useWatchlist } from './page-hooks.ts'
 import { useStaleness } from './use-staleness.ts'
 
-/** One line, always there, that says what happened and what one can do about it. */
+/** A permanent line with the current state and the possible action. */
 export function StatusLine() {
   const { watchlist, tokens, clock, client } = usePage()
   const { mints, malformed, edit } = useWatchlist()
@@ -15,7 +15,7 @@ export function StatusLine() {
   let words: ReactNode = count
   if (status.state === 'offline') {
     tone = 'lost'
-    words = <LostWords clock={clock} client={client} left="The last prices are shown" />
+    words = <LostConnection clock={clock} client={client} left="The last prices are shown" />
   } else if (edit !== undefined) {
     words = (
       <>

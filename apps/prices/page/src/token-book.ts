@@ -3,28 +3,29 @@ import { DEFAULT_TOKENS, type Token } from './default-tokens.ts'
 import { loadToken } from './token-service.ts'
 
 const KEY = 'weir.prices.tokens'
-const MOST_REMEMBERED = 2_000
-const AT_ONCE = 4
-const TRY_AGAIN = 15_000
+const STORED_LIMIT = 2_000
+const CONCURRENCY = 4
+// Pause after a failed load, in milliseconds.
+const RETRY_AFTER = 15_000
 
-/** The names of tokens: built in, remembered from earlier searches, or asked for once a row that needs one is seen. */
+/** Token names: built in, stored from earlier searches, or loaded when a row needs one. */
 export class TokenBook {
   readonly #tokens = new Map<string, Token>(DEFAULT_TOKENS.map((token) => [token.mint, token]))
-  readonly #asked = new Set<string>()
+  readonly #requested = new Set<string>()
   readonly #queue: string[] = []
   readonly #listeners = new Set<() => void>()
   #running = 0
   #saveTimer: ReturnType<typeof setTimeout> | undefined
 
   constructor() {
-    for (const token of remembered()) this.#tokens.set(token.mint, token)
+    for (const token of storedTokens()) this.#tokens.set(token.mint, token)
   }
 
   get(mint: string): Token | undefined {
     return this.#tokens.get(mint)
   }
 
-  /** What to call a token, named or not. */
+  /** The symbol of a token, or its short address. */
   label(mint: string): string {
     return this.#tokens.get(mint)?.symbol ?? shortAddress(mint)
   }
@@ -34,23 +35,23 @@ export class TokenBook {
     return () => this.#listeners.delete(changed)
   }
 
-  /** Remembers a token met in a search. */
+  /** Stores a token found by a search. */
   add({ mint, symbol, name, verified }: Token): void {
     this.#tokens.set(mint, { mint, symbol, name, verified })
-    this.#tell()
+    this.#notify()
   }
 
-  /** Sees to it that the name of a token on screen will be known, a few at a time. */
+  /** Loads the name of a visible token, with limited concurrency. */
   want(mint: string): void {
-    if (this.#tokens.has(mint) || this.#asked.has(mint)) return
-    this.#asked.add(mint)
+    if (this.#tokens.has(mint) || this.#requested.has(mint)) return
+    this.#requested.add(mint)
     this.#queue.push(mint)
     this.#next()
   }
 
   #next(): void {
-    while (this.#running < AT_ONCE) {
-      // The newest wish first: it is what is on screen now.
+    while (this.#running < CONCURRENCY) {
+      // The newest request first, since that token is visible now.
       const mint = this.#queue.pop()
       if (mint === undefined) return
       this.#running += 1
@@ -59,11 +60,11 @@ export class TokenBook {
           if (token !== undefined) this.add({ ...token, mint })
         })
         .catch(() => {
-          // The row goes on under its address; its name is asked for again later.
+          // The row shows the address until a retry succeeds.
           setTimeout(() => {
-            this.#asked.delete(mint)
+            this.#requested.delete(mint)
             this.want(mint)
-          }, TRY_AGAIN)
+          }, RETRY_AFTER)
         })
         .finally(() => {
           this.#running -= 1
@@ -72,7 +73,7 @@ export class TokenBook {
     }
   }
 
-  #tell(): void {
+  #notify(): void {
     for (const changed of this.#listeners) changed()
     this.#saveTimer ??= setTimeout(() => this.#save(), 1_000)
   }
@@ -80,14 +81,14 @@ export class TokenBook {
   #save(): void {
     this.#saveTimer = undefined
     try {
-      localStorage.setItem(KEY, JSON.stringify([...this.#tokens.values()].slice(-MOST_REMEMBERED)))
+      localStorage.setItem(KEY, JSON.stringify([...this.#tokens.values()].slice(-STORED_LIMIT)))
     } catch {
-      // Storage is blocked or full: names are asked for again next time.
+      // Storage is blocked or full. The next visit loads the names again.
     }
   }
 }
 
-function remembered(): readonly Token[] {
+function storedTokens(): readonly Token[] {
   try {
     const list: unknown = JSON.parse(localStorage.getItem(KEY) ?? '[]')
     return Array.isArray(list) ? list.filter(isToken) : []

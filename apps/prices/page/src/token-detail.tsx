@@ -17,7 +17,7 @@ import { useOverdue, usePriceEntry, useStatus, useToken, useWatchlist } from './
 import { PriceChart } from './price-chart.tsx'
 import type { PriceEntry } from './price-entry.ts'
 
-/** Everything known of one token. Escape closes it. */
+/** The details of one token. Escape closes them. */
 export function TokenDetail({ mint }: { readonly mint: string }) {
   const { watchlist, clock, prices } = usePage()
   const { mints } = useWatchlist()
@@ -32,7 +32,7 @@ export function TokenDetail({ mint }: { readonly mint: string }) {
   }
   useEffect(() => {
     const press = (event: KeyboardEvent) => {
-      // In the search box, Escape is the search's.
+      // In the search box, Escape closes the search.
       if (event.key === 'Escape' && !(event.target instanceof HTMLInputElement && event.target.type === 'text')) {
         watchlist.open(undefined)
         document.querySelector<HTMLElement>(`[data-mint="${mint}"] a`)?.focus()
@@ -41,7 +41,7 @@ export function TokenDetail({ mint }: { readonly mint: string }) {
     document.addEventListener('keydown', press)
     return () => document.removeEventListener('keydown', press)
   }, [watchlist, mint])
-  // Where the panel covers the list, the focus has to follow or it would be left behind it.
+  // If the panel covers the list, move the focus into the panel, or it would stay behind it.
   useEffect(() => {
     if (panel.current !== null && getComputedStyle(panel.current).position === 'fixed') panel.current.focus()
   }, [])
@@ -113,7 +113,7 @@ export function TokenDetail({ mint }: { readonly mint: string }) {
   )
 }
 
-/** Why the price is muted: shown where the panel covers the line and the pill that say it for the whole page. */
+/** Explains a muted price where the panel covers the status line and the pill of the page. */
 function DetailState({ stale }: { readonly stale: boolean }) {
   const lost = useStatus().state === 'offline'
   return (

@@ -15,10 +15,10 @@ import { usePage } from './page-context.ts'
 import { useWatchlist } from './page-hooks.ts'
 import { type FoundToken, searchTokens } from './token-service.ts'
 
-// Long enough that a word typed at ordinary speed is one question, short enough not to be felt.
-const PAUSE = 180
+// Debounce in milliseconds: long enough to combine keystrokes, short enough to go unnoticed.
+const DEBOUNCE = 180
 
-// What the server takes: a longer text is no symbol, no name and no mint.
+// The server's limit. A longer text is not a symbol, a name or a mint.
 const LONGEST = 100
 
 type Search =
@@ -26,7 +26,7 @@ type Search =
   | { readonly state: 'found'; readonly tokens: readonly FoundToken[] }
   | { readonly state: 'failed'; readonly why: string }
 
-/** Finds tokens and puts them on the list. */
+/** Finds tokens and adds them to the list. */
 export function TokenSearch() {
   const { watchlist, tokens } = usePage()
   const { mints } = useWatchlist()
@@ -35,7 +35,7 @@ export function TokenSearch() {
   const query = text.trim()
   const search = useSearch(query, round)
   const found = search.state === 'found' ? search.tokens : []
-  // An address needs no search: it can be watched even when nothing is known of it, or the search is down.
+  // A mint address can be watched without a search, even if it is unknown or the search is down.
   const bare = search.state !== 'busy' && isMint(query) && !found.some(({ mint }) => mint === query)
   const options: SearchOption[] = found.map((token) => ({
     id: token.mint,
@@ -57,17 +57,17 @@ export function TokenSearch() {
       open={query !== ''}
       onText={setText}
       onChoose={choose}
-      note={<SearchNote search={search} query={query} bare={bare} again={() => setRound(round + 1)} />}
+      note={<SearchNote search={search} query={query} bare={bare} retry={() => setRound(round + 1)} />}
     />
   )
 }
 
-/** The newest answer to the newest question; an older one that comes late is dropped. `round` asks again. */
+/** The result for the current query; late results of earlier queries are dropped. A new `round` searches again. */
 function useSearch(query: string, round: number): Search {
   const [answer, setAnswer] = useState<{ readonly to: string; readonly search: Search }>()
-  const question = `${round} ${query}`
+  const request = `${round} ${query}`
   useEffect(() => {
-    const text = question.slice(question.indexOf(' ') + 1)
+    const text = request.slice(request.indexOf(' ') + 1)
     if (text === '' || text.length > LONGEST) return
     const control = new AbortController()
     const timer = setTimeout(() => {
@@ -80,44 +80,42 @@ function useSearch(query: string, round: number): Search {
           }),
         )
         .then((search) => {
-          if (!control.signal.aborted) setAnswer({ to: question, search })
+          if (!control.signal.aborted) setAnswer({ to: request, search })
         })
-    }, PAUSE)
+    }, DEBOUNCE)
     return () => {
       clearTimeout(timer)
       control.abort()
     }
-  }, [question])
+  }, [request])
   if (query === '') return { state: 'idle' }
   if (query.length > LONGEST) return { state: 'too long' }
-  return answer?.to === question ? answer.search : { state: 'busy' }
+  return answer?.to === request ? answer.search : { state: 'busy' }
 }
 
 interface SearchNoteProps {
   readonly search: Search
   readonly query: string
   readonly bare: boolean
-  again(): void
+  retry(): void
 }
 
-function SearchNote({ search, query, bare, again }: SearchNoteProps) {
+function SearchNote({ search, query, bare, retry }: SearchNoteProps) {
   if (search.state === 'busy') return <SearchSkeleton />
   if (search.state === 'too long')
-    return (
-      <Note title={`No token has a name of ${query.length} characters`}>Search with at most {LONGEST} of them.</Note>
-    )
+    return <Note title="The search text is too long">Use at most {LONGEST} characters.</Note>
   if (search.state === 'failed') {
     return (
       <Note
         tone="lost"
-        title="The search did not answer"
+        title="The search is not responding"
         actions={
-          <button type="button" className="button" onMouseDown={(event) => event.preventDefault()} onClick={again}>
+          <button type="button" className="button" onMouseDown={(event) => event.preventDefault()} onClick={retry}>
             Search again
           </button>
         }
       >
-        {search.why} Your list is not affected; a token can also be added by its full mint.
+        {search.why} Your list is not affected. You can also add a token by its full mint address.
       </Note>
     )
   }
@@ -174,9 +172,7 @@ function BareRow({ mint, watched }: { readonly mint: string; readonly watched: b
       <Monogram label="?" seed={mint} />
       <div className="token">
         <span className="token-symbol">{shortAddress(mint)}</span>
-        <span className="token-name">
-          {watched ? 'On the list' : 'Watch this address; nothing else is known of it'}
-        </span>
+        <span className="token-name">{watched ? 'On the list' : 'Unknown token. Select to watch this address.'}</span>
       </div>
     </div>
   )

@@ -1,6 +1,6 @@
 import type { Token } from './default-tokens.ts'
 
-/** A token as the search finds it. */
+/** A search result. */
 export interface FoundToken extends Token {
   /** US dollars. */
   readonly usdPrice: number | null
@@ -8,9 +8,9 @@ export interface FoundToken extends Token {
   readonly liquidity: number | null
 }
 
-/** The server's answer was an error; the message is its title and detail. */
+/** An error response of the server. The message contains its title and detail. */
 export class ServiceError extends Error {
-  /** HTTP status, or 0 when there was no answer at all. */
+  /** HTTP status; 0 without a response. */
   readonly status: number
 
   constructor(status: number, message: string) {
@@ -19,13 +19,13 @@ export class ServiceError extends Error {
   }
 }
 
-/** Tokens whose symbol, name or mint matches, best first. Throws a ServiceError. */
+/** Finds tokens by symbol, name or mint, best match first. @throws ServiceError */
 export async function searchTokens(query: string, signal: AbortSignal): Promise<readonly FoundToken[]> {
   const found = await getJson(`/tokens/search?query=${encodeURIComponent(query)}`, signal)
   return Array.isArray(found) ? found.flatMap((each: unknown) => readToken(each) ?? []) : []
 }
 
-/** One token by its mint; undefined when nobody knows it. Throws a ServiceError. */
+/** Loads a token by its mint; undefined when it is unknown. @throws ServiceError */
 export async function loadToken(mint: string): Promise<Token | undefined> {
   try {
     return readToken(await getJson(`/tokens/${mint}`))
@@ -36,15 +36,16 @@ export async function loadToken(mint: string): Promise<Token | undefined> {
 }
 
 async function getJson(url: string, signal?: AbortSignal): Promise<unknown> {
-  let answer: Response
+  let response: Response
   try {
-    answer = await fetch(url, { signal: signal ?? null, headers: { accept: 'application/json' } })
+    response = await fetch(url, { signal: signal ?? null, headers: { accept: 'application/json' } })
   } catch (cause) {
     if (signal?.aborted) throw cause
-    throw new ServiceError(0, 'The server could not be reached.')
+    throw new ServiceError(0, 'The server is unreachable.')
   }
-  const body: unknown = await answer.json().catch(() => undefined)
-  if (!answer.ok) throw new ServiceError(answer.status, problemText(body) ?? `The server answered ${answer.status}.`)
+  const body: unknown = await response.json().catch(() => undefined)
+  if (!response.ok)
+    throw new ServiceError(response.status, problemText(body) ?? `The server answered ${response.status}.`)
   return body
 }
 

@@ -4,8 +4,8 @@ import { useWatchlist } from './page-hooks.ts'
 import { orderRows } from './row-order.ts'
 
 /**
- * The rows as shown. They move at most once a second, and not while the pointer is on them: nobody should press on
- * one row and hit another.
+ * Returns the rows in display order. The order changes at most once a second, and never under the pointer, so that a click hits
+ * the intended row.
  */
 export function useRowOrder(): readonly string[] {
   const { prices, tokens } = usePage()

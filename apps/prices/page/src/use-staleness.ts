@@ -2,28 +2,28 @@ import { useEffect, useMemo, useState, useSyncExternalStore } from 'react'
 import { usePage } from './page-context.ts'
 import { useStatus, useWatchlist } from './page-hooks.ts'
 
-// What is kept of the visit before counts as stale until the server has confirmed it, which takes this long at most, in milliseconds.
+// Values of an earlier visit are stale until the server confirms them, which takes up to this long, in milliseconds.
 const CONFIRMS_WITHIN = 3_000
 
 /**
- * How many of the watched values the server calls stale or can't get, and when the one longest unconfirmed last was: Infinity if none of them
- * ever came.
+ * Counts the watched values that are stale or failed to load. `oldest`: the earliest confirmation of a stale value, or Infinity if none
+ * was ever received.
  */
 export function useStaleness(): { readonly stale: number; readonly oldest: number } {
   const { prices } = usePage()
   const { mints } = useWatchlist()
   const settled = useSettled()
   const overview = useSyncExternalStore(prices.subscribeOverview, prices.overview)
-  // The overview is what the entries are read by: it moves when any of them has.
+  // The overview changes whenever any entry does.
   return useMemo(() => {
     const entries = overview < 0 || !settled ? [] : mints.map((mint) => prices.entry(mint))
-    const came = entries.filter(({ stale, checkedAt }) => stale && checkedAt > 0)
+    const received = entries.filter(({ stale, checkedAt }) => stale && checkedAt > 0)
     const failed = entries.filter(({ problem, checkedAt }) => problem !== undefined && checkedAt === 0)
-    return { stale: came.length + failed.length, oldest: Math.min(...came.map(({ checkedAt }) => checkedAt)) }
+    return { stale: received.length + failed.length, oldest: Math.min(...received.map(({ checkedAt }) => checkedAt)) }
   }, [prices, mints, overview, settled])
 }
 
-/** Whether the connection has been there for long enough to have confirmed what it can. */
+/** Whether the connection has existed for long enough to confirm all values. */
 function useSettled(): boolean {
   const { state } = useStatus()
   const connected = state === 'live' || state === 'stale'

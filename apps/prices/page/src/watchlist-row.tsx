@@ -7,15 +7,15 @@ import type { PriceEntry } from './price-entry.ts'
 
 interface WatchlistRowProps {
   readonly mint: string
-  /** Its place in the whole table, from 1, the header included. */
+  /** Row number in the whole table, from 1, including the header. */
   readonly position: number
-  /** The page's address without a token. */
+  /** The URL of the page without a token. */
   readonly base: string
   readonly selected: boolean
   onRemove(mint: string): void
 }
 
-/** One token. A tick renders this row and no other. */
+/** A row for one token. A new price renders only this row. */
 export const WatchlistRow = memo(function WatchlistRow({
   mint,
   position,
@@ -30,7 +30,7 @@ export const WatchlistRow = memo(function WatchlistRow({
   const overdue = useOverdue(entry)
   const label = token?.symbol ?? shortAddress(mint)
   const open = (event: MouseEvent) => {
-    // With a modifier or another button it is a link like any other.
+    // With a modifier key or another button, the browser follows the link.
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey || event.button !== 0) return
     event.preventDefault()
     watchlist.open(mint)

@@ -2,13 +2,13 @@ import { DEFAULT_MINTS } from './default-tokens.ts'
 import { isMint } from './mint.ts'
 import { type PageState, readPageState, type Sort, type SortKey, writePageState } from './page-state.ts'
 
-/** The list, its order and the open token: everything one would share by sending the address. */
+/** The list, its order and the open token, all of which a shared link contains. */
 export interface Watchlist {
   readonly mints: readonly string[]
   readonly malformed: number
   readonly token: string | undefined
   readonly sort: Sort | undefined
-  /** The last removal or addition, for telling it and for taking it back. */
+  /** The last change of the list, to announce and to undo it. */
   readonly edit: Edit | undefined
 }
 
@@ -21,18 +21,18 @@ export interface Edit {
 const KEY = 'weir.prices.watchlist'
 
 /**
- * The watchlist, kept in the address first and in the browser's storage second. Opening a shared list does not overwrite
- * one's own; editing it does.
+ * The watchlist, stored in the URL first and in the browser's storage second. Opening a shared list does not overwrite the user's own
+ * list, but editing it does.
  */
 export class WatchlistStore {
   readonly #listeners = new Set<() => void>()
   #state: Watchlist
 
   constructor() {
-    const said = readPageState(location)
-    this.#state = { ...said, mints: said.mints ?? remembered() ?? DEFAULT_MINTS, edit: undefined }
-    // A list that only storage knew goes into the address too, which can then be shared as it stands.
-    if (said.mints === undefined) history.replaceState(null, '', this.address(this.#state))
+    const fromUrl = readPageState(location)
+    this.#state = { ...fromUrl, mints: fromUrl.mints ?? storedMints() ?? DEFAULT_MINTS, edit: undefined }
+    // Add a list from storage to the URL, so that the URL can be shared.
+    if (fromUrl.mints === undefined) history.replaceState(null, '', this.address(this.#state))
     addEventListener('popstate', () => {
       const now = readPageState(location)
       this.#become({ ...this.#state, token: now.token, sort: now.sort, mints: now.mints ?? this.#state.mints })
@@ -46,7 +46,7 @@ export class WatchlistStore {
     return () => this.#listeners.delete(changed)
   }
 
-  /** Puts a token at the top, where one sees it. False when it is there already. */
+  /** Adds a token at the top. Returns false when it is already on the list. */
   add(mint: string): boolean {
     const before = this.#state.mints
     if (before.includes(mint)) return false
@@ -62,7 +62,7 @@ export class WatchlistStore {
     this.#edit({ mints, token, edit: { kind: 'removed', mint, before } })
   }
 
-  /** Takes the last edit back. */
+  /** Undoes the last change. */
   undo(): void {
     const { edit } = this.#state
     if (edit !== undefined) this.#edit({ mints: edit.before, edit: undefined })
@@ -72,7 +72,7 @@ export class WatchlistStore {
     this.#edit({ mints: DEFAULT_MINTS, malformed: 0, edit: undefined })
   }
 
-  /** Descending first for numbers, ascending first for names; a third press gives the list's own order back. */
+  /** Sorts numbers descending first and names ascending first. A third click restores the order of the list. */
   sortBy(by: SortKey): void {
     const { sort } = this.#state
     const first = by !== 'symbol'
@@ -82,22 +82,22 @@ export class WatchlistStore {
     history.replaceState(null, '', this.address(this.#state))
   }
 
-  /** Opens a token's detail, or closes it; the browser's back button undoes either. */
+  /** Opens or closes the details of a token, as a history entry. */
   open(token: string | undefined): void {
     if (token === this.#state.token) return
     this.#become({ ...this.#state, token })
     history.pushState(null, '', this.address(this.#state))
   }
 
-  /** The address of this state; the plain path while it shows nothing but the default list. */
+  /** The URL of this state; the plain path for the default list. */
   address({ token, sort }: Pick<PageState, 'token' | 'sort'>): string {
     const { mints } = this.#state
-    // The plain path shows what storage has; it says the default list only while storage has no other.
-    const plain = isDefault(mints) && isDefault(remembered() ?? DEFAULT_MINTS)
+    // The plain path shows the stored list, so it stands for the default list only while no other is stored.
+    const plain = isDefault(mints) && isDefault(storedMints() ?? DEFAULT_MINTS)
     return location.pathname + writePageState({ token, sort, mints: plain ? undefined : mints })
   }
 
-  /** The address to send to others: it always names the list, since the plain path shows each reader a list of their own. */
+  /** The link to share. It always contains the list, since the plain path shows each reader's own list. */
   link(): string {
     const { token, sort, mints } = this.#state
     return location.origin + location.pathname + writePageState({ token, sort, mints })
@@ -108,7 +108,7 @@ export class WatchlistStore {
     try {
       localStorage.setItem(KEY, state.mints.join(','))
     } catch {
-      // Storage is blocked or full: the address still has the list.
+      // Storage is blocked or full. The URL still contains the list.
     }
     this.#become(state)
     history.replaceState(null, '', this.address(state))
@@ -124,7 +124,7 @@ function isDefault(mints: readonly string[]): boolean {
   return mints.length === DEFAULT_MINTS.length && mints.every((mint, index) => mint === DEFAULT_MINTS[index])
 }
 
-function remembered(): readonly string[] | undefined {
+function storedMints(): readonly string[] | undefined {
   try {
     const list = localStorage.getItem(KEY)
     return list === null ? undefined : list.split(',').filter(isMint)

@@ -6,10 +6,10 @@ import type { SortKey } from './page-state.ts'
 import { useVisibleRows } from './use-visible-rows.ts'
 import { WatchlistRow } from './watchlist-row.tsx'
 
-// The height of a row in page.css.
+// The row height in page.css.
 const ROW_HEIGHT = 56
 
-/** The watched tokens, live. Of a very long list only the rows in and near the window are there. */
+/** The live table of watched tokens. A very long list renders only the rows in or near the viewport. */
 export function WatchlistTable({ rows }: { readonly rows: readonly string[] }) {
   const { watchlist } = usePage()
   const { token, sort } = useWatchlist()
@@ -18,12 +18,12 @@ export function WatchlistTable({ rows }: { readonly rows: readonly string[] }) {
   const base = watchlist.address({ token: undefined, sort })
   const remove = useCallback(
     (mint: string) => {
-      const place = body.current?.querySelector(`[data-mint="${mint}"]`)
-      const held = place?.contains(document.activeElement) ?? false
-      const neighbour = place?.nextElementSibling ?? place?.previousElementSibling
+      const row = body.current?.querySelector(`[data-mint="${mint}"]`)
+      const hadFocus = row?.contains(document.activeElement) ?? false
+      const neighbour = row?.nextElementSibling ?? row?.previousElementSibling
       watchlist.remove(mint)
-      // The focus goes on to the next row, or Delete could not be pressed twice.
-      if (held) neighbour?.querySelector('a')?.focus()
+      // Focus the next row, so that Delete can be pressed again.
+      if (hadFocus) neighbour?.querySelector('a')?.focus()
     },
     [watchlist],
   )

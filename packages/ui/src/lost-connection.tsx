@@ -3,15 +3,15 @@ import { useSyncExternalStore } from 'react'
 import { formatDuration } from './age.ts'
 import type { Clock } from './clock.ts'
 
-interface LostWordsProps {
+interface LostConnectionProps {
   readonly clock: Clock
   readonly client: Pick<Client, 'status' | 'watchStatus' | 'retry'>
-  /** What is still on the page: `The last prices are shown`. */
+  /** A sentence about the remaining content: `The last prices are shown`. */
   readonly left: string
 }
 
-/** That the connection is lost, when it is tried again, and a button for trying now. */
-export function LostWords({ clock, client, left }: LostWordsProps) {
+/** A message about a lost connection, with the time of the next attempt and a button to retry now. */
+export function LostConnection({ clock, client, left }: LostConnectionProps) {
   const { retryAt } = useSyncExternalStore(client.watchStatus, client.status)
   const next = useSyncExternalStore(clock.subscribe, () =>
     retryAt === undefined ? 'trying now' : `next try in ${formatDuration(retryAt - Date.now() + 999)}`,
