@@ -15,7 +15,7 @@ const PLAN: MeterPlan = {
 }
 
 /** A server, and nodes on it, all in this process. */
-async function cluster() {
+async function cluster(deadline = 1000) {
   const server = await redisServer()
   const prefix = randomUUID()
   const nodes: ReturnType<typeof redisBackend>[] = []
@@ -27,7 +27,7 @@ async function cluster() {
     meterKeys: redisKeys(prefix),
     node(plan: MeterPlan = PLAN, clock: Clock = systemClock, url = server.url, slack?: number): Meter {
       const node = `node-${nodes.length}`
-      const given = { url, prefix, node, clock, deadline: 1000, report: () => {} }
+      const given = { url, prefix, node, clock, deadline, report: () => {} }
       const parts = redisBackend(slack === undefined ? given : { ...given, slack })
       nodes.push(parts)
       return parts.meters.open('upstream', plan)
@@ -41,6 +41,9 @@ async function cluster() {
     },
   }
 }
+
+/** Milliseconds for a reply of Redis in tests without an outage: a busy machine may hold one up. */
+const PATIENT = 5000
 
 async function take(meter: Meter, count: number, priority: Priority = 'interactive'): Promise<readonly Grant[]> {
   return (await meter.acquire(Array.from({ length: count }, () => ({ priority, cost: 1 })))).granted
@@ -68,7 +71,7 @@ async function join(...meters: readonly Meter[]): Promise<void> {
 }
 
 test('nodes share one limit, and what one gives back another may take', async () => {
-  await using all = await cluster()
+  await using all = await cluster(PATIENT)
   const [a, b] = [all.node(), all.node()]
   await join(a, b)
   const first = await take(a, 5)
@@ -236,7 +239,7 @@ test('a node that says goodbye leaves its share to the others', async () => {
 })
 
 test('a new node starts as soon as the others know of it, even if they want nothing', async () => {
-  await using all = await cluster()
+  await using all = await cluster(PATIENT)
   // They let themselves be heard once a second.
   const plan: MeterPlan = { ...PLAN, timeout: 10_000 }
   const [first] = await take(all.node(plan), 1)
