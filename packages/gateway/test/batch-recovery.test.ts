@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { batch } from '../src/batch/batch.ts'
-import type { Ask } from '../src/call.ts'
 import { WeirError } from '../src/errors.ts'
+import { ask } from './ask.ts'
 import { ManualClock } from './manual-clock.ts'
 
 /** A key fails all the time; then the upstream is down for so many seconds, and works again. */
@@ -17,15 +17,15 @@ test.each([1, 5, 29, 35, 60])(
       if (down || ids.includes('/bad')) throw new WeirError('upstream_failed', 'status 500')
       return ids
     })
-    const ask = (topic: string) => {
-      const given = { topic, client: 'poller', priority: 'live', deadline: clock.monotonic() + 5000 } as unknown as Ask
-      return send(given).then(
+    const fetch = (topic: string) => {
+      const given = { topic, client: 'poller', priority: 'live', deadline: clock.monotonic() + 5000 } as const
+      return send(ask(given)).then(
         () => 'ok',
         () => 'failed',
       )
     }
     const round = async () => {
-      const all = Promise.all(['/a', '/b', '/bad'].map(ask))
+      const all = Promise.all(['/a', '/b', '/bad'].map(fetch))
       await clock.advance(1000)
       return all
     }
@@ -53,16 +53,16 @@ test.each([1, 2, 4, 6, 8, 12, 16, 24])(
     })
     const every = 96 / bad
     const topics = Array.from({ length: 96 }, (_, n) => (n % every === 0 ? `/bad${n}` : `/good${n}`))
-    const ask = (topic: string) => {
-      const given = { topic, client: 'poller', priority: 'live', deadline: clock.monotonic() + 5000 } as unknown as Ask
-      return send(given).then(
+    const fetch = (topic: string) => {
+      const given = { topic, client: 'poller', priority: 'live', deadline: clock.monotonic() + 5000 } as const
+      return send(ask(given)).then(
         () => 1,
         () => 0,
       )
     }
     const answered: number[] = []
     for (let n = 0; n < 60; n++) {
-      const all = Promise.all(topics.map(ask))
+      const all = Promise.all(topics.map(fetch))
       await clock.advance(1000)
       answered.push((await all).reduce<number>((sum, one) => sum + one, 0))
     }

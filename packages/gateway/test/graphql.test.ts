@@ -481,7 +481,7 @@ test('a document is kept as long as anybody follows it, however often memory is 
   await expect.poll(() => queryObjects(SharedSubscription, { format: 'count' })).toBe(0)
 })
 
-test('one who reads slowly holds up nobody, and is told the latest when it reads again', async () => {
+test('a slow reader delays no other, and receives the latest value when it reads again', async () => {
   await using site = await openNode()
   await using raw = await RawSocket.open(site.url, '/graphql', ['sec-websocket-protocol: graphql-transport-ws'])
   const query = 'subscription { priceState(mint: "SOL") { version value { raw } } }'

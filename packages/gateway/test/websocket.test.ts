@@ -277,7 +277,7 @@ describe('a client', () => {
     expect(failed).toEqual([])
   })
 
-  test('may not publish, and is told so', async () => {
+  test('may not publish, and receives an error', async () => {
     await using upstream = await countingUpstream()
     await using site = await serve({ apps: [testApp(upstream)] })
     await using peer = await connect(site.url)

@@ -19,7 +19,7 @@ vi.setConfig({ testTimeout: 60_000 })
 /** What steps.ts asks for ten times a second. */
 const EVERY = 100
 
-/** A connection of its own, so that the system picks a worker anew. */
+/** A connection of its own, so that the system picks a worker for each request. */
 function once(url: string, init: RequestInit = {}): Promise<Response> {
   return fetch(url, { ...init, headers: { ...init.headers, connection: 'close' } })
 }

@@ -200,7 +200,7 @@ test('one who comes and goes between two rounds keeps the value moving', async (
   }
 })
 
-test('a value that never came is told as such at once: also to one who asks later', async () => {
+test('a value that never came is reported at once, also to a later request', async () => {
   const { clock, upstream, ask } = open()
   upstream.fails = true
   const first = ask('&after=1:1')

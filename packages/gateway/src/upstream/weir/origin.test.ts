@@ -100,7 +100,7 @@ describe('an origin that is followed', () => {
   test.each([
     ['counts messages that never came', { type: 'heartbeat', seq: 7, now: 1, level: 'normal' }, '5:1'],
     ['patches what it did not tell', { ...VALUE, type: 'patch', from: '5:9', version: '5:10', patch: {} }, undefined],
-  ])('that %s is left, and asked anew', async (_, message, since) => {
+  ])('that %s is closed, and opened again', async (_, message, since) => {
     await using all = await opened()
     all.follow()
     await expect.poll(() => all.news.length).toBe(1)
